@@ -1,0 +1,87 @@
+"""The errors that a user, a provider or an executor can cause; a caller can act on the type.
+
+BrokerError
+├── InvalidInput               what a person wrote is wrong: file, line, field, and what to do
+│   └── UnknownName            a job, pool, offer or field that does not exist; may carry the nearest name
+├── Conflict                   what is asked contradicts what is stored (same id, other content)
+├── ExecutorError              an executor could not do what it was asked
+│   ├── NoCapacity             try elsewhere, or later
+│   ├── Rejected               never: this job can't run in this pool
+│   ├── Unreachable            again: the pool did not answer
+│   └── Misconfigured          tell a person: credentials, a missing program, a bad setting
+├── PriceMissing               no price is known for this thing at this time
+├── StoreError                 the store can't be read or written (disk full, wrong version, no connection)
+└── DaemonError                the broker's daemon is not there, is another one, or does not answer
+
+A programmer's mistake is a ValueError, not one of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class BrokerError(Exception):
+    """Something a user, a provider or an executor caused; `str()` says what, where and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong in what a person wrote."""
+
+    message: str  # what is wrong and what to do, without the place
+    field: str = ""  # dotted path: resources.accelerators
+    file: str = ""  # as the person named it; empty for flags and API bodies
+    line: int | None = None  # 1-based
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line) if part)
+        return ": ".join(part for part in (place, self.field, self.message) if part)
+
+
+class InvalidInput(BrokerError):
+    """What a person wrote is wrong; nothing was stored or started."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems = tuple(Problem(message=p) if isinstance(p, str) else p for p in problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnknownName(InvalidInput):
+    """A name that does not exist."""
+
+
+class Conflict(BrokerError):
+    """What is asked contradicts what is stored; nothing was changed."""
+
+
+class ExecutorError(BrokerError):
+    """An executor could not do what it was asked."""
+
+
+class NoCapacity(ExecutorError):
+    """The pool has no room for this attempt now: try elsewhere, or later."""
+
+
+class Rejected(ExecutorError):
+    """This job can never run in this pool, whatever the load."""
+
+
+class Unreachable(ExecutorError):
+    """The pool did not answer: the same call may succeed later."""
+
+
+class Misconfigured(ExecutorError):
+    """The pool can't work until a person changes something: the message says what."""
+
+
+class PriceMissing(BrokerError):
+    """No price is known for this thing at this time."""
+
+
+class StoreError(BrokerError):
+    """The store can't be read or written."""
+
+
+class DaemonError(BrokerError):
+    """The broker's daemon is not there, is another one, or does not answer."""

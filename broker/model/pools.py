@@ -1,0 +1,76 @@
+"""Pools: places that run attempts, what they have, what they are free of, and what their executors can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from broker.model.offers import Offer
+from broker.model.resources import Resources
+
+
+class PoolKind(StrEnum):
+    """How a pool is paid."""
+
+    CLUSTER = "cluster"  # nodes are paid while up, busy or idle
+    SERVERLESS = "serverless"  # containers are paid per second while they live
+
+
+class Isolation(StrEnum):
+    """With whom the infrastructure is shared."""
+
+    SHARED = "shared"  # other customers may run on it
+    DEDICATED = "dedicated"  # ours alone
+
+
+class Capability(StrEnum):
+    """What an executor can do beyond running a command."""
+
+    FUNCTIONS = "functions"  # pickled Python calls
+    RAY_RUNTIME = "ray_runtime"  # jobs that are Ray programs
+    GANG = "gang"  # several nodes, all or none
+    IMAGES = "images"  # container images
+    SCALE = "scale"  # implements Scalable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """One place that runs attempts, as configured."""
+
+    name: str
+    kind: PoolKind
+    executor: str  # entry point name in the group broker.executors
+    unit: Resources  # what one node has, or the most that one container may have
+    max_units: int  # nodes or containers at most
+    gpu_models: tuple[str, ...] = ()  # models on offer here, canonical; a serverless pool may have several
+    offers: tuple[Offer, ...] = ()  # what its units cost; empty: unknown (shown as unknown, never as zero)
+    region: str = ""
+    isolation: Isolation = Isolation.SHARED
+    emulated: bool = False  # its accelerators are logical: no GPU is there
+    capabilities: frozenset[Capability] = frozenset()
+    cold_start_s: float = 0.0  # prior for the time to a ready node or container; measured values replace it
+    scaledown_window_s: float = 0.0  # serverless: idle seconds before a container ends
+    options: dict[str, Any] = field(default_factory=dict)  # the executor's own settings, validated by it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitState:
+    """One node or container now."""
+
+    unit_id: str
+    total: Resources
+    free: Resources
+    ready: bool = True  # False: booting
+    warm_key: str = ""  # environment that a warm container holds; "" where it does not matter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What a pool has at one moment, as its executor sees it."""
+
+    as_of_ns: int
+    units: tuple[UnitState, ...]
+    max_units: int  # how many units it may grow to
+    backoff_until_ns: int = 0  # the pool starts nothing new before this (containers kept failing)
+    note: str = ""  # for people: how work is isolated, why it is degraded

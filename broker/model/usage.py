@@ -1,0 +1,99 @@
+"""Usage and charges: measured intervals of nodes, containers and attempts, and what they cost.
+
+Intervals are half open, [start, end), in nanoseconds since the epoch of a clock that never goes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from broker.model.money import Money
+from broker.model.offers import Offer
+from broker.model.resources import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitUsage:
+    """The life of one node or container, so far."""
+
+    unit_id: str  # unique for ever: a node that comes back is a new unit
+    resources: Resources  # what is paid for
+    started_ns: int  # when paying begins: boot or cold start
+    ready_ns: int | None  # when it could first run an attempt; None: not yet, or never
+    ended_ns: int | None  # None: still up
+    caused_by: str | None = None  # the attempt for which it was started, if any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptUsage:
+    """One interval in which an attempt held part of one unit."""
+
+    attempt_id: str
+    unit_id: str
+    resources: Resources  # held
+    started_ns: int
+    ended_ns: int | None  # None: still holds it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReport:
+    """What a pool measured. Promise: nothing before `as_of_ns` will be added or changed by a later report."""
+
+    as_of_ns: int
+    units: tuple[UnitUsage, ...]
+    attempts: tuple[AttemptUsage, ...]
+
+
+class ChargeKind(StrEnum):
+    """What a charge is for. The kinds of one unit add up to what the unit cost."""
+
+    JOB = "job"  # an attempt held (part of) the unit
+    BOOT = "boot"  # cluster: paid, not ready
+    IDLE = "idle"  # cluster: ready, nothing ran on (part of) it
+    COLD_START = "cold_start"  # serverless: paid, not ready
+    IDLE_TAIL = "idle_tail"  # serverless: ready, nothing ran on (part of) it
+    ROUNDING = "rounding"  # billing granularity and minimum, known when the unit ends
+
+
+class Book(StrEnum):
+    """Which of the three ledgers a charge is in; they are never added together."""
+
+    ESTIMATED = "estimated"
+    METERED = "metered"
+    INVOICED = "invoiced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A priced usage. Never changed: a correction is another charge.
+
+    `attempt_id` is set for what an attempt used or caused (its cold start, the idle tail after it).
+    """
+
+    key: str  # the same usage has the same key: recording it twice is a no-op
+    book: Book
+    kind: ChargeKind
+    pool: str
+    unit_id: str
+    attempt_id: str | None
+    started_ns: int
+    ended_ns: int
+    amount: Money | None  # None: the price is not known
+    offer: Offer | None  # the price used, frozen with its source and date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendRow:
+    """One line of a spend report."""
+
+    group: tuple[str, ...]  # values of the columns that were asked for, in order
+    job: Money  # execution of attempts
+    overhead: Money  # boot, idle, cold start, idle tail and rounding
+    unknown: int  # charges without a known price; never counted as zero silently
+    predicted: Money | None  # what placements had predicted for the same jobs; None where nothing was predicted
+
+    @property
+    def total(self) -> Money:
+        """All that is known to have been paid."""
+        return self.job + self.overhead

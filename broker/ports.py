@@ -1,0 +1,170 @@
+"""What the broker needs from others: small protocols with their promises.
+
+Executors and price sources are plugins found by entry points; `broker.testing` has the contract suites they must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+from broker.model.jobs import AttemptReport, LaunchRequest
+from broker.model.offers import Offer
+from broker.model.pools import Capability, Capacity, Pool
+from broker.model.usage import UsageReport
+
+Stream = Literal["stdout", "stderr"]
+
+
+class Clock(Protocol):
+    """Time, as an argument to everything that needs it."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch. Never less than an earlier answer, also when the wall clock jumps back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Poll:
+    """What changed in a pool."""
+
+    version: int  # pass it to the next poll
+    reports: tuple[AttemptReport, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk:
+    """A piece of one output stream, as bytes: what a job writes need not be text."""
+
+    data: bytes
+    next_offset: int  # where the next piece begins
+    complete: bool  # True: the stream has ended and this is its last piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorContext:
+    """What an executor is given at construction."""
+
+    pool: Pool  # its configuration; `pool.options` are its own settings
+    state_dir: Path  # a folder of its own that outlives the process, mode 700
+    clock: Clock
+
+
+class Executor(Protocol):
+    """Runs attempts in one pool.
+
+    Construction (`Plugin(context)`) is cheap and raises `Misconfigured` for wrong options. All methods are safe to call at the same
+    time. Every method may raise `Unreachable` (the caller tries again) and `Misconfigured` (a person must act); nothing
+    else escapes, except what is named below. Attempts outlive the process that launched them where the runtime allows
+    it: a new executor on the same `state_dir` finds them again.
+    """
+
+    capabilities: ClassVar[frozenset[Capability]]
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why this plugin can't work on this machine and what to do about it; None when it can. Cheap, imports little."""
+        ...
+
+    async def open(self) -> None:
+        """Connects, or starts what must run (a local cluster, a pool process). Finds what an earlier one left running."""
+        ...
+
+    async def close(self, *, stop: bool) -> None:
+        """Disconnects. With `stop`, ends everything it started: attempts, nodes, containers, its own processes.
+
+        Without it, everything goes on and a later `open` on the same `state_dir` finds it.
+        """
+        ...
+
+    async def launch(self, request: LaunchRequest) -> None:
+        """Accepts an attempt and returns without waiting for it to run.
+
+        Idempotent by `attempt_id`: a repeat finds the first launch, even after it ended or this process was restarted,
+        and starts nothing. Raises `NoCapacity` (nothing was started; try elsewhere), `Rejected` (can never run here).
+        A command that can't be started, or an environment that can't be built, is no error of launch: it is reported
+        as `FAILED` with the reason.
+        """
+        ...
+
+    async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
+        """Reports of attempts that changed after version `since` (0: all that are known and not forgotten).
+
+        When there are none, waits up to `wait_s` seconds for one. A state reported never goes backwards. An attempt
+        that was launched and whose process, node or runner vanished is reported `INTERRUPTED`, never left out. Versions
+        begin again when an executor restarts: a `since` larger than the current version means 0.
+        """
+        ...
+
+    async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+        """At most `limit` bytes of a stream from `offset`; empty and not complete when nothing new is there yet.
+
+        While an attempt runs, what it wrote appears within a second. Raises KeyError for an attempt not known here.
+        """
+        ...
+
+    async def result(self, attempt_id: str) -> bytes | None:
+        """For a function that returned or raised: cloudpickle of ("value", x) or ("error", exception, text).
+
+        None while there is none. Raises KeyError for an attempt not known here.
+        """
+        ...
+
+    async def usage(self, since_ns: int) -> UsageReport:
+        """All units and attempt intervals that had not ended before `since_ns`, complete up to `as_of_ns`.
+
+        Intervals of an attempt lie inside the life of their unit, do not overlap for the same attempt and unit, and
+        leave no gap between launch on the unit and end.
+        """
+        ...
+
+    async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
+        """Asks for the end of an attempt: SIGTERM to its whole process tree, SIGKILL after `grace_s`.
+
+        Returns at once; the end is reported by `poll` (`CANCELLED`, unless it had ended already). Works before, during
+        and after the run, any number of times; an attempt not known here is remembered, so that a launch that comes
+        later under this id starts nothing and is reported `CANCELLED`.
+        """
+        ...
+
+    async def forget(self, attempt_ids: Sequence[str]) -> None:
+        """Lets the executor drop what it knows of ended attempts, their logs included. Unknown ids are ignored."""
+        ...
+
+    async def capacity(self) -> Capacity:
+        """What the pool has and what is free, now."""
+        ...
+
+
+@runtime_checkable
+class Scalable(Protocol):
+    """A pool whose number of nodes or warm containers can be set."""
+
+    async def scale(self, units: int) -> None:
+        """Asks for `units` nodes (cluster) or warm containers (serverless), at once or as they become possible.
+
+        Never ends a unit that runs an attempt. Raises `NoCapacity` beyond the pool's limit.
+        """
+        ...
+
+
+class PriceSource(Protocol):
+    """Knows offers."""
+
+    name: str
+
+    def offers(self) -> Iterable[Offer]:
+        """All offers it knows, in any order. Raises `PriceMissing` when its data can't be read, saying where."""
+        ...
+
+
+class SecretSource(Protocol):
+    """Knows the values of secrets."""
+
+    def values(self, names: Iterable[str]) -> Mapping[str, str]:
+        """The values by name. Raises `UnknownName` for the first name that has none."""
+        ...
+
+
