@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
-from broker.model.jobs import AttemptReport, LaunchRequest
+from broker.model.jobs import Attempt, AttemptReport, Job, JobState, LaunchRequest, StateChange
+from broker.model.money import Money
 from broker.model.offers import Offer
+from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, Pool
-from broker.model.usage import UsageReport
+from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
+from broker.model.usage import Charge, SpendRow, UnitUsage, UsageReport
 
 Stream = Literal["stdout", "stderr"]
 
@@ -168,3 +171,118 @@ class SecretSource(Protocol):
         ...
 
 
+class Store(Protocol):
+    """The only truth. Every method is one transaction, safe from any thread, and raises `StoreError` when it can't be done.
+
+    Times are nanoseconds since the epoch, money whole nanodollars. State changes and charges are only ever appended.
+    """
+
+    def add_jobs(self, jobs: Sequence[Job], document: str, document_hash: str) -> tuple[Job, ...]:
+        """Stores the jobs of one submission, all or none, and the document that they came from.
+
+        Idempotent by id: when the first job's id (or array id) exists with the same document hash, nothing is stored and
+        the jobs stored then are returned as they are now; with another hash raises `Conflict`.
+        """
+        ...
+
+    def job(self, job_id: str) -> Job:
+        """Raises `UnknownName` with the nearest ids."""
+        ...
+
+    def recorded(self, job_id: str) -> Recorded:
+        """A job with its attempts, placements and document. Raises `UnknownName`."""
+        ...
+
+    def jobs(self, wanted: JobFilter, *, collapse: bool = False) -> JobPage:
+        """One page of jobs, newest first."""
+        ...
+
+    def counts(self, array_id: str | None = None) -> Mapping[JobState, int]:
+        """Number of jobs in each state, of one array or of all."""
+        ...
+
+    def placeable(self, now_ns: int, limit: int, skip: frozenset[str] = frozenset()) -> tuple[Job, ...]:
+        """Queued jobs whose time has come and that nobody asked to cancel: largest priority first, then oldest."""
+        ...
+
+    def next_due_ns(self, now_ns: int) -> int | None:
+        """When the next queued job's retry backoff ends, if that is after `now_ns`."""
+        ...
+
+    def request_cancel(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
+        """Marks jobs that have not ended; an array id means all its tasks. Returns the marked jobs. Idempotent."""
+        ...
+
+    def cancel_requested(self, limit: int) -> tuple[Job, ...]:
+        """Jobs marked for cancellation that have not ended."""
+        ...
+
+    def record(
+        self,
+        *,
+        jobs: Sequence[Job] = (),
+        attempts: Sequence[Attempt] = (),
+        changes: Sequence[StateChange] = (),
+        placements: Sequence[Placement] = (),
+    ) -> None:
+        """Writes new values of jobs and attempts (new attempts are inserted), appends changes and placements.
+
+        `spec`, `user`, ids and `cancel_requested` of a job are never changed by this. Raises `Conflict`, changing
+        nothing, when a stored state may not move to the new one (`JOB_MOVES`, `ATTEMPT_MOVES`).
+        """
+        ...
+
+    def open_attempts(self, pool: str | None = None) -> tuple[Attempt, ...]:
+        """Attempts that have not ended."""
+        ...
+
+    def attempt(self, attempt_id: str) -> Attempt:
+        """Raises `UnknownName`."""
+        ...
+
+    def runtimes(self, user: str, name: str, limit: int = 50) -> tuple[float, ...]:
+        """Seconds that the last succeeded attempts of a user's jobs of this name ran, newest first."""
+        ...
+
+    def changes(self, job_id: str) -> tuple[StateChange, ...]:
+        """The history of a job and its attempts, oldest first."""
+        ...
+
+    def put_blob(self, sha256: str, data: bytes) -> None:
+        """Keeps bytes under their hash; a repeat is a no-op."""
+        ...
+
+    def blob(self, sha256: str) -> bytes:
+        """Raises `UnknownName`."""
+        ...
+
+    def watermark(self, pool: str) -> int:
+        """Up to when usage of a pool has been settled; 0 at first."""
+        ...
+
+    def open_units(self, pool: str) -> tuple[UnitUsage, ...]:
+        """Units that had not ended at the last settlement."""
+        ...
+
+    def settle(self, pool: str, report: UsageReport, charges: Sequence[Charge]) -> None:
+        """Stores usage and charges and moves the watermark to `report.as_of_ns`, all or none.
+
+        Charges whose key exists are skipped; each price used is kept once, with source and date.
+        """
+        ...
+
+    def spend(self, wanted: SpendFilter) -> tuple[SpendRow, ...]:
+        """Metered charges grouped and summed exactly."""
+        ...
+
+    def charges(self, *, job_id: str | None = None, pool: str | None = None) -> tuple[Charge, ...]:
+        """Charges of a job (its attempts) or a pool, oldest first."""
+        ...
+
+    def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:
+        """For each job: what it is known to have cost (run and overhead it caused), and how many charges lack a price."""
+        ...
+
+    def close(self) -> None:
+        """Gives back connections."""
+        ...
