@@ -58,8 +58,8 @@ class ExecutorContext:
 class Executor(Protocol):
     """Runs attempts in one pool.
 
-    Construction (`Plugin(context)`) is cheap and raises `Misconfigured` for wrong options. All methods are safe to call at the same
-    time. Every method may raise `Unreachable` (the caller tries again) and `Misconfigured` (a person must act); nothing
+    Construction (`Plugin(context)`) is cheap and raises `Misconfigured` for wrong options. All methods are safe to call
+    at the same time. Every method may raise `Unreachable` (the caller tries again) and `Misconfigured` (a person must act); nothing
     else escapes, except what is named below. Attempts outlive the process that launched them where the runtime allows
     it: a new executor on the same `state_dir` finds them again.
     """
@@ -68,11 +68,11 @@ class Executor(Protocol):
 
     @classmethod
     def unavailable(cls) -> str | None:
-        """Why this plugin can't work on this machine and what to do about it; None when it can. Cheap, imports little."""
+        """Why this plugin can't work on this machine and what to do about it; None when it can. Cheap."""
         ...
 
     async def open(self) -> None:
-        """Connects, or starts what must run (a local cluster, a pool process). Finds what an earlier one left running."""
+        """Connects, or starts what must run (a local cluster, a pool process); finds what an earlier one left."""
         ...
 
     async def close(self, *, stop: bool) -> None:
@@ -133,7 +133,10 @@ class Executor(Protocol):
         ...
 
     async def forget(self, attempt_ids: Sequence[str]) -> None:
-        """Lets the executor drop what it knows of ended attempts, their logs included. Unknown ids are ignored."""
+        """Lets the executor drop what it knows of ended attempts, logs included. Unknown ids are ignored.
+
+        The broker calls it after it has copied the logs and read `usage` up to their end.
+        """
         ...
 
     async def capacity(self) -> Capacity:
@@ -172,7 +175,7 @@ class SecretSource(Protocol):
 
 
 class Store(Protocol):
-    """The only truth. Every method is one transaction, safe from any thread, and raises `StoreError` when it can't be done.
+    """The only truth. Every method is one transaction, safe from any thread; `StoreError` when it can't be done.
 
     Times are nanoseconds since the epoch, money whole nanodollars. State changes and charges are only ever appended.
     """
@@ -180,8 +183,8 @@ class Store(Protocol):
     def add_jobs(self, jobs: Sequence[Job], document: str, document_hash: str) -> tuple[Job, ...]:
         """Stores the jobs of one submission, all or none, and the document that they came from.
 
-        Idempotent by id: when the first job's id (or array id) exists with the same document hash, nothing is stored and
-        the jobs stored then are returned as they are now; with another hash raises `Conflict`.
+        Idempotent by id: when the first job's id (or array id) exists with the same document hash, nothing is stored
+        and the jobs stored then are returned as they are now; with another hash raises `Conflict`.
         """
         ...
 
@@ -280,7 +283,7 @@ class Store(Protocol):
         ...
 
     def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:
-        """For each job: what it is known to have cost (run and overhead it caused), and how many charges lack a price."""
+        """For each job: what it is known to have cost (run and overhead it caused), and its charges without a price."""
         ...
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ class Refusal:
     """Why a job can't run in a pool."""
 
     pool: str
-    constraint: str  # gpu_model | gpus | cpus | memory | nodes | region | isolation | runtime | pools | price | deadline …
+    constraint: str  # gpu_model | gpus | cpus | memory | nodes | region | isolation | runtime | pools | price | deadline
     message: str  # one sentence for people, with the numbers
     have: str = ""
     need: str = ""

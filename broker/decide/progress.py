@@ -1,0 +1,86 @@
+"""Progress: a job, its attempt and what an executor reports → their next values and the lines of their history.
+
+A report that moves nothing (a repeat, or one that comes after the end) yields None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from broker.decide.retry import after
+from broker.model.jobs import (
+    ATTEMPT_MOVES,
+    Attempt,
+    AttemptReport,
+    AttemptState,
+    Job,
+    JobState,
+    StateChange,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What to record, together."""
+
+    job: Job
+    attempt: Attempt
+    changes: tuple[StateChange, ...]
+
+
+def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int) -> Progress | None:
+    """What a report makes of an attempt and its job; None when it tells nothing new."""
+    if report.state not in ATTEMPT_MOVES[attempt.state]:
+        return None
+    moved = replace(
+        attempt,
+        state=report.state,
+        started_ns=report.started_ns or attempt.started_ns,
+        ended_ns=(report.ended_ns or report.at_ns) if report.state.ended else None,
+        exit_code=report.exit_code,
+        signal=report.signal,
+        reason=report.reason or attempt.reason,
+    )
+    job_moved = _ended(job, moved, now_ns) if report.state.ended else _going(job, moved)
+    return Progress(job=job_moved, attempt=moved, changes=_changes(job, job_moved, attempt, moved, now_ns))
+
+
+def _going(job: Job, attempt: Attempt) -> Job:
+    running = attempt.state is AttemptState.RUNNING
+    return replace(
+        job,
+        state=JobState.RUNNING if running else JobState.STARTING,
+        started_ns=job.started_ns or attempt.started_ns,
+        reason=f"attempt {attempt.number} in {attempt.pool}",
+    )
+
+
+def _ended(job: Job, attempt: Attempt, now_ns: int) -> Job:
+    ended = replace(job, started_ns=job.started_ns or attempt.started_ns, exit_code=attempt.exit_code)
+    if attempt.state is AttemptState.SUCCEEDED:
+        return replace(ended, state=JobState.SUCCEEDED, ended_ns=attempt.ended_ns, reason="")
+    if attempt.state is AttemptState.CANCELLED:
+        return replace(ended, state=JobState.CANCELLED, ended_ns=attempt.ended_ns, reason=attempt.reason or "cancelled")
+    decision = after(job, attempt, now_ns)
+    if decision.again_ns is not None:
+        return replace(ended, state=JobState.QUEUED, not_before_ns=decision.again_ns, reason=decision.reason)
+    return replace(ended, state=decision.final, ended_ns=attempt.ended_ns, reason=decision.reason)
+
+
+def _changes(
+    job: Job, job_moved: Job, attempt: Attempt, attempt_moved: Attempt, now_ns: int
+) -> tuple[StateChange, ...]:
+    at_attempt = StateChange(
+        at_ns=now_ns,
+        job_id=job.id,
+        attempt_id=attempt.id,
+        old=attempt.state,
+        new=attempt_moved.state,
+        reason=attempt_moved.reason,
+    )
+    if job_moved.state is job.state:
+        return (at_attempt,)
+    at_job = StateChange(
+        at_ns=now_ns, job_id=job.id, attempt_id=None, old=job.state, new=job_moved.state, reason=job_moved.reason
+    )
+    return (at_attempt, at_job)

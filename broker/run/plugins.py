@@ -1,0 +1,85 @@
+"""Plugins: entry points of installed distributions, loaded by name, each with the reason where it can't be used.
+
+Ours come in by the same door as a stranger's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, cast
+
+from broker.model.errors import Misconfigured
+from broker.model.offers import Offer
+from broker.ports import Executor, ExecutorContext, PriceSource
+
+EXECUTORS = "broker.executors"
+PRICE_SOURCES = "broker.price_sources"
+COMMANDS = "broker.commands"
+
+ExecutorType = Callable[[ExecutorContext], Executor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """One entry point."""
+
+    name: str
+    distribution: str  # name and version of the package that registers it
+    entry_point: EntryPoint
+
+    def load(self) -> Any:
+        """The object behind it. Raises `Misconfigured` when its module can't be imported."""
+        try:
+            return self.entry_point.load()
+        except (ImportError, AttributeError) as error:
+            raise Misconfigured(
+                f"plugin {self.name!r} of {self.distribution} can't be loaded: {error}; "
+                f"install what it needs, or uninstall {self.distribution}"
+            ) from error
+
+
+@cache
+def installed(group: str) -> dict[str, Plugin]:
+    """The plugins of a group by name. Raises `Misconfigured` when two distributions claim one name."""
+    found: dict[str, Plugin] = {}
+    for plugin in _entry_points(group):
+        other = found.setdefault(plugin.name, plugin)
+        if other.entry_point.value != plugin.entry_point.value:
+            raise Misconfigured(
+                f"two packages register {plugin.name!r} in {group}: {other.distribution} and "
+                f"{plugin.distribution}; uninstall one of them"
+            )
+    return found
+
+
+def _entry_points(group: str) -> Iterator[Plugin]:
+    for entry_point in entry_points(group=group):
+        dist = entry_point.dist
+        distribution = f"{dist.name} {dist.version}" if dist else "an unnamed distribution"
+        yield Plugin(name=entry_point.name, distribution=distribution, entry_point=entry_point)
+
+
+def executor_type(name: str) -> type[Executor]:
+    """The executor class of that name. Raises `Misconfigured` with what is installed, or why it can't work here."""
+    plugins = installed(EXECUTORS)
+    if name not in plugins:
+        raise Misconfigured(f"no executor {name!r} is installed; there are: {', '.join(sorted(plugins)) or 'none'}")
+    loaded = cast("type[Executor]", plugins[name].load())
+    if reason := loaded.unavailable():
+        raise Misconfigured(f"executor {name!r}: {reason}")
+    return loaded
+
+
+def make_executor(context: ExecutorContext) -> Executor:
+    """The executor of a pool, constructed. Raises `Misconfigured`."""
+    build = cast(ExecutorType, executor_type(context.pool.executor))
+    return build(context)
+
+
+def price_offers() -> tuple[Offer, ...]:
+    """The offers of all price sources, by source name, then as the source gives them. Raises `PriceMissing`."""
+    sources = [cast("Callable[[], PriceSource]", plugin.load())() for _, plugin in sorted(installed(PRICE_SOURCES).items())]
+    return tuple(offer for source in sources for offer in source.offers())
