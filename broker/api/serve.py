@@ -1,0 +1,164 @@
+"""The daemon's process: settings → a broker and its HTTP face, on a Unix socket or on loopback, until asked to stop.
+
+SIGTERM and SIGINT detach: what runs in the pools goes on, and the next daemon finds it. `broker down` ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from broker.api.app import create_app
+from broker.model.errors import BrokerError, DaemonError
+from broker.run.broker import Broker
+from broker.run.build import build_broker
+from broker.run.lifecycle import FAILED, READY, DaemonFile, only_daemon
+from broker.run.service import Service
+from broker.run.settings import Settings, load_settings
+
+log = structlog.get_logger()
+
+Say = Callable[[str], None]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the daemon; 0 after an orderly end, 1 when it could not start."""
+    parser = argparse.ArgumentParser(prog="broker daemon", description=__doc__)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--ready-fd", type=int, help="where to say what happens until it is ready, line by line")
+    options = parser.parse_args(arguments)
+    say = _speaker(options.ready_fd)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), processors=_log_processors())
+    try:
+        settings = load_settings(options.config)
+        with only_daemon(settings.state_dir):
+            asyncio.run(_serve(settings, say))
+    except (BrokerError, OSError) as error:
+        say(FAILED + " ".join(str(error).splitlines()))
+        log.error("daemon could not run", error=str(error))
+        return 1
+    return 0
+
+
+def _log_processors() -> list[structlog.types.Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _speaker(ready_fd: int | None) -> Say:
+    if ready_fd is None:
+        return lambda line: print(line, flush=True)
+    out = os.fdopen(ready_fd, "w", encoding="utf-8")
+
+    def say(line: str) -> None:
+        with suppress(BrokenPipeError, ValueError):
+            out.write(line + "\n")
+            out.flush()
+            if line == READY:
+                out.close()
+
+    return say
+
+
+async def _serve(settings: Settings, say: Say) -> None:
+    broker = build_broker(settings)
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, broker.detach)
+    listening, address, token = _listen(settings)
+    server = _Server(broker, token)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    running = asyncio.create_task(broker.run())
+    _announce(settings.state_dir, address, token)
+    try:
+        ready = asyncio.create_task(broker.ready(say))
+        await asyncio.wait([ready, running, serving], return_when=asyncio.FIRST_COMPLETED)
+        if ready.done():
+            say(READY)
+        await asyncio.wait([running, serving], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        broker.detach()
+        await running
+        server.should_exit = True
+        await serving
+        broker.store.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: signals mean something else here."""
+
+    def __init__(self, broker: Broker, token: str | None) -> None:
+        app = create_app(Service(broker), token)
+        super().__init__(
+            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
+        )
+
+    def capture_signals(self):  # type: ignore[no-untyped-def, override]
+        return suppress()
+
+
+def _listen(settings: Settings) -> tuple[socket.socket, str, str | None]:
+    """A bound socket, its address for people and the client, and the token that it asks for."""
+    if settings.listen == "unix":
+        path = settings.state_dir / "broker.sock"
+        path.unlink(missing_ok=True)
+        return _unix(path), f"unix:{path}", None
+    port = int(settings.listen.removeprefix("loopback:"))
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise DaemonError(f"port {port} on 127.0.0.1 can't be used ({error.strerror}): set `listen` to another") from error
+    return sock, f"http://127.0.0.1:{sock.getsockname()[1]}", secrets.token_urlsafe(32)
+
+
+def _unix(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    except OSError as error:
+        raise DaemonError(
+            f"the socket {path} can't be made ({error}); a path over 100 characters is too long for a socket: "
+            "set state_dir to a shorter one, or listen to loopback:PORT"
+        ) from error
+    finally:
+        os.umask(before)
+    return sock
+
+
+def _announce(state_dir: Path, address: str, token: str | None) -> None:
+    token_file = state_dir / "token"
+    token_file.unlink(missing_ok=True)
+    if token is not None:
+        token_file.touch(mode=0o600)
+        token_file.write_text(token)
+    DaemonFile(
+        pid=os.getpid(),
+        address=address,
+        token_file=str(token_file) if token else "",
+        version=version("gpu-broker"),
+        started=datetime.now(UTC).isoformat(),
+    ).write(state_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The running broker: settings and store → pools followed, jobs dispatched, usage charged, until it is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from broker.model.errors import BrokerError
+from broker.model.jobs import Attempt, AttemptState, JobSpec
+from broker.model.placement import Placement
+from broker.model.pools import Pool
+from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSource, Store, Stream
+from broker.run.archive import Archive
+from broker.run.dispatch import Dispatcher, PlacementRules
+from broker.run.follow import Follower
+from broker.run.launcher import Launcher
+from broker.run.ledger import Ledger
+from broker.run.plugins import make_executor
+from broker.run.pools import RunningPool
+from broker.run.register import Register
+from broker.run.retire import Retirement
+
+log = structlog.get_logger()
+
+CANCEL_TIMEOUT_S = 30.0
+
+
+class Broker:
+    """All that runs in the daemon besides its HTTP face."""
+
+    def __init__(
+        self,
+        *,
+        pools: tuple[Pool, ...],
+        store: Store,
+        clock: Clock,
+        secrets: SecretSource,
+        state_dir: Path,
+        rules: PlacementRules,
+        settle_every_s: float,
+        build: Callable[[ExecutorContext], Executor] = make_executor,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.settle_every_s = settle_every_s
+        self.archive = Archive(state_dir / "archive")
+        self.ledger = Ledger(store, clock)
+        self.register = Register(store, clock)
+        self.pools: Mapping[str, RunningPool] = {
+            pool.name: RunningPool(pool, state_dir / "pools" / pool.name, clock, build) for pool in pools
+        }
+        self.launcher = Launcher(self.pools, self.register, secrets)
+        self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules)
+        self._retirements = {name: Retirement(pool, self.archive, self.ledger) for name, pool in self.pools.items()}
+        self._followers = {
+            name: Follower(pool, self.register, self.launcher, self._retirements[name])
+            for name, pool in self.pools.items()
+        }
+        self._stop = asyncio.Event()
+        self._stop_pools = False
+        self._drain = True
+
+    @property
+    def version(self) -> int:
+        """Grows with every recorded change."""
+        return self.register.changes.version
+
+    async def changed(self, since: int, timeout_s: float) -> int:
+        """The version, as soon as it is not `since`, or after `timeout_s` seconds."""
+        return await self.register.changes.after(since, timeout_s)
+
+    def wake(self) -> None:
+        """There may be something to dispatch, or to cancel."""
+        self.register.work.set()
+        self.register.changes.happened()
+
+    def request_stop(self, *, drain: bool) -> None:
+        """Asks for the end of the broker and of all that its pools started: after what runs has ended, or now."""
+        self._drain, self._stop_pools = drain, True
+        self._stop.set()
+
+    def detach(self) -> None:
+        """Asks for the end of the broker alone: pools and attempts go on and are found again by the next one."""
+        self._stop.set()
+
+    async def run(self, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Runs until asked to stop. `progress` gets a line as each pool comes up."""
+        await self.register.load()
+        tasks = [asyncio.create_task(work) for work in self._work(progress)]
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            if self._stop_pools:
+                await self._wind_down()
+        finally:
+            for task in (*tasks, stop):
+                task.cancel()
+            await asyncio.gather(*tasks, stop, return_exceptions=True)
+            await self._close()
+
+    def _work(self, progress: Callable[[str], None]):  # type: ignore[no-untyped-def]
+        for name, follower in self._followers.items():
+            yield follower.run()
+            yield self._retirements[name].run()
+            yield self._settle_often(self.pools[name])
+        yield self._dispatch_when_ready(progress)
+
+    async def ready(self, progress: Callable[[str], None]) -> None:
+        """Returns when each pool is up, or known not to come up."""
+        async def one(name: str) -> None:
+            progress(f"pool {name}: starting")
+            await self._followers[name].settled.wait()
+            progress(f"pool {name}: {self.pools[name].problem or 'ready'}")
+
+        await asyncio.gather(*(one(name) for name in self.pools))
+
+    async def _dispatch_when_ready(self, progress: Callable[[str], None]) -> None:
+        await self.ready(lambda _: None)
+        await self.dispatcher.run()
+
+    async def _settle_often(self, pool: RunningPool) -> None:
+        while True:
+            await asyncio.sleep(self.settle_every_s)
+            await self._settle(pool)
+
+    async def _settle(self, pool: RunningPool) -> None:
+        if pool.executor is None:
+            return
+        try:
+            await self.ledger.settle(pool.pool, pool.executor)
+        except BrokerError as error:
+            log.warning("usage not settled; it will be with the next try", pool=pool.pool.name, error=str(error))
+
+    async def settle_now(self) -> None:
+        """Charges usage up to now, in every pool that answers."""
+        await asyncio.gather(*(self._settle(pool) for pool in self.pools.values()))
+
+    async def _wind_down(self) -> None:
+        self.dispatcher.stop()
+        if not self._drain:
+            for held in self.register.live:
+                if executor := self.pools[held.attempt.pool].executor:
+                    with suppress(BrokerError):
+                        await executor.cancel(held.attempt.id)
+        limit_s = None if self._drain else CANCEL_TIMEOUT_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while any(held.attempt.state is not AttemptState.STORED for held in self.register.live):
+                    await self.changed(self.version, 1.0)
+
+    async def _close(self) -> None:
+        for pool in self.pools.values():
+            executor = pool.executor
+            try:
+                await pool.close(stop=self._stop_pools)
+                if executor is not None and self._stop_pools:
+                    await self.ledger.settle(pool.pool, executor)
+            except (BrokerError, OSError) as error:
+                log.warning("pool did not close cleanly", pool=pool.pool.name, error=str(error))
+
+    async def preview(self, spec: JobSpec, user: str) -> Placement:
+        """What would be decided for this job now; nothing is stored or started."""
+        return await self.dispatcher.preview(spec, user)
+
+    async def logs(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
+        """A piece of an attempt's output, running or ended. Raises KeyError when it never started."""
+        if self.archive.holds(attempt.id):
+            return await asyncio.to_thread(self.archive.logs, attempt.id, stream, offset, limit)
+        executor = self.pools[attempt.pool].executor if attempt.pool in self.pools else None
+        if executor is None:
+            raise KeyError(attempt.id)
+        try:
+            return await executor.logs(attempt.id, stream, offset, limit)
+        except KeyError:
+            return await asyncio.to_thread(self.archive.logs, attempt.id, stream, offset, limit)
+
+    async def result(self, attempt: Attempt) -> bytes | None:
+        """What a function returned or raised; None while there is nothing."""
+        if self.archive.holds(attempt.id):
+            return await asyncio.to_thread(self.archive.result, attempt.id)
+        executor = self.pools[attempt.pool].executor if attempt.pool in self.pools else None
+        return await executor.result(attempt.id) if executor else None

@@ -1,0 +1,100 @@
+"""Following a pool: opens its executor, finds what an earlier broker launched, and records what it reports.
+
+A pool that does not answer is opened again after a while; what it was running is not given up meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from broker.model.errors import BrokerError, Misconfigured, Unreachable
+from broker.model.jobs import AttemptReport, AttemptState
+from broker.ports import Executor
+from broker.run.launcher import Launcher
+from broker.run.pools import RunningPool
+from broker.run.register import Register
+from broker.run.retire import Retirement
+
+log = structlog.get_logger()
+
+POLL_WAIT_S = 5.0
+REOPEN_S = 2.0
+REOPEN_MISCONFIGURED_S = 30.0
+
+
+class Follower:
+    """Follows one pool for as long as the broker runs."""
+
+    def __init__(self, pool: RunningPool, register: Register, launcher: Launcher, retirement: Retirement) -> None:
+        self._pool = pool
+        self._register = register
+        self._launcher = launcher
+        self._retirement = retirement
+        self.settled = asyncio.Event()  # the first try to open is over, well or badly
+
+    async def run(self) -> None:
+        """Opens and follows until cancelled."""
+        while True:
+            try:
+                executor = await self._pool.open()
+                since = await self._recover(executor)
+                self.settled.set()
+                self._register.work.set()
+                await self._follow(executor, since)
+            except (BrokerError, TimeoutError, OSError) as error:
+                self._pool.problem = self._pool.problem or str(error)
+                self.settled.set()
+                log.warning("pool is out of use", pool=self._pool.pool.name, error=str(error))
+                await asyncio.sleep(REOPEN_MISCONFIGURED_S if isinstance(error, Misconfigured) else REOPEN_S)
+
+    async def _recover(self, executor: Executor) -> int:
+        """Relaunches what was stored but perhaps not launched (a repeat is harmless); declares lost what is gone."""
+        name = self._pool.pool.name
+        held = self._register.live.of_pool(name)
+        await self._launcher.launch([one for one in held if one.attempt.state is AttemptState.STORED])
+        poll = await executor.poll(0)
+        known = {report.attempt_id for report in poll.reports}
+        now = self._register.clock.now_ns()
+        lost = [
+            AttemptReport(
+                attempt_id=one.attempt.id,
+                state=AttemptState.INTERRUPTED,
+                at_ns=now,
+                ended_ns=now,
+                reason=f"pool {name} no longer knows this attempt",
+            )
+            for one in held
+            if one.attempt.id not in known and one.attempt.state is not AttemptState.STORED
+        ]
+        await self._end_strangers(executor, poll.reports)
+        await self._take(poll.reports)
+        await self._register.apply(lost)
+        return poll.version
+
+    async def _end_strangers(self, executor: Executor, reports: tuple[AttemptReport, ...]) -> None:
+        """Attempts that the store has never heard of (it was replaced) must not run on unpaid."""
+        for report in reports:
+            if self._register.live.get(report.attempt_id) or await self._register.knows(report.attempt_id):
+                continue
+            log.warning("ending an attempt that the store does not know", attempt=report.attempt_id)
+            await executor.cancel(report.attempt_id)
+
+    async def _follow(self, executor: Executor, since: int) -> None:
+        while True:
+            poll = await executor.poll(since, POLL_WAIT_S)
+            await self._take(poll.reports)
+            since = poll.version
+            if self._pool.problem:
+                raise Unreachable(self._pool.problem)
+            await self._launch_again()
+
+    async def _take(self, reports: tuple[AttemptReport, ...]) -> None:
+        if reports:
+            self._retirement.add(await self._register.apply(reports))
+
+    async def _launch_again(self) -> None:
+        stored = [one for one in self._register.live.of_pool(self._pool.pool.name) if not one.launched]
+        late = [one for one in stored if one.attempt.id not in self._launcher.launching]
+        await self._launcher.launch([one for one in late if one.attempt.state is AttemptState.STORED])

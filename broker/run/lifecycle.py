@@ -1,0 +1,119 @@
+"""The daemon from outside: where it says that it is, how it is started and found, and that there is only one.
+
+`daemon.json` in the state folder names the process and its address; the lock beside it is held for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from broker.model.errors import DaemonError
+
+SERVER_MODULE = "broker.api.serve"
+START_TIMEOUT_S = 180.0
+READY = "ready"
+FAILED = "failed: "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonFile:
+    """What a running daemon says of itself."""
+
+    pid: int
+    address: str  # unix:/path or http://127.0.0.1:port
+    token_file: str  # "" where the socket's mode is the protection
+    version: str
+    started: str  # ISO 8601, UTC
+
+    @classmethod
+    def path(cls, state_dir: Path) -> Path:
+        """Where it is."""
+        return state_dir / "daemon.json"
+
+    @classmethod
+    def read(cls, state_dir: Path) -> DaemonFile | None:
+        """What the last daemon wrote; None when there is nothing readable."""
+        try:
+            return cls(**json.loads(cls.path(state_dir).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, state_dir: Path) -> None:
+        """Replaces the file in one step, readable by its owner only."""
+        draft = self.path(state_dir).with_suffix(".draft")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(asdict(self)))
+        draft.replace(self.path(state_dir))
+
+
+@contextmanager
+def only_daemon(state_dir: Path) -> Iterator[None]:
+    """Holds the state folder for this process. Raises `DaemonError` when another daemon has it."""
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state_dir.chmod(0o700)
+    with (state_dir / "daemon.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            running = DaemonFile.read(state_dir)
+            who = f"process {running.pid}" if running else "another process"
+            raise DaemonError(
+                f"a broker is already running on {state_dir} ({who}); use it, end it with `broker down`, "
+                "or give this one another state folder (BROKER_STATE_DIR)"
+            ) from None
+        yield
+        DaemonFile.path(state_dir).unlink(missing_ok=True)
+
+
+def is_running(state_dir: Path) -> bool:
+    """Whether a daemon holds the state folder."""
+    lock = state_dir / "daemon.lock"
+    if not lock.exists():
+        return False
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def start_daemon(state_dir: Path, config: Path | None, progress: Callable[[str], None] = lambda _: None) -> None:
+    """Starts a daemon in a session of its own and returns when it is ready.
+
+    `progress` gets a line for each step. Raises `DaemonError` with the daemon's own words when it does not come up.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", SERVER_MODULE, "--ready-fd", str(write_end)]
+    if config is not None:
+        command += ["--config", str(config)]
+    log_path = state_dir / "daemon.log"
+    with log_path.open("ab") as log, os.fdopen(read_end, encoding="utf-8") as says:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(write_end,),
+            start_new_session=True,
+            env={**os.environ, "BROKER_STATE_DIR": str(state_dir)},
+        )
+        os.close(write_end)
+        for line in says:
+            text = line.rstrip("\n")
+            if text == READY:
+                return
+            if text.startswith(FAILED):
+                raise DaemonError(text.removeprefix(FAILED))
+            progress(text)
+    code = process.wait()
+    raise DaemonError(f"the broker's daemon ended while starting (exit code {code}); see {log_path}")

@@ -1,0 +1,77 @@
+"""Running pools: each configured pool with its executor, opened, reopened and with its problem where it has one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from broker.model.errors import ExecutorError
+from broker.model.pools import Capacity, Pool
+from broker.ports import Clock, Executor, ExecutorContext
+from broker.run.plugins import make_executor
+
+log = structlog.get_logger()
+
+OPEN_TIMEOUT_S = 120.0
+
+
+class RunningPool:
+    """One pool and its executor. `problem` is why it takes no work now; None when it does."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        state_dir: Path,
+        clock: Clock,
+        build: Callable[[ExecutorContext], Executor] = make_executor,
+    ) -> None:
+        self.pool = pool
+        self.executor: Executor | None = None
+        self.problem: str | None = "starting"
+        self.last_capacity: Capacity | None = None
+        self._context = ExecutorContext(pool=pool, state_dir=state_dir, clock=clock)
+        self._build = build
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes work."""
+        return self.executor is not None and self.problem is None
+
+    async def open(self) -> Executor:
+        """Constructs and opens the executor. Raises `Unreachable` or `Misconfigured`, kept as `problem`."""
+        try:
+            if self.executor is None:
+                self._context.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self.executor = self._build(self._context)
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await self.executor.open()
+        except TimeoutError:
+            self.problem = f"did not come up within {OPEN_TIMEOUT_S:g} s"
+            raise
+        except ExecutorError as error:
+            self.problem = str(error)
+            raise
+        self.problem = None
+        log.info("pool ready", pool=self.pool.name)
+        return self.executor
+
+    async def capacity(self) -> Capacity | None:
+        """What it has now; None when it can't say, which is then its problem."""
+        if self.executor is None or self.problem:
+            return None
+        try:
+            self.last_capacity = await self.executor.capacity()
+        except ExecutorError as error:
+            self.problem = str(error)
+            log.warning("pool does not answer", pool=self.pool.name, error=str(error))
+            return None
+        return self.last_capacity
+
+    async def close(self, *, stop: bool) -> None:
+        """Closes the executor; with `stop`, ends all that it started. Raises what the executor raises."""
+        if self.executor is not None:
+            await self.executor.close(stop=stop)
+        self.executor, self.problem = None, "stopped"

@@ -1,0 +1,132 @@
+"""The register: what executors report and what the broker decides → the store first, then memory, then whoever waits.
+
+All writes about jobs go through here, one after another, so that memory never runs ahead of the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from broker.decide.progress import Progress, advance
+from broker.model.errors import UnknownName
+from broker.model.jobs import Attempt, AttemptReport, Job, JobState, StateChange
+from broker.model.placement import Placement, Verdict
+from broker.ports import Clock, Store
+from broker.run.changes import Changes
+from broker.run.live import Held, LiveAttempts
+
+
+class Register:
+    """Writes job and attempt changes; holds the live attempts."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.live = LiveAttempts()
+        self.changes = Changes()
+        self.work = asyncio.Event()  # set when there may be something to dispatch
+        self._writing = asyncio.Lock()
+
+    async def load(self) -> None:
+        """Takes the open attempts from the store: what an earlier broker left."""
+        for attempt in await asyncio.to_thread(self.store.open_attempts):
+            job = await asyncio.to_thread(self.store.job, attempt.job_id)
+            self.live.put(Held(job=job, attempt=attempt, expected_s=0.0, launched=False))
+
+    async def apply(self, reports: Sequence[AttemptReport]) -> list[str]:
+        """Records what executors report. Returns the attempts that have ended, also those that had ended before."""
+        async with self._writing:
+            progresses = [progress for report in reports if (progress := self._advance(report))]
+            if progresses:
+                await asyncio.to_thread(self._write, progresses)
+            for progress in progresses:
+                self.live.follow(progress)
+        if progresses:
+            self._announce()
+        return [report.attempt_id for report in reports if report.state.ended]
+
+    def _advance(self, report: AttemptReport) -> Progress | None:
+        held = self.live.get(report.attempt_id)
+        return advance(held.job, held.attempt, report, self.clock.now_ns()) if held else None
+
+    def _write(self, progresses: Sequence[Progress]) -> None:
+        self.store.record(
+            jobs=[progress.job for progress in progresses],
+            attempts=[progress.attempt for progress in progresses],
+            changes=[change for progress in progresses for change in progress.changes],
+        )
+
+    async def decide(self, decided: Sequence[tuple[Job, Placement]]) -> list[Held]:
+        """Records placements: attempts of those that run, ends of those that can't, reasons of those that wait.
+
+        Returns the attempts to launch, stored before anything is started.
+        """
+        now = self.clock.now_ns()
+        started = [_started(job, placement, now) for job, placement in decided if placement.verdict is Verdict.RUN]
+        failed = [_failed(job, placement, now) for job, placement in decided if placement.verdict is Verdict.FAIL]
+        async with self._writing:
+            await asyncio.to_thread(
+                self.store.record,
+                jobs=[*(held.job for held, _ in started), *(job for job, _ in failed)],
+                attempts=[held.attempt for held, _ in started],
+                changes=[*(change for _, change in started), *(change for _, change in failed)],
+                placements=[placement for _, placement in decided],
+            )
+            for held, _ in started:
+                self.live.put(held)
+        if started or failed:
+            self._announce()
+        return [held for held, _ in started]
+
+    async def cancel_queued(self, jobs: Sequence[Job]) -> None:
+        """Ends queued jobs whose cancellation was asked for."""
+        now = self.clock.now_ns()
+        ended = [replace(job, state=JobState.CANCELLED, ended_ns=now, reason="cancelled while queued") for job in jobs]
+        changes = [_change(old, new, now) for old, new in zip(jobs, ended, strict=True)]
+        async with self._writing:
+            await asyncio.to_thread(self.store.record, jobs=ended, changes=changes)
+        self._announce()
+
+    async def knows(self, attempt_id: str) -> bool:
+        """Whether the store has such an attempt."""
+        try:
+            await asyncio.to_thread(self.store.attempt, attempt_id)
+        except UnknownName:
+            return False
+        return True
+
+    def _announce(self) -> None:
+        self.changes.happened()
+        self.work.set()
+
+
+def _started(job: Job, placement: Placement, now_ns: int) -> tuple[Held, StateChange]:
+    quote = placement.chosen
+    if quote is None:
+        raise ValueError(f"placement of {job.id} says run but names no quote")
+    number = job.attempts + 1
+    attempt = Attempt(
+        id=f"{job.id}-a{number}",
+        job_id=job.id,
+        number=number,
+        pool=quote.pool,
+        resources=quote.resources,
+        stored_ns=now_ns,
+    )
+    reason = f"attempt {number} in {quote.pool}: {placement.reason}"
+    moved = replace(job, state=JobState.STARTING, attempts=number, reason=reason)
+    held = Held(job=moved, attempt=attempt, expected_s=quote.duration.p50_s, launched=False)
+    return held, _change(job, moved, now_ns)
+
+
+def _failed(job: Job, placement: Placement, now_ns: int) -> tuple[Job, StateChange]:
+    moved = replace(job, state=JobState.FAILED, ended_ns=now_ns, reason=placement.reason)
+    return moved, _change(job, moved, now_ns)
+
+
+def _change(old: Job, new: Job, now_ns: int) -> StateChange:
+    return StateChange(
+        at_ns=now_ns, job_id=new.id, attempt_id=None, old=old.state, new=new.state, reason=new.reason
+    )
