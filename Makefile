@@ -1,0 +1,55 @@
+# One command for each thing one does here; `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := broker executors pricing simulator
+CHECKED := $(wildcard $(PACKAGES) tests benchmarks examples)
+UV_PIN = $(shell grep '^uv==' constraints.txt)
+
+# The first interpreter that is new enough; `make install PYTHON=/path/to/python3.12` chooses another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell command -v $(p) >/dev/null && $(p) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(p))))
+
+.PHONY: help install demo test check bench docs golden clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Set up .venv in the checkout with the pinned versions (nothing outside it is changed)
+
+demo: install ## Run the main job: real jobs to a Ray cluster and a serverless pool, with reasons and dollars
+	@$(BIN)/python examples/demo.py
+
+test: install ## Run all tests
+	@$(BIN)/python -m pytest
+
+check: install ## Lint, format, types, import arrows, docs
+	@echo "==> ruff check";          $(BIN)/ruff check $(CHECKED)
+	@echo "==> ruff format --check"; $(BIN)/ruff format --check $(CHECKED)
+	@echo "==> mypy --strict";       $(BIN)/mypy
+	@echo "==> import arrows";       $(BIN)/lint-imports --no-cache
+	@echo "==> docs";                $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+	@echo "All checks passed."
+
+bench: install ## Run the benchmarks of benchmarks/, each against a named alternative
+	@for file in benchmarks/bench_*.py; do echo "==> $$file"; $(BIN)/python "$$file"; done
+
+docs: install ## Build the docs into site/
+	@$(BIN)/mkdocs build --strict
+	@echo "Open site/index.html"
+
+golden: install ## Rewrite the frozen baselines of tests/golden/ (review the diff)
+	@$(BIN)/python -m pytest -q -m golden --golden-rewrite || [ $$? = 5 ]  # 5: no golden tests yet
+
+clean: ## Remove what make made
+	rm -rf $(VENV) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@PYTHON='$(PYTHON)' UV_PIN='$(UV_PIN)' VENV='$(VENV)' bash .ci/install
+	@touch $@

@@ -1,0 +1,1 @@
+"""How people reach the broker from a terminal."""

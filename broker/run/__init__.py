@@ -1,0 +1,1 @@
+"""What is being done: the broker's only state and its only effects."""

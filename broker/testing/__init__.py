@@ -1,0 +1,1 @@
+"""What authors of plugins test with: contract suites, fakes and builders."""

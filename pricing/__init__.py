@@ -1,0 +1,1 @@
+"""What things cost: price lists of providers turned into the offers of the price book."""

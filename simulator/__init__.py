@@ -1,0 +1,1 @@
+"""The same decisions in virtual time: recorded workloads turned into costs, policy by policy."""
