@@ -23,6 +23,7 @@ class UnitUsage:
     ready_ns: int | None  # when it could first run an attempt; None: not yet, or never
     ended_ns: int | None  # None: still up
     caused_by: str | None = None  # the attempt for which it was started, if any
+    last_attempt: str | None = None  # the attempt that held it last, as the store knows from earlier settlements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

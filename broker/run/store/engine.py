@@ -1,0 +1,179 @@
+"""URL → engine with its tables in place, and database errors → StoreError that says what, where and what to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, make_url, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from broker.model.errors import StoreError
+
+# The newest migration: a database marked with it needs none, so that Alembic is not imported. A test compares.
+SCHEMA: Final = "0001"
+_MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
+_BUSY_S: Final = 10.0
+_CONNECT_S: Final = 10
+_ADVICE: Final = (
+    ("disk is full", "the disk is full: free space there"),
+    ("no space left", "the disk is full: free space there"),
+    ("locked", "another process keeps it locked: end that process, or wait"),
+    ("readonly", "it can't be written: check the rights of the file and its folder"),
+    ("permission denied", "access is denied: check the rights, or the user and password in the URL"),
+    ("unable to open", "it can't be opened: check that the folder exists and may be written"),
+    ("not a database", "the file is not a store: name another file, or move this one away"),
+    ("malformed", "the file is damaged: restore it from a backup"),
+    ("i/o error", "the disk can't be read or written: check it"),
+    ("authentication failed", "the database refuses the login: check the user and password in the URL"),
+    ("does not exist", "it does not exist: create the database, or correct the URL"),
+)
+
+
+def connect(url: str) -> Engine:
+    """An engine whose database has the tables of this version. Raises StoreError."""
+    parsed = _parse(url)
+    with store_errors(parsed):
+        try:
+            engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+        except ModuleNotFoundError as error:
+            raise StoreError(f"the store {shown(parsed)} needs the package {error.name}: install it") from error
+        try:
+            _upgrade(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+    return engine
+
+
+def shown(url: URL) -> str:
+    """The URL for people: without its password and options."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+@contextmanager
+def store_errors(url: URL) -> Iterator[None]:
+    """Turns what the database raises into StoreError. Neither SQL nor the password is in the message."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreError(f"store {shown(url)}: {_advice(url, error)}") from error
+
+
+def insert_new(connection: Connection, table: Table) -> Any:
+    """An insert that leaves a row alone which is there already."""
+    return _insert(connection)(table).on_conflict_do_nothing()
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Inserts rows, or replaces those with the same primary key."""
+    if not rows:
+        return
+    new = _insert(connection)(table)
+    changed = {column.name: new.excluded[column.name] for column in table.columns if not column.primary_key}
+    connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed), rows)
+
+
+def _insert(connection: Connection) -> Any:
+    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+
+
+def _advice(url: URL, error: SQLAlchemyError | OSError) -> str:
+    said = str(getattr(error, "orig", None) or (error.strerror if isinstance(error, OSError) else type(error).__name__))
+    for sign, advice in _ADVICE:
+        if sign in said.lower():
+            return advice
+    first_line = (said.splitlines() or [type(error).__name__])[0]
+    hidden = first_line.replace(url.password, "***") if url.password else first_line
+    if "connect" in said.lower():
+        return f"it does not answer: check that the database runs and the URL is right ({hidden})"
+    return hidden
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise StoreError("the store's URL can't be read: write sqlite:////folder/file.db or postgresql://…") from error
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend == "sqlite":
+        return parsed.set(drivername="sqlite+pysqlite")
+    raise StoreError(f"the store can't be kept in {backend}: use sqlite:////folder/file.db or postgresql://…")
+
+
+def _sqlite(url: URL) -> Engine:
+    in_memory = url.database in (None, "", ":memory:")
+    if not in_memory:
+        # Made here and not by SQLite, so that nobody else can read it; its journal files inherit the rights.
+        os.close(os.open(Path(str(url.database)), os.O_CREAT | os.O_RDWR, 0o600))
+    engine = create_engine(
+        url,
+        poolclass=QueuePool,
+        # In memory, a second connection would be a second database.
+        pool_size=1 if in_memory else 5,
+        max_overflow=0 if in_memory else 59,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_S},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        # The driver would begin transactions late and commit before DDL; `begin` below does it at the right moment.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-8000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A reader that turns writer can't wait for another writer; so writers say at once what they are.
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    return create_engine(url, pool_pre_ping=True, pool_size=8, connect_args={"connect_timeout": _CONNECT_S})
+
+
+def _upgrade(engine: Engine) -> None:
+    with engine.execution_options(writes=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(7226001)"))
+        found = _schema(connection)
+        if found == SCHEMA:
+            return
+        if found is not None and found not in _known():
+            raise StoreError(
+                f"store {shown(engine.url)}: its schema is {found}, this broker knows up to {SCHEMA}: "
+                "upgrade the broker, or name another store"
+            )
+        _migrate(connection)
+
+
+def _schema(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.execute(select(text("version_num FROM alembic_version"))).scalar()
+    return version
+
+
+def _known() -> set[str]:
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+
+
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    command.upgrade(config, "head")

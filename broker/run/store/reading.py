@@ -1,0 +1,167 @@
+"""Questions about jobs and attempts → values: one, some by their state, their history, the next to be placed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from broker.model.errors import UnknownName
+from broker.model.jobs import Attempt, Job, JobState, StateChange
+from broker.model.money import NS_PER_S
+from broker.model.query import Recorded
+from broker.run.store.placement_json import load_placement
+from broker.run.store.rows import attempt_of
+from broker.run.store.specs import Specs, chunks
+from broker.run.store.tables import (
+    CANCELLING,
+    DELAYED,
+    OPEN_ATTEMPT,
+    QUEUED,
+    SUCCEEDED,
+    attempts,
+    changes,
+    documents,
+    jobs,
+    placements,
+)
+
+_NEIGHBOURS: Final = 200
+
+ATTEMPTS: Final = select(attempts, jobs.c.id.label("job_id")).join(jobs, jobs.c.seq == attempts.c.job_seq)
+
+
+def job(connection: Connection, specs: Specs, job_id: str) -> Job:
+    """One job. Raises UnknownName."""
+    return specs.jobs(connection, [_row(connection, job_id)])[0]
+
+
+def recorded(connection: Connection, specs: Specs, job_id: str) -> Recorded:
+    """One job with all that is known of it. Raises UnknownName."""
+    row = _row(connection, job_id)
+    runs = connection.execute(ATTEMPTS.where(attempts.c.job_seq == row.seq).order_by(attempts.c.number))
+    decisions = connection.execute(
+        select(placements.c.at_ns, placements.c.body).where(placements.c.job_seq == row.seq).order_by(placements.c.seq)
+    )
+    return Recorded(
+        job=specs.jobs(connection, [row])[0],
+        attempts=tuple(attempt_of(run) for run in runs),
+        placements=tuple(load_placement(x.body, job_id=job_id, at_ns=x.at_ns) for x in decisions),
+        document=connection.execute(select(documents.c.body).where(documents.c.id == row.document_id)).scalar_one(),
+    )
+
+
+def counts(connection: Connection, array_id: str | None) -> Mapping[JobState, int]:
+    """How many jobs are in each state; states without any are there, with 0."""
+    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+    if array_id is not None:
+        query = query.where(jobs.c.head == array_id)
+    found = {JobState(state): number for state, number in connection.execute(query)}
+    return {state: found.get(state, 0) for state in JobState}
+
+
+def placeable(connection: Connection, specs: Specs, now_ns: int, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
+    """The next jobs to be placed: largest priority first, then oldest."""
+    query = (
+        select(jobs)
+        .where(QUEUED, jobs.c.not_before_ns <= now_ns)
+        .order_by(jobs.c.rank, jobs.c.submitted_ns, jobs.c.seq)
+    )
+    if not skip:
+        return specs.jobs(connection, connection.execute(query.limit(limit)).all())
+    names = connection.execute(query.with_only_columns(jobs.c.id).execution_options(yield_per=1_000))
+    wanted: list[str] = []
+    with names:
+        for name in names.scalars():
+            if name not in skip:
+                wanted.append(name)
+                if len(wanted) == limit:
+                    break
+    rows = {row.id: row for chunk in chunks(wanted) for row in connection.execute(_by_id(chunk))}
+    return specs.jobs(connection, [rows[name] for name in wanted])
+
+
+def next_due_ns(connection: Connection, now_ns: int) -> int | None:
+    """When the next retry backoff ends, if later than now."""
+    found: int | None = connection.execute(
+        select(func.min(jobs.c.not_before_ns)).where(DELAYED, jobs.c.not_before_ns > now_ns)
+    ).scalar()
+    return found
+
+
+def cancel_requested(connection: Connection, specs: Specs, limit: int) -> tuple[Job, ...]:
+    """Jobs to be cancelled that have not ended, oldest first."""
+    query = select(jobs).where(CANCELLING).order_by(jobs.c.seq).limit(limit)
+    return specs.jobs(connection, connection.execute(query).all())
+
+
+def open_attempts(connection: Connection, pool: str | None) -> tuple[Attempt, ...]:
+    """Attempts that have not ended, oldest first."""
+    is_open = attempts.c.id.in_(select(attempts.c.id).where(OPEN_ATTEMPT))
+    query = ATTEMPTS.where(is_open).order_by(attempts.c.stored_ns, attempts.c.id)
+    if pool is not None:
+        query = query.where(attempts.c.pool == pool)
+    return tuple(attempt_of(row) for row in connection.execute(query))
+
+
+def attempt(connection: Connection, attempt_id: str) -> Attempt:
+    """One attempt. Raises UnknownName."""
+    row = connection.execute(ATTEMPTS.where(attempts.c.id == attempt_id)).first()
+    if row is None:
+        raise UnknownName(f"there is no attempt {attempt_id!r}")
+    return attempt_of(row)
+
+
+def runtimes(connection: Connection, user: str, name: str, limit: int) -> tuple[float, ...]:
+    """Seconds that the last succeeded attempts ran, newest first."""
+    last = (
+        select(jobs.c.seq, jobs.c.ended_ns)
+        .where(SUCCEEDED, jobs.c.user == user, jobs.c.name == name)
+        .order_by(jobs.c.ended_ns.desc())
+        .limit(limit)
+        .subquery()
+    )
+    query = (
+        select(attempts.c.started_ns, attempts.c.ended_ns)
+        .join(last, last.c.seq == attempts.c.job_seq)
+        .where(attempts.c.state == "succeeded", attempts.c.started_ns.is_not(None), attempts.c.ended_ns.is_not(None))
+        .order_by(last.c.ended_ns.desc())
+    )
+    return tuple((row.ended_ns - row.started_ns) / NS_PER_S for row in connection.execute(query))
+
+
+def history(connection: Connection, job_id: str) -> tuple[StateChange, ...]:
+    """State changes of a job and its attempts, oldest first. Raises UnknownName."""
+    query = select(changes).where(changes.c.job_seq == _row(connection, job_id).seq).order_by(changes.c.seq)
+    return tuple(
+        StateChange(
+            at_ns=row.at_ns, job_id=job_id, attempt_id=row.attempt_id, old=row.old, new=row.new, reason=row.reason
+        )
+        for row in connection.execute(query)
+    )
+
+
+def unknown_job(connection: Connection, job_id: str) -> UnknownName:
+    """The error for a job that does not exist, with the nearest that do."""
+    tasks = connection.execute(select(func.count()).where(jobs.c.head == job_id)).scalar_one()
+    if tasks:
+        return UnknownName(f"{job_id!r} is an array: its jobs are {job_id}.0 to {job_id}.{tasks - 1}")
+    newest = select(jobs.c.id).order_by(jobs.c.seq.desc()).limit(_NEIGHBOURS)
+    before = select(jobs.c.id).where(jobs.c.id < job_id).order_by(jobs.c.id.desc()).limit(5)
+    after = select(jobs.c.id).where(jobs.c.id > job_id).order_by(jobs.c.id).limit(5)
+    names = {name for query in (newest, before, after) for name in connection.execute(query).scalars()}
+    near = get_close_matches(job_id, sorted(names), n=3)
+    return UnknownName(f"there is no job {job_id!r}" + (f"; the nearest are {', '.join(near)}" if near else ""))
+
+
+def _row(connection: Connection, job_id: str) -> Row[Any]:
+    row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
+    if row is None:
+        raise unknown_job(connection, job_id)
+    return row
+
+
+def _by_id(ids: Sequence[str]) -> Select[Any]:
+    return select(jobs).where(jobs.c.id.in_(ids))

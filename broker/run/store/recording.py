@@ -1,0 +1,203 @@
+"""New values of jobs and attempts, their changes and placements → rows, when every move is a legal one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+
+from broker.model.errors import Conflict
+from broker.model.jobs import ATTEMPT_MOVES, JOB_MOVES, Attempt, AttemptState, Job, JobState, StateChange
+from broker.model.placement import Placement, Verdict
+from broker.run.store.placement_json import dump_placement
+from broker.run.store.reading import unknown_job
+from broker.run.store.rows import Values, attempt_values
+from broker.run.store.specs import Specs, chunks
+from broker.run.store.tables import CANCELLING, attempts, changes, jobs, placements
+
+State = TypeVar("State", JobState, AttemptState)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What is to be recorded, all or none."""
+
+    jobs: Sequence[Job] = ()
+    attempts: Sequence[Attempt] = ()
+    changes: Sequence[StateChange] = ()
+    placements: Sequence[Placement] = ()
+
+
+def record(connection: Connection, news: News) -> None:
+    """Writes it. Raises Conflict for a move that is not legal, UnknownName for a job that does not exist."""
+    named = {job.id for job in news.jobs}
+    for items in (news.attempts, news.changes, news.placements):
+        named |= {item.job_id for item in items}
+    stored = _stored_jobs(connection, named)
+    seqs = {job_id: seq for job_id, (seq, _) in stored.items()}
+    _jobs(connection, news.jobs, {job_id: state for job_id, (_, state) in stored.items()})
+    # Placements first: a new attempt takes over what the placement before it predicted.
+    _placements(connection, news.placements, seqs)
+    _attempts(connection, news, seqs)
+    if news.changes:
+        connection.execute(insert(changes), [_change(change, seqs[change.job_id]) for change in news.changes])
+
+
+def request_cancel(connection: Connection, specs: Specs, job_ids: Sequence[str]) -> tuple[Job, ...]:
+    """Marks jobs and tasks of arrays that have not ended; those that are marked. Raises UnknownName."""
+    marked: list[Row[Any]] = []
+    for chunk in chunks(dict.fromkeys(job_ids)):
+        named = or_(jobs.c.id.in_(chunk), jobs.c.head.in_(chunk))
+        found = connection.execute(select(jobs.c.id, jobs.c.head).where(named)).all()
+        known = {name for row in found for name in row}
+        for missing in (name for name in chunk if name not in known):
+            raise unknown_job(connection, missing)
+        running = [state.value for state in JobState if not state.ended]
+        connection.execute(update(jobs).where(named, jobs.c.state.in_(running)).values(cancel_requested=True))
+        marked += connection.execute(select(jobs).where(named, CANCELLING).order_by(jobs.c.seq)).all()
+    return specs.jobs(connection, marked)
+
+
+def _stored_jobs(connection: Connection, job_ids: Collection[str]) -> dict[str, tuple[int, JobState]]:
+    stored = {}
+    for chunk in chunks(sorted(job_ids)):
+        query = select(jobs.c.id, jobs.c.seq, jobs.c.state).where(jobs.c.id.in_(chunk)).with_for_update()
+        stored.update({row.id: (row.seq, JobState(row.state)) for row in connection.execute(query)})
+    for missing in sorted(job_ids - stored.keys()):
+        raise unknown_job(connection, missing)
+    return stored
+
+
+def _jobs(connection: Connection, changed: Iterable[Job], states: dict[str, JobState]) -> None:
+    values = []
+    for job in changed:
+        _check("job", job.id, states[job.id], job.state, JOB_MOVES)
+        states[job.id] = job.state
+        values.append(
+            {
+                "row": job.id,
+                "state": job.state.value,
+                "not_before_ns": job.not_before_ns,
+                "attempts": job.attempts,
+                "reason": job.reason,
+                "started_ns": job.started_ns,
+                "ended_ns": job.ended_ns,
+                "exit_code": job.exit_code,
+            }
+        )
+    if values:
+        columns: dict[str, Any] = {name: bindparam(name) for name in values[0] if name != "row"}
+        connection.execute(update(jobs).where(jobs.c.id == bindparam("row")).values(columns), values)
+
+
+def _attempts(connection: Connection, news: News, seqs: Mapping[str, int]) -> None:
+    states: dict[str, AttemptState] = {}
+    for chunk in chunks(sorted({attempt.id for attempt in news.attempts})):
+        query = select(attempts.c.id, attempts.c.state).where(attempts.c.id.in_(chunk)).with_for_update()
+        states.update({row.id: AttemptState(row.state) for row in connection.execute(query)})
+    fresh, changed = [], []
+    for attempt in news.attempts:
+        if attempt.id in states:
+            _check("attempt", attempt.id, states[attempt.id], attempt.state, ATTEMPT_MOVES)
+            changed.append(attempt)
+        else:
+            fresh.append(attempt)
+        states[attempt.id] = attempt.state
+    _insert_attempts(connection, fresh, seqs)
+    _update_attempts(connection, changed)
+
+
+def _insert_attempts(connection: Connection, fresh: Sequence[Attempt], seqs: Mapping[str, int]) -> None:
+    if not fresh:
+        return
+    predicted = _predicted(connection, {seqs[attempt.job_id] for attempt in fresh})
+    connection.execute(
+        insert(attempts),
+        [
+            {
+                **attempt_values(attempt, seqs[attempt.job_id]),
+                "predicted": predicted.get((seqs[attempt.job_id], attempt.pool)),
+            }
+            for attempt in fresh
+        ],
+    )
+    connection.execute(
+        update(jobs).where(jobs.c.seq == bindparam("row")).values(pool=bindparam("pool")),
+        [{"row": seqs[attempt.job_id], "pool": attempt.pool} for attempt in fresh],
+    )
+
+
+def _update_attempts(connection: Connection, changed: Sequence[Attempt]) -> None:
+    if not changed:
+        return
+    columns = ("state", "started_ns", "ended_ns", "exit_code", "signal", "reason")
+    connection.execute(
+        update(attempts).where(attempts.c.id == bindparam("row")).values({name: bindparam(name) for name in columns}),
+        [
+            {"row": attempt.id, **{name: getattr(attempt, name) for name in columns}, "state": attempt.state.value}
+            for attempt in changed
+        ],
+    )
+
+
+def _placements(connection: Connection, decided: Sequence[Placement], seqs: Mapping[str, int]) -> None:
+    last = {seq: (row.verdict, row.reason) for seq, row in _last(connection, {seqs[x.job_id] for x in decided}).items()}
+    values: list[Values] = []
+    for placement in decided:
+        seq = seqs[placement.job_id]
+        decision = (placement.verdict.value, placement.reason)
+        if placement.verdict is Verdict.WAIT and last.get(seq) == decision:
+            continue
+        last[seq] = decision
+        values.append(_placement(placement, seq))
+    if values:
+        connection.execute(insert(placements), values)
+
+
+def _last(connection: Connection, seqs: Collection[int]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    for chunk in chunks(sorted(seqs)):
+        newest = (
+            select(func.max(placements.c.seq)).where(placements.c.job_seq.in_(chunk)).group_by(placements.c.job_seq)
+        )
+        query = select(
+            placements.c.job_seq, placements.c.verdict, placements.c.reason, placements.c.pool, placements.c.predicted
+        ).where(placements.c.seq.in_(newest))
+        found.update({row.job_seq: row for row in connection.execute(query)})
+    return found
+
+
+def _predicted(connection: Connection, seqs: Collection[int]) -> dict[tuple[int, str], int | None]:
+    last = _last(connection, seqs)
+    return {(seq, row.pool): row.predicted for seq, row in last.items() if row.verdict == Verdict.RUN.value}
+
+
+def _placement(placement: Placement, seq: int) -> Values:
+    full = placement.chosen.full if placement.chosen else None
+    return {
+        "job_seq": seq,
+        "at_ns": placement.at_ns,
+        "verdict": placement.verdict.value,
+        "reason": placement.reason,
+        "pool": placement.chosen.pool if placement.chosen else None,
+        "predicted": full.nanodollars if full is not None else None,
+        "body": dump_placement(placement),
+    }
+
+
+def _change(change: StateChange, seq: int) -> Values:
+    return {
+        "job_seq": seq,
+        "attempt_id": change.attempt_id,
+        "at_ns": change.at_ns,
+        "old": change.old,
+        "new": change.new,
+        "reason": change.reason,
+    }
+
+
+def _check(what: str, name: str, stored: State, wanted: State, moves: Mapping[State, frozenset[State]]) -> None:
+    if wanted is not stored and wanted not in moves[stored]:
+        raise Conflict(f"{what} {name} is {stored.value} and can't become {wanted.value}: nothing was changed")

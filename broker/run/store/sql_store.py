@@ -1,0 +1,174 @@
+"""The Store in an SQL database: every method is one transaction over the functions beside this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Lock
+
+from sqlalchemy import Connection, Engine, select
+
+from broker.model.errors import UnknownName
+from broker.model.jobs import Attempt, Job, JobState, StateChange
+from broker.model.money import Money
+from broker.model.placement import Placement
+from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
+from broker.model.usage import Charge, SpendRow, UnitUsage, UsageReport
+from broker.run.store import listing, reading, recording, settlement, spending, submission
+from broker.run.store.engine import connect, insert_new, store_errors
+from broker.run.store.specs import Specs
+from broker.run.store.tables import blobs
+
+
+def open_store(url: str) -> SqlStore:
+    """The store at a URL, its tables made or brought up to date.
+
+    Raises StoreError: not reachable, not a store, or written by a newer broker.
+    """
+    return SqlStore(connect(url))
+
+
+class SqlStore:
+    """`broker.ports.Store` on SQLite or PostgreSQL. Its promises are written there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(writes=True)
+        # One writer at a time: SQLite has no more, and rows written together are numbered without gaps.
+        self._writing = Lock()
+        self._specs = Specs()
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with store_errors(self._engine.url), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self._writing, store_errors(self._engine.url), self._writer.begin() as connection:
+            yield connection
+
+    def add_jobs(self, jobs: Sequence[Job], document: str, document_hash: str) -> tuple[Job, ...]:
+        """Stores the jobs of one submission; a repeat returns them as they are now. Raises Conflict."""
+        with self._write() as connection:
+            return submission.add(connection, self._specs, jobs, document, document_hash)
+
+    def job(self, job_id: str) -> Job:
+        """One job. Raises UnknownName with the nearest ids."""
+        with self._read() as connection:
+            return reading.job(connection, self._specs, job_id)
+
+    def recorded(self, job_id: str) -> Recorded:
+        """One job with its attempts, placements and document. Raises UnknownName."""
+        with self._read() as connection:
+            return reading.recorded(connection, self._specs, job_id)
+
+    def jobs(self, wanted: JobFilter, *, collapse: bool = False) -> JobPage:
+        """One page, newest first; with `collapse` the tasks of an array are one row. Raises InvalidInput (cursor)."""
+        with self._read() as connection:
+            return listing.page(connection, self._specs, wanted, collapse=collapse)
+
+    def counts(self, array_id: str | None = None) -> Mapping[JobState, int]:
+        """How many jobs are in each state, of one array or of all."""
+        with self._read() as connection:
+            return reading.counts(connection, array_id)
+
+    def placeable(self, now_ns: int, limit: int, skip: frozenset[str] = frozenset()) -> tuple[Job, ...]:
+        """Queued jobs whose time has come: largest priority first, then oldest."""
+        with self._read() as connection:
+            return reading.placeable(connection, self._specs, now_ns, limit, skip)
+
+    def next_due_ns(self, now_ns: int) -> int | None:
+        """When the next retry backoff ends, if later than `now_ns`."""
+        with self._read() as connection:
+            return reading.next_due_ns(connection, now_ns)
+
+    def request_cancel(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
+        """Marks jobs and tasks of arrays that have not ended. Raises UnknownName, marking none."""
+        with self._write() as connection:
+            return recording.request_cancel(connection, self._specs, job_ids)
+
+    def cancel_requested(self, limit: int) -> tuple[Job, ...]:
+        """Marked jobs that have not ended, oldest first."""
+        with self._read() as connection:
+            return reading.cancel_requested(connection, self._specs, limit)
+
+    def record(
+        self,
+        *,
+        jobs: Sequence[Job] = (),
+        attempts: Sequence[Attempt] = (),
+        changes: Sequence[StateChange] = (),
+        placements: Sequence[Placement] = (),
+    ) -> None:
+        """Writes new values, appends history. Raises Conflict (illegal move) and UnknownName, changing nothing."""
+        news = recording.News(jobs=jobs, attempts=attempts, changes=changes, placements=placements)
+        with self._write() as connection:
+            recording.record(connection, news)
+
+    def open_attempts(self, pool: str | None = None) -> tuple[Attempt, ...]:
+        """Attempts that have not ended, oldest first."""
+        with self._read() as connection:
+            return reading.open_attempts(connection, pool)
+
+    def attempt(self, attempt_id: str) -> Attempt:
+        """One attempt. Raises UnknownName."""
+        with self._read() as connection:
+            return reading.attempt(connection, attempt_id)
+
+    def runtimes(self, user: str, name: str, limit: int = 50) -> tuple[float, ...]:
+        """Seconds that the attempts of the last succeeded jobs ran, newest first."""
+        with self._read() as connection:
+            return reading.runtimes(connection, user, name, limit)
+
+    def changes(self, job_id: str) -> tuple[StateChange, ...]:
+        """The history of a job and its attempts, oldest first. Raises UnknownName."""
+        with self._read() as connection:
+            return reading.history(connection, job_id)
+
+    def put_blob(self, sha256: str, data: bytes) -> None:
+        """Keeps bytes under their hash."""
+        with self._write() as connection:
+            connection.execute(insert_new(connection, blobs).values(sha256=sha256, data=data))
+
+    def blob(self, sha256: str) -> bytes:
+        """The bytes of a hash. Raises UnknownName."""
+        with self._read() as connection:
+            data: bytes | None = connection.execute(select(blobs.c.data).where(blobs.c.sha256 == sha256)).scalar()
+        if data is None:
+            raise UnknownName(f"there is no blob {sha256!r}: submit the function again")
+        return data
+
+    def watermark(self, pool: str) -> int:
+        """Up to when usage of a pool has been settled; 0 at first."""
+        with self._read() as connection:
+            return settlement.watermark(connection, pool)
+
+    def open_units(self, pool: str) -> tuple[UnitUsage, ...]:
+        """Units that had not ended at the last settlement, each with the attempt that held it last."""
+        with self._read() as connection:
+            return settlement.open_units(connection, pool)
+
+    def settle(self, pool: str, report: UsageReport, charges: Sequence[Charge]) -> None:
+        """Stores usage and charges and moves the watermark. Raises Conflict for a new charge of settled time."""
+        with self._write() as connection:
+            settlement.settle(connection, pool, report, charges)
+
+    def spend(self, wanted: SpendFilter) -> tuple[SpendRow, ...]:
+        """Metered charges, grouped and summed exactly. Raises InvalidInput for a column that does not exist."""
+        with self._read() as connection:
+            return spending.spend(connection, wanted)
+
+    def charges(self, *, job_id: str | None = None, pool: str | None = None) -> tuple[Charge, ...]:
+        """Charges of a job or array, of a pool, or of both; oldest first."""
+        with self._read() as connection:
+            return settlement.find_charges(connection, job_id, pool)
+
+    def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:
+        """For each job: what it is known to have cost, and how many charges lack a price."""
+        with self._read() as connection:
+            return settlement.job_costs(connection, job_ids)
+
+    def close(self) -> None:
+        """Gives back connections."""
+        self._engine.dispose()
