@@ -15,12 +15,12 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell command -v $(p) >/dev/null && $(p) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(p))))
 
-.PHONY: help install demo test check bench docs golden clean
+.PHONY: help install demo test check bench docs golden pins clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(STAMP) ## Set up .venv in the checkout with the pinned versions (nothing outside it is changed)
+install: $(STAMP) ## Set up .venv in the checkout with the pinned versions (and Python's venv module, where Debian left it out)
 
 demo: install ## Run the main job: real jobs to a Ray cluster and a serverless pool, with reasons and dollars
 	@$(BIN)/python examples/demo.py
@@ -33,18 +33,23 @@ check: install ## Lint, format, types, import arrows, docs
 	@echo "==> ruff format --check"; $(BIN)/ruff format --check $(CHECKED)
 	@echo "==> mypy --strict";       $(BIN)/mypy
 	@echo "==> import arrows";       $(BIN)/lint-imports --no-cache
-	@echo "==> docs";                $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
+	@echo "==> docs";                NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
 	@echo "All checks passed."
 
 bench: install ## Run the benchmarks of benchmarks/, each against a named alternative
 	@for file in benchmarks/bench_*.py; do echo "==> $$file"; $(BIN)/python "$$file"; done
 
 docs: install ## Build the docs into site/
-	@$(BIN)/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open site/index.html"
 
 golden: install ## Rewrite the frozen baselines of tests/golden/ (review the diff)
 	@$(BIN)/python -m pytest -q -m golden --golden-rewrite || [ $$? = 5 ]  # 5: no golden tests yet
+
+pins: install ## Raise constraints.txt to the newest versions that fit together (review the diff, then make test)
+	@$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --all-extras --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --output-file constraints.txt >/dev/null
+	@git diff --stat -- constraints.txt
 
 clean: ## Remove what make made
 	rm -rf $(VENV) build dist site .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
