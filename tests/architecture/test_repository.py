@@ -12,7 +12,7 @@ LARGEST_BYTES = 1_000_000
 LOCK_FILE = re.compile(r"(^|/)([^/]+\.lock|[^/]*-lock\.(json|yaml)|npm-shrinkwrap\.json)$")
 REGISTRY = re.compile(
     r"pypi\.org|pythonhosted\.org|registry\.npmjs|deb\.debian\.org|archive\.ubuntu\.com|proxy\.golang|crates\.io"
-    r"|conda\.anaconda|-(?:python|npm|docker)\.pkg\.dev|artifactory|(?:extra-)?index-url\s*[= ]\s*\S+://"
+    r"|conda\.anaconda|-(?:python|npm|docker)\.pkg\.dev|artifactory\.\w|(?:extra-)?index-url\s*[= ]\s*\S+://"
 )
 ONE_MACHINE = re.compile(r"(?<![\w.~-])/(?:root/\w|Users/\w|work/(?:main|shared)\b|opt/(?:pypi|wheels)\b)")
 
