@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+.ONESHELL:
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,12 +30,14 @@ test: install ## Run all tests
 	@$(BIN)/python -m pytest
 
 check: install ## Lint, format, types, import arrows, docs
-	@echo "==> ruff check";          $(BIN)/ruff check $(CHECKED)
-	@echo "==> ruff format --check"; $(BIN)/ruff format --check $(CHECKED)
-	@echo "==> mypy --strict";       $(BIN)/mypy
-	@echo "==> import arrows";       $(BIN)/lint-imports --no-cache
-	@echo "==> docs";                NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir $(VENV)/site
-	@echo "All checks passed."
+	@failed=; run() { echo "==> $$*"; "$(BIN)/$$@" || failed="$$failed $$1"; }
+	run ruff check $(CHECKED)
+	run ruff format --check $(CHECKED)
+	run mypy
+	run lint-imports --no-cache
+	NO_MKDOCS_2_WARNING=1 run mkdocs build --strict --quiet --site-dir $(CURDIR)/$(VENV)/site
+	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
+	echo "All checks passed."
 
 bench: install ## Run the benchmarks of benchmarks/, each against a named alternative
 	@for file in benchmarks/bench_*.py; do echo "==> $$file"; $(BIN)/python "$$file"; done
