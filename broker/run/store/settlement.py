@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
+from broker.decide.charge import last_holder
 from broker.model.errors import Conflict
 from broker.model.money import Money
 from broker.model.offers import Offer
-from broker.model.usage import Book, Charge, UnitUsage, UsageReport
+from broker.model.usage import AttemptUsage, Book, Charge, UnitUsage, UsageReport
 from broker.run.store.engine import upsert
 from broker.run.store.rows import (
     Values,
@@ -101,9 +102,11 @@ def _fresh(connection: Connection, added: Sequence[Charge]) -> list[Charge]:
 def _usage(connection: Connection, pool: str, settled: int, report: UsageReport) -> None:
     stored = {unit.unit_id: unit for unit in open_units(connection, pool)}
     last = {unit_id: unit.last_attempt for unit_id, unit in stored.items()}
-    for usage in sorted(report.attempts, key=lambda x: (x.ended_ns is None, x.ended_ns or 0, x.started_ns)):
-        if usage.started_ns < report.as_of_ns:
-            last[usage.unit_id] = usage.attempt_id
+    held: dict[str, list[AttemptUsage]] = {}
+    for usage in report.attempts:
+        held.setdefault(usage.unit_id, []).append(usage)
+    for unit_id, usages in held.items():
+        last[unit_id] = last_holder(usages, report.as_of_ns) or last.get(unit_id)
     rows = [unit_values(pool, unit) | {"last_attempt": last.get(unit.unit_id)} for unit in report.units]
     for row in rows:
         # What ends at the report's own time or after is settled, and closed, by the next settlement.
