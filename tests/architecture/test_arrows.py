@@ -2,33 +2,18 @@
 
 import ast
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from importlinter import api
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
-ROOT = Path(__file__).parents[2]
+from tests.architecture.imports import ROOT, imported_by, modules_under
+
 OUTSIDE = {
     "executors": {"model", "ports", "testing"},
     "pricing": {"model", "ports", "testing"},
     "simulator": {"model", "ports", "testing", "decide"},
 }
-
-
-def modules_under(folder: str) -> list[Path]:
-    return sorted((ROOT / folder).rglob("*.py"))
-
-
-def imported_by(path: Path) -> Iterator[str]:
-    """The full names of what a file imports, wherever in the file the import stands."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def test_import_contracts_hold(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
