@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select, union_all
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Row, Select, bindparam, or_, select, union_all
 
 from broker.model.errors import InvalidInput
 from broker.model.jobs import Attempt, JobState
@@ -19,8 +19,6 @@ from broker.run.store.rows import attempt_of
 from broker.run.store.specs import Specs, chunks
 from broker.run.store.tables import attempts, job_tags, jobs, tags
 
-_BATCH: Final = 200  # rows read at once while tasks are collapsed
-
 
 class Place(NamedTuple):
     """Where a row is in the order of the list."""
@@ -29,112 +27,129 @@ class Place(NamedTuple):
     seq: int
 
 
+_BEGINNING: Final = Place(2**63 - 1, 2**63 - 1)
+_AFTER_NS: Final = bindparam("after_ns", type_=BigInteger)
+_AFTER_SEQ: Final = bindparam("after_seq", type_=BigInteger)
+_AT_MOST: Final = bindparam("at_most", type_=Integer)
+
+
 def page(connection: Connection, specs: Specs, wanted: JobFilter, *, collapse: bool) -> JobPage:
     """One page. Raises InvalidInput for a cursor that is none."""
-    after = _cursor(wanted.cursor)
-    found = _collapsed(connection, wanted, after) if collapse else _rows(connection, wanted, after, wanted.limit + 1)
+    after, scan = _place(wanted.cursor), _Scan(connection, wanted)
+    found = _collapsed(scan, after, wanted.limit + 1) if collapse else scan.rows(after, wanted.limit + 1)
     shown, more = found[: wanted.limit], len(found) > wanted.limit
-    arrays = [row for row in shown if collapse and row.array_index is not None]
     by_seq = {row.seq: row for row in _full(connection, shown)}
     single = [by_seq[row.seq] for row in shown if not collapse or row.array_index is None]
+    arrays = [by_seq[row.seq] for row in shown if collapse and row.array_index is not None]
+    last = (scan.array_end(shown[-1]) if collapse else _place_of(shown[-1])) if more else None
     return JobPage(
         jobs=specs.jobs(connection, single),
-        arrays=tuple(_summary(connection, by_seq[row.seq]) for row in arrays),
+        arrays=tuple(_summary(connection, row) for row in arrays),
         last_attempts=_last_attempts(connection, single),
-        next_cursor=_next_cursor(connection, shown[-1], collapse) if more else None,
+        next_cursor=f"{last.submitted_ns}-{last.seq}" if last else None,
     )
 
 
-def _cursor(text: str | None) -> Place | None:
-    if text is None:
-        return None
-    submitted, _, seq = text.partition("-")
+def _place(cursor: str | None) -> Place:
+    if cursor is None:
+        return _BEGINNING
+    submitted, _, seq = cursor.partition("-")
     if not (submitted.isdecimal() and seq.isdecimal()):
-        raise InvalidInput(f"{text!r} is no cursor of a list: use next_cursor of the page before")
+        raise InvalidInput(f"{cursor!r} is no cursor of a list: use next_cursor of the page before")
     return Place(int(submitted), int(seq))
 
 
-def _next_cursor(connection: Connection, last: Row[Any], collapse: bool) -> str:
-    place = _array_end(connection, last) if collapse else Place(last.submitted_ns, last.seq)
-    return f"{place.submitted_ns}-{place.seq}"
+def _place_of(row: Row[Any]) -> Place:
+    return Place(row.submitted_ns, row.seq)
 
 
-def _rows(connection: Connection, wanted: JobFilter, after: Place | None, limit: int) -> Sequence[Row[Any]]:
-    """Places of the next matching jobs."""
-    if wanted.tags:
-        return connection.execute(_tagged(wanted, after).limit(limit)).all()
-    states = wanted.states or frozenset(JobState)
-    scans = [_ordered(_matching(wanted, after).where(jobs.c.state == state.value), limit) for state in sorted(states)]
+class _Scan:
+    """One filter's statement, built once and run from place to place."""
+
+    def __init__(self, connection: Connection, wanted: JobFilter) -> None:
+        self._connection = connection
+        self._statement = _tagged(wanted) if wanted.tags else _by_state(wanted)
+
+    def rows(self, after: Place, limit: int) -> Sequence[Row[Any]]:
+        """Places of the next matching jobs."""
+        values = {"after_ns": after.submitted_ns, "after_seq": after.seq, "at_most": limit}
+        return self._connection.execute(self._statement, values).all()
+
+    def array_end(self, row: Row[Any]) -> Place:
+        """The place of the last row in the order that belongs to the same array, or is this job."""
+        if row.array_index is None:
+            return _place_of(row)
+        first = self._connection.execute(select(jobs.c.seq).where(jobs.c.id == f"{row.head}.0")).scalar()
+        return Place(row.submitted_ns, row.seq if first is None else first)
+
+
+def _collapsed(scan: _Scan, after: Place, limit: int) -> list[Row[Any]]:
+    """Places of the next single jobs and, for each array, of one matching task."""
+    found: list[Row[Any]] = []
+    while len(found) < limit:
+        batch = scan.rows(after, limit)
+        for row in batch:
+            if row.array_index is None or not found or row.head != found[-1].head:
+                found.append(row)
+        if len(batch) < limit:
+            break
+        # The rest of an array is jumped over, however long it is.
+        after = scan.array_end(batch[-1])
+    return found[:limit]
+
+
+def _by_state(wanted: JobFilter) -> Select[Any]:
+    """Merges one ordered scan for each state: no index has several states in the order of the list."""
+    states = sorted(wanted.states or JobState)
+    period = _period(wanted, jobs.c.submitted_ns, jobs.c.seq)
+    scans = [
+        _matching(wanted)
+        .where(jobs.c.state == state.value, *period)
+        .order_by(jobs.c.submitted_ns.desc(), jobs.c.seq.desc())
+        .limit(_AT_MOST)
+        for state in states
+    ]
     merged = union_all(*(select(scan.subquery()) for scan in scans)).subquery()
-    newest = select(merged).order_by(merged.c.submitted_ns.desc(), merged.c.seq.desc()).limit(limit)
-    return connection.execute(newest).all()
+    return select(merged).order_by(merged.c.submitted_ns.desc(), merged.c.seq.desc()).limit(_AT_MOST)
 
 
-def _matching(wanted: JobFilter, after: Place | None) -> Select[Any]:
-    where: list[ColumnElement[bool]] = []
-    if wanted.array_id is not None:
-        where += [jobs.c.head == wanted.array_id, jobs.c.array_index.is_not(None)]
-    for column, value in ((jobs.c.user, wanted.user), (jobs.c.name, wanted.name), (jobs.c.pool, wanted.pool)):
-        if value is not None:
-            where.append(column == value)
-    where += _period(wanted, after, jobs.c.submitted_ns, jobs.c.seq)
-    return select(jobs.c.submitted_ns, jobs.c.seq, jobs.c.head, jobs.c.array_index).where(*where)
-
-
-def _tagged(wanted: JobFilter, after: Place | None) -> Select[Any]:
+def _tagged(wanted: JobFilter) -> Select[Any]:
     """Scans the jobs of one tag in order, and keeps those that have the others and match."""
     first, *others = (
         select(tags.c.id).where(tags.c.key == key, tags.c.value == value).scalar_subquery()
         for key, value in wanted.tags.items()
     )
-    query = _matching(wanted, None).join(job_tags, job_tags.c.job_seq == jobs.c.seq).where(job_tags.c.tag_id == first)
-    query = query.where(*_period(wanted, after, job_tags.c.submitted_ns, job_tags.c.job_seq))
+    query = _matching(wanted).join(job_tags, job_tags.c.job_seq == jobs.c.seq).where(job_tags.c.tag_id == first)
+    query = query.where(*_period(wanted, job_tags.c.submitted_ns, job_tags.c.job_seq))
     if wanted.states:
         query = query.where(jobs.c.state.in_([state.value for state in wanted.states]))
     for other in others:
         also = job_tags.alias()
         query = query.where(select(1).where(also.c.job_seq == jobs.c.seq, also.c.tag_id == other).exists())
-    return query.order_by(job_tags.c.submitted_ns.desc(), job_tags.c.job_seq.desc())
+    return query.order_by(job_tags.c.submitted_ns.desc(), job_tags.c.job_seq.desc()).limit(_AT_MOST)
 
 
-def _period(wanted: JobFilter, after: Place | None, submitted: Any, seq: Any) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
+def _matching(wanted: JobFilter) -> Select[Any]:
+    query = select(jobs.c.submitted_ns, jobs.c.seq, jobs.c.head, jobs.c.array_index)
+    if wanted.array_id is not None:
+        query = query.where(jobs.c.head == wanted.array_id, jobs.c.array_index.is_not(None))
+    for column, value in ((jobs.c.user, wanted.user), (jobs.c.name, wanted.name), (jobs.c.pool, wanted.pool)):
+        if value is not None:
+            query = query.where(column == value)
+    return query
+
+
+def _period(wanted: JobFilter, submitted: Any, seq: Any) -> list[ColumnElement[bool]]:
+    # The first condition bounds the index scan; the second finds the place among jobs of the same moment.
+    where: list[ColumnElement[bool]] = [
+        submitted <= _AFTER_NS,
+        or_(submitted < _AFTER_NS, seq < _AFTER_SEQ),
+    ]
     if wanted.since_ns is not None:
         where.append(submitted >= wanted.since_ns)
     if wanted.until_ns is not None:
         where.append(submitted < wanted.until_ns)
-    if after is not None:
-        # The first half alone bounds the index scan; the second finds the place among equals.
-        where.append(submitted <= after.submitted_ns)
-        where.append(or_(submitted < after.submitted_ns, and_(submitted == after.submitted_ns, seq < after.seq)))
     return where
-
-
-def _ordered(query: Select[Any], limit: int) -> Select[Any]:
-    return query.order_by(jobs.c.submitted_ns.desc(), jobs.c.seq.desc()).limit(limit)
-
-
-def _collapsed(connection: Connection, wanted: JobFilter, after: Place | None) -> list[Row[Any]]:
-    """Places of the next single jobs and, for each array, of one matching task."""
-    found: list[Row[Any]] = []
-    while len(found) <= wanted.limit:
-        batch = _rows(connection, wanted, after, _BATCH)
-        for row in batch:
-            if row.array_index is None or not any(row.head == earlier.head for earlier in found[-1:]):
-                found.append(row)
-        if len(batch) < _BATCH:
-            break
-        # The rest of an array is jumped over, however long it is.
-        after = _array_end(connection, batch[-1])
-    return found
-
-
-def _array_end(connection: Connection, row: Row[Any]) -> Place:
-    """The place of the last row in the order that belongs to the same array, or is this job."""
-    if row.array_index is None:
-        return Place(row.submitted_ns, row.seq)
-    first = connection.execute(select(func.min(jobs.c.seq)).where(jobs.c.id == f"{row.head}.0")).scalar()
-    return Place(row.submitted_ns, first if first is not None else row.seq)
 
 
 def _full(connection: Connection, places: Sequence[Row[Any]]) -> list[Row[Any]]:

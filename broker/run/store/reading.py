@@ -64,11 +64,8 @@ def counts(connection: Connection, array_id: str | None) -> Mapping[JobState, in
 
 def placeable(connection: Connection, specs: Specs, now_ns: int, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
     """The next jobs to be placed: largest priority first, then oldest."""
-    query = (
-        select(jobs)
-        .where(QUEUED, jobs.c.not_before_ns <= now_ns)
-        .order_by(jobs.c.rank, jobs.c.submitted_ns, jobs.c.seq)
-    )
+    ready = select(jobs).where(QUEUED, jobs.c.not_before_ns <= now_ns)
+    query = ready.order_by(jobs.c.rank, jobs.c.submitted_ns, jobs.c.seq)
     if not skip:
         return specs.jobs(connection, connection.execute(query.limit(limit)).all())
     names = connection.execute(query.with_only_columns(jobs.c.id).execution_options(yield_per=1_000))
@@ -85,9 +82,8 @@ def placeable(connection: Connection, specs: Specs, now_ns: int, limit: int, ski
 
 def next_due_ns(connection: Connection, now_ns: int) -> int | None:
     """When the next retry backoff ends, if later than now."""
-    found: int | None = connection.execute(
-        select(func.min(jobs.c.not_before_ns)).where(DELAYED, jobs.c.not_before_ns > now_ns)
-    ).scalar()
+    later = select(func.min(jobs.c.not_before_ns)).where(DELAYED, jobs.c.not_before_ns > now_ns)
+    found: int | None = connection.execute(later).scalar()
     return found
 
 

@@ -77,7 +77,8 @@ def _where(wanted: SpendFilter) -> list[ColumnElement[bool]]:
     if wanted.user is not None:
         where.append(jobs.c.user == wanted.user)
     if wanted.job_id is not None:
-        where.append(or_(jobs.c.id == wanted.job_id, jobs.c.head == wanted.job_id))
+        named = or_(jobs.c.id == wanted.job_id, jobs.c.head == wanted.job_id)
+        where.append(charges.c.job_seq.in_(select(jobs.c.seq).where(named).correlate(None)))
     for key, value in wanted.tags.items():
         tagged = select(job_tags.c.job_seq).join(tags, tags.c.id == job_tags.c.tag_id)
         where.append(jobs.c.seq.in_(tagged.where(tags.c.key == key, tags.c.value == value)))

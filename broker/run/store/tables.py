@@ -28,10 +28,11 @@ metadata: Final = MetaData()
 # SQLite numbers rows by itself only where the key is declared INTEGER.
 Key = BigInteger().with_variant(Integer, "sqlite")
 
-# The predicates of partial indexes. A query uses such an index only when it says the same, so both take it from here.
+# The predicates of partial indexes: a query uses such an index only when it says the same, so both take it from here.
+# They are written so that SQLite prefers them to a search by state with a sort.
 QUEUED: Final = text("state = 'queued' AND NOT cancel_requested")
 DELAYED: Final = text("state = 'queued' AND NOT cancel_requested AND not_before_ns > 0")
-CANCELLING: Final = text("cancel_requested AND state IN ('queued', 'starting', 'running')")
+CANCELLING: Final = text("cancel_requested AND state NOT IN ('succeeded', 'failed', 'cancelled')")
 SUCCEEDED: Final = text("state = 'succeeded'")
 OPEN_ATTEMPT: Final = text("state IN ('stored', 'starting', 'running')")
 OPEN_UNIT: Final = text("ended_ns IS NULL")
@@ -101,8 +102,8 @@ jobs: Final = Table(
     Index("jobs_by_user", "user", "state", "submitted_ns", "seq"),
     Index("jobs_by_name", "name", "state", "submitted_ns", "seq"),
     Index("jobs_by_pool", "pool", "state", "submitted_ns", "seq"),
-    _partial("jobs_placeable", QUEUED, "rank", "submitted_ns", "seq", "not_before_ns"),
-    _partial("jobs_delayed", DELAYED, "not_before_ns"),
+    _partial("jobs_placeable", QUEUED, "state", "rank", "submitted_ns", "seq", "not_before_ns"),
+    _partial("jobs_delayed", DELAYED, "state", "not_before_ns"),
     _partial("jobs_cancelling", CANCELLING, "seq"),
     _partial("jobs_succeeded", SUCCEEDED, "user", "name", "ended_ns"),
 )

@@ -108,18 +108,21 @@ def _jobs() -> None:
     op.create_index("jobs_by_state", "jobs", ["state", "submitted_ns", "seq"])
     op.create_index("jobs_by_user", "jobs", ["user", "state", "submitted_ns", "seq"])
     op.create_index(
-        "jobs_cancelling", "jobs", ["seq"], **_where("cancel_requested AND state IN ('queued', 'starting', 'running')")
+        "jobs_cancelling",
+        "jobs",
+        ["seq"],
+        **_where("cancel_requested AND state NOT IN ('succeeded', 'failed', 'cancelled')"),
     )
     op.create_index(
         "jobs_delayed",
         "jobs",
-        ["not_before_ns"],
+        ["state", "not_before_ns"],
         **_where("state = 'queued' AND NOT cancel_requested AND not_before_ns > 0"),
     )
     op.create_index(
         "jobs_placeable",
         "jobs",
-        ["rank", "submitted_ns", "seq", "not_before_ns"],
+        ["state", "rank", "submitted_ns", "seq", "not_before_ns"],
         **_where("state = 'queued' AND NOT cancel_requested"),
     )
     op.create_index("jobs_succeeded", "jobs", ["user", "name", "ended_ns"], **_where("state = 'succeeded'"))
