@@ -26,6 +26,8 @@ _ADVICE: Final = (
     ("locked", "another process keeps it locked: end that process, or wait"),
     ("readonly", "it can't be written: check the rights of the file and its folder"),
     ("permission denied", "access is denied: check the rights, or the user and password in the URL"),
+    ("no such file", "it is not there: check the path, and make its folder"),
+    ("is a directory", "this is a folder: name a file in it"),
     ("unable to open", "it can't be opened: check that the folder exists and may be written"),
     ("not a database", "the file is not a store: name another file, or move this one away"),
     ("malformed", "the file is damaged: restore it from a backup"),
@@ -53,7 +55,7 @@ def connect(url: str) -> Engine:
 
 def shown(url: URL) -> str:
     """The URL for people: without its password and options."""
-    return url.set(query={}).render_as_string(hide_password=True)
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
 
 @contextmanager

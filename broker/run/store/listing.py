@@ -35,7 +35,7 @@ _AT_MOST: Final = bindparam("at_most", type_=Integer)
 
 def page(connection: Connection, specs: Specs, wanted: JobFilter, *, collapse: bool) -> JobPage:
     """One page. Raises InvalidInput for a cursor that is none."""
-    after, scan = _place(wanted.cursor), _Scan(connection, wanted)
+    after, scan = _start(wanted), _Scan(connection, wanted)
     found = _collapsed(scan, after, wanted.limit + 1) if collapse else scan.rows(after, wanted.limit + 1)
     shown, more = found[: wanted.limit], len(found) > wanted.limit
     by_seq = {row.seq: row for row in _full(connection, shown)}
@@ -50,13 +50,15 @@ def page(connection: Connection, specs: Specs, wanted: JobFilter, *, collapse: b
     )
 
 
-def _place(cursor: str | None) -> Place:
-    if cursor is None:
-        return _BEGINNING
-    submitted, _, seq = cursor.partition("-")
+def _start(wanted: JobFilter) -> Place:
+    """The place after which the page begins: the cursor's, or the end of the period where that is earlier."""
+    start = _BEGINNING if wanted.until_ns is None else Place(wanted.until_ns, 0)
+    if wanted.cursor is None:
+        return start
+    submitted, _, seq = wanted.cursor.partition("-")
     if not (submitted.isdecimal() and seq.isdecimal()):
-        raise InvalidInput(f"{cursor!r} is no cursor of a list: use next_cursor of the page before")
-    return Place(int(submitted), int(seq))
+        raise InvalidInput(f"{wanted.cursor!r} is no cursor of a list: use next_cursor of the page before")
+    return min(start, Place(int(submitted), int(seq)))
 
 
 def _place_of(row: Row[Any]) -> Place:
@@ -147,8 +149,6 @@ def _period(wanted: JobFilter, submitted: Any, seq: Any) -> list[ColumnElement[b
     ]
     if wanted.since_ns is not None:
         where.append(submitted >= wanted.since_ns)
-    if wanted.until_ns is not None:
-        where.append(submitted < wanted.until_ns)
     return where
 
 
