@@ -136,8 +136,16 @@ class ListContract:
         assert store.jobs(JobFilter()).last_attempts == {"b": attempt(b, 2, pool="cloud")}
 
     def test_a_wrong_cursor_is_refused(self, store: Store) -> None:
-        with pytest.raises(InvalidInput, match="cursor"):
-            store.jobs(JobFilter(cursor="next"))
+        for cursor in ("next", "", "-", "1-", "-1", "1-2-3", "1e3-4"):
+            with pytest.raises(InvalidInput, match="cursor"):
+                store.jobs(JobFilter(cursor=cursor))
+        add(store, job("a"))
+        assert ids(store, JobFilter(cursor=f"{10**40}-{10**40}")) == ["a"]
+
+    def test_what_no_database_can_keep_is_an_error_that_says_so(self, store: Store) -> None:
+        for fields in ({"reason": "\ud800"}, {"submitted_ns": 2**70}):
+            with pytest.raises(StoreError, match="store"):
+                store.add_jobs([job("a", **fields)], "{}", "h")
 
     def test_tasks_of_an_array_can_be_one_row(self, store: Store) -> None:
         tasks = array("ar", 300, submitted_ns=NOW_NS + 1)

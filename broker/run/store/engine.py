@@ -65,6 +65,8 @@ def store_errors(url: URL) -> Iterator[None]:
         yield
     except (SQLAlchemyError, OSError) as error:
         raise StoreError(f"store {shown(url)}: {_advice(url, error)}") from error
+    except (OverflowError, UnicodeError) as error:
+        raise StoreError(f"store {shown(url)}: a value can't be kept in a database: {error}") from error
 
 
 def insert_new(connection: Connection, table: Table) -> Any:

@@ -58,7 +58,7 @@ def _start(wanted: JobFilter) -> Place:
     submitted, _, seq = wanted.cursor.partition("-")
     if not (submitted.isdecimal() and seq.isdecimal()):
         raise InvalidInput(f"{wanted.cursor!r} is no cursor of a list: use next_cursor of the page before")
-    return min(start, Place(int(submitted), int(seq)))
+    return min(start, _BEGINNING, Place(int(submitted), min(int(seq), _BEGINNING.seq)))
 
 
 def _place_of(row: Row[Any]) -> Place:
