@@ -213,7 +213,10 @@ class Store(Protocol):
         ...
 
     def request_cancel(self, job_ids: Sequence[str]) -> tuple[Job, ...]:
-        """Marks jobs that have not ended; an array id means all its tasks. Returns the marked jobs. Idempotent."""
+        """Marks jobs that have not ended; an array id means all its tasks. Returns the marked jobs. Idempotent.
+
+        Raises `UnknownName`, marking none.
+        """
         ...
 
     def cancel_requested(self, limit: int) -> tuple[Job, ...]:
@@ -264,13 +267,14 @@ class Store(Protocol):
         ...
 
     def open_units(self, pool: str) -> tuple[UnitUsage, ...]:
-        """Units that had not ended at the last settlement."""
+        """Units that had not ended at the last settlement, each with the attempt that held it last."""
         ...
 
     def settle(self, pool: str, report: UsageReport, charges: Sequence[Charge]) -> None:
         """Stores usage and charges and moves the watermark to `report.as_of_ns`, all or none.
 
-        Charges whose key exists are skipped; each price used is kept once, with source and date.
+        Charges whose key exists are skipped; each price used is kept once, with source and date. Raises `Conflict`,
+        storing nothing, for a new charge that begins before the watermark: that time is charged already.
         """
         ...
 
