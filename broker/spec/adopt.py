@@ -1,0 +1,196 @@
+"""A tree with the names and habits of any tool → the same job in our own names, and what was ignored on the way.
+
+What comes out may still be wrong: `broker.spec.document` says so. Adopting what was adopted changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from broker.spec import conversions
+from broker.spec.alternatives import flatten
+from broker.spec.foreign import ALIASES, IGNORED, REFUSED
+from broker.spec.quantities import shown
+from broker.spec.source import Keys, dotted
+
+Found = tuple[Keys, str]  # where, and what to say about it
+
+CONTAINERS: Final = frozenset({"resources", "retry", "placement", "runtime_env"})  # maps of fields
+_MAPS: Final = ("envs", "tags", "file_mounts")  # maps of what people name themselves
+_LISTS: Final = ("secrets", "placement.pools", "placement.not_pools", "placement.regions", "retry.on_events")
+_SHAPES: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "run": conversions.script,
+    "setup": conversions.script,
+    "image": conversions.image,
+    "retry": conversions.retry,
+    "placement.infra": conversions.listed,
+    **{name: conversions.pairs for name in _MAPS},
+    **{name: conversions.listed for name in _LISTS},
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Adopted:
+    """A job in our own names, with what was found while translating it."""
+
+    data: dict[str, Any]
+    origins: dict[Keys, Keys] = field(default_factory=dict)  # our keys -> the keys that were written
+    ignored: list[Found] = field(default_factory=list)
+    problems: list[Found] = field(default_factory=list)
+
+    def origin(self, keys: Keys) -> Keys:
+        """What was written for these keys of ours, or for the nearest thing that contains them."""
+        for end in range(len(keys), 0, -1):
+            if written := self.origins.get(keys[:end]):
+                return (*written, *keys[end:])
+        return keys
+
+
+def adopt(data: Mapping[str, Any]) -> Adopted:
+    """Our own names for what is in `data`, which is left as it is."""
+    adopted = Adopted(data={key: dict(value) if _is_container(key, value) else value for key, value in data.items()})
+    _drop_nothing(adopted.data)
+    _sort_out(adopted)
+    _attempt(adopted, ("resources",), lambda: flatten(adopted.data, adopted.ignored))
+    for alias in ALIASES:
+        _rename(adopted, _keys(alias.name), _keys(alias.field), conversions.CONVERSIONS.get(alias.convert))
+    for name, shape in _SHAPES.items():
+        _reshape(adopted, _keys(name), shape)
+    _place(adopted)
+    _take_secrets(adopted)
+    _tidy(adopted)
+    return adopted
+
+
+def _keys(name: str) -> Keys:
+    return tuple(name.split("."))
+
+
+def _is_container(key: str, value: Any) -> bool:
+    return key in CONTAINERS and isinstance(value, Mapping)
+
+
+def _drop_nothing(data: dict[str, Any]) -> None:
+    """A field without a value is as if it were not there."""
+    for key in [key for key, value in data.items() if value is None]:
+        del data[key]
+    for key, value in data.items():
+        if _is_container(key, value):
+            data[key] = {name: inner for name, inner in value.items() if inner is not None}
+
+
+def _sort_out(adopted: Adopted) -> None:
+    """Takes out what is ignored or refused."""
+    for known, kept in ((IGNORED, adopted.ignored), (REFUSED, adopted.problems)):
+        for foreign in known:
+            keys = _keys(foreign.name)
+            value = _take(adopted.data, keys)
+            if value is not None and conversions.boolean(value) is not False:
+                kept.append((keys, f"is ignored: {foreign.why}" if known is IGNORED else foreign.why))
+
+
+def _rename(adopted: Adopted, old: Keys, new: Keys, convert: Callable[[Any], Any] | None) -> None:
+    value = _take(adopted.data, old)
+    if value is None:
+        return
+    if _get(adopted.data, new) is not None:
+        other = adopted.origins.get(new, new)
+        adopted.problems.append((old, f"is the same field as {dotted(other)}, which is given too: keep one"))
+        return
+    adopted.origins[new] = adopted.origin(old)
+    value = dict(value) if isinstance(value, Mapping) else value
+    _attempt(adopted, old, lambda: _set(adopted.data, new, convert(value) if convert else value))
+
+
+def _reshape(adopted: Adopted, keys: Keys, shape: Callable[[Any], Any]) -> None:
+    value = _get(adopted.data, keys)
+    if value is not None:
+        _attempt(adopted, adopted.origin(keys), lambda: _set(adopted.data, keys, shape(value)))
+
+
+def _attempt(adopted: Adopted, keys: Keys, action: Callable[[], object]) -> None:
+    """Does it, or notes what is wrong with what stands there."""
+    try:
+        action()
+    except ValueError as error:
+        adopted.problems.append((keys, str(error)))
+
+
+def _place(adopted: Adopted) -> None:
+    """`infra: modal/eu` is a pool that is allowed, `infra: "*/eu"` a region."""
+    infra = _take(adopted.data, ("placement", "infra"))
+    if infra is None:
+        return
+    written = adopted.origin(("placement", "infra"))
+    if not isinstance(infra, list | tuple) or not all(isinstance(entry, str) for entry in infra):
+        adopted.problems.append((written, f"must be a pool, or pool/region, not {shown(infra)}"))
+        return
+    anywhere = [entry.removeprefix("*").removeprefix("/") for entry in infra if entry.startswith("*")]
+    named = [entry for entry in infra if not entry.startswith("*")]
+    for name, values in (("pools", named), ("regions", [region for region in anywhere if region])):
+        keys = ("placement", name)
+        if values and _get(adopted.data, keys) is not None:
+            other = dotted(adopted.origin(keys))
+            adopted.problems.append((written, f"says the same as {other}, which is given too: keep one"))
+        elif values:
+            adopted.origins[keys] = written
+            _set(adopted.data, keys, values)
+
+
+def _take_secrets(adopted: Adopted) -> None:
+    """Environment variables without a value are secrets by that name; a secret never has its value here."""
+    secrets = adopted.data.get("secrets")
+    if isinstance(secrets, Mapping):
+        written = adopted.origin(("secrets",))
+        for name in (name for name, value in secrets.items() if value is not None):
+            message = "must have no value here: only its name; the value comes from the broker's source of secrets"
+            adopted.problems.append(((*written, name), message))
+        adopted.data["secrets"] = list(secrets)
+    envs = adopted.data.get("envs")
+    if not isinstance(envs, Mapping):
+        return
+    named = [name for name, value in envs.items() if value is None or _is_reference(name, value)]
+    if named:
+        written = adopted.origin(("envs",))
+        adopted.ignored += [((*written, name), "has no value: taken as the name of a secret") for name in named]
+        adopted.data["envs"] = {name: value for name, value in envs.items() if name not in named}
+        adopted.data["secrets"] = [*adopted.data.get("secrets", []), *named]
+
+
+def _is_reference(name: str, value: Any) -> bool:
+    """Whether it is written as dstack does: `${{ secrets.NAME }}`."""
+    return isinstance(value, str) and "".join(value.split()) == f"${{{{secrets.{name}}}}}"
+
+
+def _tidy(adopted: Adopted) -> None:
+    """`max_duration: off` is no limit, and so is -1; of `runtime_env` nothing may be left."""
+    if str(adopted.data.get("max_duration")).lower() in ("off", "-1", "false"):
+        del adopted.data["max_duration"]
+    if isinstance(left := adopted.data.get("runtime_env"), Mapping):
+        del adopted.data["runtime_env"]
+        adopted.problems += [(("runtime_env", name), "unknown field") for name in left]
+
+
+def _get(data: Mapping[str, Any], keys: Iterable[str | int]) -> Any:
+    value: Any = data
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _take(data: dict[str, Any], keys: Keys) -> Any:
+    *outer, last = keys
+    container = _get(data, outer)
+    return container.pop(last, None) if isinstance(container, dict) else None
+
+
+def _set(data: dict[str, Any], keys: Keys, value: Any) -> None:
+    *outer, last = keys
+    for key in outer:
+        inner = data.setdefault(str(key), {})
+        if not isinstance(inner, dict):
+            raise ValueError("must be a map of fields")
+        data = inner
+    data[str(last)] = value
