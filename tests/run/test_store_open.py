@@ -7,7 +7,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 
 from broker.model.errors import StoreError
+from broker.model.jobs import JobState
+from broker.model.query import JobFilter
 from broker.run.store import SqlStore, open_store
 from broker.run.store import engine as engine_module
 from broker.run.store.engine import SCHEMA, connect
 from broker.run.store.tables import metadata
-from broker.testing.store_values import NOW_NS, change, charge, job, report
+from broker.testing.store_values import NOW_NS, array, change, charge, job, report
 
 MIGRATIONS = Path(engine_module.__file__).parent.parent / "migrations"
 
@@ -193,6 +197,20 @@ def test_a_server_that_went_away(postgresql_url: str) -> None:
         assert store.counts(), "a lost connection is replaced"
 
 
+def test_two_processes_may_write_at_once(url: str) -> None:
+    def write(number: int) -> None:
+        with closing(open_store(url)) as store:
+            for step in range(25):
+                one = job(f"j{number}-{step}")
+                store.add_jobs([one], "{}", "h")
+                store.record(jobs=[replace(one, state=JobState.RUNNING)], changes=[change(one, "running")])
+
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(write, range(4)))
+    with closing(open_store(url)) as store:
+        assert store.counts()[JobState.RUNNING] == 100
+
+
 def make_path(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
@@ -209,7 +227,7 @@ QUESTIONS: dict[str, tuple[Callable[[SqlStore], Any], str]] = {
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_a_question_of_the_dispatcher_reads_one_index_and_sorts_nothing(sqlite_url: str, question: str) -> None:
     ask, expected = QUESTIONS[question]
-    plans = []
+    plans: list[str] = []
     with closing(open_store(sqlite_url)) as store:
 
         @event.listens_for(store._engine, "before_cursor_execute")
@@ -221,3 +239,19 @@ def test_a_question_of_the_dispatcher_reads_one_index_and_sorts_nothing(sqlite_u
         ask(store)
     assert len(plans) == 1, plans
     assert expected in plans[0]
+
+
+def test_a_long_array_takes_no_longer_to_collapse_than_a_short_one(sqlite_url: str) -> None:
+    statements = 0
+    with closing(open_store(sqlite_url)) as store:
+        store.add_jobs([job("old", submitted_ns=NOW_NS - 1)], "{}", "h")
+        store.add_jobs(array("ar", 5_000), "{}", "h")
+
+        @event.listens_for(store._engine, "before_cursor_execute")
+        def count(*_: Any) -> None:
+            nonlocal statements
+            statements += 1
+
+        page = store.jobs(JobFilter(limit=10), collapse=True)
+    assert ([one.array_id for one in page.arrays], [one.id for one in page.jobs]) == (["ar"], ["old"])
+    assert statements < 10

@@ -22,7 +22,7 @@ from broker.run.store.rows import (
     unit_values,
     usage_values,
 )
-from broker.run.store.specs import chunks
+from broker.run.store.specs import chunks, keep_once
 from broker.run.store.tables import (
     OPEN_UNIT,
     attempt_usage,
@@ -133,7 +133,10 @@ def _charge_rows(connection: Connection, fresh: Sequence[Charge]) -> list[Values
             job_seqs[row.id] = row.job_seq
             if not row.charged:
                 predicted[row.id] = row.predicted
-    prices = {offer: _price_id(connection, offer) for offer in {x.offer for x in fresh if x.offer is not None}}
+    prices = {
+        offer: keep_once(connection, prices_used, offer_values(offer), "hash")
+        for offer in {x.offer for x in fresh if x.offer is not None}
+    }
     return [
         charge_values(charge)
         | {
@@ -144,14 +147,6 @@ def _charge_rows(connection: Connection, fresh: Sequence[Charge]) -> list[Values
         }
         for charge in sorted(fresh, key=lambda charge: charge.started_ns)
     ]
-
-
-def _price_id(connection: Connection, offer: Offer) -> int:
-    values = offer_values(offer)
-    found = connection.execute(select(prices_used.c.id).where(prices_used.c.hash == values["hash"])).scalar()
-    if found is None:
-        found = connection.execute(insert(prices_used).values(values).returning(prices_used.c.id)).scalar_one()
-    return int(found)
 
 
 def _offers(connection: Connection, price_ids: Iterable[int]) -> dict[int, Offer]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, Table, select
 
 from broker.model.jobs import Job, JobSpec
-from broker.run.store.rows import digest, job_of
+from broker.run.store.engine import insert_new
+from broker.run.store.rows import Values, digest, job_of
 from broker.run.store.spec_json import dump_spec, load_spec
 from broker.run.store.tables import documents, specs
 
@@ -68,8 +69,16 @@ def keep_document(connection: Connection, body: str, hashed: str) -> int:
     return _keep(connection, documents, hashed, body)
 
 
-def _keep(connection: Connection, table: Any, hashed: str, body: str) -> int:
-    found = connection.execute(select(table.c.id).where(table.c.hash == hashed)).scalar()
+def _keep(connection: Connection, table: Table, hashed: str, body: str) -> int:
+    return keep_once(connection, table, {"hash": hashed, "body": body}, "hash")
+
+
+def keep_once(connection: Connection, table: Table, values: Values, *names: str) -> int:
+    """The key of the row that has these values in the named columns: the one that is there, or a new one."""
+    find = select(table.c.id).where(*(table.c[name] == values[name] for name in names))
+    found = connection.execute(find).scalar()
     if found is None:
-        found = connection.execute(insert(table).values(hash=hashed, body=body).returning(table.c.id)).scalar_one()
+        # Another process may have been faster: its row is as good.
+        connection.execute(insert_new(connection, table).values(values))
+        found = connection.execute(find).scalar_one()
     return int(found)
