@@ -88,7 +88,7 @@ def _resources(job: JobDocument, models: Collection[str] | None) -> Found:
         if total > MAX_GPUS:
             yield (
                 keys,
-                f"{plain(total)} GPUs on {job.resources.num_nodes} nodes are more than {MAX_GPUS}, the most of one job",
+                f"{plain(total)} GPUs on all nodes are more than {MAX_GPUS}, the most of one job",
             )
         known = {*GPU_MEMORY_GIB, *(models or ())}
         if models is not None and gpu.model and gpu.model not in known:

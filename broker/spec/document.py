@@ -49,9 +49,7 @@ SpotPolicy = Annotated[Literal["auto", "spot", "on-demand"], Lower]
 
 def _id(value: Any) -> str:
     if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise ValueError(
-            f"must be 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit, not {shown(value)}"
-        )
+        raise ValueError(f"must be 1 to 63 of a-z, 0-9, and inside also '.', '_' and '-', not {shown(value)}")
     if re.search(r"\.\d+$", value):
         raise ValueError(f"{value} looks like a task of an array: it may not end in a dot and a number")
     return str(value)
@@ -59,9 +57,7 @@ def _id(value: Any) -> str:
 
 def _name(value: Any) -> str:
     if not _NAME.fullmatch(found := str(value).strip()):
-        raise ValueError(
-            f"must be 1 to 100 letters, digits, spaces and ._/@+=:-, the first a letter, not {shown(value)}"
-        )
+        raise ValueError(f"must be 1 to 100 letters, digits, spaces and ._/@+=:- not {shown(value)}")
     return found
 
 
@@ -69,6 +65,10 @@ def _only_tasks(value: Any) -> Any:
     if value in ("service", "dev-environment"):
         raise ValueError(f"{value} is not run here, only jobs that end: task")
     return value
+
+
+Name = Annotated[str, PlainValidator(_name), WithJsonSchema({"type": "string"})]
+Id = Annotated[str, PlainValidator(_id), WithJsonSchema({"type": "string", "pattern": f"^{_ID.pattern}$"})]
 
 
 class Part(BaseModel):
@@ -100,7 +100,7 @@ class RetryPart(Part):
     on_events: tuple[Event, ...] = Field(("no-capacity", "interruption"), description="What is retried.")
     max_attempts: Annotated[int, Whole(1, MAX_ATTEMPTS, "a number of attempts")] = Field(
         _DEFAULT_RETRY.max_attempts,
-        description="Attempts in all, the first included; those refused for no capacity aside.",
+        description="Attempts in all, the first included; no capacity is not counted.",
     )
     backoff: Duration = Field(_DEFAULT_RETRY.backoff_s, description="Pause before the second attempt; it doubles.")
     max_backoff: Duration = Field(_DEFAULT_RETRY.max_backoff_s, description="The longest pause.")
@@ -133,9 +133,9 @@ class JobDocument(Part):
     type: Annotated[Literal["task"], BeforeValidator(_only_tasks)] = Field(
         "task", description="Only `task`: a job that ends."
     )
-    name: Annotated[str, PlainValidator(_name), WithJsonSchema({"type": "string"})] | None = Field(
+    name: Name | None = Field(
         None,
-        description="For people; jobs of the same name are expected to run about as long. Default: the file's name.",
+        description="For people; jobs of one name are expected to run about as long. Default: the file's name.",
     )
     id: (
         Annotated[str, PlainValidator(_id), WithJsonSchema({"type": "string", "pattern": f"^{_ID.pattern}$"})] | None
@@ -150,9 +150,7 @@ class JobDocument(Part):
     workdir: Line | None = Field(None, description="Local folder whose copy is the working directory.")
     file_mounts: Mounts = Field({}, description="Path in the job: local file or folder that is copied there.")
     envs: Envs = Field({}, description="Environment variables: a map, or a list of NAME=value.")
-    secrets: tuple[EnvName, ...] = Field(
-        (), description="Names of secrets; each is an environment variable of the job."
-    )
+    secrets: tuple[EnvName, ...] = Field((), description="Names of secrets, which the job finds in its environment.")
     image: Line | None = Field(None, description="Container image.")
     resources: ResourcesPart = Field(ResourcesPart(), description="What each node asks for.")
     max_duration: LongerThanZero | None = Field(None, description="Running time after which an attempt is ended.")

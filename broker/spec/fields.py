@@ -1,4 +1,4 @@
-"""The kinds of fields that a job or a pool is described with: how each is read, written back and shown in the JSON Schema."""
+"""The kinds of fields of a job or a pool: how each is read, written back, and described in the JSON Schema."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ NS_PER_S: Final = 1_000_000_000
 
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
-_BYTES: Final = {
+_BYTES: Final[dict[str, int]] = {
     unit.lower(): size
     for power, letter in enumerate("KMGTP", 1)
     for unit, size in ((f"{letter}B", 1000**power), (f"{letter}iB", 1024**power), (f"{letter}i", 1024**power))
@@ -156,7 +156,7 @@ def deadline_ns(text: str, now_ns: int) -> int:
     if text.startswith("+"):
         return now_ns + round(positive_duration(text[1:]) * NS_PER_S)
     since_epoch = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
-    return since_epoch // timedelta(microseconds=1) * 1_000
+    return int(since_epoch // timedelta(microseconds=1)) * 1_000
 
 
 def deadline_text(at_ns: int) -> str:

@@ -6,7 +6,7 @@ All three ways make trees, which are put into our own names, laid over each othe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "retry.on_events": "--retry-on",
     "argv": "-- COMMAND",
 }
+KNOWN_MODELS: Final = World(gpu_models=())  # refuses GPUs that only a pool would know
 _ADDED_TO: Final = CONTAINERS | {"envs", "tags", "file_mounts"}  # maps whose keys override one by one
 _COMMANDS: Final = ("run", "argv", "function")
 
@@ -71,7 +72,7 @@ def read_yaml(
     *,
     file: str = "job.yaml",
     over: Tree | None = None,
-    world: World = World(gpu_models=()),
+    world: World = KNOWN_MODELS,
 ) -> Parsed:
     """The job in a YAML file (a Path), or in YAML text that is called `file`; fields of `over` override its own.
 
@@ -112,19 +113,19 @@ def from_flags(
     *,
     file: Path | None = None,
     names: Mapping[str, str] = FLAGS,
-    world: World = World(gpu_models=()),
+    world: World = KNOWN_MODELS,
 ) -> Parsed:
     """The job that flags describe, laid over the job in `file` where there is one. Raises `InvalidInput`."""
     tree = flag_tree(flags, argv, names)
     return read_yaml(file, over=tree, world=world) if file else parse(tree, world=world)
 
 
-def from_python(*, world: World = World(gpu_models=()), **fields: Any) -> Parsed:
+def from_python(*, world: World = KNOWN_MODELS, **fields: Any) -> Parsed:
     """The job with these fields; nested ones are maps. Raises `InvalidInput`."""
     return parse(Tree(data=fields, base=Path.cwd()), world=world)
 
 
-def from_mapping(fields: Mapping[str, Any], *, world: World = World(gpu_models=())) -> Parsed:
+def from_mapping(fields: Mapping[str, Any], *, world: World = KNOWN_MODELS) -> Parsed:
     """The job in the body of a request: as `from_python`, but local paths must be absolute. Raises `InvalidInput`."""
     return parse(Tree(data=dict(fields)), world=world)
 
@@ -133,15 +134,20 @@ def parse(*trees: Tree, world: World) -> Parsed:
     """The job that these trees describe; later ones override earlier ones. Raises `InvalidInput`."""
     layers = [_layer(tree) for tree in trees]
     if found := [problem for layer in layers for problem in layer.problems]:
-        raise InvalidInput(*found)
+        raise InvalidInput(*_in_order(found))
     data = _laid_over([layer.data for layer in layers])
     try:
         document = JobDocument.model_validate(data)
     except ValidationError as error:
-        raise InvalidInput(*(_problem(layers, *found) for found in complaints(error, names_at))) from error
+        raise InvalidInput(*_in_order(_problem(layers, *found) for found in complaints(error, names_at))) from error
     if wrong := [_problem(layers, *found) for found in contradictions(document, world)]:
-        raise InvalidInput(*wrong)
+        raise InvalidInput(*_in_order(wrong))
     return Parsed(document=document, ignored=tuple(problem for layer in layers for problem in layer.ignored))
+
+
+def _in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """As they stand in the file."""
+    return sorted(problems, key=lambda problem: (problem.file, problem.line or 0))
 
 
 def _layer(tree: Tree) -> _Layer:

@@ -1,6 +1,6 @@
 """Values as people write them, each with its place: a tree that still knows file, line or flag of every key.
 
-Readers (`broker.spec.yaml_source`, flags, Python) make trees; what is wrong in a tree becomes a `Problem` with its place.
+Readers of YAML, flags and Python make trees; what is wrong in a tree becomes a `Problem` with its place.
 """
 
 from __future__ import annotations

@@ -76,6 +76,7 @@ class _Builder:
         if event.tag is not None and event.tag not in _KNOWN_TAGS:
             self._fail(event.start_mark, f"the tag {event.tag} means nothing here: remove it")
         before = self._nodes
+        value: Any
         if isinstance(event, yaml.ScalarEvent):
             value = _scalar(event)
         elif isinstance(event, yaml.SequenceStartEvent):
