@@ -1,0 +1,30 @@
+"""Numbers → the words in which decisions are explained."""
+
+from __future__ import annotations
+
+
+def seconds(value: float) -> str:
+    """A time for people: `0.3 s`, `12 s`, `3.5 min`, `2 h`, `1.5 days`."""
+    if value < 99.5:
+        return f"{_short(value)} s"
+    if value < 99.5 * 60:
+        return f"{_short(value / 60)} min"
+    if value < 48 * 3_600:
+        return f"{_short(value / 3_600)} h"
+    return f"{_short(value / 86_400)} days"
+
+
+def gibibytes(value: int) -> str:
+    """An amount of memory for people: `1.5 GiB`."""
+    return f"{_short(value / 2**30)} GiB"
+
+
+def number(value: float) -> str:
+    """A count for people: whole when it is whole, thousands apart."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
+
+
+def _short(value: float) -> str:
+    if value >= 9.95 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 0.095 else f"{value:.2g}"

@@ -1,0 +1,18 @@
+"""The environment a job needs → a short key: containers with the same key are warm for each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from broker.model.jobs import JobSpec
+
+
+def environment_key(spec: JobSpec) -> str:
+    """A key of all that is built before a job's command can run: image, requirements, setup, Python of a function.
+
+    Executors report it as `UnitState.warm_key`; quotes look for it there.
+    """
+    python = spec.function.python if spec.function else ""
+    parts = [spec.image or "", sorted(spec.requirements), spec.setup or "", python]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
