@@ -1,0 +1,170 @@
+"""What people write in the configuration, as one model; TOML, YAML and the environment are all read into it."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from broker.spec.fields import (
+    Accelerators,
+    Boolean,
+    Cpus,
+    Duration,
+    Line,
+    LongerThanZero,
+    Lower,
+    Share,
+    Size,
+    Usd,
+    Whole,
+)
+from broker.spec.quantities import shown
+
+MAX_UNITS: Final = 10_000
+
+_POOL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_PORT: Final = re.compile(r"loopback:(\d{1,5})")
+
+
+def _pool_name(value: Any) -> str:
+    if not isinstance(value, str) or not _POOL_NAME.fullmatch(value):
+        raise ValueError(f"{shown(value)} is no name of a pool: use 1 to 40 of a-z, 0-9, '_' and '-'")
+    return str(value)
+
+
+def _listen(value: Any) -> str:
+    text = str(value).strip()
+    port = _PORT.fullmatch(text)
+    if text != "unix" and not (port and int(port[1]) <= 65_535):
+        raise ValueError(f"must be unix, or loopback:PORT (0 is any free port), not {shown(value)}")
+    return text
+
+
+def _price(value: Any) -> Any:
+    """An offer's id alone is a price, and so is a number of dollars per hour."""
+    if isinstance(value, int | float):
+        return {"usd_per_hour": value}
+    return {"offer": value} if isinstance(value, str) else value
+
+
+Count = Annotated[int, Whole(1, MAX_UNITS, "a number")]
+
+
+class Part(BaseModel):
+    """A piece of the configuration: only fields that it has, never changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OwnPart(Part):
+    """What own hardware costs; all for one node."""
+
+    purchase_usd: Share = Field(description="What it cost to buy.")
+    years: Annotated[float, PlainValidator(lambda value: Whole(1, 30, "a number of years").read(value))] = Field(
+        description="How long it is used."
+    )
+    residual_usd: Share = Field(0.0, description="What it is sold for at the end.")
+    power_w: Share = Field(0.0, description="Watts it draws on average.")
+    usd_per_kwh: Share = Field(0.0, description="Price of electricity.")
+    pue: Share = Field(1.0, description="Power of the whole site per power of the machines; 1 without cooling.")
+    hosting_usd_per_month: Share = Field(0.0, description="Rack, network, insurance.")
+    staff_hours_per_month: Share = Field(0.0, description="Hours that people spend on it.")
+    staff_usd_per_hour: Share = Field(0.0, description="What such an hour costs.")
+    utilization: Share = Field(1.0, description="Share of the time it is up and can be used, above 0 and at most 1.")
+
+
+class PricePart(Part):
+    """What a pool's nodes or containers cost: exactly one of offer, provider, usd_per_hour and own."""
+
+    offer: Line | None = Field(None, description="Id of an offer of the price book, as `broker prices` lists it.")
+    provider: Line | None = Field(None, description="All serverless offers of this provider.")
+    product: Line | None = Field(None, description="Only those of this product of the provider.")
+    region: Line | None = Field(None, description="Only those of this region of the provider.")
+    usd_per_hour: Usd | None = Field(None, description="Own number: a node, or one GPU of a container, per hour.")
+    usd_per_cpu_hour: Usd | None = Field(None, description="Own number: one virtual CPU of a container, per hour.")
+    usd_per_gib_hour: Usd | None = Field(None, description="Own number: one GiB of memory of a container, per hour.")
+    granularity: Annotated[int, Whole(1, 86_400, "seconds")] = Field(
+        1, description="Own number: billed time is rounded up to a multiple of these seconds."
+    )
+    minimum: Annotated[int, Whole(0, 86_400, "seconds")] = Field(
+        0, description="Own number: a node or container is billed at least these seconds."
+    )
+    source: Line | None = Field(None, description="Where an own number comes from.")
+    as_of: date | None = Field(
+        None, description="The day from which an own number holds; the day of the configuration file if not given."
+    )
+    own: OwnPart | None = Field(None, description="Own hardware: its price per hour is computed from these.")
+
+
+class PoolPart(Part):
+    """A place that runs attempts."""
+
+    executor: Line = Field(description="The plugin that runs attempts: ray, local_serverless, or an installed one.")
+    kind: Annotated[Literal["cluster", "serverless"], Lower] = Field(
+        description="cluster: nodes are paid while up. serverless: containers are paid per second."
+    )
+    cpus: Cpus | None = Field(None, description="Virtual CPUs of a node, or the most of one container.")
+    memory: Size | None = Field(None, description="Memory of a node, or the most of one container.")
+    disk: Size | None = Field(None, description="Disk of a node, or the most of one container.")
+    accelerators: Accelerators | None = Field(
+        None,
+        description="GPUs of a node (L4:2), or the most of one container, of one or several models.",
+    )
+    max_nodes: Count | None = Field(None, description="Nodes at most; cluster pools only.")
+    max_containers: Count | None = Field(None, description="Containers at most; serverless pools only.")
+    region: str = Field("", description="Where it is; jobs that name regions run only in pools of these.")
+    isolation: Annotated[Literal["shared", "dedicated"], Lower] = Field(
+        "shared", description="dedicated: no other customer's work runs on its infrastructure."
+    )
+    emulated: Boolean = Field(False, description="Its accelerators are logical: no GPU is there. Shown wherever it is.")
+    price: Annotated[PricePart, BeforeValidator(_price)] | None = Field(
+        None, description="What it costs; without it, costs are unknown, and shown as unknown."
+    )
+    scaledown_window: Duration | None = Field(None, description="Idle time after which a container ends; default 60s.")
+    cold_start: Duration = Field(0.0, description="Time to a ready node or container, until it has been measured.")
+    options: dict[str, Any] = Field({}, description="Settings of the executor itself.")
+
+
+class LogsPart(Part):
+    """How much of what jobs write is kept."""
+
+    max_stream: Size = Field(10 * 10**9, description="The most that is kept of one stream of one attempt.")
+    keep: LongerThanZero = Field(30 * 86_400.0, description="How long logs of ended jobs are kept.")
+
+
+class SecretsPart(Part):
+    """Where the values of secrets come from: environment variables of the broker, then a file."""
+
+    env_prefix: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] = Field(
+        "BROKER_SECRET_", description="A secret NAME is the environment variable of this prefix and NAME."
+    )
+    file: Line | None = Field(None, description="A file of lines NAME=value; its mode must be 600.")
+
+
+class SettingsDocument(Part):
+    """The configuration of a broker."""
+
+    state_dir: Line | None = Field(
+        None,
+        description="Folder of all that is kept; default $XDG_STATE_HOME/broker or ~/.local/state/broker.",
+    )
+    store_url: Line | None = Field(
+        None, description="The store: a sqlite:/// or postgresql:// URL; default: SQLite in state_dir."
+    )
+    listen: Annotated[str, PlainValidator(_listen)] = Field(
+        "unix", description="Where it answers: unix (a socket in state_dir) or loopback:PORT (with a token file)."
+    )
+    user: Line | None = Field(None, description="Whose jobs these are, where nothing else says; default: login name.")
+    default_max_wait: Duration = Field(0.0, description="How long jobs that do not say may wait for cheaper capacity.")
+    stale_price_days: Annotated[int, Whole(1, 3_660, "a number of days")] = Field(
+        90, description="Prices older than this are flagged wherever they are used."
+    )
+    settle_every: LongerThanZero = Field(10.0, description="How often usage is charged.")
+    logs: LogsPart = Field(LogsPart(), description="How much of what jobs write is kept.")
+    secrets: SecretsPart = Field(SecretsPart(), description="Where the values of secrets come from.")
+    pools: dict[Annotated[str, PlainValidator(_pool_name)], PoolPart] = Field(
+        {}, description="The places that run attempts, by name; default: pools of this machine."
+    )

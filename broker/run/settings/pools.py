@@ -1,0 +1,162 @@
+"""What the configuration says about each pool → `Pool` values with their prices; or the pools of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Final
+
+from broker.model.errors import InvalidInput, Problem
+from broker.model.offers import Offer
+from broker.model.pools import Capability, Isolation, Pool, PoolKind
+from broker.model.resources import GIB, Resources
+from broker.run.settings.document import OwnPart, PoolPart, PricePart
+from broker.run.settings.machine import Machine
+from broker.run.settings.prices import WrongPrice, offers_of
+from broker.spec.accelerators import Accelerators
+from broker.spec.source import Keys, Tree
+
+MEMORY_SHARE: Final = 0.7  # of this machine, that its pools may use where nothing else is said
+DEFAULT_SCALEDOWN_S: Final = 60.0
+_LOCAL_SCALEDOWN_S: Final = 10.0
+_ASSUMED_ON: Final = date(2026, 11, 23)
+_ASSUMPTION: Final = "assumption, to be replaced by your own numbers: $2,500 for a machine, 4 years, 200 W, $0.15/kWh"
+_ASSUMED: Final = OwnPart(purchase_usd=2_500, years=4, power_w=200, usd_per_kwh=0.15)
+
+_OF_THE_OTHER_KIND: Final = {
+    "cluster": {"max_containers": ": say max_nodes", "scaledown_window": ""},
+    "serverless": {"max_nodes": ": say max_containers"},
+}
+
+Capabilities = Callable[[str], frozenset[Capability]]
+Found = Iterator[tuple[Keys, str]]
+
+
+def default_pools(machine: Machine, offers: Sequence[Offer], capabilities: Capabilities) -> tuple[Pool, ...]:
+    """A Ray cluster of one node and a serverless pool, both on this machine.
+
+    The cluster's price is an assumption and says so; the serverless pool costs what Modal's sandboxes do, or what is
+    not known where `offers` do not have them.
+    """
+    sold = [offer for offer in offers if (offer.provider, offer.product) == ("modal", "sandbox")]
+    parts = {
+        "ray": PoolPart.model_validate(
+            {
+                "executor": "ray",
+                "kind": "cluster",
+                "max_nodes": 1,
+                "isolation": "dedicated",
+                "accelerators": f"{machine.gpu_model}:{machine.gpu_count}" if machine.gpu_model else None,
+                "price": PricePart(own=_ASSUMED, source=_ASSUMPTION, as_of=_ASSUMED_ON),
+            }
+        ),
+        "serverless": PoolPart.model_validate(
+            {
+                "executor": "local_serverless",
+                "kind": "serverless",
+                "max_containers": max(int(2 * machine.cpus), 1),
+                "scaledown_window": _LOCAL_SCALEDOWN_S,
+                "price": PricePart(provider="modal", product="sandbox") if sold else None,
+            }
+        ),
+    }
+    return make_pools(parts, Tree(data={}), machine, offers, capabilities, _ASSUMED_ON)
+
+
+def make_pools(
+    parts: Mapping[str, PoolPart],
+    tree: Tree,
+    machine: Machine,
+    offers: Sequence[Offer],
+    capabilities: Capabilities,
+    since: date | None,
+) -> tuple[Pool, ...]:
+    """The pools that `parts` describe. Raises `InvalidInput` with everything that is wrong, and where in `tree`."""
+    pools: list[Pool] = []
+    problems: list[Problem] = []
+    for name, part in parts.items():
+        wrong = list(_contradictions(part, machine))
+        if not wrong:
+            try:
+                pools.append(_pool(name, part, machine, offers, capabilities, since))
+            except WrongPrice as error:
+                wrong = [(("price", error.field) if error.field else ("price",), str(error))]
+        problems += [tree.problem(("pools", name, *keys), message) for keys, message in wrong]
+    if problems:
+        raise InvalidInput(*problems)
+    return tuple(pools)
+
+
+def is_local(part: PoolPart) -> bool:
+    """Whether the pool runs on this machine."""
+    if part.executor == "ray":
+        return part.options.get("address", "local") in ("", "local")
+    return part.executor == "local_serverless"
+
+
+def _contradictions(part: PoolPart, machine: Machine) -> Found:
+    """Where and what is wrong in one pool, whatever it costs."""
+    for field, hint in _OF_THE_OTHER_KIND[part.kind].items():
+        if getattr(part, field) is not None:
+            yield (field,), f"is not of a {part.kind} pool{hint}"
+    choices = part.accelerators.choices if part.accelerators else ()
+    if part.kind == "cluster" and len(choices) > 1:
+        yield ("accelerators",), "a cluster's nodes are alike: make a pool for each model"
+    if any(not gpu.model for gpu in choices):
+        yield ("accelerators",), "must say which GPU it is: L4:2"
+    if part.emulated and not choices:
+        yield ("emulated",), "is true, but there are no accelerators to emulate"
+    if choices and not part.emulated and is_local(part) and machine.gpu_count < max(gpu.count for gpu in choices):
+        there = f"{machine.gpu_count} GPUs" if machine.gpu_count else "no GPU"
+        yield ("accelerators",), f"this machine has {there}: say emulated: true to run without, or leave them out"
+    if not is_local(part) and (part.cpus is None or part.memory is None):
+        missing = "cpus" if part.cpus is None else "memory"
+        yield (missing,), "is required for a pool that is not on this machine"
+
+
+def _pool(
+    name: str,
+    part: PoolPart,
+    machine: Machine,
+    offers: Sequence[Offer],
+    capabilities: Capabilities,
+    since: date | None,
+) -> Pool:
+    kind = PoolKind(part.kind)
+    unit, models = _unit(part, machine), _models(part.accelerators)
+    priced = part.price and offers_of(
+        part.price, pool=name, kind=kind, unit=unit, gpu_models=models, offers=offers, since=since
+    )
+    window = DEFAULT_SCALEDOWN_S if part.scaledown_window is None else part.scaledown_window
+    return Pool(
+        name=name,
+        kind=kind,
+        executor=part.executor,
+        unit=unit,
+        max_units=part.max_nodes or part.max_containers or 1,
+        gpu_models=models,
+        offers=priced or (),
+        region=part.region,
+        isolation=Isolation(part.isolation),
+        emulated=part.emulated,
+        capabilities=capabilities(part.executor),
+        cold_start_s=part.cold_start,
+        scaledown_window_s=window if kind is PoolKind.SERVERLESS else 0.0,
+        options=part.options,
+    )
+
+
+def _unit(part: PoolPart, machine: Machine) -> Resources:
+    """One node, or the most of one container."""
+    choices = part.accelerators.choices if part.accelerators else ()
+    return Resources(
+        cpus=machine.cpus if part.cpus is None else part.cpus,
+        memory_bytes=int(machine.memory_bytes * MEMORY_SHARE / GIB) * GIB if part.memory is None else part.memory,
+        gpus=max((gpu.count for gpu in choices), default=0.0),
+        gpu_model=choices[0].model if len(choices) == 1 else "",
+        disk_bytes=part.disk or 0,
+    )
+
+
+def _models(wanted: Accelerators | None) -> tuple[str, ...]:
+    return tuple(gpu.model for gpu in wanted.choices if gpu.model) if wanted else ()

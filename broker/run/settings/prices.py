@@ -1,0 +1,145 @@
+"""What a pool's price says, and all offers known → the offers that price its nodes or containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Final
+
+from broker.model.offers import BillingRule, Offer, Tier
+from broker.model.pools import PoolKind
+from broker.model.resources import GIB, Resources
+from broker.run.settings.document import PricePart
+from broker.spec.complaints import nearest
+
+_FORMS: Final = ("offer", "provider", "usd_per_hour", "own")
+
+
+class WrongPrice(ValueError):
+    """What a price says can't be; `field` is the part of it that is wrong."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+def offers_of(
+    price: PricePart,
+    *,
+    pool: str,
+    kind: PoolKind,
+    unit: Resources,
+    gpu_models: Sequence[str],
+    offers: Sequence[Offer],
+    since: date | None,
+) -> tuple[Offer, ...]:
+    """The offers of a price; `since` is the day from which own numbers hold that say none. Raises `WrongPrice`."""
+    given = [form for form in _FORMS if getattr(price, form) is not None]
+    if len(given) != 1:
+        what = " and ".join(given) or "nothing"
+        raise WrongPrice("", f"gives {what}: give one of {', '.join(_FORMS)}")
+    since = price.as_of or since or datetime.now(UTC).date()
+    if price.offer is not None:
+        return _of_book(price.offer, kind, unit, gpu_models, offers)
+    if price.provider is not None:
+        return _of_provider(price, kind, gpu_models, offers)
+    if price.own is not None:
+        return (_owned(price, pool, kind, unit, since),)
+    return tuple(_own_numbers(price, pool, kind, unit, gpu_models, since))
+
+
+def _of_book(
+    wanted: str, kind: PoolKind, unit: Resources, gpu_models: Sequence[str], offers: Sequence[Offer]
+) -> tuple[Offer, ...]:
+    """Every dated price of one offer."""
+    found = tuple(offer for offer in offers if offer.id == wanted.lower())
+    if not found:
+        near = nearest(wanted, (offer.id for offer in offers), at_most=3)
+        raise WrongPrice("offer", f"unknown offer {wanted!r}; {_near(near, 'broker prices lists them')}")
+    one = found[0]
+    if (one.tier is Tier.SERVERLESS) != (kind is PoolKind.SERVERLESS):
+        raise WrongPrice("offer", f"{one.id} is a price of {one.tier.value}, which is none of a {kind.value} pool")
+    if unit.gpus and kind is PoolKind.CLUSTER and one.gpu_model not in gpu_models:
+        has = f"{one.gpu_count:g} {one.gpu_model}" if one.gpu_model else "no GPU"
+        raise WrongPrice("offer", f"{one.id} is the price of a node with {has}, not of {', '.join(gpu_models)}")
+    return found
+
+
+def _of_provider(
+    price: PricePart, kind: PoolKind, gpu_models: Sequence[str], offers: Sequence[Offer]
+) -> tuple[Offer, ...]:
+    if kind is not PoolKind.SERVERLESS:
+        raise WrongPrice("provider", "prices serverless pools; name one offer for a cluster")
+    sold = [offer for offer in offers if offer.tier is Tier.SERVERLESS]
+    for field in ("provider", "product", "region"):
+        wanted = getattr(price, field)
+        if wanted is None:
+            continue
+        known = sorted({str(getattr(offer, field)) for offer in sold})
+        sold = [offer for offer in sold if str(getattr(offer, field)).lower() == wanted.lower()]
+        if not sold:
+            near = nearest(wanted, known, at_most=3)
+            there = f"there are: {', '.join(known) or 'none'}"
+            raise WrongPrice(field, f"no serverless offer has {field} {wanted!r}; {_near(near, there)}")
+    priced = {offer.gpu_model for offer in sold}
+    if missing := [model for model in gpu_models if model not in priced]:
+        there = ", ".join(sorted(model for model in priced if model)) or "no GPU"
+        raise WrongPrice("provider", f"has no serverless price for {', '.join(missing)}; it has: {there}")
+    return tuple(offer for offer in sold if not offer.gpu_model or offer.gpu_model in gpu_models)
+
+
+def _own_numbers(
+    price: PricePart, pool: str, kind: PoolKind, unit: Resources, gpu_models: Sequence[str], since: date
+) -> Iterable[Offer]:
+    if price.source is None:
+        raise WrongPrice("source", "is required: say where usd_per_hour comes from")
+    serverless = kind is PoolKind.SERVERLESS
+    for model in gpu_models or ("",):
+        yield Offer(
+            id="/".join(("configured", "pool", pool, *([model.lower()] if serverless and model else []), "on_demand")),
+            provider="configured",
+            product="pool",
+            sku=pool,
+            region="",
+            tier=Tier.SERVERLESS if serverless else Tier.ON_DEMAND,
+            gpu_model=model,
+            gpu_count=1.0 if serverless and model else unit.gpus,
+            cpus=None if serverless else unit.cpus,
+            memory_gib=None if serverless else unit.memory_bytes / GIB,
+            usd_per_hour=Decimal(price.usd_per_hour or 0),
+            usd_per_cpu_hour=Decimal(price.usd_per_cpu_hour) if price.usd_per_cpu_hour else None,
+            usd_per_gib_hour=Decimal(price.usd_per_gib_hour) if price.usd_per_gib_hour else None,
+            billing=BillingRule(granularity_s=price.granularity, minimum_s=price.minimum),
+            valid_from=since,
+            source=price.source,
+        )
+
+
+def _near(near: Sequence[str], otherwise: str) -> str:
+    return f"did you mean {' or '.join(near)}?" if near else otherwise
+
+
+def _owned(price: PricePart, pool: str, kind: PoolKind, unit: Resources, since: date) -> Offer:
+    if kind is not PoolKind.CLUSTER or price.own is None:
+        raise WrongPrice("own", "prices the nodes of a cluster; a serverless pool needs an offer or usd_per_hour")
+    own = price.own
+    hours = own.years * 8_760
+    yearly_usd = 12 * (own.hosting_usd_per_month + own.staff_hours_per_month * own.staff_usd_per_hour)
+    power_usd = own.power_w / 1_000 * own.pue * own.usd_per_kwh
+    usd_per_hour = ((own.purchase_usd - own.residual_usd) / hours + yearly_usd / 8_760 + power_usd) / own.utilization
+    return Offer(
+        id=f"own/hardware/{pool}//owned",
+        provider="own",
+        product="hardware",
+        sku=pool,
+        region="",
+        tier=Tier.OWNED,
+        gpu_model=unit.gpu_model,
+        gpu_count=unit.gpus,
+        cpus=unit.cpus,
+        memory_gib=unit.memory_bytes / GIB,
+        usd_per_hour=Decimal(f"{usd_per_hour:.9f}"),
+        valid_from=since,
+        source=price.source or "configuration: purchase, power, hosting and staff",
+    )

@@ -1,0 +1,51 @@
+"""Names of secrets → their values, from the broker's environment or from a file that only its owner can read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from broker.model.errors import InvalidInput, Problem, UnknownName
+from broker.spec.source import read_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfiguredSecrets:
+    """A `broker.ports.SecretSource`. Values are read when they are asked for, and kept nowhere."""
+
+    prefix: str
+    file: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
+
+    def values(self, names: Iterable[str]) -> Mapping[str, str]:
+        """The values by name. Raises `UnknownName` for one that has none, `InvalidInput` for a file that is open."""
+        wanted = tuple(names)
+        if not wanted:
+            return {}
+        there = self._in_file()
+        there |= {name: value for name in wanted if (value := self.environment.get(self.prefix + name)) is not None}
+        for name in wanted:
+            if name not in there:
+                places = f"the environment variable {self.prefix}{name}" + (f" or {self.file}" if self.file else "")
+                raise UnknownName(Problem(message=f"secret {name} has no value: set {places}", field="secrets"))
+        return {name: there[name] for name in wanted}
+
+    def _in_file(self) -> dict[str, str]:
+        if self.file is None or not self.file.exists():
+            return {}
+        status = self.file.stat()
+        if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid():
+            message = "holds secrets, but is not yours alone: chown it to you and chmod 600"
+            raise InvalidInput(Problem(message=message, file=str(self.file)))
+        values: dict[str, str] = {}
+        for number, line in enumerate(read_text(self.file).splitlines(), 1):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            name, equals, value = line.partition("=")
+            if not equals:
+                raise InvalidInput(Problem(message="is not NAME=value", file=str(self.file), line=number))
+            values[name.strip()] = value.strip()
+        return values

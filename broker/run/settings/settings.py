@@ -1,0 +1,68 @@
+"""The settings that the broker runs by: plain values, and the pools that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from broker.model.offers import Offer
+from broker.model.pools import Capability, Pool
+from broker.run.settings.document import PoolPart
+from broker.run.settings.machine import Machine, this_machine
+from broker.run.settings.pools import default_pools, make_pools
+from broker.run.settings.secrets import ConfiguredSecrets
+from broker.spec.source import Tree
+
+Capabilities = Callable[[str], frozenset[Capability]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLimits:
+    """How much of what jobs write is kept."""
+
+    max_stream_bytes: int  # of one stream of one attempt
+    keep_s: float  # after the job's end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the configuration and the environment say."""
+
+    file: Path | None  # where they were read; None: nowhere
+    state_dir: Path  # absolute; may not exist yet
+    store_url: str
+    listen: str  # unix, or loopback:PORT
+    user: str
+    default_max_wait_s: float
+    stale_price_days: int
+    settle_every_s: float
+    logs: LogLimits
+    secret_prefix: str
+    secret_file: Path | None
+    written_on: date | None  # day of the file's last change
+    pool_parts: Mapping[str, PoolPart]
+    tree: Tree = field(repr=False, compare=False)  # where each setting was written
+
+    @property
+    def gpu_models(self) -> Collection[str]:
+        """Models that the configured pools say they have: known to jobs, whatever the broker knows itself."""
+        wanted = [part.accelerators for part in self.pool_parts.values() if part.accelerators]
+        return frozenset(gpu.model for each in wanted for gpu in each.choices if gpu.model)
+
+    def secrets(self) -> ConfiguredSecrets:
+        """The values of secrets, from where the configuration says."""
+        return ConfiguredSecrets(prefix=self.secret_prefix, file=self.secret_file)
+
+    def pools(
+        self, offers: Sequence[Offer], capabilities: Capabilities, machine: Machine | None = None
+    ) -> tuple[Pool, ...]:
+        """The pools, with their prices from `offers`; those of this machine where none are configured.
+
+        `capabilities` tells what an executor can do. Raises `InvalidInput` with everything that is wrong.
+        """
+        machine = machine or this_machine()
+        if not self.pool_parts:
+            return default_pools(machine, offers, capabilities)
+        return make_pools(self.pool_parts, self.tree, machine, offers, capabilities, self.written_on)
