@@ -80,14 +80,17 @@ def _from_text(text: str) -> Iterable[Gpu]:
     names: list[str] = []
     memory: list[str] = []
     counts: list[str] = []
+    strange: list[str] = []
     for word in (part.strip() for part in _NVIDIA.sub("", text.strip()).split(":")):
         if _COUNT.fullmatch(word.removeprefix("-")):
             counts.append(word)
         elif _is_memory(word):
             memory.append(word)
+        elif names or memory or counts:
+            strange.append(word)
         else:
-            names += word.split(",")
-    if len(memory) > 1 or len(counts) > 1 or not (names or memory):
+            names = word.split(",")
+    if strange or len(memory) > 1 or len(counts) > 1 or not (names or memory):
         raise ValueError(f"must be a GPU like H100:8, not {shown(text)}")
     return _resolve(names, "".join(memory), _count("".join(counts) or 1))
 

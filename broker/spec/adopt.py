@@ -52,10 +52,10 @@ def adopt(data: Mapping[str, Any]) -> Adopted:
     """Our own names for what is in `data`, which is left as it is."""
     adopted = Adopted(data={key: dict(value) if _is_container(key, value) else value for key, value in data.items()})
     _drop_nothing(adopted.data)
-    _sort_out(adopted)
     _attempt(adopted, ("resources",), lambda: flatten(adopted.data, adopted.ignored))
     for alias in ALIASES:
         _rename(adopted, _keys(alias.name), _keys(alias.field), conversions.CONVERSIONS.get(alias.convert))
+    _sort_out(adopted)
     for name, shape in _SHAPES.items():
         _reshape(adopted, _keys(name), shape)
     _place(adopted)
@@ -86,9 +86,10 @@ def _sort_out(adopted: Adopted) -> None:
     for known, kept in ((IGNORED, adopted.ignored), (REFUSED, adopted.problems)):
         for foreign in known:
             keys = _keys(foreign.name)
+            written = adopted.origin(keys)
             value = _take(adopted.data, keys)
             if value is not None and conversions.boolean(value) is not False:
-                kept.append((keys, f"is ignored: {foreign.why}" if known is IGNORED else foreign.why))
+                kept.append((written, f"is ignored: {foreign.why}" if known is IGNORED else foreign.why))
 
 
 def _rename(adopted: Adopted, old: Keys, new: Keys, convert: Callable[[Any], Any] | None) -> None:

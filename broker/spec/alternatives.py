@@ -25,7 +25,8 @@ def flatten(data: dict[str, Any], ignored: list[tuple[Keys, str]]) -> None:
     if {"any_of", "ordered"} <= resources.keys():
         raise ValueError("has any_of and ordered: keep one")
     ordered = "ordered" in resources
-    entries = _entries(resources.pop("ordered" if ordered else "any_of"))
+    field = "ordered" if ordered else "any_of"
+    entries = _entries(resources.pop(field), ("resources", field), ignored)
     varying = sorted({name for entry in entries for name, value in entry.items() if value != entries[0].get(name)})
     if any(entry.keys() != entries[0].keys() for entry in entries) or len(varying) > 1:
         raise ValueError(
@@ -37,12 +38,15 @@ def flatten(data: dict[str, Any], ignored: list[tuple[Keys, str]]) -> None:
             raise ValueError(f"gives {name} twice: for all alternatives, and in one")
         resources[name] = _joined(name, [entry[name] for entry in entries], ordered) if name in varying else value
     if ordered and varying and varying != ["accelerators"]:
-        ignored.append((("resources", "ordered"), "the order is ignored: the broker takes the cheapest that will do"))
+        ignored.append((("resources", field), "the order is ignored: the broker takes the cheapest that will do"))
 
 
-def _entries(written: Any) -> list[dict[str, Any]]:
+def _entries(written: Any, keys: Keys, ignored: list[tuple[Keys, str]]) -> list[dict[str, Any]]:
     if not isinstance(written, list | tuple) or not written or not all(isinstance(e, Mapping) for e in written):
         raise ValueError("any_of and ordered must be lists of maps")
+    for index, entry in enumerate(written):
+        without_effect = sorted(_WITHOUT_EFFECT & entry.keys())
+        ignored += [((*keys, index, name), "is ignored: any pool that will do is used") for name in without_effect]
     return [
         {_NAMES.get(str(name), str(name)): value for name, value in entry.items() if name not in _WITHOUT_EFFECT}
         for entry in written

@@ -8,8 +8,6 @@ import shlex
 from pathlib import PurePath
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from broker.model.errors import InvalidInput, Problem, StoreError
 from broker.model.jobs import Cause, FunctionCall, JobSpec, RetryPolicy
 from broker.model.pools import Isolation
@@ -127,9 +125,9 @@ def _retry(job: JobDocument) -> RetryPolicy:
 
 
 def dump(document: JobDocument) -> str:
-    """Canonical JSON that the store keeps: the same document gives the same text, in any version of the broker."""
+    """Canonical JSON that the store keeps: the same document gives the same text."""
     body: dict[str, Any] = {"format": FORMAT, **document.model_dump(mode="json", exclude_none=True)}
-    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
 def fingerprint(document: JobDocument) -> str:
@@ -144,5 +142,5 @@ def load(text: str) -> JobDocument:
         if body.pop("format") != FORMAT:
             raise StoreError(f"a stored job is not of format {FORMAT}, the only one known: upgrade the broker")
         return JobDocument.model_validate(body)
-    except (ValueError, KeyError, AttributeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"a stored job can't be read: {error}") from error

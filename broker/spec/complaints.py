@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
@@ -65,7 +66,7 @@ def _message(found: Any, *, confidential: bool) -> str:
     if found["type"] == "value_error":
         return str(context["error"])
     if found["type"] == "literal_error":
-        near = nearest(str(found["input"]), [word.strip("'") for word in str(context["expected"]).split(", ")])
+        near = nearest(str(found["input"]), re.findall(r"'([^']+)'", str(context["expected"])))
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return f"must be {context['expected']}, not {shown(found['input'])}{hint}"
     words = _WORDS.get(found["type"], str(found["msg"])).format_map(context)

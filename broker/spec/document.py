@@ -8,12 +8,21 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    model_validator,
+)
 
 from broker.model.jobs import RetryPolicy
 from broker.spec.adopt import adopt
 from broker.spec.fields import (
     Accelerators,
+    Amounts,
     Cpus,
     Deadline,
     Duration,
@@ -25,7 +34,6 @@ from broker.spec.fields import (
     Mounts,
     Requirement,
     Script,
-    Share,
     Size,
     Tags,
     Text,
@@ -91,7 +99,7 @@ class ResourcesPart(Part):
     )
     spot_policy: SpotPolicy = Field("auto", description="Whether capacity that may be taken away will do.")
     max_hourly_cost: Usd | None = Field(None, description="The most that the whole job may cost per hour, in dollars.")
-    extra: dict[Line, Share] = Field({}, description="Custom resources of a Ray cluster, by name.")
+    extra: Amounts = Field({}, description="Custom resources of a Ray cluster, by name.")
 
 
 class RetryPart(Part):

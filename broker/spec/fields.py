@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -120,6 +121,11 @@ def boolean(value: Any) -> bool:
     return found
 
 
+def in_order(value: dict[str, Any]) -> dict[str, Any]:
+    """The same map, by name: the order in which it was written means nothing."""
+    return dict(sorted(value.items()))
+
+
 _SIZE_TEXT: Final = PlainSerializer(quantities.size_text, return_type=str)
 
 Text = Annotated[str, PlainValidator(text), WithJsonSchema(_TEXT)]
@@ -127,9 +133,11 @@ Script = Annotated[str, PlainValidator(command), WithJsonSchema({"anyOf": [_TEXT
 Line = Annotated[str, PlainValidator(one_line), WithJsonSchema(_TEXT)]
 EnvName = Annotated[str, PlainValidator(env_name), WithJsonSchema({**_TEXT, "pattern": f"^{_ENV_NAME.pattern}$"})]
 Requirement = Annotated[str, PlainValidator(requirement), WithJsonSchema(_TEXT)]
-Envs = Annotated[dict[EnvName, Text], _map_of({"type": ["string", "number", "boolean", "null"]})]
-Tags = Annotated[dict[Line, Text], _map_of({"type": ["string", "number", "boolean"]})]
-Mounts = Annotated[dict[Line, Line], _map_of(_TEXT)]
+Envs = Annotated[
+    dict[EnvName, Text], AfterValidator(in_order), _map_of({"type": ["string", "number", "boolean", "null"]})
+]
+Tags = Annotated[dict[Line, Text], AfterValidator(in_order), _map_of({"type": ["string", "number", "boolean"]})]
+Mounts = Annotated[dict[Line, Line], AfterValidator(in_order), _map_of(_TEXT)]
 Duration = Annotated[float, PlainValidator(quantities.duration), _or_text(_NUMBER, "30s", "1h30m", 90)]
 LongerThanZero = Annotated[float, PlainValidator(quantities.positive_duration), _or_text(_NUMBER, "6h", "2d", 90)]
 Deadline = Annotated[str, PlainValidator(quantities.deadline), WithJsonSchema({**_TEXT, "examples": ["+6h"]})]
@@ -137,6 +145,7 @@ Size = Annotated[int, PlainValidator(quantities.size_bytes), _SIZE_TEXT, _or_tex
 Cpus = Annotated[float, PlainValidator(quantities.cpus), _or_text(_NUMBER, 4, "8+", 0.5)]
 Usd = Annotated[str, PlainValidator(quantities.usd), _or_text(_NUMBER, 5, "$2.50")]
 Share = Annotated[float, PlainValidator(share), _or_text(_NUMBER, 0.5)]
+Amounts = Annotated[dict[Line, Share], AfterValidator(in_order)]
 Boolean = Annotated[bool, PlainValidator(boolean), WithJsonSchema({"type": "boolean"})]
 Accelerators = Annotated[
     gpus.Accelerators,

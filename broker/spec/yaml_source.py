@@ -34,6 +34,7 @@ class _Builder:
     def __init__(self, text: str, file: str) -> None:
         self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
         self._file = file
+        self._last_line = max(len(text.splitlines()), 1)
         self._places: dict[Keys, Place] = {(): Place(file=file)}
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._nodes = 0
@@ -136,7 +137,7 @@ class _Builder:
         return merged
 
     def _at(self, mark: Any) -> Place:
-        return Place(file=self._file, line=mark.line + 1 if mark else None)
+        return Place(file=self._file, line=min(mark.line + 1, self._last_line) if mark else None)
 
     def _problem(self, mark: Any, message: str, keys: Keys = ()) -> Problem:
         place = self._at(mark)
