@@ -1,0 +1,94 @@
+"""What a pool's executor reports and what we know to run in it → its units with what is free of each over time.
+
+An executor's report may lag behind what was just launched. So the smaller counts: what it says is free, and what our
+own attempts leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from broker.decide.pool_state import PoolState, RunningAttempt
+from broker.decide.profile import Amounts, Profile, amounts, covers, less
+from broker.model.pools import PoolKind, UnitState
+from broker.model.resources import Resources
+
+# An attempt that has outlived its estimate is not over yet.
+_SOONEST_END_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Unit:
+    """A node or container that is up, coming up, or (container) about to be started for an attempt."""
+
+    total: Resources
+    profile: Profile
+    warm_key: str | None  # "": fits every environment; None: none that is known
+    ready: bool = True
+
+    def is_warm_for(self, key: str) -> bool:
+        """Whether a job with this environment can run in it as it is."""
+        return self.warm_key in ("", key)
+
+
+@dataclass(slots=True)
+class _Filling:
+    """A unit while attempts are assigned to it."""
+
+    state: UnitState
+    own_free: Amounts
+    unexplained: Amounts  # reported as held, by attempts not assigned yet
+    releases: list[tuple[float, Amounts]] = field(default_factory=list)
+
+    def assign(self, need: Amounts, remaining_s: float) -> None:
+        self.own_free = less(self.own_free, need)
+        self.unexplained = less(self.unexplained, need)
+        self.releases.append((max(remaining_s, _SOONEST_END_S), need))
+
+    def unit(self) -> Unit:
+        reported, own = self.state.free, self.own_free
+        free = (min(reported.cpus, own[0]), min(reported.memory_bytes, own[1]), min(reported.gpus, own[2]))
+        profile = Profile(free, amounts(self.state.total), self.releases)
+        return Unit(self.state.total, profile, self.state.warm_key, self.state.ready)
+
+
+def units_of(state: PoolState) -> list[Unit]:
+    """The units of a pool, in the order of its report, and those that accepted attempts will still bring up."""
+    reported = state.capacity.units if state.capacity else ()
+    filling = [
+        _Filling(
+            state=unit,
+            own_free=amounts(unit.total),
+            unexplained=less((unit.total.cpus, 0.0, unit.total.gpus), (unit.free.cpus, 0.0, unit.free.gpus)),
+        )
+        for unit in reported
+    ]
+    coming: list[Unit] = []
+    for attempt in state.running:
+        places = _places(filling, attempt)
+        for place in places:
+            place.assign(amounts(attempt.resources), attempt.remaining_s)
+        if state.pool.kind is PoolKind.SERVERLESS and not places:
+            coming.append(_coming(attempt))
+    return [place.unit() for place in filling] + coming
+
+
+def _places(filling: Sequence[_Filling], attempt: RunningAttempt) -> list[_Filling]:
+    """The units that an attempt holds, or most likely holds."""
+    if attempt.unit_ids:
+        return [place for place in filling if place.state.unit_id in attempt.unit_ids]
+    need = amounts(attempt.resources)
+    visible = (need[0], 0.0, attempt.resources.gpus)
+    model = attempt.resources.gpu_model
+    of_model = [place for place in filling if not model or place.state.total.gpu_model == model]
+    held = [place for place in of_model if covers(place.unexplained, visible)]
+    free = [place for place in of_model if covers(place.own_free, need) and place not in held]
+    return (held + free)[: attempt.num_nodes]
+
+
+def _coming(attempt: RunningAttempt) -> Unit:
+    total = amounts(attempt.resources)
+    releases = [(max(attempt.remaining_s, _SOONEST_END_S), total)]
+    return Unit(attempt.resources, Profile((0.0, 0.0, 0.0), total, releases), None)

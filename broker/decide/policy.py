@@ -1,0 +1,107 @@
+"""Queued jobs and the state of all pools → a placement for each job: the bundle that live and simulated runs call.
+
+Jobs are placed in the order given, and each sees what the ones before it were given. A job that waits holds its place:
+a later one may only use what is free until the waiting one is expected to start.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Final
+
+from broker.decide.place import place
+from broker.decide.pool_state import PoolState, RunningAttempt
+from broker.decide.quote import Answer, Ask, Option, Quoter, kind_of
+from broker.decide.rules import PlacementRules
+from broker.model.environment import environment_key
+from broker.model.jobs import Job
+from broker.model.money import ZERO, Money
+from broker.model.placement import Duration, Placement, Verdict
+
+__all__ = ["PlacementRules", "PoolState", "RunningAttempt", "dispatch"]
+
+_NOTHING: Final[Mapping[str, Money]] = MappingProxyType({})
+_NOWHERE: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType({})
+
+
+def dispatch(
+    queued: Sequence[Job],
+    pools: Sequence[PoolState],
+    durations: Mapping[str, Duration],
+    now_ns: int,
+    rules: PlacementRules,
+    *,
+    spent: Mapping[str, Money] = _NOTHING,
+    avoid: Mapping[str, Mapping[str, int]] = _NOWHERE,
+) -> tuple[Placement, ...]:
+    """A placement for each job, in the order given: the largest priority first, then the oldest.
+
+    `durations` by job id; `spent` is what a job's earlier attempts cost, `avoid` the pools that took a job back, with
+    the time until which it is not sent there again. The order of pools makes no difference.
+    """
+    round_ = Round(pools, now_ns, rules)
+    asks = [_ask(job, durations[job.id], spent, avoid) for job in queued]
+    behind = Counter(ask.kind for ask in asks)
+    placements = []
+    for job, ask in zip(queued, asks, strict=True):
+        behind[ask.kind] -= 1
+        placements.append(round_.place(job, replace(ask, behind=behind[ask.kind])))
+    return tuple(placements)
+
+
+class Round:
+    """One round of placements."""
+
+    def __init__(self, pools: Sequence[PoolState], now_ns: int, rules: PlacementRules) -> None:
+        self._quoters = [Quoter(state, now_ns, rules) for state in sorted(pools, key=attrgetter("pool.name"))]
+        self._now_ns = now_ns
+        self._rules = rules
+        self._stuck: dict[Hashable, Placement] = {}
+        self._alike: Counter[Hashable] = Counter()
+
+    def place(self, job: Job, ask: Ask) -> Placement:
+        """The placement of one job, and its reservation."""
+        alike = (ask.kind, ask.spent, ask.avoided)
+        if first := self._stuck.get(alike):
+            self._alike[alike] += 1
+            return replace(
+                first, job_id=job.id, reason=f"{first.reason} (and {self._alike[alike]} like it came before)"
+            )
+        answers = [quoter.answer(ask) for quoter in self._quoters]
+        options = [option for answer in answers for option in answer.options]
+        placement = self._decide(job, ask, answers, options)
+        if placement.chosen is not None:
+            self._take(placement, options)
+        if placement.verdict is not Verdict.RUN and not any(option.quote.available_now for option in options):
+            # Reservations only make room smaller: what had no room for this one has none for the next alike.
+            self._stuck[alike] = placement
+        return placement
+
+    def _decide(self, job: Job, ask: Ask, answers: Sequence[Answer], options: Sequence[Option]) -> Placement:
+        refusals = [refusal for answer in answers for refusal in answer.refusals]
+        placement = place(job, options, refusals, self._now_ns, ask.duration, self._rules)
+        until = [until_ns for _, until_ns in ask.avoided if until_ns > self._now_ns]
+        if placement.verdict is not Verdict.WAIT or not until:
+            return placement
+        again_ns = min(until) if placement.decide_again_ns is None else min(*until, placement.decide_again_ns)
+        return replace(placement, decide_again_ns=again_ns)
+
+    def _take(self, placement: Placement, options: Sequence[Option]) -> None:
+        option = next(option for option in options if option.quote is placement.chosen)
+        quoter = next(quoter for quoter in self._quoters if quoter.pool.name == option.quote.pool)
+        quoter.take(option)
+
+
+def _ask(job: Job, duration: Duration, spent: Mapping[str, Money], avoid: Mapping[str, Mapping[str, int]]) -> Ask:
+    return Ask(
+        spec=job.spec,
+        duration=duration,
+        kind=kind_of(job.spec, duration),
+        key=environment_key(job.spec),
+        spent=spent.get(job.id, ZERO),
+        avoided=tuple(sorted(avoid.get(job.id, {}).items())),
+    )

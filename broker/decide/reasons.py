@@ -1,0 +1,121 @@
+"""Options and refusals → the sentences that say why, with the numbers that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from broker.decide.quote import Option
+from broker.decide.wording import number, seconds
+from broker.model.placement import Refusal
+
+MANY_POOLS = 3
+
+
+def why_run(chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal], may_wait_s: float) -> str:
+    """Why a job runs where it does."""
+    pool = chosen.quote.pool
+    if chosen.quote.marginal is None:
+        return (
+            f"{pool}: its price is unknown, and nothing with a known price could start within the "
+            f"{seconds(may_wait_s)} that the job may wait{_instead(pool, ranked, refusals, may_wait_s)}"
+        )
+    return f"{pool}: {_self(chosen)}{_preferred(chosen, ranked)}{_instead(pool, ranked, refusals, may_wait_s)}"
+
+
+def why_wait(chosen: Option, fallback: Option, may_wait_s: float) -> str:
+    """Why a job that could start waits for something cheaper."""
+    pool, now = chosen.quote.pool, fallback.quote
+    return (
+        f"waits up to {seconds(may_wait_s)} for {pool}, expected to have room in {seconds(chosen.quote.start_in_s)}, "
+        f"where this run {adds(chosen)}; {now.pool} could start it now but {would_add(fallback)}"
+    )
+
+
+def why_no_room(chosen: Option) -> str:
+    """Why a job waits that nothing can take now."""
+    quote = chosen.quote
+    return (
+        f"no pool has room now; {quote.pool} is expected to in {seconds(quote.start_in_s)}, and the run {adds(chosen)}"
+    )
+
+
+def why_nowhere(refusals: Sequence[Refusal], *, for_ever: bool) -> str:
+    """Why no pool can take a job."""
+    if not refusals:
+        return "no pool can run it: 0 pools are configured"
+    shown = "; ".join(f"{refusal.pool}: {refusal.message}" for refusal in _one_each(refusals)[:MANY_POOLS])
+    left = len(_one_each(refusals)) - MANY_POOLS
+    more = f"; and {left} more pools" if left > 0 else ""
+    return f"{'no pool can run it' if for_ever else 'no pool can take it now'}: {shown}{more}"
+
+
+def adds(option: Option) -> str:
+    """What a run adds to the bill, in words."""
+    marginal = option.quote.marginal
+    if marginal is None:
+        return "adds an unknown amount"
+    return f"adds about {marginal}" if marginal else f"adds {marginal}"
+
+
+def would_add(option: Option) -> str:
+    """The same of a run that is not made, with what it is made of."""
+    return adds(option).replace("adds", "would add", 1) + _extras(option)
+
+
+def _self(option: Option) -> str:
+    quote = option.quote
+    if option.cold_s and not option.tail_s and not _paid(option):
+        return f"a node has to be started ({seconds(option.cold_s)}), so this run {adds(option)}"
+    if _paid(option):
+        return f"{_idle(option)} and already paid, so this run {adds(option)}"
+    start = "" if option.cold_s else "a warm container is idle, so "
+    return f"{start}this run {adds(option)} for {seconds(quote.duration.p50_s)}{_extras(option)}"
+
+
+def _paid(option: Option) -> bool:
+    return any(line.sunk for line in option.quote.lines)
+
+
+def _idle(option: Option) -> str:
+    free, total = option.idle
+    model = option.quote.resources.gpu_model
+    what = f"{'emulated ' if option.quote.emulated else ''}{model}" if model else "CPUs"
+    return f"{number(free)} of {number(total)} {what} {'is' if free == 1 else 'are'} idle"
+
+
+def _extras(option: Option) -> str:
+    parts = []
+    if option.cold_s:
+        parts.append(f"{seconds(option.cold_s)} {'cold start' if _in_container(option) else 'boot'}")
+    if option.tail_s:
+        parts.append(f"{seconds(option.tail_s)} idle tail")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _in_container(option: Option) -> bool:
+    return any(line.what == "cold_start" for line in option.quote.lines)
+
+
+def _preferred(chosen: Option, ranked: Sequence[Option]) -> str:
+    if all(option.quote.resources.gpu_model == chosen.quote.resources.gpu_model for option in ranked):
+        return ""
+    return f" with {number(chosen.quote.resources.gpus)} {chosen.quote.resources.gpu_model}"
+
+
+def _instead(pool: str, ranked: Sequence[Option], refusals: Sequence[Refusal], may_wait_s: float) -> str:
+    rival = next((option for option in ranked if option.quote.pool != pool), None)
+    if rival is not None:
+        quote = rival.quote
+        if quote.available_now:
+            return f"; {quote.pool} {would_add(rival)}"
+        room = f"has no room for about {seconds(quote.start_in_s)}"
+        return f"; {quote.pool} {room}, and the job may wait {seconds(may_wait_s)}"
+    refused = next((refusal for refusal in refusals if refusal.pool != pool), None)
+    return f"; {refused.pool} can't run it: {refused.message}" if refused else ""
+
+
+def _one_each(refusals: Sequence[Refusal]) -> list[Refusal]:
+    first: dict[str, Refusal] = {}
+    for refusal in refusals:
+        first.setdefault(refusal.pool, refusal)
+    return list(first.values())
