@@ -52,15 +52,10 @@ def test_memory_alone_means_every_model_that_has_it() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", ":", "H100:0", "H100:-1", "H100:1.5", "H100:8:8", -1, "10000", f"H100:{MAX_GPUS_PER_NODE + 1}", True, None]
-    + [
-        {"H100": "x"},
-        {"name": "H100", "colour": "red"},
-        {"vendor": "amd"},
-        [["H100"]],
-        "500GB",
-        "H100;rm",
-        float("nan"),
+    [
+        *("", ":", "H100:0", "H100:-1", "H100:1.5", "H100:8:8", "H100:x", "H100;rm", "500GB", "10000"),
+        *(-1, MAX_GPUS_PER_NODE + 1, True, None, float("nan"), [["H100"]]),
+        *({"H100": "x"}, {"name": "H100", "colour": "red"}, {"vendor": "amd"}),
     ],
 )
 def test_is_refused(value: object) -> None:

@@ -14,7 +14,7 @@ _KEY: Final = r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'"""
 _KEYS: Final = rf"(?:{_KEY})(?:\s*\.\s*(?:{_KEY}))*"
 _HEADER: Final = re.compile(rf"\s*\[\[?\s*({_KEYS})\s*\]")
 _ENTRY: Final = re.compile(rf"\s*({_KEYS})\s*=")
-_POSITION: Final = re.compile(r" \(at line (\d+), column \d+\)")
+_POSITION: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 _QUOTES: Final = re.compile(r"\"\"\"|'''")
 
 
@@ -25,7 +25,8 @@ def toml_tree(text: str, file: str, base: Path | None = None) -> Tree:
     except tomllib.TOMLDecodeError as error:
         at = _POSITION.search(str(error))
         message = f"is not TOML: {_POSITION.sub('', str(error))}"
-        raise InvalidInput(Problem(message=message, file=file, line=int(at[1]) if at else None)) from error
+        line = int(at[1]) if at and at[1] else max(len(text.splitlines()), 1)
+        raise InvalidInput(Problem(message=message, file=file, line=line)) from error
     except RecursionError as error:
         raise InvalidInput(Problem(message="is nested too deep", file=file)) from error
     return Tree(data=data, places=_places(text, file), base=base)
