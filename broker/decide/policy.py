@@ -24,6 +24,9 @@ from broker.model.placement import Duration, Placement, Verdict
 
 __all__ = ["PlacementRules", "PoolState", "RunningAttempt", "dispatch"]
 
+# Waiting jobs that hold a place in a pool. Those after them are told when there would be room if they came next.
+HELD_PLACES: Final = 256
+
 _NOTHING: Final[Mapping[str, Money]] = MappingProxyType({})
 _NOWHERE: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType({})
 
@@ -62,6 +65,7 @@ class Round:
         self._rules = rules
         self._stuck: dict[Hashable, Placement] = {}
         self._alike: Counter[Hashable] = Counter()
+        self._waiting: Counter[str] = Counter()
 
     def place(self, job: Job, ask: Ask) -> Placement:
         """The placement of one job, and its reservation."""
@@ -92,8 +96,12 @@ class Round:
 
     def _take(self, placement: Placement, options: Sequence[Option]) -> None:
         option = next(option for option in options if option.quote is placement.chosen)
-        quoter = next(quoter for quoter in self._quoters if quoter.pool.name == option.quote.pool)
-        quoter.take(option)
+        pool = option.quote.pool
+        if placement.verdict is Verdict.WAIT:
+            self._waiting[pool] += 1
+            if self._waiting[pool] > HELD_PLACES:
+                return
+        next(quoter for quoter in self._quoters if quoter.pool.name == pool).take(option)
 
 
 def _ask(job: Job, duration: Duration, spent: Mapping[str, Money], avoid: Mapping[str, Mapping[str, int]]) -> Ask:

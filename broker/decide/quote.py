@@ -44,6 +44,7 @@ class Option:
     quote: Quote
     need: Need
     spot: Spot
+    cluster: bool  # of the pool: what runs on nodes, not in containers
     idle: tuple[float, float]  # of the pool's GPUs of the model, or of its CPUs: free now, and all
     cold_s: float = 0.0  # boot or cold start that would be paid
     tail_s: float = 0.0  # idle tail that would be paid
@@ -186,6 +187,7 @@ class Quoter:
             quote=made,
             need=need,
             spot=spot,
+            cluster=self._cluster,
             idle=self._room.idle_now(need.resources.gpu_model),
             cold_s=self.pool.cold_start_s if spot.cold else 0.0,
             tail_s=0.0 if self._cluster else self.pool.scaledown_window_s * float(tail),

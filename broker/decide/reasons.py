@@ -63,17 +63,14 @@ def would_add(option: Option) -> str:
 
 
 def _self(option: Option) -> str:
-    quote = option.quote
-    if option.cold_s and not option.tail_s and not _paid(option):
-        return f"a node has to be started ({seconds(option.cold_s)}), so this run {adds(option)}"
-    if _paid(option):
-        return f"{_idle(option)} and already paid, so this run {adds(option)}"
-    start = "" if option.cold_s else "a warm container is idle, so "
-    return f"{start}this run {adds(option)} for {seconds(quote.duration.p50_s)}{_extras(option)}"
-
-
-def _paid(option: Option) -> bool:
-    return any(line.sunk for line in option.quote.lines)
+    nodes = option.spot.fresh
+    if not option.cluster:
+        start = "a warm container is idle, so " if not option.spot.cold else ""
+        return f"{start}this run {adds(option)} for {seconds(option.quote.duration.p50_s)}{_extras(option)}"
+    if nodes:
+        what = "a node has" if nodes == 1 else f"{nodes} nodes have"
+        return f"{what} to be started ({seconds(option.cold_s)}), so this run {adds(option)}"
+    return f"{_idle(option)} and already paid, so this run {adds(option)}"
 
 
 def _idle(option: Option) -> str:
@@ -86,14 +83,10 @@ def _idle(option: Option) -> str:
 def _extras(option: Option) -> str:
     parts = []
     if option.cold_s:
-        parts.append(f"{seconds(option.cold_s)} {'cold start' if _in_container(option) else 'boot'}")
+        parts.append(f"{seconds(option.cold_s)} {'boot' if option.cluster else 'cold start'}")
     if option.tail_s:
         parts.append(f"{seconds(option.tail_s)} idle tail")
     return f" ({', '.join(parts)})" if parts else ""
-
-
-def _in_container(option: Option) -> bool:
-    return any(line.what == "cold_start" for line in option.quote.lines)
 
 
 def _preferred(chosen: Option, ranked: Sequence[Option]) -> str:
