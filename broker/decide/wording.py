@@ -5,9 +5,9 @@ from __future__ import annotations
 
 def seconds(value: float) -> str:
     """A time for people: `0.3 s`, `12 s`, `3.5 min`, `2 h`, `1.5 days`."""
-    if value < 99.5:
+    if value < 119.5:
         return f"{_short(value)} s"
-    if value < 99.5 * 60:
+    if value < 59.5 * 60:
         return f"{_short(value / 60)} min"
     if value < 48 * 3_600:
         return f"{_short(value / 3_600)} h"
