@@ -15,7 +15,6 @@ from pydantic import (
     PlainValidator,
     WithJsonSchema,
 )
-from pydantic_core import core_schema
 
 from broker.spec import accelerators as gpus
 from broker.spec import conversions, quantities
@@ -99,8 +98,8 @@ class Whole:
             raise ValueError(f"must be {self.what} between {self.low:,} and {self.high:,}, not {shown(value)}")
         return int(count)
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.read)
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return handler.generate_schema(Annotated[int, PlainValidator(self.read)])
 
     def __get_pydantic_json_schema__(self, core: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [{"type": "integer", "minimum": self.low, "maximum": self.high}, _TEXT]}
