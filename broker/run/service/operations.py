@@ -1,0 +1,70 @@
+"""The broker itself: its pools with what they have and lack, its process, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from broker.model.money import NS_PER_S
+from broker.run.broker import Broker
+from broker.run.pools import RunningPool
+from broker.run.service.answers import DaemonStanding, PoolStanding
+
+_ANSWER_WITHIN_S: Final = 5.0
+
+
+class Operations:
+    """What the person who runs the broker asks."""
+
+    def __init__(self, broker: Broker, stale_price_days: int) -> None:
+        self._broker = broker
+        self._stale_price_days = stale_price_days
+        self._started_ns = broker.clock.now_ns()
+
+    async def pools(self) -> tuple[PoolStanding, ...]:
+        """All pools by name, each asked for its capacity now."""
+        standings = await asyncio.gather(*(self._standing(pool) for pool in self._broker.pools.values()))
+        return tuple(sorted(standings, key=lambda standing: standing.pool.name))
+
+    async def _standing(self, running: RunningPool) -> PoolStanding:
+        problem = None
+        try:
+            async with asyncio.timeout(_ANSWER_WITHIN_S):
+                await running.capacity()
+        except TimeoutError:
+            problem = f"did not say within {_ANSWER_WITHIN_S:g} s what it has; this is what it said before"
+        today = datetime.fromtimestamp(self._broker.clock.now_ns() // NS_PER_S, UTC).date()
+        old = (offer.id for offer in running.pool.offers if offer.age_days(today) > self._stale_price_days)
+        return PoolStanding(
+            pool=running.pool,
+            capacity=running.last_capacity,
+            problem=running.problem or problem,
+            stale_offers=frozenset(old),
+        )
+
+    async def status(self) -> DaemonStanding:
+        """The daemon's process and what it has to do."""
+        counts = await asyncio.to_thread(self._broker.store.counts)
+        problems = {name: running.problem for name, running in self._broker.pools.items() if running.problem}
+        return DaemonStanding(
+            pid=os.getpid(),
+            version=version("gpu-broker"),
+            started_ns=self._started_ns,
+            now_ns=self._broker.clock.now_ns(),
+            memory_bytes=_resident_bytes(),
+            counts=dict(counts),
+            problems=problems,
+        )
+
+    def shut_down(self, *, drain: bool) -> None:
+        """Asks for the end of the broker and its pools: after what runs has ended, or now."""
+        self._broker.request_stop(drain=drain)
+
+
+def _resident_bytes() -> int:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

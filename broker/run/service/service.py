@@ -1,0 +1,39 @@
+"""The service: one object for each noun that people ask about, over one running broker."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from broker.ports import Stream
+from broker.run.broker import Broker
+from broker.run.service.answers import JobStanding
+from broker.run.service.following import Following
+from broker.run.service.jobs import Jobs
+from broker.run.service.operations import Operations
+from broker.run.service.output import STREAMS, Output, Piece
+from broker.run.service.settling import Settling
+from broker.run.service.spending import Spending
+from broker.run.service.submissions import Submissions
+
+
+class Service:
+    """What can be asked of a running broker."""
+
+    def __init__(self, broker: Broker, *, stale_price_days: int = 90) -> None:
+        settling = Settling(broker)
+        self.submissions = Submissions(broker)
+        self.jobs = Jobs(broker, settling)
+        self.output = Output(broker, self.jobs)
+        self._broker = broker
+        self.spending = Spending(broker, settling)
+        self.operations = Operations(broker, stale_price_days)
+
+    async def follow(
+        self, job_id: str, *, streams: tuple[Stream, ...] = STREAMS, attempt: int | None = None
+    ) -> AsyncIterator[JobStanding | Piece]:
+        """All that a job writes and each state that it is seen in, as it happens, until its end.
+
+        Raises, before it returns, `UnknownName`, and `InvalidInput` for an array.
+        """
+        standing = await self.output.one(job_id)
+        return Following(self._broker, self.output, streams=streams, attempt=attempt).follow(standing)

@@ -1,0 +1,179 @@
+"""What people ask to run → stored jobs, or every reason why not; the same again finds the first; failed ones again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from broker.decide.constraints import resolve
+from broker.decide.expand import expand
+from broker.model.errors import Conflict, InvalidInput, Problem, UnknownName
+from broker.model.jobs import Job, JobSpec
+from broker.model.placement import Placement, Refusal, Verdict
+from broker.run.broker import Broker
+from broker.run.service.again import Again, what_to_retry
+from broker.run.service.answers import Submission
+from broker.run.service.ids import Ids
+from broker.spec.build import dump, fingerprint, to_spec
+from broker.spec.check import World
+from broker.spec.document import JobDocument
+from broker.spec.read import Parsed, from_mapping
+
+_FIELDS: Final = {  # of a job's document, by what a refusal is about
+    "gpu_model": "resources.accelerators",
+    "gpus": "resources.accelerators",
+    "cpus": "resources.cpus",
+    "memory": "resources.memory",
+    "disk": "resources.disk",
+    "nodes": "resources.num_nodes",
+    "spot": "resources.spot_policy",
+    "extra": "resources.extra",
+    "pools": "placement.pools",
+    "region": "placement.regions",
+    "isolation": "placement.isolation",
+    "runtime": "placement.runtime",
+    "price": "max_cost",
+}
+_TRIES: Final = 100
+
+
+class Submissions:
+    """Takes jobs in."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._ids = Ids()
+
+    async def submit(self, fields: Mapping[str, Any], user: str, key: str | None = None) -> Submission:
+        """Accepts a job as `broker.spec` describes it. `key` is its id where the document says none.
+
+        The same document under the same id finds the first job. Raises `InvalidInput` with all that is wrong, also
+        when no pool could ever run it, and `Conflict` for another document under a known id; nothing is stored then.
+        """
+        parsed = self._parsed(fields, key)
+        if earlier := await asyncio.to_thread(self._earlier, parsed.document):
+            return _submission(earlier, parsed, created=False)
+        now_ns = self._broker.clock.now_ns()
+        spec = to_spec(parsed.document, now_ns)
+        await self._check(spec, user)
+        created, jobs = await asyncio.to_thread(self._keep, parsed.document, spec, user, now_ns)
+        self._broker.wake()
+        return _submission(jobs, parsed, created=created)
+
+    async def offers(self, fields: Mapping[str, Any], user: str) -> Placement:
+        """What would be decided for such a job now; nothing is stored or started. Raises `InvalidInput`."""
+        document = self._parsed(fields, None).document
+        return await self._broker.preview(to_spec(document, self._broker.clock.now_ns()), user)
+
+    async def retry(self, job_id: str, user: str) -> Submission:
+        """Submits a failed or cancelled job again, or those tasks of an array, tagged `retry_of`.
+
+        Raises `UnknownName`, and `Conflict` when there is nothing to retry.
+        """
+        again = await asyncio.to_thread(what_to_retry, self._broker.store, job_id)
+        now_ns = self._broker.clock.now_ns()
+        spec = to_spec(again.document, now_ns)
+        await self._check(spec, user)
+        _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again)
+        self._broker.wake()
+        return _submission(jobs, Parsed(document=again.document), created=True)
+
+    async def put_blob(self, sha256: str, data: bytes) -> None:
+        """Keeps the payload of a function under its hash. Raises `InvalidInput` when the hash is another one."""
+        found = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+        if found != sha256:
+            raise InvalidInput(Problem(field="sha256", message=f"is {sha256}, but the content has {found}"))
+        await asyncio.to_thread(self._broker.store.put_blob, sha256, data)
+
+    def _parsed(self, fields: Mapping[str, Any], key: str | None) -> Parsed:
+        given = fields.get("id")
+        if key is not None and given not in (None, key):
+            raise InvalidInput(Problem(field="id", message=f"is {given!r}, but the Idempotency-Key is {key!r}"))
+        wanted = {**fields, "id": key} if key is not None else fields
+        pools = self._broker.pools
+        models = {model for running in pools.values() for model in running.pool.gpu_models}
+        return from_mapping(wanted, world=World(gpu_models=models, pools=tuple(pools)))
+
+    def _earlier(self, document: JobDocument) -> tuple[Job, ...]:
+        """The jobs that this very document was before. Raises `Conflict` when its id is another document's."""
+        if document.id is None:
+            return ()
+        store = self._broker.store
+        for first in (document.id, f"{document.id}.0"):
+            try:
+                recorded = store.recorded(first)
+            except UnknownName:
+                continue
+            return store.add_jobs([recorded.job], dump(document), fingerprint(document))
+        return ()
+
+    async def _check(self, spec: JobSpec, user: str) -> None:
+        if spec.function is not None:
+            await self._check_blob(spec.function.blob)
+        refused: list[Refusal] = []
+        for running in self._broker.pools.values():
+            ways, refusals = resolve(spec, running.pool)
+            if ways:
+                await self._check_limits(spec, user)
+                return
+            refused += refusals
+        raise _impossible(refused)
+
+    async def _check_limits(self, spec: JobSpec, user: str) -> None:
+        """Money and time: what they forbid depends on prices and history, which only a decision looks up."""
+        if spec.max_cost_usd or spec.resources.max_hourly_cost or spec.deadline_ns:
+            placement = await self._broker.preview(spec, user)
+            if placement.verdict is Verdict.FAIL:
+                raise _impossible(placement.refusals)
+
+    async def _check_blob(self, sha256: str) -> None:
+        try:
+            await asyncio.to_thread(self._broker.store.blob, sha256)
+        except UnknownName as error:
+            message = f"{sha256} is not here: send its content first, to PUT /v1/blobs/{sha256}"
+            raise InvalidInput(Problem(field="function.blob", message=message)) from error
+
+    def _keep(
+        self, document: JobDocument, spec: JobSpec, user: str, now_ns: int, again: Again | None = None
+    ) -> tuple[bool, tuple[Job, ...]]:
+        """Whether jobs were stored, and the jobs of this submission."""
+        for _ in range(_TRIES):
+            jobs = expand(spec, document.id or self._ids.new(now_ns), user, now_ns)
+            wanted = jobs if again is None or again.tasks is None else [jobs[index] for index in again.tasks]
+            try:
+                stored = self._broker.store.add_jobs(wanted, dump(document), fingerprint(document))
+            except Conflict:
+                if document.id is not None:
+                    raise
+                continue
+            if document.id is not None or stored[0].submitted_ns == now_ns:
+                return stored[0].submitted_ns == now_ns, stored
+        raise Conflict(f"no id was free in {_TRIES} tries: submit again, or choose one with `id`")
+
+
+def _submission(jobs: Sequence[Job], parsed: Parsed, *, created: bool) -> Submission:
+    first = jobs[0]
+    return Submission(
+        id=first.array_id or first.id,
+        name=first.spec.name,
+        tasks=len(jobs) if first.array_id is not None else None,
+        created=created,
+        ignored=parsed.ignored,
+    )
+
+
+def _impossible(refusals: Sequence[Refusal]) -> InvalidInput:
+    """One problem for each field that keeps the job out of pools, and which pools."""
+    by_field: dict[str, list[str]] = {}
+    for refusal in refusals:
+        field = _FIELDS.get(refusal.constraint, refusal.constraint)
+        by_field.setdefault(field, []).append(f"{refusal.pool}: {refusal.message}")
+    problems = [
+        Problem(field=field, message=f"no pool can ever run this job as it is: {'; '.join(said)}; change it here")
+        for field, said in by_field.items()
+    ]
+    if not problems:
+        return InvalidInput("no pool is configured: add one under `pools` of the configuration")
+    return InvalidInput(*problems)
