@@ -12,6 +12,9 @@ from pydantic import ValidationError
 from broker.spec.quantities import shown
 from broker.spec.source import Keys
 
+MOST_PROBLEMS: Final = 100  # that are said at once
+MOST_NAMES: Final = 15  # that are listed where none is near
+
 _CONFIDENTIAL: Final = frozenset({"envs", "env", "secrets"})
 _WORDS: Final = {
     "missing": "is required",
@@ -31,7 +34,7 @@ _WORDS: Final = {
 
 def complaints(error: ValidationError, names: Callable[[Keys], Sequence[str]]) -> Iterable[tuple[Keys, str]]:
     """Where and what is wrong. `names` answers which fields exist in the map at some keys."""
-    for found in error.errors(include_url=False):
+    for found in error.errors(include_url=False)[:MOST_PROBLEMS]:
         keys = tuple(key for key in found["loc"] if key != "[key]")
         if found["type"] == "extra_forbidden":
             yield keys, unknown(str(keys[-1]), names(keys[:-1]))
@@ -44,7 +47,9 @@ def unknown(name: str, known: Iterable[str], what: str = "field") -> str:
     there = sorted(set(known))
     near = nearest(name, there)
     if near:
-        return f"unknown {what} (did you mean {' or '.join(map(repr, near))}?)"
+        return f"unknown {what} (did you mean {near[0]!r}?)"
+    if len(there) > MOST_NAMES:
+        return f"unknown {what}, and none has a name like it"
     return f"unknown {what}; there {'is' if len(there) == 1 else 'are'}: {', '.join(there)}"
 
 

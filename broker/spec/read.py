@@ -91,7 +91,10 @@ def read_yaml(
 def flag_tree(
     flags: Mapping[str, Any], argv: Sequence[str] = (), names: Mapping[str, str] = FLAGS, base: Path | None = None
 ) -> Tree:
-    """Flags by dotted field; values that are None or empty lists were not given. `names` are the flags' own names."""
+    """Flags by dotted field; values that are None or empty lists were not given. `names` are the flags' own names.
+
+    Raises `InvalidInput` when one flag gives a part of what another gives whole.
+    """
     data: dict[str, Any] = {}
     places: dict[Keys, Place] = {}
     given = {**flags, "argv": list(argv)}
@@ -100,10 +103,13 @@ def flag_tree(
             continue
         keys = tuple(field.split("."))
         inner = data
+        name = names.get(field, "--" + keys[-1].replace("_", "-"))
         for key in keys[:-1]:
             inner = inner.setdefault(key, {})
+            if not isinstance(inner, dict):
+                raise InvalidInput(Problem(message="is part of what another flag gives whole: keep one", field=name))
         inner[keys[-1]] = list(value) if isinstance(value, tuple) else value
-        places[keys] = Place(name=names.get(field, "--" + keys[-1].replace("_", "-")))
+        places[keys] = Place(name=name)
     return Tree(data=data, places=places, base=base or Path.cwd())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.model.errors import InvalidInput
+from broker.model.errors import InvalidInput, Misconfigured
 from broker.model.offers import Offer, Tier
 from broker.model.pools import Capability, Isolation, Pool, PoolKind
 from broker.model.resources import GIB
@@ -77,7 +77,7 @@ def test_the_pools_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert ray.isolation is Isolation.DEDICATED and ray.capabilities == {Capability.RAY_RUNTIME}
     (owned,) = ray.offers
     assert owned.tier is Tier.OWNED and owned.usd_per_hour > 0
-    assert "assumption" in owned.note + owned.source
+    assert owned.note.startswith("assumption, to be replaced by your own numbers")
     assert (serverless.kind, serverless.max_units, serverless.scaledown_window_s) == (PoolKind.SERVERLESS, 8, 10)
     assert [each.id for each in serverless.offers] == ["modal/sandbox/cpu-core/auto/serverless"]
 
@@ -204,12 +204,30 @@ def test_a_pool_elsewhere(tmp_path: Path) -> None:
             "pools.p.price.provider: has no serverless price for H100; it has: L4, T4",
         ),
         (SERVERLESS + "price.own = {purchase_usd = 1, years = 1}", "pools.p.price.own: prices the nodes of a cluster"),
-        (RAY + "price.own = {purchase_usd = 1, years = 0}", "must be a number of years between 1 and 30, not 0"),
+        (
+            RAY + "price.own = {purchase_usd = 1, years = 0}",
+            "price.own.years: must be between 0.1 and 30, not 0",
+        ),
+        (RAY + "price.own = {purchase_usd = 1, years = 1, residual_usd = 2}", "price.own.residual_usd: is more than"),
+        (RAY + "price.own = {purchase_usd = 1, years = 1, pue = 0.5}", "price.own.pue: must be between 1 and 10"),
+        (
+            RAY + "price.own = {purchase_usd = 1, years = 1, utilization = 0}",
+            "utilization: must be above 0 and at",
+        ),
     ],
 )
 def test_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (line,) = refused(tmp_path, text)
     assert said in line
+
+
+def test_a_plugin_that_can_not_be_used_does_not_stop_the_others(tmp_path: Path) -> None:
+    def broken(executor: str) -> frozenset[Capability]:
+        raise Misconfigured(f"no executor {executor!r} is installed")
+
+    (tmp_path / "broker.toml").write_text(RAY)
+    (pool,) = load_settings(tmp_path / "broker.toml", {}).pools(OFFERS, broken, MACHINE)
+    assert pool.capabilities == frozenset()
 
 
 def test_every_pool_is_looked_at(tmp_path: Path) -> None:

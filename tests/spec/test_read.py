@@ -106,6 +106,12 @@ def test_every_problem_is_said_in_the_order_of_the_file() -> None:
     assert [line.split(": ")[0] for line in said] == [f"job.yaml:{line}" for line in (2, 4, 5, 6)]
 
 
+def test_a_file_of_nothing_but_problems_says_the_first_hundred() -> None:
+    said = refused("run: x\n" + "".join(f"X{n}: y\n" for n in range(50_000)))
+    assert said[:2] == [f"job.yaml:{line}: X{line - 2}: unknown field, and none has a name like it" for line in (2, 3)]
+    assert len(said) == 100
+
+
 def test_a_value_of_the_environment_is_never_repeated() -> None:
     secret = "hunter2" * 20_000
     for text in (f"envs: {{A: {secret}}}", f"secrets: {{A: {secret[:100]}}}", f"env: {{'1A': {secret[:100]}}}"):
@@ -117,6 +123,11 @@ def test_flags_are_named_as_flags() -> None:
         from_flags({"resources.accelerators": "H100:x", "priority": "9000", "max_cost": "-1"}, ["ls"])
     assert sorted(problem.field for problem in caught.value.problems) == ["--gpus", "--max-cost", "--priority"]
     assert all(problem.file == "" and problem.line is None for problem in caught.value.problems)
+
+
+def test_a_flag_for_a_part_of_what_another_gives() -> None:
+    with pytest.raises(InvalidInput, match="--attempts: is part of what another flag gives whole"):
+        from_flags({"retry": "3", "retry.max_attempts": "5"}, ["ls"])
 
 
 def test_flags_override_the_file(tmp_path: Path) -> None:

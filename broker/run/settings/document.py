@@ -21,7 +21,7 @@ from broker.spec.fields import (
     Usd,
     Whole,
 )
-from broker.spec.quantities import shown
+from broker.spec.quantities import number, shown
 
 MAX_UNITS: Final = 10_000
 
@@ -53,6 +53,24 @@ def _price(value: Any) -> Any:
 Count = Annotated[int, Whole(1, MAX_UNITS, "a number")]
 
 
+def _share_of_time(value: Any) -> float:
+    if not 0 < (share := number(value)) <= 1:
+        raise ValueError(f"must be above 0 and at most 1, not {shown(value)}")
+    return share
+
+
+def _at_least_one(value: Any) -> float:
+    if not 1 <= (factor := number(value)) <= 10:
+        raise ValueError(f"must be between 1 and 10, not {shown(value)}")
+    return factor
+
+
+def _years(value: Any) -> float:
+    if not 0.1 <= (years := number(value)) <= 30:
+        raise ValueError(f"must be between 0.1 and 30, not {shown(value)}")
+    return years
+
+
 class Part(BaseModel):
     """A piece of the configuration: only fields that it has, never changed."""
 
@@ -63,17 +81,19 @@ class OwnPart(Part):
     """What own hardware costs; all for one node."""
 
     purchase_usd: Share = Field(description="What it cost to buy.")
-    years: Annotated[float, PlainValidator(lambda value: Whole(1, 30, "a number of years").read(value))] = Field(
-        description="How long it is used."
-    )
+    years: Annotated[float, PlainValidator(_years)] = Field(description="How long it is used.")
     residual_usd: Share = Field(0.0, description="What it is sold for at the end.")
     power_w: Share = Field(0.0, description="Watts it draws on average.")
     usd_per_kwh: Share = Field(0.0, description="Price of electricity.")
-    pue: Share = Field(1.0, description="Power of the whole site per power of the machines; 1 without cooling.")
+    pue: Annotated[float, PlainValidator(_at_least_one)] = Field(
+        1.0, description="Power of the whole site per power of the machines."
+    )
     hosting_usd_per_month: Share = Field(0.0, description="Rack, network, insurance.")
     staff_hours_per_month: Share = Field(0.0, description="Hours that people spend on it.")
     staff_usd_per_hour: Share = Field(0.0, description="What such an hour costs.")
-    utilization: Share = Field(1.0, description="Share of the time it is up and can be used, above 0 and at most 1.")
+    utilization: Annotated[float, PlainValidator(_share_of_time)] = Field(
+        1.0, description="Share of the time it is up and can be used, above 0 and at most 1."
+    )
 
 
 class PricePart(Part):

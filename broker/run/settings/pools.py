@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
-from broker.model.errors import InvalidInput, Problem
+from broker.model.errors import InvalidInput, Misconfigured, Problem
 from broker.model.offers import Offer
 from broker.model.pools import Capability, Isolation, Pool, PoolKind
 from broker.model.resources import GIB, Resources
@@ -47,7 +48,7 @@ def default_pools(machine: Machine, offers: Sequence[Offer], capabilities: Capab
                 "max_nodes": 1,
                 "isolation": "dedicated",
                 "accelerators": f"{machine.gpu_model}:{machine.gpu_count}" if machine.gpu_model else None,
-                "price": PricePart(own=_ASSUMED, source=_ASSUMPTION, as_of=_ASSUMED_ON),
+                "price": PricePart(own=_ASSUMED, source="assumption", as_of=_ASSUMED_ON),
             }
         ),
         "serverless": PoolPart.model_validate(
@@ -60,7 +61,8 @@ def default_pools(machine: Machine, offers: Sequence[Offer], capabilities: Capab
             }
         ),
     }
-    return make_pools(parts, Tree(data={}), machine, offers, capabilities, _ASSUMED_ON)
+    ray, serverless = make_pools(parts, Tree(data={}), machine, offers, capabilities, _ASSUMED_ON)
+    return replace(ray, offers=tuple(replace(offer, note=_ASSUMPTION) for offer in ray.offers)), serverless
 
 
 def make_pools(
@@ -80,7 +82,7 @@ def make_pools(
             try:
                 pools.append(_pool(name, part, machine, offers, capabilities, since))
             except WrongPrice as error:
-                wrong = [(("price", error.field) if error.field else ("price",), str(error))]
+                wrong = [(("price", *(part for part in error.field.split(".") if part)), str(error))]
         problems += [tree.problem(("pools", name, *keys), message) for keys, message in wrong]
     if problems:
         raise InvalidInput(*problems)
@@ -139,11 +141,19 @@ def _pool(
         region=part.region,
         isolation=Isolation(part.isolation),
         emulated=part.emulated,
-        capabilities=capabilities(part.executor),
+        capabilities=_capabilities(part.executor, capabilities),
         cold_start_s=part.cold_start,
         scaledown_window_s=window if kind is PoolKind.SERVERLESS else 0.0,
         options=part.options,
     )
+
+
+def _capabilities(executor: str, known: Capabilities) -> frozenset[Capability]:
+    """None for a plugin that can't be used: its pool is listed with the reason when it is started."""
+    try:
+        return known(executor)
+    except Misconfigured:
+        return frozenset()
 
 
 def _unit(part: PoolPart, machine: Machine) -> Resources:

@@ -124,6 +124,8 @@ def _owned(price: PricePart, pool: str, kind: PoolKind, unit: Resources, since: 
     if kind is not PoolKind.CLUSTER or price.own is None:
         raise WrongPrice("own", "prices the nodes of a cluster; a serverless pool needs an offer or usd_per_hour")
     own = price.own
+    if own.residual_usd > own.purchase_usd:
+        raise WrongPrice("own.residual_usd", "is more than purchase_usd: it can't be sold for more than it cost")
     hours = own.years * 8_760
     yearly_usd = 12 * (own.hosting_usd_per_month + own.staff_hours_per_month * own.staff_usd_per_hour)
     power_usd = own.power_w / 1_000 * own.pue * own.usd_per_kwh
