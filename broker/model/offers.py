@@ -5,6 +5,7 @@ An offer is a fact with a date and a source; what a thing cost on a day is answe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -70,3 +71,12 @@ class Offer:
     def age_days(self, today: date) -> int:
         """Days since the price was seen to be true."""
         return (today - self.valid_from).days
+
+
+def in_force(offers: Iterable[Offer], day: date) -> tuple[Offer, ...]:
+    """The newest of each offer's prices from on or before `day`, in order of first appearance."""
+    newest: dict[str, Offer] = {}
+    for offer in offers:
+        if offer.valid_from <= day and (offer.id not in newest or newest[offer.id].valid_from <= offer.valid_from):
+            newest[offer.id] = offer
+    return tuple(newest.values())
