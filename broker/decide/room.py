@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from broker.decide.occupancy import Unit, units_of
 from broker.decide.pool_state import PoolState
-from broker.decide.profile import Profile, amounts
+from broker.decide.profile import Profile, amounts, covers
 from broker.model.money import NS_PER_S
 from broker.model.pools import Capability, PoolKind
 from broker.model.resources import Resources
@@ -202,9 +202,8 @@ class Room:
     def _is_candidate(self, unit: Unit, need: Need, warm: bool) -> bool:
         if not self._serverless:
             return self._fits(unit, need)
-        if warm:
-            return unit.is_warm_for(need.key) and self._fits(unit, need)
-        return True
+        large = covers(amounts(unit.total), amounts(need.resources))
+        return warm == (unit.is_warm_for(need.key) and self._fits(unit, need) and large)
 
     def _start(self, unit: Unit, need: Need, warm: bool, from_s: float) -> float:
         held = amounts(need.resources) if warm else amounts(unit.total)
