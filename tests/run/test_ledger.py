@@ -17,7 +17,7 @@ from broker.ports import ExecutorContext
 from broker.run.ledger import Ledger
 from broker.run.store import SqlStore, open_store
 from broker.testing.fakes import FakeClock, FakeExecutor
-from broker.testing.store_values import OFFER, attempt, job
+from broker.testing.store_values import NOW_NS, OFFER, attempt, job
 
 NODE = Resources(cpus=8, memory_bytes=64 * GIB, gpus=OFFER.gpu_count, gpu_model="H100")
 
@@ -31,7 +31,7 @@ def store(sqlite_url: str) -> Iterator[SqlStore]:
 
 @pytest.fixture
 def clock() -> FakeClock:
-    return FakeClock()
+    return FakeClock(NOW_NS)
 
 
 @pytest.fixture
