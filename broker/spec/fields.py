@@ -58,6 +58,8 @@ def command(value: Any) -> str:
 
 def env_name(value: Any) -> str:
     """The name of an environment variable that is the job's to set."""
+    if isinstance(value, str) and "=" in value:
+        raise ValueError(f"{value.split('=')[0]} must have no value here: only its name")
     if not isinstance(value, str) or not _ENV_NAME.fullmatch(value):
         raise ValueError(f"{shown(value)} is no name of an environment variable: use letters, digits and _")
     if value.startswith(_RESERVED):

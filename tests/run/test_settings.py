@@ -106,8 +106,8 @@ def test_the_file_is_looked_for_in_order(folder: Path, tmp_path: Path) -> None:
         find_config({})
 
 
-def test_the_environment_is_laid_over_the_file(folder: Path) -> None:
-    file = folder / "c.toml"
+def test_the_environment_is_laid_over_the_file(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
     file.write_text(TOML)
     settings = load_settings(
         file,
@@ -125,6 +125,7 @@ def test_the_environment_is_laid_over_the_file(folder: Path) -> None:
         },
     )
     assert settings.state_dir == folder / "elsewhere", "a path in the environment is meant from here"
+    assert settings.secret_file == tmp_path / "secrets.env", "a path in the file from its folder"
     assert (settings.settle_every_s, settings.listen) == (60, "unix")
     part = settings.pool_parts["my-gpus"]
     assert part.cpus == 16 and part.price is not None and part.price.usd_per_hour == "9"

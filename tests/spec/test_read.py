@@ -116,6 +116,10 @@ def test_a_value_of_the_environment_is_never_repeated() -> None:
     secret = "hunter2" * 20_000
     for text in (f"envs: {{A: {secret}}}", f"secrets: {{A: {secret[:100]}}}", f"env: {{'1A': {secret[:100]}}}"):
         assert "hunter2" not in "".join(refused(f"run: x\n{text}"))
+    for name, value in (("envs", b"hunter2"), ("secrets", b"hunter2"), ("secrets", ["A=hunter2"])):
+        with pytest.raises(InvalidInput) as caught:
+            from_python(run="x", **{name: value})
+        assert "hunter2" not in str(caught.value)
 
 
 def test_flags_are_named_as_flags() -> None:
