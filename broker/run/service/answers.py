@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from broker.model.errors import Problem
 from broker.model.jobs import Attempt, Job, JobState, StateChange
@@ -133,6 +134,7 @@ class PoolStanding:
     pool: Pool
     capacity: Capacity | None  # as last heard; None: never
     problem: str | None  # why it takes no work; None when it does
+    today: date  # by the broker's clock, in UTC
     stale_offers: frozenset[str] = frozenset()  # ids of offers whose price is older than the configured limit
 
 

@@ -43,6 +43,7 @@ class Operations:
             pool=running.pool,
             capacity=running.last_capacity,
             problem=running.problem or problem,
+            today=today,
             stale_offers=frozenset(old),
         )
 
@@ -59,6 +60,11 @@ class Operations:
             counts=dict(counts),
             problems=problems,
         )
+
+    def emulated(self, pool: str) -> bool:
+        """Whether the GPUs of a pool are logical; False for a pool that is not configured any more."""
+        running = self._broker.pools.get(pool)
+        return running.pool.emulated if running else False
 
     def shut_down(self, *, drain: bool) -> None:
         """Asks for the end of the broker and its pools: after what runs has ended, or now."""

@@ -1,0 +1,81 @@
+"""A service → the HTTP application: routes by noun, problems for errors, a token, and a complete OpenAPI document."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from broker.api import schemas
+from broker.api.errors import handle_errors
+from broker.api.guard import Guard
+from broker.api.routes import jobs, money, operations, output
+from broker.run.service import Service
+from broker.spec.schema import job_schema
+
+ABOUT = """The broker's REST API: submit jobs, follow them, and see where they ran, why, and what they cost.
+
+Times are ISO 8601 in UTC. Money is exact: dollars as text, beside whole nanodollars. What is not known is null.
+Errors are problem details (RFC 9457).
+"""
+
+
+def create_app(service: Service, token: str | None = None) -> FastAPI:
+    """The application. With a token, everything but /healthz asks for it."""
+    app = FastAPI(
+        title="gpu-broker",
+        description=ABOUT,
+        version=version("gpu-broker"),
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # its pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    for noun in (jobs, output, money, operations):
+        app.include_router(noun.routes(service))
+    handle_errors(app)
+    app.add_middleware(Guard, token=token)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=ABOUT,
+            routes=app.routes,
+            separate_input_output_schemas=False,
+        )
+        components = document["components"]
+        components["schemas"].update(_own_schemas())
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, operations_ in document["paths"].items():
+            for operation in operations_.values():
+                operation["security"] = [] if path == "/healthz" else [{"token": []}]
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _own_schemas() -> dict[str, Any]:
+    """Schemas that routes name without FastAPI knowing: the job that people write, problems, events."""
+    job = _rebased(job_schema())
+    found = {**job.pop("$defs", {}), "Job": {key: value for key, value in job.items() if key != "$schema"}}
+    for model in (schemas.ProblemDetails, schemas.LogEvent):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        found |= {**schema.pop("$defs", {}), model.__name__: schema}
+    return found
+
+
+def _rebased(part: Any) -> Any:
+    """The same with references to where OpenAPI keeps schemas."""
+    if isinstance(part, dict):
+        return {
+            key: value.replace("#/$defs/", "#/components/schemas/")
+            if key == "$ref" and isinstance(value, str)
+            else _rebased(value)
+            for key, value in part.items()
+        }
+    return [_rebased(each) for each in part] if isinstance(part, list) else part

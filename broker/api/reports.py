@@ -1,0 +1,84 @@
+"""Spend reports, pools and the daemon's standing → the models of `broker.api.schemas`."""
+
+from __future__ import annotations
+
+from broker.api import schemas
+from broker.api.amounts import money, money_or_none, time, time_or_none
+from broker.api.decisions import price, resources
+from broker.decide.spend import SpendReport
+from broker.model.money import NS_PER_S
+from broker.model.pools import UnitState
+from broker.model.usage import SpendRow
+from broker.run.service import DaemonStanding, PoolStanding
+
+
+def spend(report: SpendReport) -> schemas.SpendView:
+    """A spend report."""
+    return schemas.SpendView(
+        by=list(report.by),
+        since=time_or_none(report.period.since_ns),
+        until=time_or_none(report.period.until_ns),
+        rows=[_row(row, report.by) for row in report.rows],
+        total=_row(report.total, ()),
+    )
+
+
+def _row(row: SpendRow, by: tuple[str, ...]) -> schemas.SpendRowView:
+    known = bool(row.total) or not row.unknown
+    return schemas.SpendRowView(
+        group=dict(zip(by, row.group, strict=True)),
+        job=money(row.job) if known else None,
+        overhead=money(row.overhead) if known else None,
+        total=money(row.total) if known else None,
+        unknown=row.unknown,
+        predicted=money_or_none(row.predicted),
+    )
+
+
+def pool(standing: PoolStanding) -> schemas.PoolView:
+    """A pool with what it has now."""
+    pool, capacity = standing.pool, standing.capacity
+    return schemas.PoolView(
+        name=pool.name,
+        kind=pool.kind.value,
+        executor=pool.executor,
+        problem=standing.problem,
+        note=capacity.note if capacity else "",
+        region=pool.region,
+        isolation=pool.isolation.value,
+        emulated=pool.emulated,
+        gpu_models=list(pool.gpu_models),
+        capabilities=sorted(pool.capabilities),
+        unit=resources(pool.unit),
+        max_units=capacity.max_units if capacity else pool.max_units,
+        as_of=time(capacity.as_of_ns) if capacity else None,
+        units=[_unit(unit) for unit in capacity.units] if capacity else [],
+        backoff_until=time(capacity.backoff_until_ns) if capacity and capacity.backoff_until_ns else None,
+        prices=[
+            price(offer, age_days=offer.age_days(standing.today), stale=offer.id in standing.stale_offers)
+            for offer in pool.offers
+        ],
+    )
+
+
+def _unit(unit: UnitState) -> schemas.UnitView:
+    return schemas.UnitView(
+        id=unit.unit_id,
+        ready=unit.ready,
+        total=resources(unit.total),
+        free=resources(unit.free),
+        warm_key=unit.warm_key,
+    )
+
+
+def status(standing: DaemonStanding) -> schemas.StatusView:
+    """The daemon and what it has to do."""
+    return schemas.StatusView(
+        pid=standing.pid,
+        version=standing.version,
+        started_at=time(standing.started_ns),
+        uptime_s=(standing.now_ns - standing.started_ns) / NS_PER_S,
+        memory_bytes=standing.memory_bytes,
+        counts={state.value: number for state, number in standing.counts.items()},
+        problems=standing.problems,
+    )

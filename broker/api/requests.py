@@ -1,0 +1,86 @@
+"""What requests bring: bodies that are jobs, who asks, and parameters that several routes share."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Path, Query, Request
+from pydantic import AwareDatetime
+
+from broker.model.errors import InvalidInput, Problem
+
+_TEXT: Final = r"^[^\x00-\x1f\x7f]+$"  # no database takes a zero, and no name has control characters
+
+Text = Annotated[str, Query(pattern=_TEXT, max_length=256)]
+JobId = Annotated[str, Path(description="Id of a job, or of an array where that makes sense.", examples=["gwq3k5vh"])]
+Since = Annotated[AwareDatetime | None, Query(description="Not before this time (ISO 8601 with a zone).")]
+Until = Annotated[AwareDatetime | None, Query(description="Before this time (ISO 8601 with a zone).")]
+TagFilter = Annotated[
+    list[Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f=]+=[^\x00-\x1f\x7f]*$", max_length=512)]],
+    Query(alias="tag", description="KEY=VALUE; several must all be there."),
+]
+
+JOB_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "A job, as the job specification has it: only `run`, `argv` or `function` is required.",
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/Job"},
+                "examples": {
+                    "command": {"value": {"run": "python train.py", "resources": {"accelerators": "H100:8"}}},
+                    "array": {"value": {"name": "sweep", "argv": ["./one"], "array": 20, "max_cost": "$5"}},
+                },
+            }
+        },
+    }
+}
+PROBLEMS: Final[dict[int, str]] = {
+    401: "A token is needed.",
+    404: "There is no such thing.",
+    409: "It contradicts what is stored.",
+    413: "The body is too large.",
+    422: "What was sent is wrong; nothing was stored.",
+    503: "The store or a pool does not answer.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route documents."""
+    shape = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    wanted = sorted({401, *statuses})
+    return {status: {"description": PROBLEMS[status], "content": shape} for status in wanted}
+
+
+async def _user(broker_user: Annotated[str | None, Header(pattern=_TEXT, max_length=64)] = None) -> str:
+    """Who asks: the header, else the daemon's own user."""
+    return broker_user or getpass.getuser()
+
+
+async def _job_fields(request: Request) -> dict[str, Any]:
+    """The body, which must be a map. Raises `InvalidInput`."""
+    try:
+        fields = json.loads(await request.body(), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(Problem(message=f"the body is not JSON: {error}")) from error
+    if not isinstance(fields, dict):
+        raise InvalidInput(Problem(message="the body must be a map of fields, as the job specification has them"))
+    return fields
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number in JSON")
+
+
+User = Annotated[str, Depends(_user)]
+JobFields = Annotated[dict[str, Any], Depends(_job_fields)]
+
+
+def tags_of(pairs: list[str]) -> dict[str, str]:
+    """`KEY=VALUE` pairs as a map."""
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+__all__ = ["JOB_BODY", "JobFields", "JobId", "Since", "TagFilter", "Text", "Until", "User", "problems", "tags_of"]

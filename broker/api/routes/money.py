@@ -1,0 +1,66 @@
+"""/v1/offers: what a job would cost; /v1/spend: what was spent."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from broker.api import reports, schemas
+from broker.api.amounts import nanoseconds
+from broker.api.decisions import placement
+from broker.api.requests import JOB_BODY, JobFields, Since, TagFilter, Text, Until, User, problems, tags_of
+from broker.decide.spend import PERIODS, SpendReport, to_csv
+from broker.model.query import SpendFilter
+from broker.run.service import Service
+
+_CSV: Final[dict[str, Any]] = {"content": {"text/csv": {"schema": {"type": "string"}}}}
+By = Annotated[
+    list[Text], Query(description="Columns: job, user, name, pool, day, kind or tag:KEY; several split further.")
+]
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of money."""
+    router = APIRouter(prefix="/v1", tags=["money"])
+
+    @router.post("/offers", responses=problems(413, 422, 503), openapi_extra=JOB_BODY)
+    async def offers(fields: JobFields, user: User) -> schemas.PlacementView:
+        """Says where a job would run now, what each pool would cost and why others can't; nothing is started."""
+        return placement(await service.submissions.offers(fields, user))
+
+    @router.get("/spend", response_model=schemas.SpendView, responses={200: _CSV, **problems(422, 503)})
+    async def spend(
+        period: Annotated[Text | None, Query(description=f"In words: {PERIODS}.")] = None,
+        since: Since = None,
+        until: Until = None,
+        by: By = ["pool"],  # noqa: B006 - FastAPI copies it
+        job: Annotated[Text | None, Query(description="A job or an array.")] = None,
+        user: Text | None = None,
+        pool: Text | None = None,
+        tag: TagFilter = [],  # noqa: B006 - FastAPI copies it
+        format: Annotated[Literal["json", "csv"], Query(description="How to answer.")] = "json",
+    ) -> schemas.SpendView | Response:
+        """Sums what was spent: execution of jobs, and what is paid besides (boot, idle, cold start, idle tail)."""
+        wanted = SpendFilter(
+            since_ns=nanoseconds(since),
+            until_ns=nanoseconds(until),
+            by=tuple(by),
+            job_id=job,
+            user=user,
+            pool=pool,
+            tags=tags_of(tag),
+        )
+        report = await service.spending.report(wanted, period)
+        return reports.spend(report) if format == "json" else _csv(report)
+
+    return router
+
+
+def _csv(report: SpendReport) -> Response:
+    text = io.StringIO()
+    csv.writer(text).writerows(to_csv(report))
+    return Response(text.getvalue(), media_type="text/csv")

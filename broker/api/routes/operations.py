@@ -1,0 +1,37 @@
+"""/v1/pools, /v1/status, /v1/shutdown and /healthz: the broker itself."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from broker.api import reports, schemas
+from broker.api.requests import problems
+from broker.run.service import Service
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of the broker itself."""
+    router = APIRouter(tags=["broker"])
+
+    @router.get("/v1/pools", responses=problems())
+    async def pools() -> schemas.PoolList:
+        """Lists pools with what they have now, their prices with their age, and why some take no work."""
+        return schemas.PoolList(pools=[reports.pool(each) for each in await service.operations.pools()])
+
+    @router.get("/v1/status", responses=problems(503))
+    async def status() -> schemas.StatusView:
+        """Says how the daemon is and what it has to do."""
+        return reports.status(await service.operations.status())
+
+    @router.post("/v1/shutdown", status_code=202, responses=problems(422))
+    async def shutdown(wish: schemas.ShutdownWish) -> schemas.Accepted:
+        """Ends the broker and what its pools started: after what runs has ended, or now. Queued jobs stay stored."""
+        service.operations.shut_down(drain=wish.mode == "drain")
+        return schemas.Accepted()
+
+    @router.get("/healthz")
+    async def health() -> schemas.Healthy:
+        """Answers while the daemon does; needs no token."""
+        return schemas.Healthy()
+
+    return router
