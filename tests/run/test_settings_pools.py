@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.decide.price_book import unit_price
 from broker.model.errors import InvalidInput, Misconfigured
 from broker.model.offers import Offer, Tier
 from broker.model.pools import Capability, Isolation, Pool, PoolKind
@@ -14,7 +15,6 @@ from broker.model.resources import GIB
 from broker.run.settings import Machine, load_settings, this_machine
 
 MACHINE = Machine(cpus=4, memory_bytes=10 * GIB)
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def offer(id: str, gpu: str = "", count: float = 1, usd: str = "1", day: int = 1) -> Offer:
@@ -43,8 +43,8 @@ OFFERS = (
     offer("aws/ec2/m5.large/us-east-1/on_demand", usd="0.1"),
     offer("modal/functions/l4/auto/serverless", "L4", usd="0.8"),
     offer("modal/functions/t4/auto/serverless", "T4", usd="0.6"),
-    offer("modal/functions/cpu-core/auto/serverless"),
-    offer("modal/sandbox/cpu-core/auto/serverless"),
+    offer("modal/functions/cpu/auto/serverless"),
+    offer("modal/sandbox/cpu/auto/serverless"),
 )
 
 
@@ -79,7 +79,7 @@ def test_the_pools_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert owned.tier is Tier.OWNED and owned.usd_per_hour > 0
     assert owned.note.startswith("assumption, to be replaced by your own numbers")
     assert (serverless.kind, serverless.max_units, serverless.scaledown_window_s) == (PoolKind.SERVERLESS, 8, 10)
-    assert [each.id for each in serverless.offers] == ["modal/sandbox/cpu-core/auto/serverless"]
+    assert [each.id for each in serverless.offers] == ["modal/sandbox/cpu/auto/serverless"]
 
 
 def test_a_machine_with_gpus_offers_them_in_its_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,18 +92,30 @@ def test_a_machine_with_gpus_offers_them_in_its_cluster(tmp_path: Path, monkeypa
     assert serverless.offers == (), "a price that is not known is none, not zero"
 
 
-def test_the_demo_configuration() -> None:
-    by_name = {
-        pool.name: pool for pool in load_settings(EXAMPLES / "demo.toml", {}).pools(OFFERS, capabilities, MACHINE)
-    }
-    ray, serverless = by_name["ray"], by_name["serverless"]
-    assert ray.emulated and (ray.unit.gpus, ray.unit.gpu_model, ray.gpu_models) == (2, "L4", ("L4",))
-    assert [each.usd_per_hour for each in ray.offers] == [Decimal("0.44"), Decimal("0.43")], "each with its date"
-    assert {each.id for each in serverless.offers} == {
+def test_a_node_worth_two_of_an_offer(tmp_path: Path) -> None:
+    text = (
+        RAY
+        + "emulated = true\naccelerators = 'L4:2'\nprice = {offer = 'runpod/pods/l4-secure/any/on_demand', count = 2}"
+    )
+    pool = pools(tmp_path, text)["p"]
+    assert pool.emulated and (pool.unit.gpus, pool.unit.gpu_model, pool.gpu_models) == (2, "L4", ("L4",))
+    assert [each.usd_per_hour for each in pool.offers] == [Decimal("0.88"), Decimal("0.86")], "each with its date"
+    assert {(each.id, each.gpu_count) for each in pool.offers} == {("runpod/pods/2x-l4-secure/any/on_demand", 2)}
+    assert pool.offers[0].note == "2 of runpod/pods/l4-secure/any/on_demand"
+    price = unit_price(pool.offers, pool.unit, date(2026, 6, 1))
+    assert price is not None and price.usd_per_hour == Decimal("0.86")
+
+
+def test_a_serverless_pool_has_the_prices_of_its_models(tmp_path: Path) -> None:
+    text = (
+        "emulated = true\naccelerators = 'L4'\nscaledown_window = '5s'\nprice = {provider='modal', product='functions'}"
+    )
+    pool = pools(tmp_path, SERVERLESS + text)["p"]
+    assert {each.id for each in pool.offers} == {
         "modal/functions/l4/auto/serverless",
-        "modal/functions/cpu-core/auto/serverless",
+        "modal/functions/cpu/auto/serverless",
     }
-    assert serverless.scaledown_window_s == 5
+    assert pool.scaledown_window_s == 5
 
 
 def test_a_serverless_pool_of_several_models(tmp_path: Path) -> None:
@@ -193,6 +205,12 @@ def test_a_pool_elsewhere(tmp_path: Path) -> None:
             RAY + "emulated = true\naccelerators = 'T4'\nprice = 'runpod/pods/l4-secure/any/on_demand'",
             "broker.toml:6: pools.p.price.offer: runpod/pods/l4-secure/any/on_demand is the price of a node with 1 L4",
         ),
+        (
+            RAY + "emulated = true\naccelerators = 'L4:2'\nprice = 'runpod/pods/l4-secure/any/on_demand'",
+            "is the price of 1 L4, and a node here has 2: say count = 2 if it is worth that many of them",
+        ),
+        (SERVERLESS + "price = {offer = 'modal/sandbox/cpu/auto/serverless', count = 2}", "price.count: is for nodes"),
+        (SERVERLESS + "price = {provider = 'modal'}", "price.product: is required: there are: functions, sandbox"),
         (RAY + "price = {provider = 'modal'}", "pools.p.price.provider: prices serverless pools; name one offer for a"),
         (SERVERLESS + "price = {provider = 'modl'}", "no serverless offer has provider 'modl'; did you mean modal"),
         (
@@ -200,7 +218,7 @@ def test_a_pool_elsewhere(tmp_path: Path) -> None:
             "pools.p.price.product: no serverless offer has product 'x'; there are: functions, sandbox",
         ),
         (
-            SERVERLESS + "emulated = true\naccelerators = 'H100'\nprice = {provider = 'modal'}",
+            SERVERLESS + "emulated = true\naccelerators = 'H100'\nprice = {provider='modal', product='functions'}",
             "pools.p.price.provider: has no serverless price for H100; it has: L4, T4",
         ),
         (SERVERLESS + "price.own = {purchase_usd = 1, years = 1}", "pools.p.price.own: prices the nodes of a cluster"),

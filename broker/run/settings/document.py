@@ -100,9 +100,10 @@ class PricePart(Part):
     """What a pool's nodes or containers cost: exactly one of offer, provider, usd_per_hour and own."""
 
     offer: Line | None = Field(None, description="Id of an offer of the price book, as `broker prices` lists it.")
+    count: Count = Field(1, description="How many of the offer a node is worth: 2 where it has twice the GPUs.")
     provider: Line | None = Field(None, description="All serverless offers of this provider.")
-    product: Line | None = Field(None, description="Only those of this product of the provider.")
-    region: Line | None = Field(None, description="Only those of this region of the provider.")
+    product: Line | None = Field(None, description="Of these, those of this product; required where there are several.")
+    region: Line | None = Field(None, description="Of these, those of this region; required where there are several.")
     usd_per_hour: Usd | None = Field(None, description="Own number: a node, or one GPU of a container, per hour.")
     usd_per_cpu_hour: Usd | None = Field(None, description="Own number: one virtual CPU of a container, per hour.")
     usd_per_gib_hour: Usd | None = Field(None, description="Own number: one GiB of memory of a container, per hour.")

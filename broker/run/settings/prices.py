@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import ceil
 from typing import Final
 
 from broker.model.offers import BillingRule, Offer, Tier
@@ -41,7 +43,7 @@ def offers_of(
         raise WrongPrice("", f"gives {what}: give one of {', '.join(_FORMS)}")
     since = price.as_of or since or datetime.now(UTC).date()
     if price.offer is not None:
-        return _of_book(price.offer, kind, unit, gpu_models, offers)
+        return _of_book(price, kind, unit, gpu_models, offers)
     if price.provider is not None:
         return _of_provider(price, kind, gpu_models, offers)
     if price.own is not None:
@@ -50,43 +52,82 @@ def offers_of(
 
 
 def _of_book(
-    wanted: str, kind: PoolKind, unit: Resources, gpu_models: Sequence[str], offers: Sequence[Offer]
+    price: PricePart, kind: PoolKind, unit: Resources, gpu_models: Sequence[str], offers: Sequence[Offer]
 ) -> tuple[Offer, ...]:
-    """Every dated price of one offer."""
-    found = tuple(offer for offer in offers if offer.id == wanted.lower())
+    """Every dated price of one offer, times what a node is worth of it."""
+    wanted = str(price.offer).lower()
+    found = tuple(offer for offer in offers if offer.id == wanted)
     if not found:
         near = nearest(wanted, (offer.id for offer in offers), at_most=3)
-        raise WrongPrice("offer", f"unknown offer {wanted!r}; {_near(near, 'broker prices lists them')}")
+        raise WrongPrice("offer", f"unknown offer {wanted!r}; {_near(near, '`broker prices` lists them')}")
     one = found[0]
     if (one.tier is Tier.SERVERLESS) != (kind is PoolKind.SERVERLESS):
         raise WrongPrice("offer", f"{one.id} is a price of {one.tier.value}, which is none of a {kind.value} pool")
-    if unit.gpus and kind is PoolKind.CLUSTER and one.gpu_model not in gpu_models:
-        has = f"{one.gpu_count:g} {one.gpu_model}" if one.gpu_model else "no GPU"
-        raise WrongPrice("offer", f"{one.id} is the price of a node with {has}, not of {', '.join(gpu_models)}")
-    return found
+    if kind is PoolKind.SERVERLESS:
+        if price.count != 1:
+            raise WrongPrice("count", "is for nodes: a container is billed by what it has")
+        return found
+    _match(one, price.count, unit, gpu_models)
+    return tuple(_times(offer, price.count) for offer in found)
+
+
+def _match(offer: Offer, count: int, unit: Resources, gpu_models: Sequence[str]) -> None:
+    """Refuses the price of another node than the pool has: its usage would be charged wrong."""
+    has = f"{offer.gpu_count:g} {offer.gpu_model}" if offer.gpu_model else "no GPU"
+    if unit.gpus and offer.gpu_model not in gpu_models:
+        raise WrongPrice("offer", f"{offer.id} is the price of a node with {has}, not of {', '.join(gpu_models)}")
+    if unit.gpus > offer.gpu_count * count:
+        hint = f"say count = {ceil(unit.gpus / offer.gpu_count)} if it is worth that many of them"
+        raise WrongPrice("offer", f"{offer.id} is the price of {has}, and a node here has {unit.gpus:g}: {hint}")
+
+
+def _times(offer: Offer, count: int) -> Offer:
+    """The offer of a node that is worth `count` of this one."""
+    if count == 1:
+        return offer
+    sku = f"{count}x-{offer.sku}"
+    provider, product, first, *rest = offer.id.split("/")
+    return replace(
+        offer,
+        id="/".join((provider, product, f"{count}x-{first}", *rest)),
+        sku=sku,
+        gpu_count=offer.gpu_count * count,
+        cpus=offer.cpus and offer.cpus * count,
+        memory_gib=offer.memory_gib and offer.memory_gib * count,
+        usd_per_hour=offer.usd_per_hour * count,
+        note="; ".join(part for part in (f"{count} of {offer.id}", offer.note) if part),
+    )
 
 
 def _of_provider(
     price: PricePart, kind: PoolKind, gpu_models: Sequence[str], offers: Sequence[Offer]
 ) -> tuple[Offer, ...]:
+    """All that one product of a provider asks for serverless GPUs, CPUs and memory in one region."""
     if kind is not PoolKind.SERVERLESS:
         raise WrongPrice("provider", "prices serverless pools; name one offer for a cluster")
     sold = [offer for offer in offers if offer.tier is Tier.SERVERLESS]
     for field in ("provider", "product", "region"):
-        wanted = getattr(price, field)
-        if wanted is None:
-            continue
-        known = sorted({str(getattr(offer, field)) for offer in sold})
-        sold = [offer for offer in sold if str(getattr(offer, field)).lower() == wanted.lower()]
-        if not sold:
-            near = nearest(wanted, known, at_most=3)
-            there = f"there are: {', '.join(known) or 'none'}"
-            raise WrongPrice(field, f"no serverless offer has {field} {wanted!r}; {_near(near, there)}")
+        sold = _narrowed(sold, field, getattr(price, field))
     priced = {offer.gpu_model for offer in sold}
     if missing := [model for model in gpu_models if model not in priced]:
         there = ", ".join(sorted(model for model in priced if model)) or "no GPU"
         raise WrongPrice("provider", f"has no serverless price for {', '.join(missing)}; it has: {there}")
     return tuple(offer for offer in sold if not offer.gpu_model or offer.gpu_model in gpu_models)
+
+
+def _narrowed(sold: list[Offer], field: str, wanted: str | None) -> list[Offer]:
+    """Those with this value of a field; one value there must be, for the cheapest would be taken unseen."""
+    known = sorted({str(getattr(offer, field)) for offer in sold})
+    there = f"there are: {', '.join(known) or 'none'}"
+    if wanted is None and len(known) > 1:
+        raise WrongPrice(field, f"is required: {there}")
+    if wanted is None:
+        return sold
+    found = [offer for offer in sold if str(getattr(offer, field)).lower() == wanted.lower()]
+    if not found:
+        near = nearest(wanted, known, at_most=3)
+        raise WrongPrice(field, f"no serverless offer has {field} {wanted!r}; {_near(near, there)}")
+    return found
 
 
 def _own_numbers(
