@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
 from typing import Final
 
 from broker.api import schemas
@@ -15,8 +14,6 @@ from broker.model.jobs import Attempt, JobSpec, StateChange
 from broker.model.resources import Gpu
 from broker.model.usage import Charge
 from broker.run.service import ArrayStanding, JobRecord, JobStanding, ListPage, Submission
-
-Emulated = Callable[[str], bool]  # whether the GPUs of a pool of that name are logical
 
 _SHORT: Final = 80
 
@@ -105,11 +102,11 @@ def _gpu(gpu: Gpu) -> str:
     return f"{gpu.model or 'any'}:{gpu.count:g}"
 
 
-def detail(record: JobRecord, emulated: Emulated) -> schemas.JobDetail:
+def detail(record: JobRecord) -> schemas.JobDetail:
     """A job with its whole history."""
     return schemas.JobDetail(
         **job(record.standing).model_dump(),
-        made=[_attempt(each, emulated) for each in record.attempts],
+        made=[_attempt(each, emulated=each.id in record.emulated) for each in record.attempts],
         changes=[_change(each) for each in record.changes],
         placement=placement(record.placement) if record.placement else None,
         predicted=money_or_none(record.predicted),
@@ -118,12 +115,12 @@ def detail(record: JobRecord, emulated: Emulated) -> schemas.JobDetail:
     )
 
 
-def _attempt(attempt: Attempt, emulated: Emulated) -> schemas.AttemptView:
+def _attempt(attempt: Attempt, *, emulated: bool) -> schemas.AttemptView:
     return schemas.AttemptView(
         id=attempt.id,
         number=attempt.number,
         pool=attempt.pool,
-        emulated=emulated(attempt.pool),
+        emulated=emulated,
         state=attempt.state.value,
         resources=resources(attempt.resources),
         stored_at=time(attempt.stored_ns),

@@ -43,7 +43,7 @@ class JobStanding:
     job: Job
     attempt: Attempt | None  # the last one
     cost: Cost
-    emulated: bool = False  # the GPUs of its pool are logical
+    emulated: bool = False  # it has GPUs, and those of its pool are logical
 
     @property
     def ended(self) -> bool:
@@ -111,6 +111,7 @@ class JobRecord:
     changes: tuple[StateChange, ...]
     charges: tuple[Charge, ...]
     document: str  # canonical JSON of what was submitted
+    emulated: frozenset[str] = frozenset()  # ids of attempts whose GPUs are logical
 
     @property
     def placement(self) -> Placement | None:

@@ -97,13 +97,17 @@ class Jobs:
         self, job: Job, attempt: Attempt | None, cost: tuple[Money, int], charged_to: Mapping[str, int]
     ) -> JobStanding:
         complete = job.state.ended and (attempt is None or charged_to[attempt.pool] >= (attempt.ended_ns or 0))
-        running = self._broker.pools.get(attempt.pool) if attempt else None
         return JobStanding(
             job=job,
             attempt=attempt,
             cost=Cost(known=cost[0], unknown=cost[1], complete=complete),
-            emulated=running.pool.emulated if running else False,
+            emulated=attempt is not None and self._emulated(attempt),
         )
+
+    def _emulated(self, attempt: Attempt) -> bool:
+        """Whether it holds GPUs that are logical; not of a pool that is not configured any more."""
+        running = self._broker.pools.get(attempt.pool)
+        return bool(attempt.resources.gpus and running and running.pool.emulated)
 
     def _watermarks(self, attempts: Iterable[Attempt]) -> dict[str, int]:
         return {pool: self._store.watermark(pool) for pool in {attempt.pool for attempt in attempts}}
@@ -152,6 +156,7 @@ class Jobs:
             changes=self._store.changes(job_id),
             charges=self._store.charges(job_id=job_id),
             document=recorded.document,
+            emulated=frozenset(attempt.id for attempt in recorded.attempts if self._emulated(attempt)),
         )
 
 

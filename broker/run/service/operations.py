@@ -61,11 +61,6 @@ class Operations:
             problems=problems,
         )
 
-    def emulated(self, pool: str) -> bool:
-        """Whether the GPUs of a pool are logical; False for a pool that is not configured any more."""
-        running = self._broker.pools.get(pool)
-        return running.pool.emulated if running else False
-
     def shut_down(self, *, drain: bool) -> None:
         """Asks for the end of the broker and its pools: after what runs has ended, or now."""
         self._broker.request_stop(drain=drain)

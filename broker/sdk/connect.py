@@ -1,0 +1,72 @@
+"""A state folder → a client of the daemon that runs on it, started first where that is wished."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from broker.model.errors import DaemonError
+from broker.run.lifecycle import DaemonFile, is_running, start_daemon
+from broker.sdk.client import Client
+
+_COMES_UP_S: Final = 30.0  # how long a daemon that somebody else is starting is waited for
+_LOOK_EVERY_S: Final = 0.05
+_ANSWERS_S: Final = 5.0
+
+
+def connect(
+    state_dir: Path,
+    *,
+    start: bool = False,
+    config: Path | None = None,
+    user: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Client:
+    """A client of the daemon of this state folder.
+
+    With `start`, one is started if none is there; `progress` gets a line for each step. Raises `DaemonError`: there is
+    none, it does not come up, or it does not answer.
+    """
+    if client := _client(state_dir, user):
+        return client
+    if not is_running(state_dir):
+        if not start:
+            raise DaemonError(f"no broker runs on {state_dir}: start it with `broker up`")
+        start_daemon(state_dir, config, progress)
+    return _soon(state_dir, user)
+
+
+def _soon(state_dir: Path, user: str | None) -> Client:
+    """The client of a daemon that is there but may not answer yet."""
+    until = time.monotonic() + _COMES_UP_S
+    while time.monotonic() < until:
+        if client := _client(state_dir, user):
+            return client
+        if not is_running(state_dir):
+            raise DaemonError(f"the broker on {state_dir} ended while it started: see {state_dir / 'daemon.log'}")
+        time.sleep(_LOOK_EVERY_S)
+    raise DaemonError(
+        f"the broker on {state_dir} runs but did not answer within {_COMES_UP_S:g} s: see {state_dir / 'daemon.log'}"
+    )
+
+
+def _client(state_dir: Path, user: str | None) -> Client | None:
+    daemon = DaemonFile.read(state_dir)
+    if daemon is None:
+        return None
+    client = Client(daemon.address, _token(daemon), user)
+    if client.healthy(_ANSWERS_S):
+        return client
+    client.close()
+    return None
+
+
+def _token(daemon: DaemonFile) -> str | None:
+    if not daemon.token_file:
+        return None
+    try:
+        return Path(daemon.token_file).read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise DaemonError(f"the broker's token can't be read from {daemon.token_file}: {error}") from error
