@@ -32,6 +32,7 @@ def create_app(service: Service, token: str | None = None) -> FastAPI:
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
     )
+    app.state.service = service
     for noun in (jobs, output, money, operations):
         app.include_router(noun.routes(service))
     handle_errors(app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import Annotated, Any, Final
 
@@ -10,6 +9,7 @@ from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AwareDatetime
 
 from broker.model.errors import InvalidInput, Problem
+from broker.run.service import Service
 
 _TEXT: Final = r"^[^\x00-\x1f\x7f]+$"  # no database takes a zero, and no name has control characters
 
@@ -54,9 +54,12 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": PROBLEMS[status], "content": shape} for status in wanted}
 
 
-async def _user(broker_user: Annotated[str | None, Header(pattern=_TEXT, max_length=64)] = None) -> str:
+async def _user(
+    request: Request, broker_user: Annotated[str | None, Header(pattern=_TEXT, max_length=64)] = None
+) -> str:
     """Who asks: the header, else the daemon's own user."""
-    return broker_user or getpass.getuser()
+    service: Service = request.app.state.service
+    return broker_user or service.user
 
 
 async def _job_fields(request: Request) -> dict[str, Any]:

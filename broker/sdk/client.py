@@ -1,27 +1,26 @@
 """Calls of Python → requests to the broker's daemon, on its Unix socket or on loopback, and its answers, as JSON.
 
-What goes wrong comes back as the very errors that the broker raised. Nothing heavier than httpx is imported.
+What goes wrong comes back as the very errors that the broker raised.
 """
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
-
-import httpx
 
 from broker.model.errors import DaemonError
 from broker.sdk.events import Event, Json, StreamName, read_events
 from broker.sdk.problems import raise_problem
+from broker.sdk.transport import Answer, Transport
 
 TIMEOUT_S: Final = 30.0
-FOLLOWING: Final = httpx.Timeout(TIMEOUT_S, read=None)  # a job may be silent for days
+_NOTHING: Final[Mapping[str, Any]] = {}
 LONGEST_WAIT_S: Final = 60.0  # of one request; a longer wait is several
 
 
@@ -36,46 +35,28 @@ class LogPiece:
 
 
 class Client:
-    """Speaks to one daemon. Safe for threads. Close it, or use it in a `with` statement.
+    """Speaks to one daemon. Safe for threads.
 
     Every method raises `DaemonError` when the daemon does not answer, and what the broker refuses as `InvalidInput`,
     `UnknownName`, `Conflict` and the others of `broker.model.errors`.
     """
 
     def __init__(self, address: str, token: str | None = None, user: str | None = None) -> None:
-        """`address` is `unix:/path` or `http://127.0.0.1:port`; `user` owns what is submitted."""
-        uds = address.removeprefix("unix:") if address.startswith("unix:") else None
-        headers = {"Broker-User": user or getpass.getuser()}
-        if token:
-            headers["Authorization"] = f"Bearer {token}"
+        """`address` is `unix:/path` or `http://127.0.0.1:port`; `user` owns what is submitted: by default, the daemon's."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if user:
+            headers["Broker-User"] = user
         self.address = address
-        self._http = httpx.Client(
-            base_url="http://broker" if uds else address,
-            transport=httpx.HTTPTransport(uds=uds, retries=1) if uds else None,
-            headers=headers,
-            timeout=TIMEOUT_S,
-            trust_env=False,  # a proxy has no business between a machine and itself
-        )
-
-    def __enter__(self) -> Client:
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Gives back connections."""
-        self._http.close()
+        self._transport = Transport(address, headers)
 
     def submit(self, document: Mapping[str, Any]) -> Json:
         """Submits a job, as the job specification has it: `Submitted`."""
-        return self._json("POST", "/v1/jobs", json=dict(document))
+        return self._json("POST", "/v1/jobs", body=dict(document))
 
     def put_blob(self, data: bytes) -> str:
         """Stores the payload of a function; its SHA-256, by which a job names it."""
         sha256 = hashlib.sha256(data).hexdigest()
-        self._send("PUT", f"/v1/blobs/{sha256}", content=data)
+        self._send("PUT", f"/v1/blobs/{sha256}", body=data)
         return sha256
 
     def retry(self, job_id: str) -> Json:
@@ -117,7 +98,7 @@ class Client:
         while True:
             left_s = LONGEST_WAIT_S if until is None else max(min(until - time.monotonic(), LONGEST_WAIT_S), 0.0)
             params = _given({"timeout_s": left_s, "since": since})
-            found = self._json("GET", f"{_path(job_id)}/wait", params=params, timeout=left_s + TIMEOUT_S)
+            found = self._json("GET", f"{_path(job_id)}/wait", params=params, timeout_s=left_s + TIMEOUT_S)
             over = until is not None and time.monotonic() >= until
             if found["ended"] or over or (since is not None and found["revision"] != since):
                 return found
@@ -133,12 +114,12 @@ class Client:
     ) -> LogPiece:
         """A piece of what a job wrote, of its last attempt where none is named."""
         params = _given({"stream": stream, "attempt": attempt, "offset": offset, "limit": limit})
-        response = self._send("GET", f"{_path(job_id)}/logs", params=params)
+        answer = self._send("GET", f"{_path(job_id)}/logs", params=params)
         return LogPiece(
-            data=response.content,
-            next_offset=int(response.headers["Broker-Next-Offset"]),
-            complete=response.headers["Broker-Complete"] == "true",
-            attempt=int(response.headers["Broker-Attempt"]),
+            data=answer.body,
+            next_offset=int(answer.headers["broker-next-offset"]),
+            complete=answer.headers["broker-complete"] == "true",
+            attempt=int(answer.headers["broker-attempt"]),
         )
 
     def output(self, job_id: str, stream: StreamName = "stdout", *, attempt: int | None = None) -> Iterator[bytes]:
@@ -153,14 +134,10 @@ class Client:
 
     def follow(self, job_id: str) -> Iterator[Event]:
         """All that a job writes, both streams, and each state that it is seen in, as it happens, until its end."""
-        try:
-            with self._http.stream("GET", f"{_path(job_id)}/follow", timeout=FOLLOWING) as response:
-                if response.is_error:
-                    response.read()
-                    raise_problem(response)
-                yield from read_events(response.iter_lines())
-        except httpx.HTTPError as error:
-            raise unanswered(self.address, error) from error
+        with self._transport.lines(f"{_path(job_id)}/follow", TIMEOUT_S) as (refused, lines):
+            if refused is not None:
+                raise_problem(refused.status, refused.body)
+            yield from read_events(lines)
 
     def explain(self, job_id: str) -> Json:
         """Why a job runs where it does: `ExplanationView`."""
@@ -168,11 +145,11 @@ class Client:
 
     def result(self, job_id: str) -> bytes:
         """What a function returned or raised, pickled. Raises `Conflict` while it has not ended."""
-        return self._send("GET", f"{_path(job_id)}/result").content
+        return self._send("GET", f"{_path(job_id)}/result").body
 
     def offers(self, document: Mapping[str, Any]) -> Json:
         """What would be decided for such a job now, starting nothing: `PlacementView`."""
-        return self._json("POST", "/v1/offers", json=dict(document))
+        return self._json("POST", "/v1/offers", body=dict(document))
 
     def spend(self, **wanted: Any) -> Json:
         """What was spent: `SpendView`. Takes period, since, until, by (a list), job, user, pool, tag (KEY=VALUE)."""
@@ -180,7 +157,7 @@ class Client:
 
     def spend_csv(self, **wanted: Any) -> str:
         """The same as CSV."""
-        return self._send("GET", "/v1/spend", params=_given({**wanted, "format": "csv"})).text
+        return self._send("GET", "/v1/spend", params=_given({**wanted, "format": "csv"})).body.decode()
 
     def pools(self) -> list[Json]:
         """All pools by name: `PoolView`s."""
@@ -192,34 +169,32 @@ class Client:
 
     def shutdown(self, *, drain: bool = True) -> None:
         """Asks the daemon to end: after what runs has ended, or now."""
-        self._send("POST", "/v1/shutdown", json={"mode": "drain" if drain else "now"})
+        self._send("POST", "/v1/shutdown", body={"mode": "drain" if drain else "now"})
 
     def healthy(self, timeout_s: float = TIMEOUT_S) -> bool:
         """Whether the daemon answers."""
         try:
-            return self._http.get("/healthz", timeout=timeout_s).status_code == httpx.codes.OK
-        except httpx.HTTPError:
+            return self._transport.send("GET", "/healthz", {}, None, timeout_s).status == HTTPStatus.OK
+        except DaemonError:
             return False
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
         found: Json = self._send(method, path, **options).json()
         return found
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise unanswered(self.address, error) from error
-        if response.is_error:
-            raise_problem(response)
-        return response
-
-
-def unanswered(address: str, error: httpx.HTTPError) -> DaemonError:
-    """The error for a daemon that is gone, or does not answer in time."""
-    if isinstance(error, httpx.TimeoutException):
-        return DaemonError(f"the broker at {address} did not answer in time: see `broker status`, or try again")
-    return DaemonError(f"the broker at {address} does not answer ({error}): start it with `broker up`")
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] = _NOTHING,
+        body: object | bytes | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Answer:
+        answer = self._transport.send(method, path, params, body, timeout_s)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise_problem(answer.status, answer.body)
+        return answer
 
 
 def _path(job_id: str) -> str:
@@ -232,4 +207,6 @@ def _given(params: Mapping[str, Any]) -> Json:
 
 
 def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
     return value.isoformat() if isinstance(value, datetime) else value

@@ -57,10 +57,7 @@ def _client(state_dir: Path, user: str | None) -> Client | None:
     if daemon is None:
         return None
     client = Client(daemon.address, _token(daemon), user)
-    if client.healthy(_ANSWERS_S):
-        return client
-    client.close()
-    return None
+    return client if client.healthy(_ANSWERS_S) else None
 
 
 def _token(daemon: DaemonFile) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final, NoReturn
-
-import httpx
 
 from broker.model import errors
 
@@ -25,26 +24,22 @@ _TYPES: Final[dict[str, type[errors.BrokerError]]] = {
 }
 
 
-def raise_problem(response: httpx.Response) -> NoReturn:
-    """Raises what a response that is an error means; `BrokerError` where that is nothing we know."""
-    body = _body(response)
+def raise_problem(status: int, content: bytes) -> NoReturn:
+    """Raises what an answer that is an error means; `BrokerError` where that is nothing we know."""
+    body = _body(content)
     kind = str(body.get("type", "")).rpartition(":")[2]
     type_ = _TYPES.get(kind, errors.BrokerError)
     if issubclass(type_, errors.InvalidInput):
         raise type_(*_problems(body))
-    raise type_(_detail(body, response))
+    raise type_(str(body.get("detail") or f"the broker answered with status {status}"))
 
 
-def _body(response: httpx.Response) -> dict[str, Any]:
+def _body(content: bytes) -> dict[str, Any]:
     try:
-        body = response.json()
+        body = json.loads(content)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _detail(body: dict[str, Any], response: httpx.Response) -> str:
-    return str(body.get("detail") or f"the broker answered {response.status_code} {response.reason_phrase}")
 
 
 def _problems(body: dict[str, Any]) -> list[errors.Problem | str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import AsyncIterator
 
 from broker.ports import Stream
@@ -19,7 +21,9 @@ from broker.run.service.submissions import Submissions
 class Service:
     """What can be asked of a running broker."""
 
-    def __init__(self, broker: Broker, *, stale_price_days: int = 90) -> None:
+    def __init__(self, broker: Broker, *, user: str = "", stale_price_days: int = 90) -> None:
+        """`user` owns what is submitted by nobody in particular: by default, who runs this process."""
+        self.user = user or _who_runs_this()
         settling = Settling(broker)
         self.submissions = Submissions(broker)
         self.jobs = Jobs(broker, settling)
@@ -37,3 +41,10 @@ class Service:
         """
         standing = await self.output.one(job_id)
         return Following(self._broker, self.output, streams=streams, attempt=attempt).follow(standing)
+
+
+def _who_runs_this() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
