@@ -19,8 +19,6 @@ from broker.model.jobs import Job, JobSpec
 from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Quote, Refusal, Verdict
 
-_LOOK_AGAIN_AFTER_S = 0.25  # at least: an estimate that is just running out must not make the broker spin
-
 _Key: TypeAlias = tuple[int, bool, int, float, bool, str, str, float]
 
 
@@ -32,7 +30,7 @@ def place(
     duration: Duration,
     rules: PlacementRules,
 ) -> Placement:
-    """What to do with a job now. The order of options and refusals makes no difference."""
+    """What to do with a job now. In which order pools come makes no difference."""
     return Decision(job, options, refusals, now_ns, duration, rules).placement()
 
 
@@ -71,7 +69,7 @@ class Decision:
     ) -> None:
         self._job = job
         self._ranked = sorted(options, key=ranking(job.spec))
-        self._refusals = tuple(sorted(refusals, key=lambda refusal: (refusal.pool, refusal.permanent)))
+        self._refusals = tuple(sorted(refusals, key=lambda refusal: refusal.pool))
         self._now_ns = now_ns
         allowed = job.spec.max_wait_s if job.spec.max_wait_s is not None else rules.default_max_wait_s
         self._may_wait_s = max(allowed - (now_ns - job.submitted_ns) / NS_PER_S, 0.0)
@@ -110,13 +108,12 @@ class Decision:
     def _no_room(self) -> Placement:
         soon = [option for option in self._ranked if option.quote.start_in_s <= self._may_wait_s]
         best = soon[0] if soon else min(self._ranked, key=lambda option: option.quote.start_in_s)
-        look_s = max(min(option.quote.start_in_s for option in self._ranked), _LOOK_AGAIN_AFTER_S)
         return self._made(
             Verdict.WAIT,
             best,
             reason=reasons.why_no_room(best),
             flip=f"it would start as soon as {best.quote.pool} had room for it",
-            again_in_s=min(look_s, self._slack_s or inf),
+            again_in_s=min(option.quote.start_in_s for option in self._ranked),
         )
 
     def _nowhere(self) -> Placement:

@@ -11,7 +11,7 @@ from broker.decide import cost, limits
 from broker.decide.constraints import resolve
 from broker.decide.duration import is_prior
 from broker.decide.pool_state import PoolState
-from broker.decide.price_book import unit_price
+from broker.decide.price_book import stale, unit_price
 from broker.decide.room import Need, Room, Spot
 from broker.decide.rules import PlacementRules
 from broker.decide.tariff import Price
@@ -241,8 +241,8 @@ class Quoter:
             yield f"the price of {self.pool.name} is unknown: this run's cost can't be told"
         else:
             for offer in price.offers:
-                if (age := offer.age_days(self._day)) > self._rules.stale_price_days:
-                    yield f"the price {offer.id} is {age} days old"
+                if stale(offer, self._day, self._rules.stale_price_days):
+                    yield f"the price {offer.id} is {offer.age_days(self._day)} days old"
         if self.pool.emulated and need.resources.gpus:
             yield f"the {need.resources.gpu_model} of {self.pool.name} is emulated: no GPU is there"
         if is_prior(ask.spec, ask.duration):

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.decide.duration import estimate, is_prior
+from broker.decide.place import place
 from broker.decide.policy import PlacementRules, PoolState
+from broker.decide.quote import quote
 from broker.model.jobs import JobSpec
 from broker.model.money import ZERO, Money
 from broker.model.placement import Placement, Quote, Verdict
@@ -17,6 +19,7 @@ from tests.decide.placing import (
     S,
     cluster,
     decide,
+    job,
     l4,
     node,
     repriced,
@@ -124,6 +127,42 @@ def test_ties_go_to_the_earlier_end_then_to_paid_capacity_then_to_the_name() -> 
     assert chosen(decide(spec(l4()), state(cluster("b")), state(cluster("a")))).pool == "a"
 
 
+def test_the_name_settles_what_nothing_else_does() -> None:
+    of = spec(l4())
+    duration = estimate(of, ())
+    options = [option for name in "ba" for option in quote(of, state(cluster(name)), duration, NOW).options]
+    for answers in (options, options[::-1]):
+        assert chosen(place(job(of), answers, (), NOW, duration, PlacementRules())).pool == "a"
+
+
+def test_what_ends_earlier_wins_a_tie() -> None:
+    slow, fast = state(serverless("a", usd="0", cold_start_s=9.0)), state(serverless("b", usd="0", cold_start_s=1.0))
+    assert chosen(decide(spec(l4()), slow, fast)).pool == "b"
+
+
+def test_a_cheaper_rival_is_told_how_cheap_it_would_have_to_be() -> None:
+    cheap, dear = state(serverless("cheap", usd="3.60")), state(serverless("dear", usd="7.20"))
+    got = decide(spec(l4()), cheap, dear)
+    assert got.flip == "dear would be used below 50 % of its price, where this run would add $0.024"
+    assert chosen(decide(spec(l4()), cheap, repriced(dear, "0.499"))).pool == "dear"
+    assert chosen(decide(spec(l4()), cheap, repriced(dear, "0.501"))).pool == "cheap"
+
+
+@given(of=specs(), pools=some_pools(), shuffled=st.randoms())
+def test_the_order_of_answers_makes_no_difference(of: JobSpec, pools: list[PoolState], shuffled: random.Random) -> None:
+    duration = estimate(of, ())
+    answers = [quote(of, pool, duration, NOW) for pool in pools]
+
+    def placed() -> Placement:
+        options = [option for answer in answers for option in answer.options]
+        refusals = [refusal for answer in answers for refusal in answer.refusals]
+        return place(job(of), options, refusals, NOW, duration, PlacementRules())
+
+    got = placed()
+    shuffled.shuffle(answers)
+    assert got == placed()
+
+
 def test_an_order_of_gpus_is_kept_where_there_is_room() -> None:
     big = state(serverless("big", usd="36", unit=node(gpus=1, model="H100")))
     of = spec(Gpu(model="H100"), l4(), gpu_ordered=True)
@@ -179,12 +218,12 @@ def test_a_cheaper_price_never_makes_a_pool_lose(of: JobSpec, pools: list[PoolSt
 def test_what_is_idle_and_paid_adds_nothing(of: JobSpec, pools: list[PoolState]) -> None:
     got = decide(of, *pools)
     kinds = {pool.pool.name: pool.pool for pool in pools}
-    for quote in (got.chosen, *got.others):
-        if quote and kinds[quote.pool].kind is PoolKind.CLUSTER and kinds[quote.pool].offers:
-            booting = any(line.what == "boot" and not line.sunk for line in quote.lines)
-            assert booting or quote.start_in_s == 0.0 or not quote.available_now or quote.marginal == ZERO
-            if all(line.sunk for line in quote.lines):
-                assert quote.marginal == ZERO and quote.full == Money.total(line.amount for line in quote.lines)
+    for found in (got.chosen, *got.others):
+        pool = kinds[found.pool] if found else None
+        if not found or not pool or pool.kind is not PoolKind.CLUSTER or not pool.offers or not pool.cold_start_s:
+            continue
+        if all(line.what != "boot" for line in found.lines):
+            assert found.marginal == ZERO and found.full == Money.total(line.amount for line in found.lines)
 
 
 @given(of=specs(), pools=some_pools(), wait=st.sampled_from([0.0, 50.0, 1e6]))
@@ -195,9 +234,9 @@ def test_nothing_is_told_to_wait_until_its_deadline_is_lost(of: JobSpec, pools: 
         return
     assert got.decide_again_ns is not None
     assert got.decide_again_ns + duration.p90_s * S <= of.deadline_ns + 1
-    now = [quote for quote in got.others if quote.available_now]
+    now = [found for found in got.others if found.available_now]
     if now:
-        starts = min(quote.start_in_s for quote in now)
+        starts = min(found.start_in_s for found in now)
         assert got.decide_again_ns + (starts + duration.p90_s) * S <= of.deadline_ns + 1
 
 

@@ -1,5 +1,6 @@
 import time
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,13 +8,13 @@ from hypothesis import strategies as st
 from broker.decide.duration import estimate
 from broker.decide.expand import expand
 from broker.decide.policy import PlacementRules, PoolState, Round, dispatch
-from broker.decide.profile import Profile, amounts, covers
+from broker.decide.profile import Profile, amounts
 from broker.decide.quote import Ask
 from broker.model.environment import environment_key
 from broker.model.jobs import JobSpec
 from broker.model.placement import Placement, Verdict
 from broker.model.pools import Capability, PoolKind
-from broker.model.resources import Resources
+from broker.model.resources import GIB, Gpu, Resources
 from tests.decide.placing import (
     NOW,
     S,
@@ -141,20 +142,31 @@ def test_a_later_job_changes_no_earlier_placement(pools: list[PoolState], jobs: 
     releases=st.lists(st.floats(1.0, 100.0), max_size=4),
 )
 def test_a_reservation_never_takes_what_is_not_free(takes: list[tuple[float, float]], releases: list[float]) -> None:
-    total = amounts(node(cpus=8, gib=8, gpus=2))
-    part = amounts(node(cpus=1, gib=1, gpus=0.5))
+    total, part = amounts(node(cpus=8, gib=8, gpus=2)), amounts(node(cpus=1, gib=1, gpus=0.5))
     free = (8.0 - len(releases), total[1], 2.0 - 0.5 * len(releases))
     profile = Profile(free, total, [(at_s, part) for at_s in releases])
+    held = [(0.0, at_s, 0.5) for at_s in releases]
     for gpus, duration_s in takes:
         need = amounts(node(cpus=1, gib=1, gpus=gpus))
         start_s = profile.earliest(need, duration_s)
         assert start_s is not None
-        inside = [at for at in profile.changes() if start_s < at < start_s + duration_s]
-        assert all(profile.earliest(need, 0.0, at) == at for at in [start_s, *inside])
-        # Not a moment sooner: at no earlier change would it have fitted for as long.
-        assert not [at for at in profile.changes() if at < start_s and profile.earliest(need, duration_s, at) == at]
+        begins = [begin for begin, _, _ in held if start_s < begin < start_s + duration_s]
+        for at_s in (start_s, *begins):
+            assert sum(part for begin, end, part in held if begin <= at_s < end) + gpus <= 2
+        held.append((start_s, start_s + duration_s, gpus))
         profile.take(need, start_s, start_s + duration_s)
-        assert not covers((0.0, 0.0, 0.0), need)
+
+
+def test_memory_and_models_are_kept_apart_unit_by_unit() -> None:
+    got = decide_all([spec(cpus=0.1, memory_bytes=3 * GIB)] * 4, state(cluster()))
+    assert where(got) == ["run ray"] * 2 + ["wait ray"] * 2
+    mixed = state(replace(cluster(max_units=2), gpu_models=("L4", "H100")))
+    assert mixed.capacity is not None
+    first, second = mixed.capacity.units
+    units = (first, replace(second, total=node(model="H100"), free=node(model="H100")))
+    mixed = replace(mixed, capacity=replace(mixed.capacity, units=units))
+    h100 = Gpu(model="H100")
+    assert where(decide_all([spec(h100)] * 3 + [spec(l4())], mixed)) == ["run ray"] * 2 + ["wait ray", "run ray"]
 
 
 def test_a_thousand_tasks_are_placed_in_a_moment() -> None:

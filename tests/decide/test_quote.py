@@ -153,7 +153,7 @@ def test_warnings_say_what_to_doubt() -> None:
         (
             spec(l4(), max_cost_usd="0.02"),
             state(serverless()),
-            r"up to \$0.034 \(for 20 s, p90\), over max_cost \$0.02",
+            r"to \$0.034 \(for 20 s, p90\), over max_cost \$0.02",
         ),
         (spec(l4(), max_cost_usd="5"), state(serverless(usd=None)), "price is unknown, so max_cost"),
         (spec(l4(), max_hourly_cost="3"), state(serverless()), r"costs \$3.60 an hour, over max_hourly_cost \$3.00"),
