@@ -62,7 +62,8 @@ def default_pools(machine: Machine, offers: Sequence[Offer], capabilities: Capab
         ),
     }
     ray, serverless = make_pools(parts, Tree(data={}), machine, offers, capabilities, _ASSUMED_ON)
-    return replace(ray, offers=tuple(replace(offer, note=_ASSUMPTION) for offer in ray.offers)), serverless
+    assumed = tuple(replace(offer, note=f"{_ASSUMPTION}; {offer.note}") for offer in ray.offers)
+    return replace(ray, offers=assumed), serverless
 
 
 def make_pools(

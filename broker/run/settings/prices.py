@@ -9,6 +9,7 @@ from decimal import Decimal
 from math import ceil
 from typing import Final
 
+from broker.decide.own_hardware import OwnHardware, owned_offer
 from broker.model.offers import BillingRule, Offer, Tier
 from broker.model.pools import PoolKind
 from broker.model.resources import GIB, Resources
@@ -164,25 +165,7 @@ def _near(near: Sequence[str], otherwise: str) -> str:
 def _owned(price: PricePart, pool: str, kind: PoolKind, unit: Resources, since: date) -> Offer:
     if kind is not PoolKind.CLUSTER or price.own is None:
         raise WrongPrice("own", "prices the nodes of a cluster; a serverless pool needs an offer or usd_per_hour")
-    own = price.own
-    if own.residual_usd > own.purchase_usd:
+    if price.own.residual_usd > price.own.purchase_usd:
         raise WrongPrice("own.residual_usd", "is more than purchase_usd: it can't be sold for more than it cost")
-    hours = own.years * 8_760
-    yearly_usd = 12 * (own.hosting_usd_per_month + own.staff_hours_per_month * own.staff_usd_per_hour)
-    power_usd = own.power_w / 1_000 * own.pue * own.usd_per_kwh
-    usd_per_hour = ((own.purchase_usd - own.residual_usd) / hours + yearly_usd / 8_760 + power_usd) / own.utilization
-    return Offer(
-        id=f"own/hardware/{pool}//owned",
-        provider="own",
-        product="hardware",
-        sku=pool,
-        region="",
-        tier=Tier.OWNED,
-        gpu_model=unit.gpu_model,
-        gpu_count=unit.gpus,
-        cpus=unit.cpus,
-        memory_gib=unit.memory_bytes / GIB,
-        usd_per_hour=Decimal(f"{usd_per_hour:.9f}"),
-        valid_from=since,
-        source=price.source or "configuration: purchase, power, hosting and staff",
-    )
+    own = OwnHardware(**{name: Decimal(str(value)) for name, value in price.own})
+    return owned_offer(own, name=pool, unit=unit, since=since, source=price.source or "the configuration")
