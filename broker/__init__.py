@@ -1,15 +1,41 @@
 """A broker for GPU work: decides where each job runs, runs it there, and records what it cost.
 
-Importing it loads nothing else: the command line has to answer at once.
+`broker.submit("python train.py", gpu="H100")` is all that a program needs. Importing this loads nothing else: the
+command line has to answer at once.
 """
 
-__all__ = ["__version__"]
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from broker.sdk.job import Job, JobFailed
+    from broker.sdk.submit import job, jobs, submit
+
+    __version__: str
+
+__all__ = ["Job", "JobFailed", "__version__", "job", "jobs", "submit"]
+
+_WHERE = {
+    "Job": "broker.sdk.job",
+    "JobFailed": "broker.sdk.job",
+    "job": "broker.sdk.submit",
+    "jobs": "broker.sdk.submit",
+    "submit": "broker.sdk.submit",
+}
 
 
-def __getattr__(name: str) -> str:
-    """The version, read from the installed distribution only when somebody asks for it."""
+def __getattr__(name: str) -> object:
+    """The public names, imported when somebody asks for them; the version, read from the installed distribution."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("gpu-broker")
+    if name in _WHERE:
+        from importlib import import_module
+
+        found: object = getattr(import_module(_WHERE[name]), name)
+        globals()[name] = found
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -42,7 +42,7 @@ class Client:
     """
 
     def __init__(self, address: str, token: str | None = None, user: str | None = None) -> None:
-        """`address` is `unix:/path` or `http://127.0.0.1:port`; `user` owns what is submitted: by default, the daemon's."""
+        """`address` is `unix:/path` or `http://host:port`; `user` owns what is submitted, default the daemon's."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if user:
             headers["Broker-User"] = user
