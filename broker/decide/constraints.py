@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import ceil
 from typing import Final
 
-from broker.decide.wording import gibibytes, number
+from broker.decide.wording import cpus, gibibytes, number
 from broker.model.jobs import JobSpec
 from broker.model.offers import Tier
 from broker.model.placement import Refusal
@@ -141,13 +141,17 @@ def _models(pool: Pool) -> list[str]:
 
 def _resources(spec: JobSpec, pool: Pool, gpus: float, model: str) -> Resources:
     asked, unit = spec.resources, pool.unit
-    cpus = asked.cpus if asked.cpus is not None else min(DEFAULT_CPUS, unit.cpus)
+    held_cpus = asked.cpus if asked.cpus is not None else min(DEFAULT_CPUS, unit.cpus)
     memory = asked.memory_bytes
     if memory is None:
-        share = min(cpus / unit.cpus, 1.0) if unit.cpus else 1.0
+        share = min(held_cpus / unit.cpus, 1.0) if unit.cpus else 1.0
         memory = int(unit.memory_bytes * share) // _MIB * _MIB
     return Resources(
-        cpus=cpus, memory_bytes=memory, gpus=gpus, gpu_model=model if gpus else "", disk_bytes=asked.disk_bytes or 0
+        cpus=held_cpus,
+        memory_bytes=memory,
+        gpus=gpus,
+        gpu_model=model if gpus else "",
+        disk_bytes=asked.disk_bytes or 0,
     )
 
 
@@ -156,8 +160,8 @@ def _too_large(spec: JobSpec, pool: Pool, need: Resources) -> Iterator[Refusal]:
     if need.gpus:
         yield from _gpus_missing(pool, need, word)
     if need.cpus > unit.cpus + 1e-9:
-        have, wanted = number(unit.cpus), number(need.cpus)
-        yield _refusal(pool, "cpus", f"it needs {wanted} CPUs; a {word} has {have}", have, wanted)
+        have, wanted = cpus(unit.cpus), cpus(need.cpus)
+        yield _refusal(pool, "cpus", f"it needs {wanted}; a {word} has {have}", have, wanted)
     if need.memory_bytes > unit.memory_bytes:
         have, wanted = gibibytes(unit.memory_bytes), gibibytes(need.memory_bytes)
         yield _refusal(pool, "memory", f"it needs {wanted} of memory; a {word} has {have}", have, wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from broker.decide.wording import number, seconds
+from broker.decide.wording import cpus, number, seconds, start
 from broker.model.jobs import Attempt
 from broker.model.money import NS_PER_S, Money
 from broker.model.placement import Placement, Quote, Verdict
@@ -55,19 +55,19 @@ def _described(quote: Quote) -> str:
     gpus = f"{number(held.gpus)} {'emulated ' if quote.emulated else ''}{held.gpu_model}, " if held.gpus else ""
     full = f", {quote.full} with what is paid anyway" if quote.full != quote.marginal and quote.full is not None else ""
     return (
-        f"{quote.pool} ({gpus}{number(held.cpus)} CPUs): starts in {seconds(quote.start_in_s)}, "
+        f"{quote.pool} ({gpus}{cpus(held.cpus)}): {start(quote.start_in_s)}, "
         f"ends in about {seconds(quote.end_in_s)} ({quote.duration.source}), adds {_amount(quote.marginal)}{full}"
     )
 
 
 def _compared(other: Quote, chosen: Quote | None) -> str:
-    start = f"starts in {seconds(other.start_in_s)}, ends in about {seconds(other.end_in_s)}"
+    times = f"{start(other.start_in_s)}, ends in about {seconds(other.end_in_s)}"
     more = ""
     if chosen and chosen.marginal is not None and other.marginal is not None:
         gap = other.marginal - chosen.marginal
         more = f", {gap} more" if gap.nanodollars > 0 else f", {-gap} less" if gap else ", the same"
     room = "" if other.available_now else ", no room now"
-    return f"{other.pool}: adds {_amount(other.marginal)}{more}; {start}{room}"
+    return f"{other.pool}: adds {_amount(other.marginal)}{more}; {times}{room}"
 
 
 def _amount(amount: Money | None) -> str:

@@ -14,7 +14,7 @@ from broker.model.placement import Refusal
 _REMEDIES: Final = {
     "gpu_model": "if it asked for {have}",
     "gpus": "if it asked for no more than {have}",
-    "cpus": "if it asked for no more than {have} CPUs",
+    "cpus": "if it asked for no more than {have}",
     "memory": "if it asked for no more than {have} of memory",
     "disk": "if it asked for no more than {have} of disk",
     "nodes": "if it asked for no more than {have} nodes",
@@ -87,4 +87,8 @@ def _other_pool(chosen: Option, others: Sequence[Option], may_wait_s: float) -> 
     if comparable and cost and rival.marginal and not any(line.what == HELD_BACK for line in rival.lines):
         share = 100 * cost.nanodollars / rival.marginal.nanodollars
         return f"{rival.pool} would be used below {share:.3g} % of its price, where this run would add {cost}"
-    return f"{rival.pool} would be used if {pool} had no room within {seconds(may_wait_s)}"
+    return f"{rival.pool} would be used if {pool} had no room {_within(may_wait_s)}"
+
+
+def _within(may_wait_s: float) -> str:
+    return f"within {seconds(may_wait_s)}" if may_wait_s else "now"

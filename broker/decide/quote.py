@@ -15,7 +15,7 @@ from broker.decide.price_book import stale, unit_price
 from broker.decide.room import Need, Room, Spot
 from broker.decide.rules import PlacementRules
 from broker.decide.tariff import Price
-from broker.decide.wording import gibibytes, number, seconds
+from broker.decide.wording import cpus, gibibytes, number, seconds
 from broker.model.environment import environment_key
 from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S, ZERO, Money
@@ -159,7 +159,7 @@ class Quoter:
         return [*_cheapest_now(options), *(one for one in options if not one.quote.available_now)]
 
     def _no_room(self, need: Need) -> Refusal:
-        parts = [f"{number(need.resources.cpus)} CPUs", gibibytes(need.resources.memory_bytes)]
+        parts = [cpus(need.resources.cpus), gibibytes(need.resources.memory_bytes)]
         if need.resources.gpus:
             parts.append(f"{number(need.resources.gpus)} {need.resources.gpu_model}")
         nodes = f"{need.nodes} nodes" if need.nodes > 1 else "a node" if self._cluster else "a container"

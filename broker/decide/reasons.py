@@ -16,8 +16,8 @@ def why_run(chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal
     pool = chosen.quote.pool
     if chosen.quote.marginal is None:
         return (
-            f"{pool}: its price is unknown, and nothing with a known price could start within the "
-            f"{seconds(may_wait_s)} that the job may wait{_instead(pool, ranked, refusals, may_wait_s)}"
+            f"{pool}: its price is unknown, and nothing with a known price could start "
+            f"{f'within {seconds(may_wait_s)}' if may_wait_s else 'now'}{_instead(pool, ranked, refusals, may_wait_s)}"
         )
     return f"{pool}: {_self(chosen)}{_preferred(chosen, ranked)}{_instead(pool, ranked, refusals, may_wait_s)}"
 
@@ -102,7 +102,7 @@ def _instead(pool: str, ranked: Sequence[Option], refusals: Sequence[Refusal], m
         if quote.available_now:
             return f"; {quote.pool} {would_add(rival)}"
         room = f"has no room for about {seconds(quote.start_in_s)}"
-        return f"; {quote.pool} {room}, and the job may wait {seconds(may_wait_s)}"
+        return f"; {quote.pool} {room}, and the job may {f'wait {seconds(may_wait_s)}' if may_wait_s else 'not wait'}"
     refused = next((refusal for refusal in refusals if refusal.pool != pool), None)
     return f"; {refused.pool} can't run it: {refused.message}" if refused else ""
 

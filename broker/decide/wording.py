@@ -19,6 +19,16 @@ def gibibytes(value: int) -> str:
     return f"{_short(value / 2**30)} GiB"
 
 
+def cpus(value: float) -> str:
+    """Virtual CPUs for people: `1 CPU`, `2.5 CPUs`."""
+    return f"{number(value)} CPU{'' if value == 1 else 's'}"
+
+
+def start(in_s: float) -> str:
+    """When something starts: `starts at once`, `starts in 12 s`."""
+    return f"starts in {seconds(in_s)}" if in_s else "starts at once"
+
+
 def number(value: float) -> str:
     """A count for people: whole when it is whole, thousands apart."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"

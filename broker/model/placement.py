@@ -23,7 +23,7 @@ class Duration:
 class CostLine:
     """One component of an expected cost."""
 
-    what: str  # execution | cold_start | idle_tail | boot | held_back_work
+    what: str  # execution | cold_start | idle_tail | boot | rounding | held_back_work
     amount: Money
     sunk: bool = False  # already paid for, whatever is decided: shown, but not weighed
 
@@ -60,7 +60,9 @@ class Refusal:
     """Why a job can't run in a pool."""
 
     pool: str
-    constraint: str  # gpu_model | gpus | cpus | memory | nodes | region | isolation | runtime | pools | price | deadline
+    # gpu_model | gpus | cpus | memory | disk | nodes | region | isolation | runtime | function | image | extra | spot |
+    # pools | price | deadline | capacity (no room) | pool (out of use)
+    constraint: str
     message: str  # one sentence for people, with the numbers
     have: str = ""
     need: str = ""

@@ -47,7 +47,7 @@ def test_idle_capacity_that_is_paid_wins_and_says_why() -> None:
         "ray: 2 of 2 L4 are idle and already paid, so this run adds $0.00; "
         "burst would add about $0.024 (4 s cold start, 10 s idle tail)"
     )
-    assert got.flip == "burst would be used if ray had no room within 0 s"
+    assert got.flip == "burst would be used if ray had no room now"
 
 
 def test_a_full_cluster_sends_a_job_that_may_not_wait_to_serverless() -> None:
@@ -55,7 +55,7 @@ def test_a_full_cluster_sends_a_job_that_may_not_wait_to_serverless() -> None:
     assert (got.verdict, chosen(got).pool) == (Verdict.RUN, "burst")
     assert got.reason == (
         "burst: this run adds about $0.024 for 10 s (4 s cold start, 10 s idle tail); "
-        "ray has no room for about 95 s, and the job may wait 0 s"
+        "ray has no room for about 95 s, and the job may not wait"
     )
     assert got.flip == "it would wait for ray if it might wait 95 s"
 
@@ -114,8 +114,8 @@ def test_an_unknown_price_is_taken_only_when_nothing_priced_can_start() -> None:
     got = decide(spec(l4()), unknown, BUSY)
     assert chosen(got).pool == "lab"
     assert got.reason == (
-        "lab: its price is unknown, and nothing with a known price could start within the 0 s that the job may wait; "
-        "ray has no room for about 95 s, and the job may wait 0 s"
+        "lab: its price is unknown, and nothing with a known price could start now; "
+        "ray has no room for about 95 s, and the job may not wait"
     )
 
 
