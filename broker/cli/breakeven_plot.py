@@ -17,24 +17,27 @@ from broker.decide.breakeven import Breakeven
 from broker.model.errors import InvalidInput, Problem
 from broker.model.offers import Tier
 
-# Colours that people with any colour vision can tell apart (Okabe and Ito), one for each way of paying.
+# Colours that people with any colour vision can tell apart (after Okabe and Ito), dark enough for text.
 COLOURS: Final = {
     Tier.SPOT: "#009E73",
     Tier.COMMIT_3Y: "#0072B2",
-    Tier.COMMIT_1Y: "#56B4E9",
+    Tier.COMMIT_1Y: "#A0528A",
     Tier.ON_DEMAND: "#D55E00",
-    Tier.OWNED: "#CC79A7",
+    Tier.OWNED: "#9A6A00",
     Tier.SERVERLESS: "#222222",
 }
 WORDS: Final = {
     Tier.SPOT: "spot",
-    Tier.COMMIT_3Y: "3 years, paid ahead",
+    Tier.COMMIT_3Y: "3 years",
     Tier.COMMIT_1Y: "1 year",
     Tier.ON_DEMAND: "on demand",
     Tier.OWNED: "your own",
 }
 GREY: Final = "#6B7280"
 MOST_LINES: Final = 6
+SHORT_NAME: Final = 3  # letters up to which a provider's name is an abbreviation
+CLOSE: Final = 0.05  # of the height: labels nearer than this would touch
+CENTS_BELOW: Final = 2  # dollars at the top of the axis, under which its numbers have cents
 SUFFIXES: Final = (".png", ".html")
 
 
@@ -75,9 +78,13 @@ def lines(found: BreakevenTable) -> tuple[Line, ...]:
 def _line(cell: Breakeven) -> Line:
     tier = cell.cluster.tier
     words = WORDS.get(tier, tier.value)
-    what = words if tier is Tier.OWNED else f"{cell.cluster.provider} {words}"
+    what = words if tier is Tier.OWNED else f"{_named(cell.cluster.provider)} {words}"
     meets = "never pays" if cell.never else f"pays above {cell.utilization:.0%}"
-    return Line(cell=cell, label=f"{what}  ${cell.held_usd:.2f}, {meets}", colour=COLOURS[tier])
+    return Line(cell=cell, label=f"{what}, ${cell.held_usd:.2f}: {meets}", colour=COLOURS[tier])
+
+
+def _named(provider: str) -> str:
+    return provider.upper() if len(provider) <= SHORT_NAME else provider.capitalize()
 
 
 def spread(wanted: Sequence[float], gap: float) -> list[float]:
@@ -100,9 +107,11 @@ def _title(found: BreakevenTable) -> str:
     return f"{found.pair.cluster.gpu_model}: hold a GPU, or buy it by the second?"
 
 
-def _subtitle(found: BreakevenTable) -> str:
+def _subtitle(found: BreakevenTable) -> tuple[str, str]:
+    grey = f" Grey: all {len(found.columns)} serverless providers." if len(found.columns) > 1 else ""
     return (
-        f"Dollars per GPU and hour, by the share of the hour in which it is busy. Prices as known on {found.asked.day}"
+        f"Dollars per GPU and hour; prices as known on {found.asked.day}.",
+        f"Left of a circle it is cheaper to buy, right of it to hold.{grey}",
     )
 
 
@@ -122,9 +131,10 @@ def _png(found: BreakevenTable, shown: Sequence[Line], path: Path) -> None:
         _serverless(axes, found)
         for line in shown:
             _level(axes, line)
+        _circles(axes, shown, top)
         _labels(axes, found, shown, top)
         _frame(axes, found, top)
-        figure.subplots_adjust(left=0.065, right=0.70, top=0.86, bottom=0.11)
+        figure.subplots_adjust(left=0.055, right=0.67, top=0.83, bottom=0.115)
         figure.savefig(path)
     finally:
         plt.close(figure)
@@ -146,30 +156,38 @@ def _level(axes: Any, line: Line) -> None:
     # Left of the breakeven the line is what one would pay too much; right of it, what one pays at most.
     axes.plot([0, meets], [held, held], color=line.colour, linewidth=1.2, alpha=0.5, zorder=2)
     axes.plot([meets, 1], [held, held], color=line.colour, linewidth=2.6, zorder=2)
-    axes.plot(
-        [meets], [held], "o", color="white", markeredgecolor=line.colour, markeredgewidth=2.4, markersize=9, zorder=4
-    )
-    axes.annotate(
-        f"{line.cell.utilization:.0%}",
-        (meets, held),
-        xytext=(-7, 8),
-        textcoords="offset points",
-        ha="right",
-        color=line.colour,
-        fontsize=11,
-        fontweight="bold",
-        zorder=5,
-    )
+
+
+def _circles(axes: Any, shown: Sequence[Line], top: float) -> None:
+    """The breakevens, each with its share: above the line, or below it where the next one would be covered."""
+    from matplotlib.patheffects import withStroke
+
+    meeting = [line for line in shown if not line.cell.never]
+    for at, line in enumerate(meeting):
+        held, meets = float(line.cell.held_usd), float(line.cell.utilization)
+        above = at + 1 == len(meeting) or float(meeting[at + 1].cell.held_usd) - held > CLOSE * top
+        axes.plot([meets], [held], "o", color="white", mec=line.colour, mew=2.4, markersize=9, zorder=4)
+        axes.annotate(
+            f"{line.cell.utilization:.0%}",
+            (meets, held),
+            xytext=(-7, 8) if above else (7, -17),
+            textcoords="offset points",
+            ha="right" if above else "left",
+            color=line.colour,
+            fontsize=11,
+            fontweight="bold",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+            zorder=5,
+        )
 
 
 def _labels(axes: Any, found: BreakevenTable, shown: Sequence[Line], top: float) -> None:
     """What each line is, at its end, moved apart where they would touch."""
     pair, ends = found.pair, [(float(line.cell.held_usd), line.label, line.colour) for line in shown]
     bought = float(pair.bought_usd * pair.packing)
-    more = f" ({len(found.columns)} providers in grey)" if len(found.columns) > 1 else ""
-    ends.append((bought, f"{pair.serverless.provider} serverless  ${bought:.2f}{more}", COLOURS[Tier.SERVERLESS]))
+    ends.append((bought, f"{_named(pair.serverless.provider)} serverless, ${bought:.2f}", COLOURS[Tier.SERVERLESS]))
     ends.sort(key=lambda end: end[0])
-    for (height, text, colour), at in zip(ends, spread([end[0] for end in ends], top * 0.045), strict=True):
+    for (height, text, colour), at in zip(ends, spread([end[0] for end in ends], top * CLOSE), strict=True):
         axes.annotate(
             text,
             (1, height),
@@ -177,7 +195,7 @@ def _labels(axes: Any, found: BreakevenTable, shown: Sequence[Line], top: float)
             textcoords=("axes fraction", "data"),
             va="center",
             color=colour,
-            fontsize=10.5,
+            fontsize=10.2,
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 2, "shrinkB": 0},
         )
@@ -187,15 +205,16 @@ def _frame(axes: Any, found: BreakevenTable, top: float) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, top)
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.yaxis.set_major_formatter(lambda usd, _: f"${usd:g}")
-    axes.set_xlabel("busy share", color=GREY)
+    axes.yaxis.set_major_formatter(lambda usd, _: f"${usd:.2f}" if top < CENTS_BELOW else f"${usd:g}")
+    axes.set_xlabel("share of the hour in which the GPU is busy", color=GREY, labelpad=8)
     axes.grid(axis="y", color="#E5E7EB", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, colors=GREY)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#9CA3AF")
-    axes.text(0, 1.09, _title(found), transform=axes.transAxes, fontsize=16, fontweight="bold", color="#111827")
-    axes.text(0, 1.035, _subtitle(found), transform=axes.transAxes, fontsize=10.5, color=GREY)
+    axes.text(0, 1.135, _title(found), transform=axes.transAxes, fontsize=16, fontweight="bold", color="#111827")
+    for height, text in zip((1.085, 1.04), _subtitle(found), strict=True):
+        axes.text(0, height, text, transform=axes.transAxes, fontsize=10.5, color=GREY)
 
 
 def _html(found: BreakevenTable, shown: Sequence[Line], path: Path) -> None:
@@ -234,7 +253,7 @@ def _html(found: BreakevenTable, shown: Sequence[Line], path: Path) -> None:
                 hoverinfo="skip",
             )
     figure.update_layout(
-        title={"text": _title(found), "subtitle": {"text": _subtitle(found)}},
+        title={"text": _title(found), "subtitle": {"text": " ".join(_subtitle(found))}},
         template="plotly_white",
         hovermode="x unified",
         xaxis={"title": "busy share", "tickformat": ".0%", "range": [0, 1]},
