@@ -166,8 +166,9 @@ def _too_large(spec: JobSpec, pool: Pool, need: Resources) -> Iterator[Refusal]:
         have, wanted = gibibytes(unit.memory_bytes), gibibytes(need.memory_bytes)
         yield _refusal(pool, "memory", f"it needs {wanted} of memory; a {word} has {have}", have, wanted)
     if need.disk_bytes > unit.disk_bytes:
-        have, wanted = gibibytes(unit.disk_bytes), gibibytes(need.disk_bytes)
-        yield _refusal(pool, "disk", f"it needs {wanted} of disk; a {word} has {have}", have, wanted)
+        have, wanted = gibibytes(unit.disk_bytes) if unit.disk_bytes else "", gibibytes(need.disk_bytes)
+        there = f"a {word} has {have}" if have else f"the pool does not say how much a {word} has"
+        yield _refusal(pool, "disk", f"it needs {wanted} of disk; {there}", have, wanted)
 
 
 def _gpus_missing(pool: Pool, need: Resources, word: str) -> Iterator[Refusal]:

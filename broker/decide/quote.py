@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Final
 
 from broker.decide import cost, limits
 from broker.decide.constraints import resolve
@@ -20,8 +21,10 @@ from broker.model.environment import environment_key
 from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.placement import CostLine, Duration, Quote, Refusal
-from broker.model.pools import PoolKind
+from broker.model.pools import Capability, PoolKind
 from broker.model.resources import Resources
+
+_CAPABILITIES: Final = frozenset(str(capability) for capability in Capability)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,7 @@ class Quoter:
             self._ways[ask.kind] = resolve(ask.spec, self.pool)
         ways, refusals = self._ways[ask.kind]
         if not ways:
-            return Answer(refusals=refusals)
+            return Answer(refusals=self._lasting(refusals))
         if unable := self._unable(ask):
             return Answer(refusals=(unable,))
         options: list[Option] = []
@@ -127,6 +130,13 @@ class Quoter:
     def take(self, option: Option) -> None:
         """Reserves what an option would hold."""
         self._room.take(option.need, option.spot)
+
+    def _lasting(self, refusals: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
+        """What a pool can do is not known while its executor can't be loaded: then that is no reason to give up."""
+        if not self._state.problem or self.pool.capabilities:
+            return refusals
+        known = tuple(refusal for refusal in refusals if refusal.need not in _CAPABILITIES)
+        return known or (self._not_now("pool", self._state.problem),)
 
     def _unable(self, ask: Ask) -> Refusal | None:
         if late := limits.too_late(ask.spec, self.pool.name, ask.duration, self._now_ns):

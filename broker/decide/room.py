@@ -98,14 +98,13 @@ class Room:
                 self._queues.clear()
             else:
                 unit.profile.take(held, from_s, until_s)
-        self._growth -= spot.fresh
         for _ in range(spot.fresh):
-            self._add(Unit(spot.total, Profile(amounts(spot.total), amounts(spot.total)), need.key, ready=False))
-            self._units[-1].profile.take(held, 0.0, until_s)
-
-    def _add(self, unit: Unit) -> None:
-        self._units.append(unit)
-        self._queues.clear()
+            profile = _fresh(spot)
+            profile.take(held, from_s, until_s)
+            self._units.append(Unit(spot.total, profile, need.key, ready=False))
+        if spot.fresh:
+            self._growth -= spot.fresh
+            self._queues.clear()
 
     def _in_containers(self, need: Need) -> tuple[Spot, ...]:
         warm = self._first(need, warm=True) if need.nodes == 1 else None
@@ -209,3 +208,9 @@ class Room:
         held = amounts(need.resources) if warm else amounts(unit.total)
         start_s = unit.profile.earliest(held, need.duration_s, from_s)
         return inf if start_s is None else start_s
+
+
+def _fresh(spot: Spot) -> Profile:
+    """A unit that is started for a spot: of use to others from now on, or once the pool starts units again."""
+    total = amounts(spot.total)
+    return Profile(total, total) if spot.now else Profile((0.0, 0.0, 0.0), total, [(spot.start_in_s, total)])

@@ -42,7 +42,7 @@ CALL = FunctionCall(blob="0" * 64, name="f", python="3.11")
         (spec(l4(1.5)), serverless(unit=node(gpus=2)), "gpus", "a fraction shares one GPU"),
         (spec(cpus=5), cluster(), "cpus", "needs 5 CPUs; a node has 4"),
         (spec(memory_bytes=9 * GIB), cluster(), "memory", "needs 9 GiB of memory; a node has 8 GiB"),
-        (spec(disk_bytes=GIB), serverless(), "disk", "needs 1 GiB of disk; a container has 0 GiB"),
+        (spec(disk_bytes=GIB), serverless(), "disk", "needs 1 GiB of disk; the pool does not say how much"),
     ],
 )
 def test_each_constraint_refuses_with_its_numbers(of: JobSpec, pool: Pool, constraint: str, words: str) -> None:

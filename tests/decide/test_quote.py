@@ -197,6 +197,14 @@ def test_a_pool_that_is_out_of_use_is_refused_for_now(pool: PoolState) -> None:
     assert not refusal.permanent
 
 
+def test_a_pool_whose_executor_is_missing_is_waited_for_and_not_called_unable() -> None:
+    missing = state(cluster(capabilities=frozenset()), problem="ray is not installed")
+    (refusal,) = ask(spec(runtime="ray"), missing).refusals
+    assert (refusal.permanent, refusal.message) == (False, "ray is not installed")
+    (never,) = ask(spec(l4(9), runtime="ray", pools_denied=("ray",)), missing).refusals
+    assert never.permanent and never.constraint == "pools"
+
+
 def test_any_model_is_quoted_for_each_that_there_is() -> None:
     both = replace(serverless(), gpu_models=("L4", "H100"), offers=(offer("2", tier=Tier.SERVERLESS, gpus=1),))
     found = ask(spec(Gpu(model="")), state(both)).options
