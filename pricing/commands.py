@@ -1,0 +1,94 @@
+"""`broker prices`: the offers of all installed price sources → a list that can be filtered, sorted and checked."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from broker.model.offers import Offer
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+class SortKey(StrEnum):
+    """By what offers are ordered."""
+
+    PER_GPU_HOUR = "per-gpu-hour"
+    PRICE = "price"
+    DATE = "date"
+    PROVIDER = "provider"
+
+
+@app.callback(invoke_without_command=True)
+def prices(
+    context: typer.Context,
+    gpu: Annotated[str | None, typer.Option(metavar="MODEL", help="Only this GPU model: H100, A100-80GB, L4 …")] = None,
+    provider: Annotated[str | None, typer.Option(help="Only this provider.")] = None,
+    tier: Annotated[str | None, typer.Option(help="on_demand, spot, commit_1y, commit_3y or serverless.")] = None,
+    region: Annotated[str | None, typer.Option(help="Only this region, and what holds everywhere.")] = None,
+    sort: Annotated[SortKey, typer.Option(help="What comes first.")] = SortKey.PER_GPU_HOUR,
+    at: Annotated[str | None, typer.Option(metavar="DATE", help="Prices as known on a day: 2026-09-30.")] = None,
+    stale_days: Annotated[int, typer.Option(min=0, help="Mark prices older than this.")] = 90,
+    sources: Annotated[bool, typer.Option("--sources", help="Show where each price was read, and its note.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also offers without a GPU, and earlier prices.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """What GPUs cost: every offer known, with its date and source.
+
+    Example: broker prices --gpu H100 --tier spot
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from pricing import listing
+
+    day = _day(at)
+    wanted = listing.Wanted(gpu=gpu, provider=provider, tier=tier, region=region, every=every)
+    found = listing.ordered(listing.select(_offers(), wanted, day), sort.value)
+    if as_json:
+        listing.print_json(found, day, stale_days)
+    elif as_csv:
+        listing.print_csv(found, day, stale_days)
+    else:
+        listing.print_table(found, day, stale_days, sources=sources)
+
+
+@app.command()
+def check() -> None:
+    """Says what is wrong with the offers, and exits with 1 when anything is.
+
+    Example: broker prices check
+    """
+    from pricing.checks import problems
+
+    offers = _offers()
+    if wrong := problems(offers, _day(None)):
+        print("\n".join(wrong))
+        raise typer.Exit(1)
+    print(f"{len(offers)} offers, nothing wrong")
+
+
+def _offers() -> tuple[Offer, ...]:
+    """The offers of every installed price source, ours and others'."""
+    from importlib.metadata import entry_points
+
+    sources = sorted(entry_points(group="broker.price_sources"), key=lambda found: found.name)
+    return tuple(offer for source in sources for offer in source.load()().offers())
+
+
+def _day(text: str | None) -> date:
+    from datetime import UTC, date, datetime
+
+    from broker.model.errors import InvalidInput, Problem
+
+    if text is None:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInput(Problem(message=f"must be a date like 2026-01-31, not {text!r}", field="--at")) from error
