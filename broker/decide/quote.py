@@ -115,8 +115,11 @@ class Quoter:
         if ask.kind not in self._ways:
             self._ways[ask.kind] = resolve(ask.spec, self.pool)
         ways, refusals = self._ways[ask.kind]
+        late = limits.too_late(ask.spec, self.pool.name, ask.duration, self._now_ns)
         if not ways:
-            return Answer(refusals=self._lasting(refusals))
+            return Answer(refusals=refusals if late else self._lasting(refusals))
+        if late:
+            return Answer(refusals=(late,))
         if unable := self._unable(ask):
             return Answer(refusals=(unable,))
         options: list[Option] = []
@@ -139,8 +142,6 @@ class Quoter:
         return known or (self._not_now("pool", self._state.problem),)
 
     def _unable(self, ask: Ask) -> Refusal | None:
-        if late := limits.too_late(ask.spec, self.pool.name, ask.duration, self._now_ns):
-            return late
         if self._state.problem or self._state.capacity is None:
             return self._not_now("pool", self._state.problem or "the pool does not say what it has")
         for pool, until_ns in ask.avoided:
