@@ -1,0 +1,81 @@
+"""The folder of an attempt on its node: what it runs, what it wrote, how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptDir:
+    """Paths in the folder of one attempt."""
+
+    path: Path
+
+    def make(self) -> None:
+        """Makes it, readable by its owner only, with empty streams."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.stdout.touch(mode=0o600)
+        self.stderr.touch(mode=0o600)
+
+    @property
+    def stdout(self) -> Path:
+        """What it wrote to stdout."""
+        return self.path / "stdout"
+
+    @property
+    def stderr(self) -> Path:
+        """What it wrote to stderr."""
+        return self.path / "stderr"
+
+    @property
+    def work(self) -> Path:
+        """Its working directory."""
+        return self.path / "work"
+
+    @property
+    def result(self) -> Path:
+        """What a function returned or raised."""
+        return self.path / "result"
+
+    @property
+    def root_pid(self) -> Path:
+        """The process under which all of it runs."""
+        return self.path / "root_pid"
+
+    @property
+    def cancelled(self) -> Path:
+        """Exists once its end was asked for."""
+        return self.path / "cancelled"
+
+    @property
+    def order(self) -> Path:
+        """What to run, for a runner that is started as a program; removed once read, as it may hold secrets."""
+        return self.path / "order"
+
+    @property
+    def end(self) -> Path:
+        """How it ended, as JSON."""
+        return self.path / "end.json"
+
+    def write_end(self, end: dict[str, Any]) -> None:
+        """Says how it ended, in one step."""
+        draft = self.path / ".end.json"
+        draft.write_text(json.dumps(end))
+        draft.replace(self.end)
+
+    def read_end(self) -> dict[str, Any] | None:
+        """How it ended; None while it has not."""
+        try:
+            found: dict[str, Any] = json.loads(self.end.read_text())
+        except FileNotFoundError:
+            return None
+        return found
+
+    def write_private(self, path: Path, data: bytes) -> None:
+        """Writes a file that only the owner can read."""
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(data)

@@ -1,0 +1,105 @@
+"""The gateway: a program that is the one attached Ray driver; requests on a socket → calls of the supervisor.
+
+`python -m executors.ray_cluster.gateway FD`; the first message says what to attach to. Ray is imported here only, so
+that neither its memory nor its way of ending a process whose cluster died is the broker's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from typing import Any
+
+import ray
+
+from executors.ray_cluster.frames import read_frame, write_frame
+from executors.ray_cluster.supervisor import Supervisor
+
+NAMESPACE = "broker"
+
+
+class Gateway:
+    """Calls of one pool's supervisor, which it makes when there is none."""
+
+    def __init__(self, hello: dict[str, Any]) -> None:
+        ray.init(
+            address=hello["address"],
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=False,
+        )
+        self._hello = hello
+        self._supervisor = self._find()
+
+    def _find(self) -> Any:
+        here = ray.get_runtime_context().get_node_id()
+        actor: Any = ray.remote(Supervisor).options(
+            name=f"supervisor-{self._hello['pool']}",
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            max_concurrency=1000,
+            scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=True),
+        )
+        return actor.remote(self._hello["root"], self._hello["dashboard"])
+
+    async def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
+        """Calls the supervisor; a new one is made when it is gone, and the call repeated once."""
+        if method == "nodes":
+            return await asyncio.to_thread(_nodes)
+        try:
+            return await getattr(self._supervisor, method).remote(*arguments)
+        except ray.exceptions.RayActorError:
+            self._supervisor = self._find()
+            return await getattr(self._supervisor, method).remote(*arguments)
+
+    async def dismiss(self) -> None:
+        """Ends the supervisor."""
+        ray.kill(self._supervisor)
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": node["NodeID"],
+            "alive": node["Alive"],
+            "cpus": node["Resources"].get("CPU", 0.0),
+            "gpus": node["Resources"].get("GPU", 0.0),
+            "memory_bytes": int(node["Resources"].get("memory", 0)),
+            "labels": node.get("Labels", {}),
+        }
+        for node in ray.nodes()
+    ]
+
+
+async def serve(fd: int) -> None:
+    """Answers requests until the other end closes."""
+    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=fd))
+    hello = await read_frame(reader)
+    try:
+        gateway = Gateway(hello)
+    except Exception as error:
+        await write_frame(writer, (0, f"{type(error).__name__}: {error}", None))
+        return
+    await write_frame(writer, (0, None, "ready"))
+    answering: set[asyncio.Task[None]] = set()
+
+    async def answer(number: int, method: str, arguments: tuple[Any, ...]) -> None:
+        try:
+            value = await (gateway.dismiss() if method == "dismiss" else gateway.call(method, arguments))
+            await write_frame(writer, (number, None, value))
+        except ray.exceptions.RayError as error:
+            await write_frame(writer, (number, f"{type(error).__name__}: {error}", None))
+
+    while (request := await read_frame(reader)) is not None:
+        task = asyncio.create_task(answer(*request))
+        answering.add(task)
+        task.add_done_callback(answering.discard)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))
+    os._exit(0)  # Ray's own farewell waits for seconds; nothing is left to do

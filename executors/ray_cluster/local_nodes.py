@@ -1,0 +1,165 @@
+"""Local nodes: a Ray head, and more nodes, as process trees of this machine; started, found again, and ended exactly.
+
+Each node is a session of its own; the session's leader is remembered with its start time, so that only our processes
+are ever ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from broker.model.errors import Unreachable
+from broker.model.pools import Pool
+from executors.ray_cluster.processes import send, session_members, start_time
+
+START_TIMEOUT_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNode:
+    """One node of ours."""
+
+    pid: int  # leader of its session
+    ticks: int  # when that process started, in clock ticks since boot
+    started_ns: int
+    session_name: str  # of its log and temporary folder
+
+    @property
+    def alive(self) -> bool:
+        """Whether its leader is there."""
+        return start_time(self.pid) == self.ticks
+
+    def end(self) -> None:
+        """Ends all processes of its session and waits until they are gone."""
+        if self.alive:
+            send(session_members(self.pid), signal.SIGTERM)
+        limit = time.monotonic() + 10.0
+        while (left := session_members(self.pid)) and time.monotonic() < limit:
+            send(left, signal.SIGKILL if time.monotonic() > limit - 9.0 else signal.SIGTERM)
+            with suppress(ChildProcessError):
+                os.waitpid(self.pid, os.WNOHANG)
+            time.sleep(0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCluster:
+    """What is needed to find a cluster of ours again."""
+
+    port: int
+    dashboard_port: int
+    token: str
+    nodes: tuple[LocalNode, ...]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that make a process part of it."""
+        return {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self.token,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        }
+
+    @property
+    def address(self) -> str:
+        """Where a driver attaches."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def dashboard(self) -> str:
+        """Where the Jobs API is."""
+        return f"http://127.0.0.1:{self.dashboard_port}"
+
+
+def load(state_dir: Path) -> LocalCluster | None:
+    """The cluster of this folder, if its head still runs."""
+    try:
+        data = json.loads((state_dir / "cluster.json").read_text())
+    except FileNotFoundError:
+        return None
+    cluster = LocalCluster(**{**data, "nodes": tuple(LocalNode(**node) for node in data["nodes"])})
+    return cluster if cluster.nodes and cluster.nodes[0].alive else None
+
+
+def save(state_dir: Path, cluster: LocalCluster) -> None:
+    """Remembers it, readable by its owner only: it holds the cluster's token."""
+    draft = state_dir / "cluster.draft"
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(asdict(cluster)))
+    draft.replace(state_dir / "cluster.json")
+
+
+async def start_head(pool: Pool, state_dir: Path, object_store_bytes: int) -> LocalCluster:
+    """Starts a head node. Raises `Unreachable` with what Ray said."""
+    port, dashboard_port, low = _free_port(), _free_port(), 20_000 + secrets.randbelow(30) * 1_000
+    cluster = LocalCluster(port=port, dashboard_port=dashboard_port, token=secrets.token_hex(32), nodes=())
+    arguments = ["--head", f"--port={port}", "--include-dashboard=true", "--dashboard-host=127.0.0.1"]
+    arguments += [f"--dashboard-port={dashboard_port}", f"--min-worker-port={low}", f"--max-worker-port={low + 999}"]
+    arguments += [f"--temp-dir={_temp_dir(state_dir)}"]
+    node = await _start(pool, state_dir, cluster, arguments, object_store_bytes)
+    return LocalCluster(port=port, dashboard_port=dashboard_port, token=cluster.token, nodes=(node,))
+
+
+async def start_worker(pool: Pool, state_dir: Path, cluster: LocalCluster, object_store_bytes: int) -> LocalNode:
+    """Adds a node. Raises `Unreachable` with what Ray said."""
+    arguments = [f"--address={cluster.address}"]
+    return await _start(pool, state_dir, cluster, arguments, object_store_bytes)
+
+
+async def _start(
+    pool: Pool, state_dir: Path, cluster: LocalCluster, arguments: list[str], object_store_bytes: int
+) -> LocalNode:
+    name = f"node-{secrets.token_hex(4)}"
+    log_path = state_dir / f"{name}.log"
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
+    command += [f"--num-cpus={int(pool.unit.cpus)}", f"--num-gpus={int(pool.unit.gpus)}"]
+    command += [f"--memory={pool.unit.memory_bytes}", f"--object-store-memory={object_store_bytes}"]
+    if pool.unit.gpus:
+        models = pool.gpu_models or (pool.unit.gpu_model,)
+        command += ["--resources=" + json.dumps({f"accelerator_type:{model}": pool.unit.gpus for model in models})]
+    with log_path.open("wb") as log:
+        started_ns = time.time_ns()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, **cluster.environment},
+        )
+    node = LocalNode(process.pid, start_time(process.pid) or 0, started_ns, name)
+    limit = time.monotonic() + START_TIMEOUT_S
+    while b"Ray runtime started" not in log_path.read_bytes():
+        if process.poll() is not None or time.monotonic() > limit:
+            node.end()
+            said = log_path.read_text(errors="replace").strip().splitlines()
+            raise Unreachable(f"pool {pool.name}: Ray did not start: {said[-1] if said else 'no output'} ({log_path})")
+        await asyncio.sleep(0.1)
+    return node
+
+
+def _temp_dir(state_dir: Path) -> str:
+    """A short folder for Ray's sockets, whose paths are limited to about 100 characters."""
+    inside = state_dir / "ray"
+    if len(str(inside)) <= 40:
+        return str(inside)
+    return f"/tmp/broker-ray-{os.getuid()}-{hashlib.sha256(str(inside).encode()).hexdigest()[:8]}"
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+    return port

@@ -1,0 +1,81 @@
+"""The node book: which nodes the cluster has had, since when, until when; kept in a file so that it outlives us."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from broker.model.resources import Resources
+from broker.model.usage import UnitUsage
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    started_ns: int
+    ready_ns: int
+    ended_ns: int | None
+    cpus: float
+    memory_bytes: int
+    gpus: float
+
+
+class NodeBook:
+    """Lives of nodes by Ray's node id."""
+
+    def __init__(self, path: Path, gpu_model: str) -> None:
+        self._path = path
+        self._gpu_model = gpu_model
+        self._lives: dict[str, _Life] = {}
+        if path.exists():
+            self._lives = {name: _Life(**life) for name, life in json.loads(path.read_text()).items()}
+
+    def see(self, nodes: list[dict[str, Any]], now_ns: int, started_ns: int | None) -> None:
+        """Takes over what Ray says of its nodes; a new one was started at `started_ns`, where that is known."""
+        before = dict(self._lives)
+        alive = {node["id"]: node for node in nodes if node["alive"]}
+        for name, node in alive.items():
+            if name not in self._lives:
+                have = (node["cpus"], node["memory_bytes"], node["gpus"])
+                self._lives[name] = _Life(min(started_ns or now_ns, now_ns), now_ns, None, *have)
+        self._end({name for name in self._lives if name not in alive}, now_ns)
+        if self._lives != before:
+            self._save()
+
+    def end_all(self, now_ns: int) -> None:
+        """All nodes are gone."""
+        self._end(set(self._lives), now_ns)
+        self._save()
+
+    def _end(self, names: set[str], now_ns: int) -> None:
+        for name in names:
+            if self._lives[name].ended_ns is None:
+                self._lives[name] = replace(self._lives[name], ended_ns=now_ns)
+
+    def _save(self) -> None:
+        draft = self._path.with_suffix(".draft")
+        draft.write_text(json.dumps({name: asdict(life) for name, life in self._lives.items()}))
+        draft.replace(self._path)
+
+    def units(self, since_ns: int = 0) -> tuple[UnitUsage, ...]:
+        """Nodes that had not ended before `since_ns`."""
+        return tuple(
+            UnitUsage(
+                unit_id=name,
+                resources=self._resources(life),
+                started_ns=life.started_ns,
+                ready_ns=life.ready_ns,
+                ended_ns=life.ended_ns,
+            )
+            for name, life in self._lives.items()
+            if life.ended_ns is None or life.ended_ns >= since_ns
+        )
+
+    def _resources(self, life: _Life) -> Resources:
+        model = self._gpu_model if life.gpus else ""
+        return Resources(cpus=life.cpus, memory_bytes=life.memory_bytes, gpus=life.gpus, gpu_model=model)
+
+    def up(self) -> dict[str, Resources]:
+        """Nodes that are up, with what they have."""
+        return {name: self._resources(life) for name, life in self._lives.items() if life.ended_ns is None}

@@ -1,0 +1,63 @@
+"""An order: a launch request made plain, so that it travels to a runner that knows nothing of the broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broker.model.environment import environment_key
+from broker.model.jobs import LaunchRequest
+from broker.model.pools import Pool
+from executors.ray_cluster.options import Options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a node needs to run one attempt."""
+
+    attempt_id: str
+    root: str  # state folder of the pool on the node
+    argv: tuple[str, ...]  # empty for a function
+    payload: bytes | None
+    envs: dict[str, str]
+    workdir: str | None
+    file_mounts: dict[str, str]
+    requirements: tuple[str, ...]
+    setup: str | None
+    environment: str  # key of requirements and setup
+    cpus: float
+    memory_bytes: int
+    gpus: float
+    gpu_model: str
+    emulated: bool
+    num_nodes: int
+    max_duration_s: float | None
+    max_log_bytes: int
+    ray_program: bool
+    rank: int = 0
+    master: str = "127.0.0.1"
+
+
+def order_of(request: LaunchRequest, pool: Pool, options: Options, root: str) -> Order:
+    """The order for a request."""
+    spec = request.spec
+    return Order(
+        attempt_id=request.attempt_id,
+        root=root,
+        argv=("bash", "-c", spec.run) if spec.run is not None else spec.argv,
+        payload=request.function_payload,
+        envs=request.envs,
+        workdir=spec.workdir,
+        file_mounts=spec.file_mounts,
+        requirements=spec.requirements,
+        setup=spec.setup,
+        environment=environment_key(spec),
+        cpus=request.resources.cpus,
+        memory_bytes=request.resources.memory_bytes,
+        gpus=request.resources.gpus,
+        gpu_model=request.resources.gpu_model,
+        emulated=pool.emulated,
+        num_nodes=spec.resources.num_nodes,
+        max_duration_s=spec.max_duration_s,
+        max_log_bytes=options.max_log_bytes,
+        ray_program=spec.runtime == "ray",
+    )

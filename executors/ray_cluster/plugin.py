@@ -1,0 +1,275 @@
+"""The executor plugin in the broker's process: the `Executor` port → calls over the link, and nodes of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from broker.model.errors import NoCapacity, Rejected, Unreachable
+from broker.model.jobs import AttemptReport, AttemptState, LaunchRequest
+from broker.model.pools import Capability, Capacity, UnitState
+from broker.model.resources import Resources
+from broker.model.usage import AttemptUsage, UsageReport
+from broker.ports import ExecutorContext, LogChunk, Poll, Stream
+from executors.ray_cluster import local_nodes
+from executors.ray_cluster.attempt_dir import AttemptDir
+from executors.ray_cluster.link import Link
+from executors.ray_cluster.node_book import NodeBook
+from executors.ray_cluster.options import Options
+from executors.ray_cluster.order import order_of
+from executors.ray_cluster.room import Room
+
+NODES_EVERY_S = 1.0
+
+
+class RayCluster:
+    """Runs attempts on a Ray cluster; see `broker.ports.Executor` for what each method promises."""
+
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.SCALE}
+    )
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Whether Ray is installed."""
+        return None if importlib.util.find_spec("ray") else "not installed: pip install 'ray[default]'"
+
+    def __init__(self, context: ExecutorContext) -> None:
+        self._context = context
+        self._pool = context.pool
+        self._options = Options.of(context.pool.name, context.pool.options)
+        self._dir = context.state_dir
+        self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._link = Link(context.pool.name, self._dir / "gateway.log")
+        model = context.pool.unit.gpu_model or next(iter(context.pool.gpu_models), "")
+        self._book = NodeBook(self._dir / "nodes.json", model)
+        self._cluster: local_nodes.LocalCluster | None = None
+        self._room = Room()
+        self._watching: asyncio.Task[None] | None = None
+        self._last_usage: UsageReport | None = None
+
+    @property
+    def _local(self) -> bool:
+        return self._options.address == "local"
+
+    async def open(self) -> None:
+        """Attaches, after starting a cluster of our own where that is wanted and none runs."""
+        if self._link.alive:
+            return
+        environment: dict[str, str] = {}
+        hello = {"pool": self._pool.name, "root": str(self._dir), "address": self._options.address}
+        hello["dashboard"] = self._options.dashboard
+        if self._local:
+            self._cluster = local_nodes.load(self._dir) or await self._new_cluster()
+            hello |= {"address": self._cluster.address, "dashboard": self._cluster.dashboard}
+            environment = self._cluster.environment
+        await self._link.connect(hello, environment)
+        await self._see_nodes()
+        self._room.load(await self._link.call("held"), self._book.up())
+        self._watching = asyncio.create_task(self._watch_nodes())
+
+    async def _new_cluster(self) -> local_nodes.LocalCluster:
+        self._book.end_all(self._context.clock.now_ns())
+        cluster = await local_nodes.start_head(self._pool, self._dir, self._options.object_store_bytes)
+        local_nodes.save(self._dir, cluster)
+        return cluster
+
+    async def _see_nodes(self) -> None:
+        nodes = await self._link.call("nodes")
+        started = self._cluster.nodes[-1].started_ns if self._cluster else None
+        self._book.see(nodes, self._context.clock.now_ns(), started)
+        self._room.nodes(self._book.up())
+
+    async def _watch_nodes(self) -> None:
+        """Notes nodes that come and go, so that they are metered even when nobody asks."""
+        while self._link.alive:
+            await asyncio.sleep(NODES_EVERY_S)
+            try:
+                await self._see_nodes()
+            except Unreachable:
+                return
+
+    async def close(self, *, stop: bool) -> None:
+        """Detaches; with `stop`, ends the attempts, the supervisor, and nodes of our own."""
+        if self._watching is not None:
+            self._watching.cancel()
+        if stop and self._link.alive:
+            await self._link.call("stop", timeout_s=30.0)
+            self._last_usage = await self._measured(0)
+            await self._link.call("dismiss")
+        await self._link.close()
+        if stop and self._cluster is not None:
+            await asyncio.to_thread(_end_all, self._cluster)
+            (self._dir / "cluster.json").unlink(missing_ok=True)
+            self._book.end_all(self._context.clock.now_ns())
+            self._cluster = None
+
+    async def launch(self, request: LaunchRequest) -> None:
+        """Reserves room, then hands the order to the supervisor, which Ray's scheduler obeys."""
+        nodes = request.spec.resources.num_nodes
+        if nodes > self._pool.max_units:
+            raise Rejected(f"pool {self._pool.name} has {self._pool.max_units} nodes at most, not {nodes}")
+        if request.spec.runtime == "ray" and not (self._cluster or self._options.dashboard):
+            raise Rejected(f"pool {self._pool.name}: Ray programs need the option `dashboard`, the cluster's address")
+        if not self._room.holds(request.attempt_id):
+            taken = self._room.take(request.attempt_id, request.resources, nodes)
+            if taken is None:
+                raise NoCapacity(f"pool {self._pool.name} has no room for {request.attempt_id} now")
+        order = order_of(request, self._pool, self._options, str(self._dir))
+        await self._link.call("launch", [(order, self._room.holds(request.attempt_id))])
+
+    async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
+        """What the supervisor has to report."""
+        version, reports = await self._link.call("poll", since, wait_s, timeout_s=wait_s + 30.0)
+        for report in reports:
+            if report["ended_ns"] is not None:
+                self._room.give_back(report["attempt_id"])
+        return Poll(version=version, reports=tuple(_report(report) for report in reports))
+
+    async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+        """Read from the attempt's folder, which is on this machine."""
+        folder = AttemptDir(self._dir / "attempts" / attempt_id)
+        if not folder.path.is_dir():
+            raise KeyError(attempt_id)
+        ended = folder.end.exists() or await self._has_ended(attempt_id)
+        data = await asyncio.to_thread(_read, folder.stdout if stream == "stdout" else folder.stderr, offset, limit)
+        return LogChunk(data=data, next_offset=offset + len(data), complete=ended and len(data) < limit)
+
+    async def _has_ended(self, attempt_id: str) -> bool:
+        reports = await self._link.call("held") if not self._room.holds(attempt_id) else []
+        return any(report["attempt_id"] == attempt_id and report["ended_ns"] is not None for report in reports)
+
+    async def result(self, attempt_id: str) -> bytes | None:
+        """Read from the attempt's folder."""
+        folder = AttemptDir(self._dir / "attempts" / attempt_id)
+        if not folder.path.is_dir():
+            raise KeyError(attempt_id)
+        return folder.result.read_bytes() if folder.result.exists() and folder.end.exists() else None
+
+    async def usage(self, since_ns: int) -> UsageReport:
+        """Nodes from the book, attempts from the supervisor."""
+        if self._last_usage is not None and not self._link.alive:
+            return UsageReport(
+                as_of_ns=self._context.clock.now_ns(),
+                units=self._book.units(since_ns),
+                attempts=self._last_usage.attempts,
+            )
+        return await self._measured(since_ns)
+
+    async def _measured(self, since_ns: int) -> UsageReport:
+        as_of = self._context.clock.now_ns()
+        reports = await self._link.call("held")
+        units = {unit.unit_id: unit for unit in self._book.units()}
+        attempts = tuple(
+            usage
+            for report in reports
+            if (report["released_ns"] or as_of) >= since_ns and report["launched_ns"] <= as_of
+            for node in report["nodes"]
+            if node in units
+            for usage in [_usage(report, node, units[node].ended_ns)]
+        )
+        return UsageReport(as_of_ns=as_of, units=self._book.units(since_ns), attempts=attempts)
+
+    async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
+        """Asks the supervisor."""
+        await self._link.call("cancel", attempt_id, grace_s)
+
+    async def forget(self, attempt_ids: Sequence[str]) -> None:
+        """Drops reports and folders."""
+        await self._link.call("forget", list(attempt_ids))
+        await asyncio.to_thread(_remove, [self._dir / "attempts" / attempt_id for attempt_id in attempt_ids])
+
+    async def capacity(self) -> Capacity:
+        """Room on each node, after all that was launched."""
+        if not self._link.alive:
+            raise Unreachable(f"pool {self._pool.name}: not attached to Ray")
+        units = tuple(
+            UnitState(unit_id=name, total=total, free=free) for name, (total, free) in self._room.now().items()
+        )
+        note = (
+            "a Ray cluster of our own on this machine" if self._local else f"the Ray cluster at {self._options.address}"
+        )
+        return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=self._pool.max_units, note=note)
+
+    async def scale(self, units: int) -> None:
+        """Adds nodes on this machine, or ends idle ones, newest first; the head stays."""
+        if self._cluster is None:
+            raise NoCapacity(f"pool {self._pool.name}: only a local cluster can be scaled from here")
+        if units > self._pool.max_units:
+            raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} nodes, not {units}")
+        while len(self._cluster.nodes) < units:
+            node = await local_nodes.start_worker(
+                self._pool, self._dir, self._cluster, self._options.object_store_bytes
+            )
+            self._keep((*self._cluster.nodes, node))
+            await self._see_nodes()
+        while len(self._cluster.nodes) > max(units, 1) and await self._drop_newest():
+            pass
+
+    async def _drop_newest(self) -> bool:
+        if self._cluster is None:
+            return False
+        by_start = sorted(self._book.units(), key=lambda unit: unit.started_ns)
+        newest = next(unit.unit_id for unit in reversed(by_start) if unit.ended_ns is None)
+        if not self._room.close(newest):
+            return False
+        await asyncio.to_thread(self._cluster.nodes[-1].end)
+        self._keep(self._cluster.nodes[:-1])
+        while newest in self._book.up():
+            await asyncio.sleep(0.2)
+            await self._see_nodes()
+        return True
+
+    def _keep(self, nodes: tuple[local_nodes.LocalNode, ...]) -> None:
+        if self._cluster is not None:
+            old = self._cluster
+            self._cluster = local_nodes.LocalCluster(old.port, old.dashboard_port, old.token, nodes)
+            local_nodes.save(self._dir, self._cluster)
+
+
+def _report(report: dict[str, Any]) -> AttemptReport:
+    return AttemptReport(
+        attempt_id=report["attempt_id"],
+        state=AttemptState(report["state"]),
+        at_ns=report["at_ns"],
+        started_ns=report["started_ns"],
+        ended_ns=report["ended_ns"],
+        exit_code=report["exit_code"],
+        signal=report["signal"],
+        reason=report["reason"],
+        unit_ids=tuple(report["nodes"]),
+    )
+
+
+def _usage(report: dict[str, Any], node: str, node_ended_ns: int | None) -> AttemptUsage:
+    ended = [at for at in (report["released_ns"], node_ended_ns) if at is not None]
+    return AttemptUsage(
+        attempt_id=report["attempt_id"],
+        unit_id=node,
+        resources=Resources(**report["held"]),
+        started_ns=report["launched_ns"],
+        ended_ns=max(min(ended), report["launched_ns"]) if ended else None,
+    )
+
+
+def _end_all(cluster: local_nodes.LocalCluster) -> None:
+    for node in reversed(cluster.nodes):
+        node.end()
+
+
+def _read(path: Path, offset: int, limit: int) -> bytes:
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(limit)
+
+
+def _remove(folders: list[Path]) -> None:
+    import shutil
+
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,87 @@
+"""Processes: a process's descendants, a session's members, those that carry a mark → found in /proc and ended.
+
+Only processes that are known to be ours are ever ended: by descent, by session, or by a mark in their environment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process, of all its threads."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in (_PROC / str(pid) / "task").iterdir():
+            with suppress(OSError):
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Children, their children, and so on."""
+    found: list[int] = []
+    todo = children(pid)
+    while todo:
+        found += todo
+        todo = [grandchild for child in todo for grandchild in children(child)]
+    return found
+
+
+def marked(name: str, value: str) -> list[int]:
+    """Processes that were started with this environment variable."""
+    mark = f"{name}={value}".encode()
+    found = []
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
+
+
+def session_members(session: int) -> list[int]:
+    """Processes of a session."""
+    found = []
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError, ValueError):
+                if os.getsid(int(entry.name)) == session:
+                    found.append(int(entry.name))
+    return found
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot: with its pid it names a process for ever."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def send(pids: Iterable[int], signum: int) -> None:
+    """Signals those that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signum)
+
+
+def end(find: Callable[[], list[int]], grace_s: float) -> None:
+    """SIGTERM to all that `find` finds, SIGKILL to what it finds after `grace_s`; returns when it finds nothing."""
+    send(find(), signal.SIGTERM)
+    limit = time.monotonic() + grace_s
+    while find() and time.monotonic() < limit:
+        time.sleep(0.02)
+    limit = time.monotonic() + 5.0
+    while (left := find()) and time.monotonic() < limit:
+        send(left, signal.SIGKILL)
+        time.sleep(0.02)

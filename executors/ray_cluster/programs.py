@@ -1,0 +1,64 @@
+"""Ray programs: an order → a job of Ray's Jobs API, followed to its end.
+
+The job's entrypoint is our runner, so that output, exit code, limits and cancellation are those of every other attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from executors.ray_cluster.attempt_dir import AttemptDir
+from executors.ray_cluster.order import Order
+
+LOOK_S = 0.1
+ASK_EVERY = 20  # looks between two questions to the Jobs API
+
+
+class RayPrograms:
+    """Runs orders through the Jobs API of one dashboard."""
+
+    def __init__(self, dashboard: str) -> None:
+        self._dashboard = dashboard
+        self._client: Any = None
+
+    async def run(self, order: Order, started: Callable[[int], Awaitable[None]]) -> dict[str, Any]:
+        """Submits it under its attempt id and waits for its end."""
+        folder = AttemptDir(Path(order.root) / "attempts" / order.attempt_id)
+        folder.make()
+        folder.write_private(folder.order, pickle.dumps(order))
+        await asyncio.to_thread(self._submit, order, folder)
+        running, announced, looks = folder.path / "running", False, 0
+        while (outcome := folder.read_end()) is None:
+            if not announced and running.exists() and (text := running.read_text()):
+                await started(int(text))
+                announced = True
+            looks += 1
+            if looks % ASK_EVERY == 0:
+                status = await asyncio.to_thread(self._status, order)
+                if status.is_terminal() and not folder.end.exists():
+                    return {"state": "interrupted", "reason": f"the Ray job ended without its runner: {status.value}"}
+            await asyncio.sleep(LOOK_S)
+        return outcome
+
+    def _submit(self, order: Order, folder: AttemptDir) -> None:
+        from ray.job_submission import JobSubmissionClient
+
+        if self._client is None:
+            self._client = JobSubmissionClient(self._dashboard)
+        named = {f"accelerator_type:{order.gpu_model}": 0.001} if order.gpus and order.gpu_model else None
+        self._client.submit_job(
+            entrypoint=f"{sys.executable} -m executors.ray_cluster.runner {folder.path}",
+            submission_id=order.attempt_id,
+            entrypoint_num_cpus=order.cpus,
+            entrypoint_num_gpus=order.gpus or None,
+            entrypoint_resources=named,
+            metadata={"broker_attempt": order.attempt_id},
+        )
+
+    def _status(self, order: Order) -> Any:
+        return self._client.get_job_status(order.attempt_id)

@@ -1,0 +1,241 @@
+"""The supervisor: a detached actor that owns the tasks of attempts, knows their states, and journals them.
+
+It belongs to the cluster, not to the broker: tasks go on when the broker and its gateway are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+
+from executors.ray_cluster import runner
+from executors.ray_cluster.journal import Journal
+from executors.ray_cluster.order import Order
+from executors.ray_cluster.processes import end, marked
+from executors.ray_cluster.programs import RayPrograms
+
+Report = dict[str, Any]
+
+
+@ray.remote(max_retries=0)
+def run_attempt(order: Order, supervisor: Any) -> Report:
+    """The task of an attempt: runs its order on the node that Ray chose."""
+    import os
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return runner.run(order, lambda at_ns: supervisor.started.remote(order.attempt_id, at_ns) and None, visible)
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def cancel_attempt(root: str, attempt_id: str, grace_s: float) -> None:
+    """Ends an attempt on the node where it runs."""
+    runner.cancel(root, attempt_id, grace_s)
+
+
+class Supervisor:
+    """The actor's state: one report an attempt, with versions, and who holds which node."""
+
+    def __init__(self, root: str, dashboard: str) -> None:
+        self._root = root
+        self._changed = asyncio.Condition()
+        self._journal = Journal(Path(root) / "journal.jsonl")
+        self._reports: dict[str, Report] = self._journal.reports
+        self._version = 1
+        self._cancelled: set[str] = set()
+        self._watching: dict[str, asyncio.Task[None]] = {}
+        self._programs = RayPrograms(dashboard)
+        self._node = ray.get_runtime_context().get_node_id()
+        for report in self._reports.values():
+            report["version"] = 1
+            if report["ended_ns"] is None:
+                self._lost(report)
+
+    def _lost(self, report: Report) -> None:
+        """An attempt of an earlier supervisor: its task died with it, its processes must too."""
+        end(lambda: marked("BROKER_ATTEMPT_ID", report["attempt_id"]), 0.0)
+        now = time.time_ns()
+        report |= {"state": "interrupted", "at_ns": now, "ended_ns": now, "released_ns": now}
+        report["reason"] = "the supervisor of the Ray cluster was lost, and the attempt with it"
+        self._journal.write(report)
+
+    async def launch(self, orders: Sequence[tuple[Order, list[str]]]) -> None:
+        """Starts orders on the nodes named for them; one that is known already is left alone."""
+        for order, nodes in orders:
+            if order.attempt_id not in self._reports:
+                await self._start(order, nodes)
+
+    async def _start(self, order: Order, nodes: list[str]) -> None:
+        now = time.time_ns()
+        report: Report = {
+            "attempt_id": order.attempt_id,
+            "state": "starting",
+            "at_ns": now,
+            "launched_ns": now,
+            "started_ns": None,
+            "ended_ns": None,
+            "released_ns": None,
+            "exit_code": None,
+            "signal": None,
+            "reason": "",
+            "nodes": nodes,
+            "held": {
+                "cpus": order.cpus,
+                "memory_bytes": order.memory_bytes,
+                "gpus": order.gpus,
+                "gpu_model": order.gpu_model,
+            },
+        }
+        self._reports[order.attempt_id] = report
+        if order.attempt_id in self._cancelled:
+            await self._ended(order.attempt_id, {"state": "cancelled", "reason": "cancelled before it ran"})
+            return
+        await self._tell(report)
+        self._watching[order.attempt_id] = asyncio.create_task(self._watch(order, nodes))
+
+    async def _watch(self, order: Order, nodes: list[str]) -> None:
+        try:
+            outcome = await self._run(order, nodes)
+        except ray.exceptions.RayError as error:
+            await asyncio.to_thread(end, lambda: marked("BROKER_ATTEMPT_ID", order.attempt_id), 0.0)
+            outcome = {"state": "interrupted", "reason": f"its Ray worker or node was lost: {_first_line(error)}"}
+        except Exception as error:
+            outcome = {"state": "failed", "reason": f"the runner failed: {type(error).__name__}: {_first_line(error)}"}
+        if order.attempt_id in self._cancelled and outcome["state"] != "succeeded":
+            outcome["state"] = "cancelled"
+        await self._ended(order.attempt_id, outcome)
+        self._watching.pop(order.attempt_id, None)
+
+    async def _run(self, order: Order, nodes: list[str]) -> Report:
+        if order.ray_program:
+            return await self._programs.run(order, lambda at_ns: self.started(order.attempt_id, at_ns))
+        if order.num_nodes > 1:
+            return await self._run_gang(order)
+        strategy = NodeAffinitySchedulingStrategy(nodes[0], soft=False)
+        outcome: Report = await _task(order, strategy)
+        return outcome
+
+    async def _run_gang(self, order: Order) -> Report:
+        """All nodes or none: a placement group holds them, one task on each; the first failure ends all."""
+        bundle = {name: amount for name, amount in _ray_resources(order).items() if amount}
+        group = ray.util.placement_group([bundle] * order.num_nodes, strategy="STRICT_SPREAD")
+        try:
+            await group.ready()
+            placed = ray.util.placement_group_table(group)["bundles_to_node_id"]
+            master = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == placed[0])
+            self._reports[order.attempt_id]["nodes"] = [placed[rank] for rank in range(order.num_nodes)]
+            refs = [
+                _task(
+                    replace(order, rank=rank, master=master),
+                    PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
+                )
+                for rank in range(order.num_nodes)
+            ]
+            outcomes = await self._gather_gang(order, refs)
+        finally:
+            ray.util.remove_placement_group(group)
+        bad = [outcome for outcome in outcomes if outcome["state"] != "succeeded"]
+        return bad[0] if bad else outcomes[0]
+
+    async def _gather_gang(self, order: Order, refs: list[Any]) -> list[Report]:
+        waiting = {asyncio.ensure_future(ref) for ref in refs}
+        outcomes: list[Report] = []
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            outcomes += [task.result() for task in done]
+            if waiting and any(outcome["state"] != "succeeded" for outcome in outcomes):
+                await self._end_on_nodes(order.attempt_id, 5.0)
+        return outcomes
+
+    async def started(self, attempt_id: str, at_ns: int) -> None:
+        """A runner says that the command runs."""
+        report = self._reports.get(attempt_id)
+        if report is not None and report["state"] == "starting":
+            report |= {"state": "running", "at_ns": at_ns, "started_ns": at_ns}
+            await self._tell(report)
+
+    async def _ended(self, attempt_id: str, outcome: Report) -> None:
+        now = time.time_ns()
+        report = self._reports[attempt_id]
+        known = {name: value for name, value in outcome.items() if value is not None}
+        report |= {"at_ns": now, "ended_ns": now, **known, "released_ns": now}
+        await self._tell(report)
+
+    async def _tell(self, report: Report) -> None:
+        self._journal.write(report)
+        async with self._changed:
+            self._version += 1
+            report["version"] = self._version
+            self._changed.notify_all()
+
+    async def poll(self, since: int, wait_s: float) -> tuple[int, list[Report]]:
+        """Reports newer than a version; waits for one for a while when there is none."""
+        since = since if since <= self._version else 0
+        if since == self._version and wait_s > 0:
+            try:
+                async with asyncio.timeout(wait_s), self._changed:
+                    await self._changed.wait_for(lambda: self._version > since)
+            except TimeoutError:
+                return self._version, []
+        return self._version, [report for report in self._reports.values() if report["version"] > since]
+
+    async def cancel(self, attempt_id: str, grace_s: float) -> None:
+        """Ends an attempt, or remembers that it must not start."""
+        self._cancelled.add(attempt_id)
+        report = self._reports.get(attempt_id)
+        if report is not None and report["ended_ns"] is None:
+            asyncio.create_task(self._end_on_nodes(attempt_id, grace_s))  # noqa: RUF006 (its end is reported by the watcher)
+
+    async def _end_on_nodes(self, attempt_id: str, grace_s: float) -> None:
+        nodes = self._reports[attempt_id]["nodes"]
+        elsewhere = [
+            cancel_attempt.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                self._root, attempt_id, grace_s
+            )
+            for node in set(nodes)
+            if node != self._node
+        ]
+        if self._node in nodes:
+            await asyncio.to_thread(runner.cancel, self._root, attempt_id, grace_s)
+        await asyncio.gather(*elsewhere, return_exceptions=True)
+
+    async def forget(self, attempt_ids: Sequence[str]) -> None:
+        """Drops ended attempts."""
+        for attempt_id in attempt_ids:
+            report = self._reports.get(attempt_id)
+            if report is not None and report["ended_ns"] is not None:
+                del self._reports[attempt_id]
+                self._journal.forget(attempt_id)
+
+    async def held(self) -> list[Report]:
+        """All reports, for usage and capacity."""
+        return list(self._reports.values())
+
+    async def stop(self) -> None:
+        """Ends all that runs, at once."""
+        going = [name for name, report in self._reports.items() if report["ended_ns"] is None]
+        self._cancelled.update(going)
+        await asyncio.gather(*(self._end_on_nodes(name, 2.0) for name in going))
+        await asyncio.gather(*self._watching.values())
+
+
+def _ray_resources(order: Order) -> dict[str, float]:
+    named = {f"accelerator_type:{order.gpu_model}": 0.001} if order.gpus and order.gpu_model else {}
+    return {"CPU": order.cpus, "GPU": order.gpus, **named}
+
+
+def _task(order: Order, strategy: Any) -> Any:
+    custom = {name: amount for name, amount in _ray_resources(order).items() if ":" in name}
+    return run_attempt.options(
+        num_cpus=order.cpus, num_gpus=order.gpus, resources=custom, scheduling_strategy=strategy, name=order.attempt_id
+    ).remote(order, ray.get_runtime_context().current_actor)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
