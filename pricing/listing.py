@@ -112,11 +112,12 @@ def _rich_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for at, head in enumerate(heads):
+    shown = [at for at in range(len(heads)) if any(row[at] for row in rows)]
+    for at in shown:
         right = at in NUMBERS
-        made.add_column(head, justify="right" if right else "left", no_wrap=0 < at < len(HEADS), overflow="fold")
+        made.add_column(heads[at], justify="right" if right else "left", no_wrap=0 < at < len(HEADS), overflow="fold")
     for row in rows:
-        made.add_row(*(Text(cell, style="yellow" if cell.endswith("*") else "") for cell in row))
+        made.add_row(*(Text(row[at], style="yellow" if row[at].endswith("*") else "") for at in shown))
     Console().print(made)
 
 
