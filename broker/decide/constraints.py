@@ -8,7 +8,6 @@ container has whole GPUs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import ceil
 from typing import Final
 
@@ -52,7 +51,7 @@ def preference(spec: JobSpec, resources: Resources) -> int:
     return len(spec.resources.gpu_choices)
 
 
-def hold_whole_gpus(count: float) -> float:
+def held_gpus(count: float) -> float:
     """What a request keeps from others, in GPUs: fractions count as the next power of 1/2.
 
     Requests so rounded can be packed on single GPUs whenever their sum has room, which raw fractions can't.
@@ -186,8 +185,3 @@ def _gpus_missing(pool: Pool, need: Resources, word: str) -> Iterator[Refusal]:
 
 def _refusal(pool: Pool, constraint: str, message: str, have: str, need: str) -> Refusal:
     return Refusal(pool=pool.name, constraint=constraint, message=message, have=str(have), need=str(need))
-
-
-def held(need: Resources) -> Resources:
-    """What a need keeps from others (see `hold_whole_gpus`)."""
-    return replace(need, gpus=hold_whole_gpus(need.gpus))

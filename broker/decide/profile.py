@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from broker.decide.constraints import hold_whole_gpus
+from broker.decide.constraints import held_gpus
 from broker.model.resources import Resources
 
 Amounts: TypeAlias = tuple[float, float, float]  # virtual CPUs, bytes of memory, GPUs
@@ -15,8 +15,8 @@ _CLOSE = 1e-9
 
 
 def amounts(resources: Resources) -> Amounts:
-    """What resources keep from others; fractions of a GPU as `hold_whole_gpus` counts them."""
-    return resources.cpus, float(resources.memory_bytes), hold_whole_gpus(resources.gpus)
+    """What resources keep from others; fractions of a GPU as `held_gpus` counts them."""
+    return resources.cpus, float(resources.memory_bytes), held_gpus(resources.gpus)
 
 
 def covers(free: Amounts, need: Amounts) -> bool:

@@ -60,11 +60,6 @@ class Room:
         grows = self._serverless or Capability.SCALE in state.pool.capabilities
         self._growth = max(limit - len(self._units), 0) if grows else 0
 
-    @property
-    def growth(self) -> int:
-        """How many units could still be started."""
-        return self._growth
-
     def idle_now(self, model: str) -> tuple[float, float]:
         """GPUs of a model, or virtual CPUs where it is "", that are free now, and that there are."""
         at = 2 if model else 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.decide.constraints import hold_whole_gpus, preference, resolve
+from broker.decide.constraints import held_gpus, preference, resolve
 from broker.decide.policy import PoolState
 from broker.model.jobs import FunctionCall, JobSpec
 from broker.model.offers import Tier
@@ -96,7 +96,7 @@ def test_each_choice_that_a_pool_has_is_a_way_and_order_is_kept() -> None:
 
 @given(count=st.floats(0.01, 0.99))
 def test_fractions_count_as_the_next_power_of_a_half(count: float) -> None:
-    held = hold_whole_gpus(count)
+    held = held_gpus(count)
     assert count <= held + 1e-9 and held / 2 < count
     assert (1 / held).is_integer()
 
