@@ -6,19 +6,30 @@ command line has to answer at once.
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
+    from broker.model.errors import BrokerError, Conflict, DaemonError, InvalidInput, UnknownName
     from broker.sdk.job import Job, JobFailed
     from broker.sdk.submit import job, jobs, submit
 
     __version__: str
 
-__all__ = ["Job", "JobFailed", "__version__", "job", "jobs", "submit"]
+__all__ = [
+    "BrokerError",
+    "Conflict",
+    "DaemonError",
+    "InvalidInput",
+    "Job",
+    "JobFailed",
+    "UnknownName",
+    "__version__",
+    "job",
+    "jobs",
+    "submit",
+]
 
 _WHERE = {
-    "Job": "broker.sdk.job",
-    "JobFailed": "broker.sdk.job",
-    "job": "broker.sdk.submit",
-    "jobs": "broker.sdk.submit",
-    "submit": "broker.sdk.submit",
+    **dict.fromkeys(("BrokerError", "Conflict", "DaemonError", "InvalidInput", "UnknownName"), "broker.model.errors"),
+    **dict.fromkeys(("Job", "JobFailed"), "broker.sdk.job"),
+    **dict.fromkeys(("job", "jobs", "submit"), "broker.sdk.submit"),
 }
 
 

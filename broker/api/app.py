@@ -31,6 +31,7 @@ def create_app(service: Service, token: str | None = None) -> FastAPI:
         openapi_url="/v1/openapi.json",
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.service = service
     for noun in (jobs, output, money, operations):

@@ -24,7 +24,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode() if token is not None else None
+        self._token = token.encode() if token is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers for the routes what none of them should see."""
@@ -46,8 +46,11 @@ class Guard:
                 return
         await response(scope, receive, send)
 
-    def _allowed(self, path: str, given: bytes) -> bool:
-        return self._expected is None or path in OPEN_PATHS or hmac.compare_digest(given, self._expected)
+    def _allowed(self, path: str, authorization: bytes) -> bool:
+        if self._token is None or path in OPEN_PATHS:
+            return True
+        scheme, _, given = authorization.partition(b" ")
+        return hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
 
 
 def _announced(headers: dict[bytes, bytes]) -> int:

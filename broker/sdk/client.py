@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-from broker.model.errors import DaemonError
+from broker.model.errors import DaemonError, UnknownName
 from broker.sdk.events import Event, Json, StreamName, read_events
 from broker.sdk.problems import raise_problem
 from broker.sdk.transport import Answer, Transport
@@ -198,6 +198,8 @@ class Client:
 
 
 def _path(job_id: str) -> str:
+    if not job_id or "/" in job_id:
+        raise UnknownName(f"there is no job {job_id!r}")
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 

@@ -1,0 +1,74 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from broker.model.errors import DaemonError
+from broker.run import lifecycle
+from broker.run.lifecycle import DaemonFile, only_daemon
+from broker.sdk import connect as connecting
+from broker.sdk.connect import connect
+from tests.sdk.conftest import Served, serve
+
+
+def test_the_daemon_is_found_by_its_state_folder(served: Served) -> None:
+    assert connect(served.state_dir).status()["counts"]["queued"] == 0
+
+
+def test_on_loopback_the_token_goes_along(tmp_path: Path) -> None:
+    for served in serve(tmp_path, token="s3cret"):
+        assert connect(served.state_dir).status()["pid"] == os.getpid()
+        (tmp_path / "token").write_text("another")
+        with pytest.raises(DaemonError, match="token"):
+            connect(served.state_dir).status()
+        (tmp_path / "token").unlink()
+        with pytest.raises(DaemonError, match="token"):
+            connect(served.state_dir)
+
+
+def test_where_no_daemon_is_one_is_told_how_to_start_it(tmp_path: Path) -> None:
+    with pytest.raises(DaemonError, match="broker up"):
+        connect(tmp_path)
+
+
+def test_a_stale_socket_is_no_daemon(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(tmp_path / "broker.sock"))
+    address = f"unix:{tmp_path / 'broker.sock'}"
+    DaemonFile(pid=1, address=address, token_file="", version="0", started="").write(tmp_path)
+    with pytest.raises(DaemonError, match="no broker runs"):
+        connect(tmp_path)
+
+
+def test_a_daemon_is_started_where_that_is_wished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def start(state_dir: Path, config: Path | None, progress) -> None:
+        progress("pool ray: starting")
+        started.append(serve(state_dir))
+        next(started[-1])
+
+    monkeypatch.setattr(connecting, "start_daemon", start)
+    said: list[str] = []
+    client = connect(tmp_path, start=True, progress=said.append)
+    assert client.healthy()
+    assert connect(tmp_path, start=True).healthy()
+    assert (len(started), said) == (1, ["pool ray: starting"])
+    started[0].close()
+
+
+def test_a_daemon_that_is_there_but_silent_is_not_started_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(connecting, "_COMES_UP_S", 0.2)
+    monkeypatch.setattr(lifecycle.subprocess, "Popen", lambda *_, **__: pytest.fail("a second daemon was started"))
+    with only_daemon(tmp_path), pytest.raises(DaemonError, match="did not answer"):
+        connect(tmp_path, start=True)
+
+
+def test_the_client_loads_nothing_heavy() -> None:
+    code = "import sys, json, broker.sdk.connect; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    assert not {"httpx", "pydantic", "fastapi", "sqlalchemy", "rich", "cloudpickle", "structlog"} & set(loaded)
