@@ -12,18 +12,18 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
+import structlog.types
 import uvicorn
 
 from broker.api.app import create_app
 from broker.model.errors import BrokerError, DaemonError
-from broker.run.broker import Broker
 from broker.run.build import build_broker
 from broker.run.lifecycle import FAILED, READY, DaemonFile, only_daemon
 from broker.run.service import Service
@@ -83,7 +83,7 @@ async def _serve(settings: Settings, say: Say) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, broker.detach)
     listening, address, token = _listen(settings)
-    server = _Server(broker, token)
+    server = _Server(Service(broker, user=settings.user, stale_price_days=settings.stale_price_days), token)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     running = asyncio.create_task(broker.run())
     _announce(settings.state_dir, address, token)
@@ -104,14 +104,16 @@ async def _serve(settings: Settings, say: Say) -> None:
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: signals mean something else here."""
 
-    def __init__(self, broker: Broker, token: str | None) -> None:
-        app = create_app(Service(broker), token)
+    def __init__(self, service: Service, token: str | None) -> None:
+        app = create_app(service, token)
         super().__init__(
             uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
         )
 
-    def capture_signals(self):  # type: ignore[no-untyped-def, override]
-        return suppress()
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leaves signals to the daemon."""
+        yield
 
 
 def _listen(settings: Settings) -> tuple[socket.socket, str, str | None]:
@@ -126,7 +128,9 @@ def _listen(settings: Settings) -> tuple[socket.socket, str, str | None]:
     try:
         sock.bind(("127.0.0.1", port))
     except OSError as error:
-        raise DaemonError(f"port {port} on 127.0.0.1 can't be used ({error.strerror}): set `listen` to another") from error
+        raise DaemonError(
+            f"port {port} on 127.0.0.1 can't be used ({error.strerror}): set `listen` to another"
+        ) from error
     return sock, f"http://127.0.0.1:{sock.getsockname()[1]}", secrets.token_urlsafe(32)
 
 

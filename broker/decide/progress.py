@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from broker.decide.retry import after
+from broker.decide.retry import RetryDecision, after
 from broker.model.jobs import (
     ATTEMPT_MOVES,
     Attempt,
@@ -26,10 +26,14 @@ class Progress:
     job: Job
     attempt: Attempt
     changes: tuple[StateChange, ...]
+    retry: RetryDecision | None = None  # what was decided when the attempt ended
 
 
-def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int) -> Progress | None:
-    """What a report makes of an attempt and its job; None when it tells nothing new."""
+def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int, refused: int = 0) -> Progress | None:
+    """What a report makes of an attempt and its job; None when it tells nothing new.
+
+    `refused` counts the job's earlier attempts that a pool took back for want of capacity.
+    """
     if report.state not in ATTEMPT_MOVES[attempt.state]:
         return None
     moved = replace(
@@ -41,8 +45,10 @@ def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int) -> P
         signal=report.signal,
         reason=report.reason or attempt.reason,
     )
-    job_moved = _ended(job, moved, now_ns) if report.state.ended else _going(job, moved)
-    return Progress(job=job_moved, attempt=moved, changes=_changes(job, job_moved, attempt, moved, now_ns))
+    retry = after(job, moved, now_ns, refused) if moved.state.ended else None
+    job_moved = _ended(job, moved, retry) if retry else _going(job, moved)
+    changes = _changes(job, job_moved, attempt, moved, now_ns)
+    return Progress(job=job_moved, attempt=moved, changes=changes, retry=retry)
 
 
 def _going(job: Job, attempt: Attempt) -> Job:
@@ -55,16 +61,16 @@ def _going(job: Job, attempt: Attempt) -> Job:
     )
 
 
-def _ended(job: Job, attempt: Attempt, now_ns: int) -> Job:
-    ended = replace(job, started_ns=job.started_ns or attempt.started_ns, exit_code=attempt.exit_code)
-    if attempt.state is AttemptState.SUCCEEDED:
-        return replace(ended, state=JobState.SUCCEEDED, ended_ns=attempt.ended_ns, reason="")
-    if attempt.state is AttemptState.CANCELLED:
-        return replace(ended, state=JobState.CANCELLED, ended_ns=attempt.ended_ns, reason=attempt.reason or "cancelled")
-    decision = after(job, attempt, now_ns)
-    if decision.again_ns is not None:
-        return replace(ended, state=JobState.QUEUED, not_before_ns=decision.again_ns, reason=decision.reason)
-    return replace(ended, state=decision.final, ended_ns=attempt.ended_ns, reason=decision.reason)
+def _ended(job: Job, attempt: Attempt, retry: RetryDecision) -> Job:
+    ended = replace(
+        job,
+        started_ns=job.started_ns or attempt.started_ns,
+        exit_code=attempt.exit_code,
+        reason=retry.reason,
+    )
+    if retry.again_ns is not None:
+        return replace(ended, state=JobState.QUEUED, not_before_ns=retry.again_ns)
+    return replace(ended, state=retry.final, ended_ns=attempt.ended_ns)
 
 
 def _changes(

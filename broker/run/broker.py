@@ -1,21 +1,23 @@
-"""The running broker: settings and store → pools followed, jobs dispatched, usage charged, until it is asked to stop."""
+"""The running broker: pools followed, jobs dispatched, usage charged, until it is asked to stop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 
+from broker.decide.rules import PlacementRules
 from broker.model.errors import BrokerError
 from broker.model.jobs import Attempt, AttemptState, JobSpec
 from broker.model.placement import Placement
 from broker.model.pools import Pool
 from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSource, Store, Stream
 from broker.run.archive import Archive
-from broker.run.dispatch import Dispatcher, PlacementRules
+from broker.run.dispatch import Dispatcher
 from broker.run.follow import Follower
 from broker.run.launcher import Launcher
 from broker.run.ledger import Ledger
@@ -87,11 +89,11 @@ class Broker:
         """Asks for the end of the broker alone: pools and attempts go on and are found again by the next one."""
         self._stop.set()
 
-    async def run(self, progress: Callable[[str], None] = lambda _: None) -> None:
-        """Runs until asked to stop. `progress` gets a line as each pool comes up."""
+    async def run(self) -> None:
+        """Runs until asked to stop."""
         await self.register.load()
-        tasks = [asyncio.create_task(work) for work in self._work(progress)]
-        stop = asyncio.create_task(self._stop.wait())
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in self._work()]
+        stop: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -105,15 +107,16 @@ class Broker:
             await asyncio.gather(*tasks, stop, return_exceptions=True)
             await self._close()
 
-    def _work(self, progress: Callable[[str], None]):  # type: ignore[no-untyped-def]
+    def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
         for name, follower in self._followers.items():
             yield follower.run()
             yield self._retirements[name].run()
             yield self._settle_often(self.pools[name])
-        yield self._dispatch_when_ready(progress)
+        yield self._dispatch_when_ready()
 
     async def ready(self, progress: Callable[[str], None]) -> None:
         """Returns when each pool is up, or known not to come up."""
+
         async def one(name: str) -> None:
             progress(f"pool {name}: starting")
             await self._followers[name].settled.wait()
@@ -121,7 +124,7 @@ class Broker:
 
         await asyncio.gather(*(one(name) for name in self.pools))
 
-    async def _dispatch_when_ready(self, progress: Callable[[str], None]) -> None:
+    async def _dispatch_when_ready(self) -> None:
         await self.ready(lambda _: None)
         await self.dispatcher.run()
 
@@ -146,7 +149,7 @@ class Broker:
         self.dispatcher.stop()
         if not self._drain:
             for held in self.register.live:
-                if executor := self.pools[held.attempt.pool].executor:
+                if executor := self._executor(held.attempt):
                     with suppress(BrokerError):
                         await executor.cancel(held.attempt.id)
         limit_s = None if self._drain else CANCEL_TIMEOUT_S
@@ -169,11 +172,15 @@ class Broker:
         """What would be decided for this job now; nothing is stored or started."""
         return await self.dispatcher.preview(spec, user)
 
+    def _executor(self, attempt: Attempt) -> Executor | None:
+        running = self.pools.get(attempt.pool)
+        return running.executor if running else None
+
     async def logs(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
         """A piece of an attempt's output, running or ended. Raises KeyError when it never started."""
         if self.archive.holds(attempt.id):
             return await asyncio.to_thread(self.archive.logs, attempt.id, stream, offset, limit)
-        executor = self.pools[attempt.pool].executor if attempt.pool in self.pools else None
+        executor = self._executor(attempt)
         if executor is None:
             raise KeyError(attempt.id)
         try:
@@ -185,5 +192,5 @@ class Broker:
         """What a function returned or raised; None while there is nothing."""
         if self.archive.holds(attempt.id):
             return await asyncio.to_thread(self.archive.result, attempt.id)
-        executor = self.pools[attempt.pool].executor if attempt.pool in self.pools else None
+        executor = self._executor(attempt)
         return await executor.result(attempt.id) if executor else None

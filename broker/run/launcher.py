@@ -41,8 +41,8 @@ class Launcher:
         await self._register.apply([outcome for outcome in outcomes if outcome])
 
     async def _launch(self, held: Held) -> AttemptReport | None:
-        pool = self._pools[held.attempt.pool]
-        if pool.executor is None:
+        pool = self._pools.get(held.attempt.pool)
+        if pool is None or pool.executor is None:
             return None
         try:
             request = await asyncio.to_thread(self._request, held)

@@ -81,5 +81,7 @@ def make_executor(context: ExecutorContext) -> Executor:
 
 def price_offers() -> tuple[Offer, ...]:
     """The offers of all price sources, by source name, then as the source gives them. Raises `PriceMissing`."""
-    sources = [cast("Callable[[], PriceSource]", plugin.load())() for _, plugin in sorted(installed(PRICE_SOURCES).items())]
+    sources = [
+        cast("Callable[[], PriceSource]", plugin.load())() for _, plugin in sorted(installed(PRICE_SOURCES).items())
+    ]
     return tuple(offer for source in sources for offer in source.offers())

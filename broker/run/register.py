@@ -6,6 +6,7 @@ All writes about jobs go through here, one after another, so that memory never r
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,6 +29,8 @@ class Register:
         self.changes = Changes()
         self.work = asyncio.Event()  # set when there may be something to dispatch
         self._writing = asyncio.Lock()
+        self._refused: Counter[str] = Counter()
+        self.avoid: dict[str, dict[str, int]] = {}  # job id -> pools that took it back -> until when to stay away
 
     async def load(self) -> None:
         """Takes the open attempts from the store: what an earlier broker left."""
@@ -43,13 +46,26 @@ class Register:
                 await asyncio.to_thread(self._write, progresses)
             for progress in progresses:
                 self.live.follow(progress)
+                self._remember_refusal(progress)
         if progresses:
             self._announce()
         return [report.attempt_id for report in reports if report.state.ended]
 
     def _advance(self, report: AttemptReport) -> Progress | None:
         held = self.live.get(report.attempt_id)
-        return advance(held.job, held.attempt, report, self.clock.now_ns()) if held else None
+        if held is None:
+            return None
+        return advance(held.job, held.attempt, report, self.clock.now_ns(), self._refused[held.job.id])
+
+    def _remember_refusal(self, progress: Progress) -> None:
+        """What a pool took back counts against no retry, and stays away from that pool for a while."""
+        job_id, retry = progress.job.id, progress.retry
+        if progress.job.state.ended:
+            self._refused.pop(job_id, None)
+            self.avoid.pop(job_id, None)
+        elif retry is not None and retry.avoid_pool:
+            self._refused[job_id] += 1
+            self.avoid.setdefault(job_id, {})[retry.avoid_pool] = retry.avoid_until_ns
 
     def _write(self, progresses: Sequence[Progress]) -> None:
         self.store.record(
@@ -127,6 +143,4 @@ def _failed(job: Job, placement: Placement, now_ns: int) -> tuple[Job, StateChan
 
 
 def _change(old: Job, new: Job, now_ns: int) -> StateChange:
-    return StateChange(
-        at_ns=now_ns, job_id=new.id, attempt_id=None, old=old.state, new=new.state, reason=new.reason
-    )
+    return StateChange(at_ns=now_ns, job_id=new.id, attempt_id=None, old=old.state, new=new.state, reason=new.reason)

@@ -2,12 +2,14 @@
 
 import sys
 import traceback
+from typing import Any
 
 import cloudpickle
 
 
 def main(payload: str, result: str) -> int:
     """Calls it and writes what came of it."""
+    outcome: tuple[Any, ...]
     try:
         with open(payload, "rb") as file:
             function, args, kwargs = cloudpickle.load(file)

@@ -258,7 +258,11 @@ def main(path: str) -> int:
     folder.order.unlink()
     signal.signal(signal.SIGTERM, lambda *_: send(descendants(os.getpid()), signal.SIGTERM))
     running = folder.path / "running"
-    outcome = run(order, lambda at_ns: running.write_text(str(at_ns)) and None, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+    def started(at_ns: int) -> None:
+        running.write_text(str(at_ns))
+
+    outcome = run(order, started, os.environ.get("CUDA_VISIBLE_DEVICES"))
     return outcome["exit_code"] if outcome["exit_code"] is not None else 1
 
 

@@ -6,6 +6,7 @@ It belongs to the cluster, not to the broker: tasks go on when the broker and it
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,19 +25,22 @@ from executors.ray_cluster.programs import RayPrograms
 Report = dict[str, Any]
 
 
-@ray.remote(max_retries=0)
 def run_attempt(order: Order, supervisor: Any) -> Report:
     """The task of an attempt: runs its order on the node that Ray chose."""
-    import os
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return runner.run(order, lambda at_ns: supervisor.started.remote(order.attempt_id, at_ns) and None, visible)
+    def started(at_ns: int) -> None:
+        supervisor.started.remote(order.attempt_id, at_ns)
+
+    return runner.run(order, started, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-@ray.remote(num_cpus=0, max_retries=0)
 def cancel_attempt(root: str, attempt_id: str, grace_s: float) -> None:
     """Ends an attempt on the node where it runs."""
     runner.cancel(root, attempt_id, grace_s)
+
+
+RUN_ATTEMPT: Any = ray.remote(max_retries=0)(run_attempt)
+CANCEL_ATTEMPT: Any = ray.remote(num_cpus=0, max_retries=0)(cancel_attempt)
 
 
 class Supervisor:
@@ -195,7 +199,7 @@ class Supervisor:
     async def _end_on_nodes(self, attempt_id: str, grace_s: float) -> None:
         nodes = self._reports[attempt_id]["nodes"]
         elsewhere = [
-            cancel_attempt.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            CANCEL_ATTEMPT.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
                 self._root, attempt_id, grace_s
             )
             for node in set(nodes)
@@ -232,7 +236,7 @@ def _ray_resources(order: Order) -> dict[str, float]:
 
 def _task(order: Order, strategy: Any) -> Any:
     custom = {name: amount for name, amount in _ray_resources(order).items() if ":" in name}
-    return run_attempt.options(
+    return RUN_ATTEMPT.options(
         num_cpus=order.cpus, num_gpus=order.gpus, resources=custom, scheduling_strategy=strategy, name=order.attempt_id
     ).remote(order, ray.get_runtime_context().current_actor)
 

@@ -1,0 +1,34 @@
+"""Building a broker: settings → its store, pools with prices, and the parts that run."""
+
+from __future__ import annotations
+
+from broker.decide.rules import PlacementRules
+from broker.model.pools import Capability
+from broker.run.broker import Broker
+from broker.run.clock import SystemClock
+from broker.run.plugins import executor_type, price_offers
+from broker.run.settings import Settings
+from broker.run.store import open_store
+
+
+def build_broker(settings: Settings) -> Broker:
+    """The broker that the settings describe, not yet running.
+
+    Raises `InvalidInput` for pools that can't be, `PriceMissing`, `StoreError`.
+    """
+    return Broker(
+        pools=settings.pools(price_offers(), capabilities),
+        store=open_store(settings.store_url),
+        clock=SystemClock(),
+        secrets=settings.secrets(),
+        state_dir=settings.state_dir,
+        rules=PlacementRules(
+            default_max_wait_s=settings.default_max_wait_s, stale_price_days=settings.stale_price_days
+        ),
+        settle_every_s=settings.settle_every_s,
+    )
+
+
+def capabilities(executor: str) -> frozenset[Capability]:
+    """What an executor can do. Raises `Misconfigured` when it is not installed or can't work here."""
+    return executor_type(executor).capabilities

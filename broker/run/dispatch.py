@@ -1,0 +1,171 @@
+"""Dispatching: gather what is queued and free, let `broker.decide.policy` decide, act on it.
+
+Nothing is decided here. The loop sleeps until there is work, a retry is due, or a wait has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+
+from broker.decide.duration import estimate
+from broker.decide.expand import expand
+from broker.decide.policy import dispatch
+from broker.decide.pool_state import PoolState, RunningAttempt
+from broker.decide.rules import PlacementRules
+from broker.model.errors import BrokerError
+from broker.model.jobs import Job, JobSpec
+from broker.model.placement import Duration, Placement, Verdict
+from broker.run.launcher import Launcher
+from broker.run.live import Held
+from broker.run.pools import RunningPool
+from broker.run.register import Register
+
+log = structlog.get_logger()
+
+PAGE = 1_000
+LOOK_AGAIN_S = 60.0
+AFTER_ERROR_S = 1.0
+
+
+class Dispatcher:
+    """Places queued jobs and ends those whose cancellation was asked for."""
+
+    def __init__(
+        self, pools: Mapping[str, RunningPool], register: Register, launcher: Launcher, rules: PlacementRules
+    ) -> None:
+        self._pools = pools
+        self._register = register
+        self._launcher = launcher
+        self._rules = rules
+        self._stopped = False
+        self._look_again_ns: int | None = None
+
+    def stop(self) -> None:
+        """Places nothing more; cancellations are still carried out."""
+        self._stopped = True
+
+    async def run(self) -> None:
+        """Dispatches until cancelled; what fails is said in the log and tried again."""
+        while True:
+            self._register.work.clear()
+            try:
+                await self.step()
+            except BrokerError as error:
+                log.error("dispatching failed; it is tried again", error=str(error))
+                await asyncio.sleep(AFTER_ERROR_S)
+                self._register.work.set()
+            await self._rest()
+
+    async def _rest(self) -> None:
+        now = self._register.clock.now_ns()
+        due = await asyncio.to_thread(self._register.store.next_due_ns, now)
+        times = [time for time in (due, self._look_again_ns) if time is not None]
+        pause_s = min([(time - now) / 1e9 for time in times] + [LOOK_AGAIN_S])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(pause_s, 0.01)):
+                await self._register.work.wait()
+
+    async def step(self) -> None:
+        """One round: cancellations, then placements, page by page while there is room."""
+        await self._cancel()
+        if self._stopped:
+            return
+        looked_at: set[str] = set()
+        again: list[int] = []
+        while True:
+            queued = await self._queued(frozenset(looked_at))
+            if not queued:
+                break
+            placements = await self._place(queued)
+            looked_at.update(job.id for job in queued)
+            again += [p.decide_again_ns for p in placements if p.decide_again_ns is not None]
+            if not any(p.verdict is Verdict.RUN for p in placements):
+                break
+        self._look_again_ns = min(again, default=None)
+
+    async def _queued(self, skip: frozenset[str]) -> tuple[Job, ...]:
+        now = self._register.clock.now_ns()
+        return await asyncio.to_thread(self._register.store.placeable, now, PAGE, skip)
+
+    async def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
+        states = await self._states()
+        durations = await self._durations(queued)
+        retried = [job.id for job in queued if job.attempts]
+        costs = await asyncio.to_thread(self._register.store.job_costs, retried) if retried else {}
+        placements = dispatch(
+            queued,
+            states,
+            durations,
+            self._register.clock.now_ns(),
+            self._rules,
+            spent={job_id: amount for job_id, (amount, _) in costs.items()},
+            avoid=self._register.avoid,
+        )
+        by_id = {job.id: job for job in queued}
+        started = await self._register.decide([(by_id[placement.job_id], placement) for placement in placements])
+        await self._launcher.launch(started)
+        return placements
+
+    async def _durations(self, queued: Sequence[Job]) -> dict[str, Duration]:
+        """The expected duration of each job, from one look at the history per user and name."""
+        histories: dict[tuple[str, str], tuple[float, ...]] = {}
+        for job in queued:
+            key = (job.user, job.spec.name)
+            if key not in histories:
+                histories[key] = await asyncio.to_thread(self._register.store.runtimes, *key)
+        return {job.id: estimate(job.spec, histories[job.user, job.spec.name]) for job in queued}
+
+    async def _states(self) -> tuple[PoolState, ...]:
+        capacities = await asyncio.gather(*(pool.capacity() for pool in self._pools.values()))
+        return tuple(
+            PoolState(
+                pool=running.pool,
+                capacity=capacity,
+                problem=running.problem,
+                running=tuple(self._running(held) for held in self._register.live.of_pool(name)),
+            )
+            for (name, running), capacity in zip(self._pools.items(), capacities, strict=True)
+        )
+
+    def _running(self, held: Held) -> RunningAttempt:
+        now = self._register.clock.now_ns()
+        ran_s = (now - (held.attempt.started_ns or now)) / 1e9
+        return RunningAttempt(
+            attempt_id=held.attempt.id,
+            resources=held.attempt.resources,
+            num_nodes=held.job.spec.resources.num_nodes,
+            remaining_s=max(held.expected_s - ran_s, ran_s * 0.1, 0.0),
+        )
+
+    async def _cancel(self) -> None:
+        wanted = await asyncio.to_thread(self._register.store.cancel_requested, PAGE)
+        queued = []
+        for job in wanted:
+            attempts = self._register.live.of_job(job.id)
+            for held in attempts:
+                await self._cancel_attempt(held)
+            if not attempts:
+                queued.append(job)
+        if queued:
+            await self._register.cancel_queued(queued)
+
+    async def _cancel_attempt(self, held: Held) -> None:
+        pool = self._pools.get(held.attempt.pool)
+        if pool is None or pool.executor is None:
+            return
+        try:
+            await pool.executor.cancel(held.attempt.id)
+        except BrokerError as error:
+            log.warning("cancel did not reach its pool; tried again", attempt=held.attempt.id, error=str(error))
+
+    async def preview(self, spec: JobSpec, user: str) -> Placement:
+        """What would be decided for such a job now; nothing is stored or started."""
+        now = self._register.clock.now_ns()
+        job = expand(spec, "preview", user, now)[0]
+        durations = await self._durations([job])
+        (placement,) = dispatch([job], await self._states(), durations, now, self._rules)
+        return placement
