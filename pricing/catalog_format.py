@@ -106,7 +106,7 @@ def _rows(reader: csv.DictReader[str], file: str, problems: list[Problem]) -> It
             else:
                 yield cells
     except csv.Error as error:
-        problems.append(Problem(message=f"is no CSV: {error}", file=file, line=reader.line_num))
+        problems.append(Problem(message=f"is no CSV: {error}", file=file, line=reader.line_num + 1))
 
 
 class _Row:

@@ -89,7 +89,7 @@ def gpus_cost_about_the_same(offers: Sequence[Offer]) -> Iterator[str]:
     """The price per GPU is within a factor of the median of its model."""
     by_model: dict[str, list[tuple[Decimal, Offer]]] = {}
     for offer in offers:
-        if (per_gpu := offer.usd_per_gpu_hour) is not None:
+        if per_gpu := offer.usd_per_gpu_hour:
             by_model.setdefault(offer.gpu_model, []).append((per_gpu, offer))
     for model, priced in by_model.items():
         middle = median(per_gpu for per_gpu, _ in priced)

@@ -105,10 +105,11 @@ def breakeven_table(offers: Sequence[Offer], asked: Asked) -> BreakevenTable:
     model = canonical_gpu(asked.gpu)
     _all_known("GPU", [model], {offer.gpu_model for offer in offers if offer.gpu_model})
     clusters, columns = _sides(PriceBook(offers), model, asked.day)
-    clusters = _only(_only(clusters, "provider", asked.providers), "tier", asked.tiers)
+    sized = clusters if asked.every_offer else right_sized(clusters)
+    clusters = _only(_only(sized, "provider", asked.providers), "tier", asked.tiers)
     columns = _cheapest(_only(columns, "provider", asked.serverless))
     if not asked.every_offer:
-        clusters = _cheapest(right_sized(clusters))
+        clusters = _cheapest(clusters)
     found = [
         Row(
             cluster=cluster,

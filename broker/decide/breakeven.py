@@ -217,18 +217,24 @@ def reference_container(gpu_model: str) -> Resources:
 
 
 def right_sized(offers: Sequence[Offer]) -> tuple[Offer, ...]:
-    """Without nodes whose price is mostly for CPUs and memory: see `OVERSIZED`; the cheapest is of the same provider,
-    model, tier and region.
+    """Without nodes whose price is mostly for CPUs and memory, of the offers of whole providers.
+
+    A node is judged by its list price per GPU, the dearest of its offers, against the cheapest list price of its
+    provider for the same GPU (see `OVERSIZED`): what spot costs today says nothing about a node's size.
     """
-    cheapest: dict[tuple[str, ...], Decimal] = {}
+    listed: dict[tuple[str, str, str], Decimal] = {}
     for offer in offers:
-        rate = offer.usd_per_gpu_hour or ZERO
-        cheapest[_alike(offer)] = min(rate, cheapest.get(_alike(offer), rate))
-    return tuple(offer for offer in offers if (offer.usd_per_gpu_hour or ZERO) <= OVERSIZED * cheapest[_alike(offer)])
+        listed[_host(offer)] = max(offer.usd_per_gpu_hour or ZERO, listed.get(_host(offer), ZERO))
+    cheapest: dict[tuple[str, str], Decimal] = {}
+    for (provider, model, _), usd in listed.items():
+        cheapest[provider, model] = min(usd, cheapest.get((provider, model), usd))
+    return tuple(
+        offer for offer in offers if listed[_host(offer)] <= OVERSIZED * cheapest[offer.provider, offer.gpu_model]
+    )
 
 
-def _alike(offer: Offer) -> tuple[str, ...]:
-    return offer.provider, offer.gpu_model, offer.tier.value, offer.region
+def _host(offer: Offer) -> tuple[str, str, str]:
+    return offer.provider, offer.gpu_model, offer.sku
 
 
 def _held(rate: Decimal, conditions: Conditions) -> tuple[Component, ...]:

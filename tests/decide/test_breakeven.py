@@ -205,10 +205,11 @@ def test_the_reference_container_grows_with_the_gpu(gpu: str, cpus: int, gib: in
     assert reference_container(gpu) == expected
 
 
-def test_hosts_that_are_mostly_cpus_are_left_out() -> None:
-    lean, large = node("1", "L4", 1), node("1.6", "L4", 1, sku="large")
-    elsewhere = node("9", "L4", 1, region="eu-west-1")
-    assert right_sized([lean, large, elsewhere]) == (lean, elsewhere)
+def test_hosts_that_are_mostly_cpus_are_left_out_in_every_tier() -> None:
+    lean, large = node("1", "L4", 1, sku="lean"), node("1.6", "L4", 1, sku="large")
+    lean_spot, large_spot = (replace(each, tier=Tier.SPOT, usd_per_hour=Decimal("0.5")) for each in (lean, large))
+    dear_spot = replace(lean_spot, usd_per_hour=Decimal("0.9"), region="eu-west-1")
+    assert right_sized([lean, large, lean_spot, large_spot, dear_spot]) == (lean, lean_spot, dear_spot)
 
 
 def test_what_has_no_price_is_said() -> None:
