@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from datetime import date
     from decimal import Decimal
 
+SECONDS_PER_HOUR = 3_600
+
 
 def breakeven(
     gpu: Annotated[str, typer.Option("--gpu", metavar="MODEL", help="GPU model: H100, A100-80GB, L4 …")],
@@ -66,7 +68,7 @@ def breakeven(
         gpus_sharing=_decimal(gpus_sharing),
         packing=_decimal(packing),
         interruptions_per_hour=_decimal(interruptions_per_hour),
-        lost_s=_seconds("--lost", lost),
+        lost_s=_lost_s(lost, interruptions_per_hour),
         job_s=_seconds("--job-length", job_length, positive=True),
         cold_start_s=_seconds("--cold-start", cold_start),
         idle_tail_s=_seconds("--idle-tail", idle_tail),
@@ -105,6 +107,16 @@ def _seconds(option: str, text: str, *, positive: bool = False) -> Decimal:
         return _decimal(positive_duration(text) if positive else duration(text))
     except ValueError as error:
         raise InvalidInput(Problem(message=str(error), field=option)) from error
+
+
+def _lost_s(text: str, interruptions_per_hour: float) -> Decimal:
+    from broker.model.errors import InvalidInput, Problem
+
+    lost_s = _seconds("--lost", text)
+    if lost_s * _decimal(interruptions_per_hour) >= SECONDS_PER_HOUR:
+        message = f"{text} lost {interruptions_per_hour:g} times an hour leaves no time to work"
+        raise InvalidInput(Problem(message=message, field="--lost"))
+    return lost_s
 
 
 def _day(text: str | None) -> date:
