@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from executors.ray_cluster.frames import read_frame, write_frame
+from executors.on_machine.frames import read_frame, write_frame
 from executors.ray_cluster.supervisor import Supervisor
 
 NAMESPACE = "broker"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.model.errors import Unreachable
-from executors.ray_cluster.frames import read_frame, write_frame
+from executors.on_machine.frames import read_frame, write_frame
 
 ATTACH_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 30.0

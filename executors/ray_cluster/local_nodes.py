@@ -22,7 +22,7 @@ from pathlib import Path
 
 from broker.model.errors import Unreachable
 from broker.model.pools import Pool
-from executors.ray_cluster.processes import send, session_members, start_time
+from executors.on_machine.processes import send, session_members, start_time
 
 START_TIMEOUT_S = 90.0
 

@@ -14,12 +14,12 @@ from broker.model.pools import Capability, Capacity, UnitState
 from broker.model.resources import Resources
 from broker.model.usage import AttemptUsage, UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
+from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.order import order_of
 from executors.ray_cluster import local_nodes
-from executors.ray_cluster.attempt_dir import AttemptDir
 from executors.ray_cluster.link import Link
 from executors.ray_cluster.node_book import NodeBook
 from executors.ray_cluster.options import Options
-from executors.ray_cluster.order import order_of
 from executors.ray_cluster.room import Room
 
 NODES_EVERY_S = 1.0
@@ -118,7 +118,7 @@ class RayCluster:
             taken = self._room.take(request.attempt_id, request.resources, nodes)
             if taken is None:
                 raise NoCapacity(f"pool {self._pool.name} has no room for {request.attempt_id} now")
-        order = order_of(request, self._pool, self._options, str(self._dir))
+        order = order_of(request, self._pool, self._options.max_log_bytes, str(self._dir))
         await self._link.call("launch", [(order, self._room.holds(request.attempt_id))])
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
@@ -192,7 +192,7 @@ class RayCluster:
         note = (
             "a Ray cluster of our own on this machine" if self._local else f"the Ray cluster at {self._options.address}"
         )
-        return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=self._pool.max_units, note=note)
+        return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=len(units), note=note)
 
     async def scale(self, units: int) -> None:
         """Adds nodes on this machine, or ends idle ones, newest first; the head stays."""

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from executors.ray_cluster.attempt_dir import AttemptDir
-from executors.ray_cluster.order import Order
+from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.order import Order
 
 LOOK_S = 0.1
 ASK_EVERY = 20  # looks between two questions to the Jobs API

@@ -7,6 +7,7 @@ Ray programs, started by the Jobs API).
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import pickle
 import select
@@ -17,13 +18,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from executors.ray_cluster.attempt_dir import AttemptDir
-from executors.ray_cluster.environment import EnvironmentFailed, prepare
-from executors.ray_cluster.memory_limit import MemoryLimit
-from executors.ray_cluster.order import Order
-from executors.ray_cluster.processes import children, descendants, end, send
+from executors.on_machine import environment, output, work
+from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.environment import EnvironmentFailed
+from executors.on_machine.limits import Limits
+from executors.on_machine.order import Order
+from executors.on_machine.outcome import Outcome, ended, not_started, of_exit
+from executors.on_machine.processes import children, descendants, end, send
 
 QUIET_START_S = 0.02  # a command that ends sooner is not announced as running first
 LOOK_S = 0.25  # how often the size of its output is looked at
@@ -34,7 +37,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 Started = Callable[[int], None]
 
 
-def run(order: Order, started: Started, visible_gpus: str | None = None) -> dict[str, Any]:
+def run(order: Order, started: Started, visible_gpus: str | None = None) -> Outcome:
     """Runs it to its end and returns what an `AttemptReport` says of an end, as plain values.
 
     `started` is called with the time in nanoseconds when the command has been running for a moment.
@@ -47,68 +50,52 @@ def run(order: Order, started: Started, visible_gpus: str | None = None) -> dict
         try:
             argv, envs = _prepare(order, folder, visible_gpus, err)
         except (EnvironmentFailed, OSError, shutil.Error) as error:
-            return _finish(folder, _ended("failed", exit_code=125, reason=f"could not be set up: {error}"))
+            return _finish(folder, ended("failed", exit_code=125, reason=f"could not be set up: {error}"))
         outcome = _command(order, folder, argv, envs, out, err, started)
-    _say_if_dropped(folder, order.max_log_bytes)
+    output.close(folder, order.max_log_bytes)
     shutil.rmtree(folder.work, ignore_errors=True)
     return _finish(folder, outcome)
 
 
-def _finish(folder: AttemptDir, outcome: dict[str, Any]) -> dict[str, Any]:
+def _finish(folder: AttemptDir, outcome: Outcome) -> Outcome:
     folder.write_end(outcome)
     return outcome
-
-
-def _ended(state: str, **more: Any) -> dict[str, Any]:
-    return {"state": state, "exit_code": None, "signal": None, "started_ns": None, "reason": "", **more} | {
-        "ended_ns": time.time_ns()
-    }
 
 
 def _prepare(
     order: Order, folder: AttemptDir, visible_gpus: str | None, log: IO[bytes]
 ) -> tuple[list[str], dict[str, str]]:
-    if order.workdir is not None and not folder.work.exists():
-        shutil.copytree(order.workdir, folder.work, symlinks=True)
-    folder.work.mkdir(exist_ok=True)
-    for target, source in order.file_mounts.items():
-        _mount(folder.work, target, source)
-    envs = _environment(order, folder, visible_gpus)
-    envs |= prepare(order, folder.work, envs, log)
-    if order.payload is None:
-        return list(order.argv), envs
-    payload = folder.path / "payload"
-    folder.write_private(payload, order.payload)
-    python = f"{envs['VIRTUAL_ENV']}/bin/python" if order.requirements else sys.executable
-    return [python, str(Path(__file__).with_name("call.py")), str(payload), str(folder.result)], envs
-
-
-def _mount(work: Path, target: str, source: str) -> None:
-    """Copies a file or folder to where the job wants it; below its working directory when the path is absolute."""
-    place = work / target.lstrip("/").removeprefix("~/")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if Path(source).is_dir():
-        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
-    else:
-        shutil.copy2(source, place)
-
-
-def _environment(order: Order, folder: AttemptDir, visible_gpus: str | None) -> dict[str, str]:
-    envs = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
-        "HOME": os.environ.get("HOME", str(folder.work)),
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "CUDA_VISIBLE_DEVICES": "" if order.emulated else (visible_gpus or ""),
-    }
-    if order.emulated and order.gpus:
-        envs["BROKER_EMULATED_GPUS"] = f"{order.gpus:g}x {order.gpu_model}"
-    if order.num_nodes > 1:
-        envs |= {"BROKER_NODE_RANK": str(order.rank), "BROKER_MASTER_ADDR": order.master}
-        envs["BROKER_NUM_NODES"] = str(order.num_nodes)
+    work.copy(order, folder.work)
+    envs = work.base_variables(order, os.environ.get("HOME", str(folder.work)), visible_gpus or "")
     if order.ray_program:
         envs |= {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
-    return envs | order.envs
+    envs |= order.envs
+    envs |= environment.variables(order, envs["PATH"])
+    if environment.wanted(order):
+        _build(order, folder.work, envs, log)
+    payload = folder.path / "payload"
+    if order.payload is not None:
+        folder.write_private(payload, order.payload)
+    return work.call_argv(order, environment.python_of(order), payload, folder.result), envs
+
+
+def _build(order: Order, cwd: Path, envs: Mapping[str, str], log: IO[bytes]) -> None:
+    home = environment.home_of(order)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (home / "ready").exists():
+            return
+        for step in environment.steps(order):
+            env = dict(envs) if step.as_job else dict(os.environ)
+            done = subprocess.run(
+                step.argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            )
+            log.write(done.stdout + done.stderr)
+            log.flush()
+            if done.returncode:
+                raise environment.failure(step, done.returncode, done.stderr or done.stdout)
+        (home / "ready").touch()
 
 
 def _command(
@@ -119,11 +106,11 @@ def _command(
     out: IO[bytes],
     err: IO[bytes],
     started: Started,
-) -> dict[str, Any]:
+) -> Outcome:
     if folder.cancelled.exists():
-        return _ended("cancelled", reason="cancelled before it ran")
+        return ended("cancelled", reason="cancelled before it ran")
     before = set(children(os.getpid()))
-    limit = MemoryLimit(order.attempt_id, order.memory_bytes) if order.memory_bytes else None
+    limits = Limits(order.attempt_id, memory_bytes=order.memory_bytes)
     started_ns = time.time_ns()
     try:
         process = subprocess.Popen(
@@ -137,16 +124,15 @@ def _command(
             preexec_fn=_die_with_parent,
         )
     except OSError as error:
-        code = 127 if isinstance(error, FileNotFoundError) else 126
-        return _ended("failed", exit_code=code, reason=f"{argv[0]}: {error.strerror}", started_ns=started_ns)
-    if limit:
-        limit.take(process.pid)
+        limits.close()
+        return not_started(argv[0], error.errno or 0, started_ns)
+    limits.take(process.pid)
     timed_out = _watch(order, folder, process, started_ns, started)
     end(lambda: [pid for pid in descendants(os.getpid()) if pid not in before and _reap(pid)], 0.0)
-    oom = limit is not None and limit.oom_killed
-    if limit:
-        limit.close()
-    return _outcome(order, folder, process.returncode, started_ns, timed_out=timed_out, oom=oom)
+    oom = limits.oom_kills > 0
+    limits.close()
+    cancelled = folder.cancelled.exists()
+    return of_exit(order, folder, process.returncode, started_ns, timed_out=timed_out, oom=oom, cancelled=cancelled)
 
 
 def _die_with_parent() -> None:
@@ -172,8 +158,7 @@ def _watch(order: Order, folder: AttemptDir, process: subprocess.Popen[bytes], s
             if not announced:
                 started(since_ns)
                 announced = True
-            for path in (folder.stdout, folder.stderr):
-                _cut(path, order.max_log_bytes)
+            output.cut(folder, order.max_log_bytes)
             ran_s = (time.time_ns() - since_ns) / 1e9
             if order.max_duration_s is not None and ran_s > order.max_duration_s and not timed_out:
                 timed_out = True
@@ -186,47 +171,6 @@ def _watch(order: Order, folder: AttemptDir, process: subprocess.Popen[bytes], s
 
 def _alive(process: subprocess.Popen[bytes], pid: int) -> bool:
     return process.poll() is None if pid == process.pid else Path(f"/proc/{pid}").exists()
-
-
-def _cut(path: Path, limit: int) -> None:
-    if path.stat().st_size > limit + (1 << 16):
-        os.truncate(path, limit)
-        path.with_suffix(".cut").touch()
-
-
-def _say_if_dropped(folder: AttemptDir, limit: int) -> None:
-    for path in (folder.stdout, folder.stderr):
-        if path.stat().st_size > limit or path.with_suffix(".cut").exists():
-            os.truncate(path, min(limit, path.stat().st_size))
-            with path.open("ab") as file:
-                file.write(f"\n[broker: output beyond {limit} bytes was dropped]\n".encode())
-
-
-def _outcome(
-    order: Order, folder: AttemptDir, code: int, started_ns: int, *, timed_out: bool, oom: bool
-) -> dict[str, Any]:
-    signum = -code if code < 0 else None
-    exit_code = 128 - code if code < 0 else code
-    more = {"exit_code": exit_code, "signal": signum, "started_ns": started_ns}
-    if folder.cancelled.exists():
-        return _ended("cancelled", **more, reason="cancelled")
-    if timed_out:
-        return _ended("timed_out", **{**more, "exit_code": 124}, reason=f"ran longer than {order.max_duration_s:g} s")
-    if code == 0:
-        return _ended("succeeded", **more)
-    if oom:
-        return _ended("failed", **more, reason=f"used more memory than its {order.memory_bytes / 2**30:.3g} GiB")
-    if signum is not None:
-        return _ended("failed", **more, reason=f"ended by signal {signal.Signals(signum).name}")
-    return _ended("failed", **more, reason=_why(exit_code, folder))
-
-
-def _why(exit_code: int, folder: AttemptDir) -> str:
-    if exit_code != 127:
-        return f"exit code {exit_code}"
-    with folder.stderr.open("rb") as file:
-        said = file.read(500).decode(errors="replace").strip().splitlines()
-    return f"a command was not found: {said[-1]}" if said else "a command was not found"
 
 
 def cancel(root: str, attempt_id: str, grace_s: float) -> None:

@@ -16,10 +16,10 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
+from executors.on_machine.journal import Journal
+from executors.on_machine.order import Order
+from executors.on_machine.processes import end, marked
 from executors.ray_cluster import runner
-from executors.ray_cluster.journal import Journal
-from executors.ray_cluster.order import Order
-from executors.ray_cluster.processes import end, marked
 from executors.ray_cluster.programs import RayPrograms
 
 Report = dict[str, Any]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from broker.model.environment import environment_key
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import Pool
-from executors.ray_cluster.options import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +36,7 @@ class Order:
     master: str = "127.0.0.1"
 
 
-def order_of(request: LaunchRequest, pool: Pool, options: Options, root: str) -> Order:
+def order_of(request: LaunchRequest, pool: Pool, max_log_bytes: int, root: str) -> Order:
     """The order for a request."""
     spec = request.spec
     return Order(
@@ -58,6 +57,6 @@ def order_of(request: LaunchRequest, pool: Pool, options: Options, root: str) ->
         emulated=pool.emulated,
         num_nodes=spec.resources.num_nodes,
         max_duration_s=spec.max_duration_s,
-        max_log_bytes=options.max_log_bytes,
+        max_log_bytes=max_log_bytes,
         ray_program=spec.runtime == "ray",
     )

@@ -1,0 +1,85 @@
+"""Limits: memory, processes and CPU time of a process tree → control groups, version 2 or 1, where they are writable.
+
+Without either nothing is limited here, and `kind` says so.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from executors.on_machine.processes import send
+
+_ROOT = Path("/sys/fs/cgroup")
+_PERIOD_US = 100_000
+
+
+def kind() -> str:
+    """Which limits are in force on this machine."""
+    if (_ROOT / "cgroup.controllers").exists() and os.access(_ROOT, os.W_OK):
+        return "cgroup v2"
+    if os.access(_ROOT / "memory", os.W_OK) and (_ROOT / "memory" / "memory.limit_in_bytes").exists():
+        return "cgroup v1"
+    return "no limits on memory and processes"
+
+
+class Limits:
+    """Control groups for one tree of processes; zero limits nothing."""
+
+    def __init__(self, name: str, *, memory_bytes: int = 0, pids: int = 0, cpus: float = 0.0) -> None:
+        quota = str(max(int(cpus * _PERIOD_US), 1_000)) if cpus else ""
+        self._groups: list[Path] = []
+        if kind() == "cgroup v2":
+            cpu_max = f"{quota} {_PERIOD_US}" if quota else ""
+            self._make(_ROOT / f"broker-{name}", {"memory.max": memory_bytes, "pids.max": pids, "cpu.max": cpu_max})
+        elif kind() == "cgroup v1":
+            self._make(_ROOT / "memory" / f"broker-{name}", {"memory.limit_in_bytes": memory_bytes})
+            self._make(_ROOT / "pids" / f"broker-{name}", {"pids.max": pids})
+            self._make(_ROOT / "cpu" / f"broker-{name}", {"cpu.cfs_quota_us": quota})
+
+    def _make(self, group: Path, wanted: dict[str, int | str]) -> None:
+        limits = {file: value for file, value in wanted.items() if value}
+        if not limits or not group.parent.is_dir():
+            return
+        with suppress(OSError):
+            group.mkdir(exist_ok=True)
+            for file, value in limits.items():
+                (group / file).write_text(str(value))
+            self._groups.append(group)
+
+    def take(self, pid: int) -> None:
+        """Puts a process, and all that it will start, under the limits."""
+        for group in self._groups:
+            with suppress(OSError):
+                (group / "cgroup.procs").write_text(str(pid))
+
+    @property
+    def oom_kills(self) -> int:
+        """How many processes in it the kernel has ended for want of memory."""
+        total = 0
+        for group in self._groups:
+            for file in ("memory.events", "memory.oom_control"):
+                with suppress(OSError):
+                    counts = dict(line.split(" ", 1) for line in (group / file).read_text().splitlines())
+                    total += int(counts.get("oom_kill", "0"))
+        return total
+
+    def members(self) -> list[int]:
+        """Processes in it."""
+        found: set[int] = set()
+        for group in self._groups:
+            with suppress(OSError):
+                found.update(int(pid) for pid in (group / "cgroup.procs").read_text().split())
+        return sorted(found)
+
+    def close(self, *, kill: bool = False) -> None:
+        """Removes the groups; with `kill`, ends what is in them, otherwise it moves up."""
+        if kill:
+            send(self.members(), 9)
+        for group in self._groups:
+            with suppress(OSError):
+                for pid in (group / "cgroup.procs").read_text().split():
+                    with suppress(OSError):
+                        (group.parent / "cgroup.procs").write_text(pid)
+                os.rmdir(group)

@@ -1,0 +1,54 @@
+"""Outcomes: how a process ended, and what is known about why → what a report says of an attempt's end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.order import Order
+
+Outcome = dict[str, Any]
+
+
+def ended(state: str, **more: Any) -> Outcome:
+    """An end, now."""
+    known = {"state": state, "exit_code": None, "signal": None, "started_ns": None, "reason": ""}
+    return {**known, **more, "ended_ns": time.time_ns()}
+
+
+def not_started(argv0: str, error: int, started_ns: int) -> Outcome:
+    """A command that could not be executed, by errno."""
+    import errno
+    import os
+
+    code = 127 if error == errno.ENOENT else 126
+    return ended("failed", exit_code=code, reason=f"{argv0}: {os.strerror(error)}", started_ns=started_ns)
+
+
+def of_exit(
+    order: Order, folder: AttemptDir, code: int, started_ns: int, *, timed_out: bool, oom: bool, cancelled: bool
+) -> Outcome:
+    """The end of a command that ran; `code` is its exit code, or minus the signal that ended it."""
+    signum = -code if code < 0 else None
+    more = {"exit_code": 128 - code if code < 0 else code, "signal": signum, "started_ns": started_ns}
+    if cancelled:
+        return ended("cancelled", **more, reason="cancelled")
+    if timed_out:
+        return ended("timed_out", **{**more, "exit_code": 124}, reason=f"ran longer than {order.max_duration_s:g} s")
+    if code == 0:
+        return ended("succeeded", **more)
+    if oom:
+        return ended("failed", **more, reason=f"used more memory than its {order.memory_bytes / 2**30:.3g} GiB")
+    if signum is not None:
+        return ended("failed", **more, reason=f"ended by signal {signal.Signals(signum).name}")
+    return ended("failed", **more, reason=_why(code, folder))
+
+
+def _why(exit_code: int, folder: AttemptDir) -> str:
+    if exit_code != 127:
+        return f"exit code {exit_code}"
+    with folder.stderr.open("rb") as file:
+        said = file.read(500).decode(errors="replace").strip().splitlines()
+    return f"a command was not found: {said[-1]}" if said else "a command was not found"

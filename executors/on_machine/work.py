@@ -1,0 +1,61 @@
+"""The working copy: an order's workdir and mounts → a private folder; and the variables every command gets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from executors.on_machine import call
+from executors.on_machine.order import Order
+
+
+def copy(order: Order, work: Path) -> None:
+    """Makes the working copy, once. Raises OSError or shutil.Error."""
+    if order.workdir is not None and not work.exists():
+        shutil.copytree(order.workdir, work, symlinks=True)
+    work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for target, source in order.file_mounts.items():
+        _mount(work, target, Path(source))
+
+
+def _mount(work: Path, target: str, source: Path) -> None:
+    """Copies a file or folder to where the job wants it; below its working directory when the path is absolute."""
+    place = work / target.removeprefix("~/").lstrip("/")
+    if not place.resolve().is_relative_to(work.resolve()):
+        raise OSError(f"file_mounts: {target} would lie outside the job's working directory")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, place)
+
+
+def base_variables(order: Order, home: str, visible_gpus: str) -> dict[str, str]:
+    """What a command gets besides what its job names."""
+    envs = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "PYTHONUNBUFFERED": "1",
+        "CUDA_VISIBLE_DEVICES": "" if order.emulated else visible_gpus,
+    }
+    if order.emulated and order.gpus:
+        envs["BROKER_EMULATED_GPUS"] = f"{order.gpus:g}x {order.gpu_model}"
+    if order.num_nodes > 1:
+        envs |= {"BROKER_NODE_RANK": str(order.rank), "BROKER_MASTER_ADDR": order.master}
+        envs["BROKER_NUM_NODES"] = str(order.num_nodes)
+    return envs
+
+
+def call_argv(order: Order, python: str, payload: Path, result: Path) -> list[str]:
+    """The command that runs a function; the order's own where it is none."""
+    if order.payload is None:
+        return list(order.argv)
+    return [python, str(call.__file__), str(payload), str(result)]
+
+
+def hidden(names: dict[str, str]) -> dict[str, str]:
+    """Those of this process's variables that a build of an environment needs to reach its package index."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_"))} | names
