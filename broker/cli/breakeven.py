@@ -51,8 +51,9 @@ def breakeven(
     Example: broker breakeven --gpu H100 --serverless modal --cold-start 10s --idle-tail 60s --plot h100.png
     """
     from broker.cli.breakeven_plot import draw, drawable
+    from broker.cli.breakeven_records import print_csv, print_json
     from broker.cli.breakeven_table import Asked, breakeven_table, own_offer
-    from broker.cli.breakeven_words import print_csv, print_json, print_text
+    from broker.cli.breakeven_text import print_text
     from broker.cli.render import say
     from broker.decide.breakeven import Conditions
     from broker.run.plugins import price_offers
