@@ -162,7 +162,7 @@ async def house(store_template: Path, tmp_path: Path, pools: tuple[Pool, ...]) -
 @pytest.fixture
 async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_app(house.service))
-    async with httpx.AsyncClient(transport=transport, base_url="http://broker", timeout=WAIT_S) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://broker", timeout=None) as client:
         yield client
 
 

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from broker.model.jobs import AttemptState
-from tests.api.conftest import House
+from tests.api.conftest import WAIT_S, House
 
 
 async def submit(http: httpx.AsyncClient, **job: object) -> str:
@@ -228,9 +228,10 @@ async def test_wait_answers_a_change_when_told_what_was_seen(house: House, http,
     await house.attempt_of(submitted)
     await house.reaches(submitted, "starting")
     seen = (await http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": 0})).json()["revision"]
-    waiting = asyncio.create_task(http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": 20, "since": seen}))
+    waiting = asyncio.create_task(http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": 60, "since": seen}))
     await house.start(submitted)
-    assert (await waiting).json()["state"] == "running"
+    async with asyncio.timeout(WAIT_S):
+        assert (await waiting).json()["state"] == "running"
 
 
 async def test_wait_answers_after_its_time(http, submitted) -> None:
@@ -292,6 +293,23 @@ async def test_retry_of_an_array_takes_what_failed_under_its_index(house: House,
     executor, attempt = await house.attempt_of(f"{response['id']}.4")
     envs = executor.runs[attempt].request.envs
     assert (envs["BROKER_ARRAY_INDEX"], envs["BROKER_ARRAY_SIZE"], envs["LR"]) == ("4", "6", "2")
+
+
+@pytest.mark.xfail(strict=True, reason="broker/run/store/listing.py array_end looks for task 0, which it may not have")
+async def test_a_retried_array_is_listed_once_however_small_the_pages(house: House, http) -> None:
+    array = await submit(http, array=4)
+    for index in range(4):
+        await house.end(f"{array}.{index}", *((AttemptState.FAILED, 1) if index else ()))
+    again = (await http.post(f"/v1/jobs/{array}/retry")).json()["id"]
+    seen: list[str] = []
+    cursor = None
+    while len(seen) < 5:
+        params = {"limit": 1, "collapse": True} | ({"cursor": cursor} if cursor else {})
+        page = (await http.get("/v1/jobs", params=params)).json()
+        seen += [item["id"] for item in page["items"]]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert seen == [again, array]
 
 
 async def test_retry_of_one_task_takes_only_that(house: House, http) -> None:

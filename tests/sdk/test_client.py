@@ -90,7 +90,7 @@ def test_wait_hears_of_a_change(served: Served, client: Client) -> None:
     served.do(served.house.reaches(job, "starting"))
     seen = client.wait(job, 0)["revision"]
     heard: list[str] = []
-    waiting = threading.Thread(target=lambda: heard.append(client.wait(job, 20, since=seen)["state"]))
+    waiting = threading.Thread(target=lambda: heard.append(client.wait(job, 60, since=seen)["state"]))
     waiting.start()
     served.do(served.house.start(job))
     waiting.join(20)
