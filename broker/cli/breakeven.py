@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from datetime import date
     from decimal import Decimal
 
+    from broker.cli.breakeven_table import Asked
+
 SECONDS_PER_HOUR = 3_600
 
 
 def breakeven(
-    gpu: Annotated[str, typer.Option("--gpu", metavar="MODEL", help="GPU model: H100, A100-80GB, L4 …")],
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="GPU model: H100, A100-80GB, L4 …; without it, one line for each."),
+    ] = None,
     provider: Annotated[list[str] | None, typer.Option(help="Only cluster offers of this provider.")] = None,
     tier: Annotated[list[str] | None, typer.Option(help="Only cluster offers of this tier: spot, commit_3y …")] = None,
     serverless: Annotated[list[str] | None, typer.Option(help="Only this serverless provider.")] = None,
@@ -50,16 +55,9 @@ def breakeven(
 
     Example: broker breakeven --gpu H100 --serverless modal --cold-start 10s --idle-tail 60s --plot h100.png
     """
-    from broker.cli.breakeven_plot import draw, drawable
-    from broker.cli.breakeven_records import print_csv, print_json
-    from broker.cli.breakeven_table import Asked, breakeven_table, own_offer
-    from broker.cli.breakeven_text import print_text
-    from broker.cli.render import say
+    from broker.cli.breakeven_table import Asked
     from broker.decide.breakeven import Conditions
-    from broker.run.plugins import price_offers
 
-    if plot is not None:
-        drawable(plot)
     day = _day(at)
     conditions = Conditions(
         ops_share=_decimal(ops),
@@ -76,7 +74,6 @@ def breakeven(
         region_multiplier=_decimal(region_multiplier),
     )
     asked = Asked(
-        gpu=gpu,
         day=day,
         conditions=conditions,
         providers=tuple(provider or ()),
@@ -86,12 +83,50 @@ def breakeven(
         utilization=None if utilization is None else _decimal(utilization),
         stale_days=stale_days,
     )
-    more = () if own is None else (own_offer(gpu, _decimal(own), day),)
-    table = breakeven_table((*price_offers(), *more), asked)
+    form = "json" if as_json else "csv" if as_csv else "text"
+    if gpu is None:
+        _needs_gpu({"--own": own, "--plot": plot})
+        _print_overview(asked, form)
+    else:
+        _print_table(gpu, asked, None if own is None else _decimal(own), plot, form)
+
+
+def _print_overview(asked: Asked, form: str) -> None:
+    from broker.cli.breakeven_overview import overview, print_overview
+    from broker.cli.breakeven_records import print_csv, print_pairs
+    from broker.run.plugins import price_offers
+
+    cells = overview(price_offers(), asked)
+    {"json": print_pairs, "csv": print_csv, "text": print_overview}[form](cells, asked)
+
+
+def _print_table(gpu: str, asked: Asked, own: Decimal | None, plot: Path | None, form: str) -> None:
+    from broker.cli.breakeven_plot import draw, drawable
+    from broker.cli.breakeven_records import print_csv, print_json
+    from broker.cli.breakeven_table import breakeven_table, own_offer
+    from broker.cli.breakeven_text import print_text
+    from broker.cli.render import say
+    from broker.run.plugins import price_offers
+
     if plot is not None:
-        draw(table, plot)
+        drawable(plot)
+    more = () if own is None else (own_offer(gpu, own, asked.day),)
+    found = breakeven_table((*price_offers(), *more), gpu, asked)
+    if plot is not None:
+        draw(found, plot)
         say(f"drew {plot}")
-    (print_json if as_json else print_csv if as_csv else print_text)(table)
+    if form == "csv":
+        print_csv(found.cells, asked)
+    else:
+        (print_json if form == "json" else print_text)(found)
+
+
+def _needs_gpu(options: dict[str, object]) -> None:
+    from broker.model.errors import InvalidInput, Problem
+
+    for option, value in options.items():
+        if value is not None:
+            raise InvalidInput(Problem(message="is for one GPU: say which with --gpu", field=option))
 
 
 def _decimal(value: float) -> Decimal:

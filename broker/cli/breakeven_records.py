@@ -1,23 +1,27 @@
-"""A breakeven table → JSON and CSV."""
+"""Breakevens → JSON and CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from broker.cli.breakeven_table import BreakevenTable
+from broker.cli.breakeven_table import Asked, BreakevenTable
 from broker.cli.render import Column, as_csv, as_json
 from broker.decide.breakeven import Breakeven, reference_container
 from broker.decide.price_book import stale
 from broker.model.resources import GIB
 
 
-def print_csv(found: BreakevenTable) -> None:
+def print_csv(cells: Iterable[Breakeven], asked: Asked) -> None:
     """One line per pair of offers."""
     fields = ("cluster", "serverless", "utilization", "never", "held_usd_per_hour", "bought_usd_per_hour", "stale")
-    cells = [_cell(found, cell) for row in found.rows for cell in row.cells]
-    as_csv([Column(head=field, cell=_text(field)) for field in fields], cells)
+    as_csv([Column(head=field, cell=_text(field)) for field in fields], [_record(cell, asked) for cell in cells])
+
+
+def print_pairs(cells: Iterable[Breakeven], asked: Asked) -> None:
+    """One array of all pairs of offers, as `print_json` has them."""
+    as_json([_record(cell, asked) for cell in cells])
 
 
 def print_json(found: BreakevenTable) -> None:
@@ -30,7 +34,7 @@ def print_json(found: BreakevenTable) -> None:
             "day": found.asked.day.isoformat(),
             "conditions": {field: str(value) for field, value in asdict(conditions).items()},
             "container": {"cpus": container.cpus, "memory_gib": container.memory_bytes / GIB, "gpus": container.gpus},
-            "pairs": [_cell(found, cell) for row in found.rows for cell in row.cells],
+            "pairs": [_record(cell, found.asked) for cell in found.cells],
             "looked_at": {"cluster": pair.cluster.id, "serverless": pair.serverless.id},
             "effects": [
                 {"change": each.change, "utilization": float(each.utilization), "relative": float(each.relative)}
@@ -44,8 +48,7 @@ def print_json(found: BreakevenTable) -> None:
     )
 
 
-def _cell(found: BreakevenTable, cell: Breakeven) -> dict[str, Any]:
-    asked = found.asked
+def _record(cell: Breakeven, asked: Asked) -> dict[str, Any]:
     old = [offer.id for offer in (cell.cluster, cell.serverless) if stale(offer, asked.day, asked.stale_days)]
     made = {
         "cluster": cell.cluster.id,

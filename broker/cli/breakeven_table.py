@@ -29,9 +29,8 @@ JOB_LENGTHS_S = tuple(Decimal(seconds) for seconds in (10, 60, 600, 3_600, 86_40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the table is of; empty tuples mean all."""
+    """What is compared, and under which conditions; empty tuples mean all."""
 
-    gpu: str
     day: date
     conditions: Conditions = field(default_factory=Conditions)
     providers: tuple[str, ...] = ()  # of cluster offers
@@ -63,6 +62,11 @@ class BreakevenTable:
         """The serverless offer that is looked at closely."""
         providers = [offer.provider for offer in self.columns]
         return providers.index(PREFERRED_SERVERLESS) if PREFERRED_SERVERLESS in providers else 0
+
+    @property
+    def cells(self) -> tuple[Breakeven, ...]:
+        """All pairs, row by row."""
+        return tuple(cell for row in self.rows for cell in row.cells)
 
     @property
     def pair(self) -> Breakeven:
@@ -100,14 +104,14 @@ def own_offer(gpu: str, usd_per_gpu_hour: Decimal, day: date) -> Offer:
     )
 
 
-def breakeven_table(offers: Sequence[Offer], asked: Asked) -> BreakevenTable:
-    """The table. Raises `UnknownName` for what no offer has, `PriceMissing` where one side has no offer."""
-    model = canonical_gpu(asked.gpu)
+def breakeven_table(offers: Sequence[Offer], gpu: str, asked: Asked) -> BreakevenTable:
+    """The table of a GPU. Raises `UnknownName` for what no offer has, `PriceMissing` where one side has no offer."""
+    model = canonical_gpu(gpu)
     _all_known("GPU", [model], {offer.gpu_model for offer in offers if offer.gpu_model})
     clusters, columns = _sides(PriceBook(offers), model, asked.day)
     sized = clusters if asked.every_offer else right_sized(clusters)
-    clusters = _only(_only(sized, "provider", asked.providers), "tier", asked.tiers)
-    columns = _cheapest(_only(columns, "provider", asked.serverless))
+    clusters = only(only(sized, "provider", asked.providers), "tier", asked.tiers)
+    columns = _cheapest(only(columns, "provider", asked.serverless))
     if not asked.every_offer:
         clusters = _cheapest(clusters)
     found = [
@@ -132,8 +136,8 @@ def _sides(book: PriceBook, model: str, day: date) -> tuple[list[Offer], list[Of
     return clusters, columns
 
 
-def _only(offers: Sequence[Offer], field: str, wanted: Sequence[str]) -> list[Offer]:
-    """The offers whose field is one of those wanted; all where none is said."""
+def only(offers: Sequence[Offer], field: str, wanted: Sequence[str]) -> list[Offer]:
+    """The offers whose field is one of those wanted; all where none is said. Raises `UnknownName`."""
     _all_known(field, wanted, {str(getattr(offer, field)) for offer in offers})
     return [offer for offer in offers if not wanted or getattr(offer, field) in wanted]
 

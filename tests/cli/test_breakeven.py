@@ -70,6 +70,33 @@ def test_filters_and_all() -> None:
     assert list(only) == [("aws/ec2/g6.xlarge/us-east-2/spot", "modal/functions/l4/auto/serverless")]
 
 
+def test_without_a_gpu_there_is_one_line_for_each() -> None:
+    text = run("--provider", "aws")
+    assert "H100\t4.84\taws 1.78: 37%\taws 2.59: 53%\t–\taws 6.88: never 142%" in text.splitlines()
+    assert "L4\t1.02\taws 0.26: 25%\taws 0.32: 31%\t–\taws 0.80: 79%" in text.splitlines()
+    assert "tier\toffers\tmedian\trange\t40% to 50%\tnever" in text.splitlines()
+
+
+def test_forty_to_fifty_percent_is_the_middle_of_spot_and_three_years_at_hyperscalers() -> None:
+    last = run("--provider", "aws", "--provider", "gcp", "--provider", "azure").splitlines()[-4:]
+    assert [line.split("\t")[0:3] for line in last] == [
+        ["spot", "38", "43%"],
+        ["commit_3y", "22", "48%"],
+        ["commit_1y", "9", "93%"],
+        ["on_demand", "32", "138%"],
+    ]
+    assert last[0].split("\t")[3:] == ["25% to 138%", "8", "5"]
+    assert last[3].split("\t")[3:] == ["65% to 291%", "0", "25"]
+
+
+def test_the_overview_for_machines() -> None:
+    every = json.loads(run("--json"))
+    assert len(every) == len(pairs()) > 130
+    assert {pair["serverless"].split("/")[0] for pair in every} == {"modal"}
+    replicate = pairs("--serverless", "replicate")
+    assert {serverless.split("/")[0] for _, serverless in replicate} == {"replicate"}
+
+
 def test_own_hardware_is_one_more_row() -> None:
     found = pairs("--gpu", "H100", "--own", "2.0", "--serverless", "modal")
     assert float(found["own/hardware/your-own/any/owned", MODAL]["utilization"]) == pytest.approx(2 / 4.837968)
@@ -131,11 +158,17 @@ def test_impossible_options(words: tuple[str, ...], complaint: str) -> None:
 
 
 def test_a_terminal_has_the_serverless_offers_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = breakeven_table(tuple(CatalogSource().offers()), Asked(gpu="H100", day=DAY))
+    table = breakeven_table(tuple(CatalogSource().offers()), "H100", Asked(day=DAY))
     names = [offer.provider for offer in table.columns]
     for columns, shown in ((60, ["modal"]), (90, ["runware", "modal"]), (200, names)):
         monkeypatch.setenv("COLUMNS", str(columns))
         assert [names[at] for at in fitting(table)] == shown
+
+
+@pytest.mark.parametrize("words", [("--own", "2"), ("--plot", "x.png")])
+def test_what_needs_a_gpu(words: tuple[str, str]) -> None:
+    with pytest.raises(InvalidInput, match=f"{words[0]}: is for one GPU"):
+        run(*words)
 
 
 def test_the_drawing_is_a_picture(tmp_path: Path) -> None:
@@ -152,7 +185,7 @@ def test_the_page_needs_no_network(tmp_path: Path) -> None:
 
 
 def test_what_is_drawn_is_the_cheapest_of_each_tier_and_their_providers_on_demand() -> None:
-    table = breakeven_table(tuple(CatalogSource().offers()), Asked(gpu="H100", day=DAY))
+    table = breakeven_table(tuple(CatalogSource().offers()), "H100", Asked(day=DAY))
     drawn = [(line.cell.cluster.provider, line.cell.cluster.tier) for line in lines(table)]
     assert drawn == [
         ("aws", Tier.SPOT),
