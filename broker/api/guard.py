@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from contextlib import suppress
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +14,7 @@ OPEN_PATHS: Final = frozenset({"/healthz"})  # answered without a token
 MAX_BODY_BYTES: Final = 1 << 20
 MAX_BLOB_BYTES: Final = 64 << 20
 BLOBS: Final = "/v1/blobs/"
+_DROPPED_BYTES: Final = 4 * MAX_BLOB_BYTES
 
 
 class TooLarge(Exception):
@@ -32,19 +34,16 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        limit = MAX_BLOB_BYTES if scope["path"].startswith(BLOBS) else MAX_BODY_BYTES
         if not self._allowed(scope["path"], headers.get(b"authorization", b"")):
-            response = _no_token()
-        elif _announced(headers) > limit:
-            response = _too_large(limit)
-        else:
-            try:
-                await self._app(scope, _limited(receive, limit), send)
-            except TooLarge:
-                response = _too_large(limit)
-            else:
-                return
-        await response(scope, receive, send)
+            await _no_token()(scope, receive, send)
+            return
+        body = _Body(receive, MAX_BLOB_BYTES if scope["path"].startswith(BLOBS) else MAX_BODY_BYTES)
+        try:
+            body.announce(headers.get(b"content-length", b""))
+            await self._app(scope, body.receive, send)
+        except TooLarge:
+            await body.drop()
+            await _too_large(body.limit)(scope, receive, send)
 
     def _allowed(self, path: str, authorization: bytes) -> bool:
         if self._token is None or path in OPEN_PATHS:
@@ -53,24 +52,34 @@ class Guard:
         return hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
 
 
-def _announced(headers: dict[bytes, bytes]) -> int:
-    length = headers.get(b"content-length", b"0")
-    return int(length) if length.isdigit() else 0
+class _Body:
+    """Counts what comes, for bodies that don't say how long they are, or lie."""
 
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self.limit = limit
+        self._receive = receive
+        self._taken = 0
+        self._more = True
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Counts what comes, for bodies that don't say how long they are."""
-    taken = 0
+    def announce(self, length: bytes) -> None:
+        """Hears how long the body will be. Raises `TooLarge`."""
+        if length.isdigit() and int(length) > self.limit:
+            raise TooLarge
 
-    async def counting() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
+    async def receive(self) -> Message:
+        """The next message. Raises `TooLarge`."""
+        message = await self._receive()
+        self._more = message.get("more_body", False)
+        self._taken += len(message.get("body", b""))
+        if self._taken > self.limit:
             raise TooLarge
         return message
 
-    return counting
+    async def drop(self) -> None:
+        """Takes the rest and drops it: a client that is still sending would not see why it is refused."""
+        while self._more and self._taken < _DROPPED_BYTES:
+            with suppress(TooLarge):
+                await self.receive()
 
 
 def _no_token() -> ASGIApp:

@@ -1,12 +1,14 @@
 import threading
+from pathlib import Path
 
 import pytest
 
 from broker.model.errors import Conflict, DaemonError, InvalidInput, UnknownName
 from broker.model.jobs import AttemptState
 from broker.sdk.client import Client
+from broker.sdk.connect import connect
 from broker.sdk.events import Seen, Wrote, read_events
-from tests.sdk.conftest import Served
+from tests.sdk.conftest import Served, serve
 
 
 def test_every_call_goes_there_and_back(served: Served, client: Client) -> None:
@@ -48,8 +50,6 @@ def test_errors_come_back_as_themselves(served: Served, client: Client) -> None:
         client.result(job)
     with pytest.raises(UnknownName):
         list(client.follow("nosuch"))
-    with pytest.raises(InvalidInput, match="MiB"):
-        client.submit({"run": "true", "envs": {"BIG": "x" * (1 << 21)}})
 
 
 def test_following_tells_what_happens_as_it_happens(served: Served, client: Client) -> None:
@@ -121,3 +121,14 @@ def test_shutdown_ends_the_broker(served: Served, client: Client) -> None:
     client.shutdown(drain=False)
     served.do(served.house.broker.changed(0, 1))
     assert served.house.broker._stop.is_set()
+
+
+@pytest.mark.parametrize("token", [None, "s3cret"], ids=["unix", "loopback"])
+def test_what_is_too_large_is_refused_with_the_limit(tmp_path: Path, token: str | None) -> None:
+    for served in serve(tmp_path, token):
+        client = connect(served.state_dir)
+        with pytest.raises(InvalidInput, match="over 1 MiB"):
+            client.submit({"run": "true", "envs": {"BIG": "x" * (1 << 21)}})
+        with pytest.raises(InvalidInput, match="over 64 MiB"):
+            client.put_blob(b"x" * (65 << 20))
+        assert client.put_blob(b"x" * (2 << 20))
