@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from broker.ports import LogChunk
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptDir:
@@ -67,6 +69,12 @@ class AttemptDir:
         draft.write_text(json.dumps(end))
         draft.replace(self.end)
 
+    def close_if_open(self, end: dict[str, Any]) -> None:
+        """Says how it ended where nobody has said so: its runner is gone, or never came."""
+        if not self.end.exists():
+            self.make()
+            self.write_end(end)
+
     def read_end(self) -> dict[str, Any] | None:
         """How it ended; None while it has not."""
         try:
@@ -79,3 +87,24 @@ class AttemptDir:
         """Writes a file that only the owner can read."""
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)
+
+
+def read_stream(folder: AttemptDir, stream: str, offset: int, limit: int) -> LogChunk:
+    """A piece of a stream. Raises KeyError where there is no such attempt."""
+    if not folder.path.is_dir():
+        raise KeyError(folder.path.name)
+    ended = folder.end.exists()
+    path = folder.stdout if stream == "stdout" else folder.stderr
+    data = b""
+    if path.exists():
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(limit)
+    return LogChunk(data=data, next_offset=offset + len(data), complete=ended and len(data) < limit)
+
+
+def read_result(folder: AttemptDir) -> bytes | None:
+    """What a function returned or raised; None while there is nothing. Raises KeyError for an unknown attempt."""
+    if not folder.path.is_dir():
+        raise KeyError(folder.path.name)
+    return folder.result.read_bytes() if folder.end.exists() and folder.result.exists() else None

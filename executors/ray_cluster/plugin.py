@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from broker.model.errors import NoCapacity, Rejected, Unreachable
-from broker.model.jobs import AttemptReport, AttemptState, LaunchRequest
+from broker.model.jobs import LaunchRequest
 from broker.model.pools import Capability, Capacity, UnitState
-from broker.model.resources import Resources
-from broker.model.usage import AttemptUsage, UsageReport
+from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
-from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
 from executors.on_machine.order import order_of
+from executors.on_machine.reporting import attempt_report, attempt_usage
 from executors.ray_cluster import local_nodes
-from executors.ray_cluster.link import Link
+from executors.ray_cluster.link import GatewayLink
 from executors.ray_cluster.node_book import NodeBook
 from executors.ray_cluster.options import Options
 from executors.ray_cluster.room import Room
@@ -43,7 +44,7 @@ class RayCluster:
         self._options = Options.of(context.pool.name, context.pool.options)
         self._dir = context.state_dir
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._link = Link(context.pool.name, self._dir / "gateway.log")
+        self._link = GatewayLink(context.pool.name, self._dir / "gateway.log")
         model = context.pool.unit.gpu_model or next(iter(context.pool.gpu_models), "")
         self._book = NodeBook(self._dir / "nodes.json", model)
         self._cluster: local_nodes.LocalCluster | None = None
@@ -127,27 +128,18 @@ class RayCluster:
         for report in reports:
             if report["ended_ns"] is not None:
                 self._room.give_back(report["attempt_id"])
-        return Poll(version=version, reports=tuple(_report(report) for report in reports))
+        return Poll(version=version, reports=tuple(attempt_report(report) for report in reports))
 
     async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """Read from the attempt's folder, which is on this machine."""
-        folder = AttemptDir(self._dir / "attempts" / attempt_id)
-        if not folder.path.is_dir():
-            raise KeyError(attempt_id)
-        ended = folder.end.exists() or await self._has_ended(attempt_id)
-        data = await asyncio.to_thread(_read, folder.stdout if stream == "stdout" else folder.stderr, offset, limit)
-        return LogChunk(data=data, next_offset=offset + len(data), complete=ended and len(data) < limit)
-
-    async def _has_ended(self, attempt_id: str) -> bool:
-        reports = await self._link.call("held") if not self._room.holds(attempt_id) else []
-        return any(report["attempt_id"] == attempt_id and report["ended_ns"] is not None for report in reports)
+        return await asyncio.to_thread(read_stream, self._folder(attempt_id), stream, offset, limit)
 
     async def result(self, attempt_id: str) -> bytes | None:
         """Read from the attempt's folder."""
-        folder = AttemptDir(self._dir / "attempts" / attempt_id)
-        if not folder.path.is_dir():
-            raise KeyError(attempt_id)
-        return folder.result.read_bytes() if folder.result.exists() and folder.end.exists() else None
+        return await asyncio.to_thread(read_result, self._folder(attempt_id))
+
+    def _folder(self, attempt_id: str) -> AttemptDir:
+        return AttemptDir(self._dir / "attempts" / attempt_id)
 
     async def usage(self, since_ns: int) -> UsageReport:
         """Nodes from the book, attempts from the supervisor."""
@@ -169,7 +161,7 @@ class RayCluster:
             if (report["released_ns"] or as_of) >= since_ns and report["launched_ns"] <= as_of
             for node in report["nodes"]
             if node in units
-            for usage in [_usage(report, node, units[node].ended_ns)]
+            for usage in [attempt_usage(report, node, units[node].ended_ns)]
         )
         return UsageReport(as_of_ns=as_of, units=self._book.units(since_ns), attempts=attempts)
 
@@ -230,46 +222,11 @@ class RayCluster:
             local_nodes.save(self._dir, self._cluster)
 
 
-def _report(report: dict[str, Any]) -> AttemptReport:
-    return AttemptReport(
-        attempt_id=report["attempt_id"],
-        state=AttemptState(report["state"]),
-        at_ns=report["at_ns"],
-        started_ns=report["started_ns"],
-        ended_ns=report["ended_ns"],
-        exit_code=report["exit_code"],
-        signal=report["signal"],
-        reason=report["reason"],
-        unit_ids=tuple(report["nodes"]),
-    )
-
-
-def _usage(report: dict[str, Any], node: str, node_ended_ns: int | None) -> AttemptUsage:
-    ended = [at for at in (report["released_ns"], node_ended_ns) if at is not None]
-    return AttemptUsage(
-        attempt_id=report["attempt_id"],
-        unit_id=node,
-        resources=Resources(**report["held"]),
-        started_ns=report["launched_ns"],
-        ended_ns=max(min(ended), report["launched_ns"]) if ended else None,
-    )
-
-
 def _end_all(cluster: local_nodes.LocalCluster) -> None:
     for node in reversed(cluster.nodes):
         node.end()
 
 
-def _read(path: Path, offset: int, limit: int) -> bytes:
-    if not path.exists():
-        return b""
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(limit)
-
-
 def _remove(folders: list[Path]) -> None:
-    import shutil
-
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

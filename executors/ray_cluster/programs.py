@@ -12,10 +12,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import tenacity
+
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.order import Order
 
 LOOK_S = 0.1
+AGENT_WAIT_S = 60.0
 ASK_EVERY = 20  # looks between two questions to the Jobs API
 
 
@@ -51,7 +54,15 @@ class RayPrograms:
         if self._client is None:
             self._client = JobSubmissionClient(self._dashboard)
         named = {f"accelerator_type:{order.gpu_model}": 0.001} if order.gpus and order.gpu_model else None
-        self._client.submit_job(
+        # The dashboard's agent on a node comes up some seconds after the node itself.
+        patient = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_message(match=".*No available agent"),
+            stop=tenacity.stop_after_delay(AGENT_WAIT_S),
+            wait=tenacity.wait_fixed(0.5),
+            reraise=True,
+        )
+        patient(
+            self._client.submit_job,
             entrypoint=f"{sys.executable} -m executors.ray_cluster.runner {folder.path}",
             submission_id=order.attempt_id,
             entrypoint_num_cpus=order.cpus,

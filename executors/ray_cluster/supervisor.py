@@ -16,6 +16,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
+from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.journal import Journal
 from executors.on_machine.order import Order
 from executors.on_machine.processes import end, marked
@@ -68,6 +69,7 @@ class Supervisor:
         report |= {"state": "interrupted", "at_ns": now, "ended_ns": now, "released_ns": now}
         report["reason"] = "the supervisor of the Ray cluster was lost, and the attempt with it"
         self._journal.write(report)
+        AttemptDir(Path(self._root) / "attempts" / report["attempt_id"]).close_if_open(report)
 
     async def launch(self, orders: Sequence[tuple[Order, list[str]]]) -> None:
         """Starts orders on the nodes named for them; one that is known already is left alone."""
@@ -98,7 +100,9 @@ class Supervisor:
         }
         self._reports[order.attempt_id] = report
         if order.attempt_id in self._cancelled:
-            await self._ended(order.attempt_id, {"state": "cancelled", "reason": "cancelled before it ran"})
+            outcome = {"state": "cancelled", "reason": "cancelled before it ran"}
+            AttemptDir(Path(self._root) / "attempts" / order.attempt_id).close_if_open(outcome)
+            await self._ended(order.attempt_id, outcome)
             return
         await self._tell(report)
         self._watching[order.attempt_id] = asyncio.create_task(self._watch(order, nodes))
@@ -113,6 +117,7 @@ class Supervisor:
             outcome = {"state": "failed", "reason": f"the runner failed: {type(error).__name__}: {_first_line(error)}"}
         if order.attempt_id in self._cancelled and outcome["state"] != "succeeded":
             outcome["state"] = "cancelled"
+        AttemptDir(Path(self._root) / "attempts" / order.attempt_id).close_if_open(outcome)
         await self._ended(order.attempt_id, outcome)
         self._watching.pop(order.attempt_id, None)
 
