@@ -17,6 +17,8 @@ from broker.model.resources import canonical_gpu
 
 HEADS = ("offer", "GPUs", "tier", "$/GPU-h", "$/h", "$/CPU-h", "$/GiB-h", "billed by", "as of")
 NUMBERS = range(3, 7)  # columns of figures, aligned to the right
+DISPENSABLE = ("tier", "$/h", "billed by", "$/GiB-h", "$/CPU-h")  # in this order, where a terminal is narrow
+PADDING = 2  # characters between columns
 SOURCE_HEADS = ("source", "note")
 
 
@@ -112,13 +114,25 @@ def _rich_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    shown = [at for at in range(len(heads)) if any(row[at] for row in rows)]
+    console = Console()
+    shown = _fitting(heads, rows, console.width)
     for at in shown:
         right = at in NUMBERS
         made.add_column(heads[at], justify="right" if right else "left", no_wrap=0 < at < len(HEADS), overflow="fold")
     for row in rows:
         made.add_row(*(Text(row[at], style="yellow" if row[at].endswith("*") else "") for at in shown))
-    Console().print(made)
+    console.print(made)
+
+
+def _fitting(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that a terminal has room for: those that say anything, less what can best be done without."""
+    shown = [at for at in range(len(heads)) if any(row[at] for row in rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(heads, *rows, strict=True)]
+    for name in DISPENSABLE:
+        if sum(widths[at] + PADDING for at in shown if at < len(HEADS)) <= width:
+            break
+        shown = [at for at in shown if heads[at] != name]
+    return shown
 
 
 def print_csv(offers: Sequence[Offer], day: date, stale_days: int) -> None:

@@ -90,9 +90,9 @@ def print_overview(cells: Sequence[Breakeven], asked: Asked) -> None:
 
 def _model_columns() -> Iterator[Column]:
     yield Column(head="GPU", cell=lambda row: str(row["cells"][0].cluster.gpu_model))
-    yield Column(head="serverless $/h", cell=lambda row: f"{row['cells'][0].bought_usd:.2f}", right=True)
+    yield Column(head="buy $/h", cell=lambda row: f"{row['cells'][0].bought_usd:.2f}", right=True)
     for tier in TIERS:
-        yield Column(head=tier.value, cell=_cheapest(tier))
+        yield Column(head=tier.value, cell=_cheapest(tier), wrap=True)
 
 
 def _cheapest(tier: Tier) -> Cell:

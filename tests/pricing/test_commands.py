@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -128,3 +129,25 @@ def test_importing_it_is_cheap() -> None:
     began = time.perf_counter()
     run("--gpu", "H100", *AT)
     assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (200, ["offer", "GPUs", "tier", "$/GPU-h", "$/h", "$/CPU-h", "$/GiB-h", "billed by", "as of"]),
+        (100, ["offer", "GPUs", "$/GPU-h", "$/CPU-h", "$/GiB-h", "as of"]),
+        (40, ["offer", "GPUs", "$/GPU-h", "as of"]),
+    ],
+)
+def test_a_narrow_terminal_keeps_what_matters(width: int, heads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    commands.app(["--gpu", "H100", "--tier", "serverless", *AT], standalone_mode=False)
+    head = re.sub(r"\x1b\[[0-9;]*m", "", sys.stdout.getvalue()).strip().splitlines()[0]  # type: ignore[attr-defined]
+    assert re.split(r"\s{2,}", re.sub(r"(?<=\S) (?=\$|GPUs|tier|as of|billed)", "  ", head.strip())) == heads
