@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,7 +76,8 @@ def serve(state_dir: Path, token: str | None = None) -> Iterator[Served]:
         try:
             yield served
         finally:
-            served.loop.call_soon_threadsafe(served.stop.set)
+            with suppress(RuntimeError):  # a test may have ended it before
+                served.loop.call_soon_threadsafe(served.stop.set)
             thread.join(WAIT_S)
 
 
