@@ -1,0 +1,75 @@
+"""Commands about the broker's own process: up, down, status, version."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from broker.cli import render
+from broker.cli.connection import client, config_file, state_dir
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+def up() -> None:
+    """Start the broker: its daemon, the local Ray cluster and the serverless pool.
+
+    Returns once it is ready, and at once when it already runs. Example: broker up
+    """
+    from broker.run.lifecycle import is_running, start_daemon
+
+    folder = state_dir()
+    if not is_running(folder):
+        render.say(f"starting the broker on {folder}", style="bold")
+        start_daemon(folder, config_file(), lambda line: render.say(f"  {line}", style="dim"))
+    found = client().status()
+    for name, problem in found["problems"].items():
+        render.say(f"  pool {name} is out of use: {problem}", style="yellow")
+    render.say(f"the broker is up (process {found['pid']})", style="green")
+
+
+def down(
+    now: Annotated[bool, typer.Option("--now", help="Cancel what runs instead of waiting for it.")] = False,
+) -> None:
+    """End the broker and all that its pools started; waits for what runs, unless --now.
+
+    Queued jobs stay queued for the next `broker up`. Example: broker down --now
+    """
+    import time
+
+    from broker.run.lifecycle import is_running
+
+    folder = state_dir()
+    if not is_running(folder):
+        render.say("no broker is running")
+        return
+    client().shutdown(drain=not now)
+    render.say("ending the broker" + (": cancelling what runs" if now else ": waiting for what runs (--now cancels)"))
+    while is_running(folder):
+        time.sleep(0.1)
+    render.say("the broker has ended", style="green")
+
+
+def status(as_json: AsJson = False) -> None:
+    """Say whether the broker runs, what it has to do, and which pools have a problem.
+
+    Example: broker status
+    """
+    found = client().status()
+    if as_json:
+        render.as_json(found)
+        return
+    counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items() if count) or "none yet"
+    print(f"broker {found['version']}, process {found['pid']}, up {render.seconds(found['uptime_s'])}")
+    print(f"memory {found['memory_bytes'] / 2**20:.0f} MiB")
+    print(f"jobs: {counts}")
+    for name, problem in found["problems"].items():
+        print(f"pool {name} is out of use: {problem}")
+
+
+def version() -> None:
+    """Print the version. Example: broker version."""
+    from importlib.metadata import version as version_of
+
+    print(version_of("gpu-broker"))

@@ -1,0 +1,71 @@
+"""Details: one job or array as the API gives it → lines for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.cli import render
+from broker.cli.render import Column
+
+
+def show_job(found: dict[str, Any]) -> None:
+    """Prints a job."""
+    from broker.cli.watch import summary
+
+    print(f"{found['id']}  {found['name']}  {found['state']}" + (f": {found['reason']}" if found["reason"] else ""))
+    print(f"command    {found['command']}")
+    print(f"user       {found['user']}    priority {found['priority']}    gpus {found['gpus'] or 'none'}")
+    if found["tags"]:
+        print("tags       " + ", ".join(f"{key}={value}" for key, value in found["tags"].items()))
+    if placement := found["placement"]:
+        print(f"placed     {placement['reason']}")
+        if placement["flip"]:
+            print(f"otherwise  {placement['flip']}")
+    if found["ended"]:
+        print(f"ended      {summary(found)}")
+    render.table(_ATTEMPTS, found["made"], title="attempts")
+    render.table(_CHANGES, found["changes"], title="history")
+    if found["charges"]:
+        render.table(_CHARGES, found["charges"], title="charges")
+
+
+def show_array(found: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
+    """Prints an array and its first tasks."""
+    from broker.cli.watch import summary
+
+    print(summary(found))
+    render.table(_TASKS, tasks, title="tasks, newest first")
+
+
+def _amount(row: render.Row) -> str:
+    return render.usd(row["amount"]["usd"] if row["amount"] else None)
+
+
+_ATTEMPTS = [
+    Column(head="attempt", cell=lambda row: str(row["number"]), right=True),
+    Column(head="pool", cell=lambda row: row["pool"] + (" (emulated)" if row["emulated"] else "")),
+    Column(head="state", cell=lambda row: str(row["state"])),
+    Column(head="ran", cell=lambda row: render.span(row["started_at"], row["ended_at"]), right=True),
+    Column(head="exit", cell=lambda row: "" if row["exit_code"] is None else str(row["exit_code"]), right=True),
+    Column(head="reason", cell=lambda row: str(row["reason"]), wrap=True),
+]
+_CHANGES = [
+    Column(head="at", cell=lambda row: str(row["at"])[:23].replace("T", " ")),
+    Column(head="of", cell=lambda row: str(row["attempt_id"] or "job")),
+    Column(head="change", cell=lambda row: f"{row['old']} → {row['new']}"),
+    Column(head="reason", cell=lambda row: str(row["reason"]), wrap=True),
+]
+_CHARGES = [
+    Column(head="for", cell=lambda row: str(row["kind"]).replace("_", " ")),
+    Column(head="pool", cell=lambda row: str(row["pool"])),
+    Column(head="took", cell=lambda row: render.span(row["started_at"], row["ended_at"]), right=True),
+    Column(head="amount", cell=_amount, right=True),
+    Column(head="price", cell=lambda row: row["price"]["offer"] if row["price"] else "not known", wrap=True),
+]
+_TASKS = [
+    Column(head="id", cell=lambda row: str(row["id"])),
+    Column(head="state", cell=lambda row: str(row["state"])),
+    Column(head="pool", cell=lambda row: str(row["pool"] or "")),
+    Column(head="ran", cell=lambda row: render.span(row["started_at"], row["ended_at"]), right=True),
+    Column(head="cost", cell=lambda row: render.usd(row["cost"]["usd"]), right=True),
+]

@@ -1,0 +1,148 @@
+"""Commands about jobs that were submitted: list, show, cancel, retry, explain."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from broker.cli import render
+from broker.cli.connection import client
+from broker.cli.render import Column, Row
+from broker.cli.watch import JobId
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+def list_jobs(
+    state: Annotated[list[str] | None, typer.Option(help="queued, starting, running, succeeded, failed …")] = None,
+    user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only of this name.")] = None,
+    pool: Annotated[str | None, typer.Option(help="Only those that ran last in this pool.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may be repeated.")] = None,
+    array: Annotated[str | None, typer.Option(help="The tasks of this array.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-l", help="Lines at most.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first; an array is one line.
+
+    Example: broker list --state running --tag team=research
+    """
+    page = client().jobs(
+        state=state, user=user, name=name, pool=pool, tag=tag, array=array, limit=limit, collapse=array is None
+    )
+    if as_json:
+        render.as_json(page)
+        return
+    render.table(_LIST, page["items"])
+    if page["next_cursor"]:
+        render.say(f"(more: --limit {2 * limit})")
+
+
+def show(job: JobId, as_json: AsJson = False) -> None:
+    """Show a job with its attempts, its history and its charges, or an array with its tasks.
+
+    Example: broker show k3f9a2
+    """
+    from broker.cli.detail import show_array, show_job
+
+    connected = client()
+    found = connected.job(job)
+    if as_json:
+        render.as_json(found)
+    elif found["kind"] == "array":
+        show_array(found, connected.jobs(array=job, limit=20)["items"])
+    else:
+        show_job(found)
+
+
+def cancel(jobs: Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids of jobs or arrays.")]) -> None:
+    """Ask for the end of jobs; queued ones end at once, running ones as soon as their processes have ended.
+
+    Example: broker cancel k3f9a2
+    """
+    connected = client()
+    for job in jobs:
+        found = connected.cancel(job)
+        render.say(f"{job}: {found['marked']} to be cancelled" if found["marked"] else f"{job} had ended already")
+
+
+def retry(
+    job: JobId,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
+) -> int:
+    """Run a failed or cancelled job again, as a new one; of an array, the tasks that did not succeed.
+
+    Example: broker retry k3f9a2
+    """
+    from broker.cli.watch import follow
+
+    connected = client()
+    found = connected.retry(job)
+    if detach:
+        print(found["id"])
+        return 0
+    render.say(f"{found['id']} submitted, again for {job}", style="bold")
+    return follow(connected, found["id"], array=found["tasks"] is not None)
+
+
+def explain(job: JobId, as_json: AsJson = False) -> None:
+    """Say why a job runs where it does: what was chosen and refused, the difference in dollars, what would flip it.
+
+    Example: broker explain k3f9a2
+    """
+    from broker.cli.quotes import show_placement
+
+    found = client().explain(job)
+    if as_json:
+        render.as_json(found)
+        return
+    if found["placement"]:
+        show_placement(found["placement"])
+    else:
+        print("no decision was made about it yet")
+    for line in found["rejected"]:
+        print(f"not: {line}")
+    if found["difference"]:
+        print(f"saved: {render.usd(found['difference']['usd'])} against the cheapest other pool")
+    for line in found["actual"]:
+        print(f"came out: {line}")
+
+
+def _cost(row: Row) -> str:
+    cost = row.get("cost")
+    if cost is None:
+        return ""
+    if cost["usd"] is None and not cost["unknown"]:
+        return ""
+    return render.usd(cost["usd"]) + ("" if cost["complete"] else "+")
+
+
+def _pool(row: Row) -> str:
+    pool = row.get("pool") or ""
+    return f"{pool} (emulated)" if row.get("emulated") and row.get("gpus") else pool
+
+
+def _took(row: Row) -> str:
+    return render.span(row.get("started_at"), row.get("ended_at")) if "started_at" in row else ""
+
+
+def _state(row: Row) -> str:
+    if row["kind"] != "array":
+        return str(row["state"])
+    counts: dict[str, Any] = row["counts"]
+    return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+_LIST = [
+    Column(head="id", cell=lambda row: str(row["id"])),
+    Column(head="name", cell=lambda row: str(row["name"])),
+    Column(head="state", cell=_state, style=lambda row: render.STATE_STYLES.get(row["state"], "")),
+    Column(head="pool", cell=_pool),
+    Column(head="gpus", cell=lambda row: str(row.get("gpus", ""))),
+    Column(head="attempts", cell=lambda row: str(row.get("attempts", "")), right=True),
+    Column(head="submitted", cell=lambda row: render.ago(row["submitted_at"]), right=True),
+    Column(head="ran", cell=_took, right=True),
+    Column(head="cost", cell=_cost, right=True),
+    Column(head="user", cell=lambda row: str(row["user"])),
+]

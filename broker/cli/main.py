@@ -1,0 +1,109 @@
+"""The `broker` command: words on a command line → calls of the broker, and exit codes that scripts can use.
+
+Commands of this package and of plugins come together here. Everything heavy is imported by the command that needs it,
+so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+import broker.cli.daemon as daemon
+import broker.cli.jobs as jobs
+import broker.cli.money as money
+import broker.cli.submit as submit
+import broker.cli.watch as watch
+from broker.cli.breakeven import breakeven
+from broker.cli.plugins import add_plugin_commands
+from broker.model.errors import BrokerError
+
+EXIT_CODES = """
+Exit codes: 0 success; 2 what was written is wrong; 3 no broker answers, or it could not start; 4 what was asked for
+contradicts what is there; 5 no pool can do it; 6 another error; 130 interrupted. A followed job that ran gives its own
+exit code; one that never ran, or was cancelled, gives 1.
+"""
+
+app = typer.Typer(
+    name="broker",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Runs each job where it costs least: on a cluster that is paid by the hour, or on per-second serverless.",
+    epilog=EXIT_CODES,
+)
+
+
+@app.callback()
+def _options(
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Configuration to use.")] = None,
+) -> None:
+    if config is not None:
+        os.environ["BROKER_CONFIG"] = config
+
+
+COMMANDS: tuple[Callable[..., int | None], ...] = (
+    submit.submit,
+    jobs.list_jobs,
+    jobs.show,
+    watch.logs,
+    watch.wait,
+    jobs.cancel,
+    jobs.retry,
+    jobs.explain,
+    submit.offers,
+    money.spend,
+    money.pools,
+    breakeven,
+    daemon.up,
+    daemon.down,
+    daemon.status,
+    daemon.version,
+)
+
+
+def _exiting(command: Callable[..., int | None]) -> Callable[..., None]:
+    """The command, whose returned number becomes the exit code."""
+
+    @wraps(command)
+    def called(*arguments: Any, **named: Any) -> None:
+        if code := command(*arguments, **named):
+            raise typer.Exit(code)
+
+    return called
+
+
+for each in COMMANDS:
+    app.command(each.__name__.removesuffix("_jobs"))(_exiting(each))
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    add_plugin_commands(app)
+    try:
+        app()
+    except BrokerError as error:
+        sys.exit(_explained(error))
+
+
+def _explained(error: BrokerError) -> int:
+    """Says what went wrong in words and returns the exit code."""
+    from broker.cli.render import say
+    from broker.model import errors
+
+    for line in str(error).splitlines():
+        say(f"error: {line}", style="red")
+    codes: dict[type[BrokerError], int] = {
+        errors.InvalidInput: 2,
+        errors.DaemonError: 3,
+        errors.Conflict: 4,
+        errors.ExecutorError: 5,
+        errors.PriceMissing: 5,
+    }
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), 6)

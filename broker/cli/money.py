@@ -1,0 +1,119 @@
+"""Commands about money and places: spend, pools."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from broker.cli import render
+from broker.cli.connection import client
+from broker.cli.render import Column, Row
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+def spend(
+    by: Annotated[
+        list[str] | None, typer.Option(help="job, user, name, pool, day, kind or tag:KEY; several split further.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option("--for", metavar="PERIOD", help="7d, today, 'last month', 2026-11.")
+    ] = None,
+    job: Annotated[str | None, typer.Option(help="Only this job or array.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
+    pool: Annotated[str | None, typer.Option(help="Only of this pool.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may be repeated.")] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a head.")] = False,
+) -> None:
+    """Show what was spent, and on what; the rows add up to what nodes and containers cost.
+
+    Example: broker spend --for "last month" --by user --by pool
+    """
+    wanted: dict[str, Any] = {
+        "by": by or ["pool"],
+        "period": period,
+        "job": job,
+        "user": user,
+        "pool": pool,
+        "tag": tag,
+    }
+    connected = client()
+    if as_csv:
+        sys.stdout.write(connected.spend_csv(**wanted))
+        return
+    found = connected.spend(**wanted)
+    if as_json:
+        render.as_json(found)
+        return
+    groups = [Column(head=name, cell=lambda row, name=name: _group(row, name)) for name in found["by"]]  # type: ignore[misc]
+    render.table([*groups, *_AMOUNTS], found["rows"], footer={**found["total"], "is_total": True})
+    if found["total"]["unknown"]:
+        print(f"{found['total']['unknown']} charges have no known price and are in no amount")
+
+
+def _group(row: Row, name: str) -> str:
+    if row.get("is_total"):
+        return "total"
+    return str(row["group"].get(name) or "–")
+
+
+def _money(name: str) -> Any:
+    def cell(row: Row) -> str:
+        amount = row[name]
+        if amount is None and name == "predicted":
+            return ""
+        return render.usd(amount["usd"] if amount else None)
+
+    return cell
+
+
+_AMOUNTS = [
+    Column(head="jobs", cell=_money("job"), right=True),
+    Column(head="idle and overhead", cell=_money("overhead"), right=True),
+    Column(head="total", cell=_money("total"), right=True),
+    Column(head="predicted for jobs", cell=_money("predicted"), right=True),
+    Column(head="unknown", cell=lambda row: str(row["unknown"] or ""), right=True),
+]
+
+
+def pools(as_json: AsJson = False) -> None:
+    """List the pools: what they have, what is free, how work is isolated, what they cost, and what is wrong.
+
+    Example: broker pools
+    """
+    found = client().pools()
+    if as_json:
+        render.as_json(found)
+        return
+    render.table(_POOLS, found)
+
+
+def _has(row: Row) -> str:
+    unit = row["unit"]
+    gpus = ", ".join(row["gpu_models"])
+    emulated = " emulated" if row["emulated"] and unit["gpus"] else ""
+    gpu = f"{unit['gpus']:g}×{emulated} {gpus}, " if unit["gpus"] else ""
+    return f"{row['max_units']} × ({gpu}{unit['cpus']:g} CPUs, {unit['memory_bytes'] / 2**30:.3g} GiB)"
+
+
+def _prices(row: Row) -> str:
+    if not row["prices"]:
+        return "not known"
+    shown = [f"${price['usd_per_hour']}/h{' (stale)' if price['stale'] else ''}" for price in row["prices"][:3]]
+    more = f" and {len(row['prices']) - 3} more" if len(row["prices"]) > 3 else ""
+    return ", ".join(shown) + more
+
+
+_POOLS = [
+    Column(head="pool", cell=lambda row: str(row["name"])),
+    Column(head="kind", cell=lambda row: str(row["kind"])),
+    Column(head="executor", cell=lambda row: str(row["executor"])),
+    Column(head="has", cell=_has),
+    Column(head="up", cell=lambda row: str(len(row["units"])), right=True),
+    Column(head="price", cell=_prices),
+    Column(head="isolation", cell=lambda row: str(row["isolation"])),
+    Column(head="state", cell=lambda row: row["problem"] or row["note"] or "ready", wrap=True),
+]

@@ -1,0 +1,123 @@
+"""Rendering: rows and sentences → tables on a terminal, tab-separated lines in a pipe, JSON and CSV on request."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+Row = Mapping[str, Any]
+
+STATE_STYLES = {
+    "queued": "yellow",
+    "starting": "cyan",
+    "running": "bold cyan",
+    "succeeded": "green",
+    "failed": "bold red",
+    "cancelled": "magenta",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column: its head, and how a row's cell is worded."""
+
+    head: str
+    cell: Callable[[Row], str]
+    right: bool = False
+    style: Callable[[Row], str] = lambda _: ""
+    wrap: bool = False
+
+
+def table(columns: Sequence[Column], rows: Sequence[Row], *, title: str = "", footer: Row | None = None) -> None:
+    """Prints rows; a table with colours on a terminal, tab-separated without decoration in a pipe."""
+    if not sys.stdout.isatty():
+        print("\t".join(column.head for column in columns))
+        for row in [*rows, *([footer] if footer else [])]:
+            print("\t".join(column.cell(row).replace("\n", " ") for column in columns))
+        return
+    _rich_table(columns, rows, title, footer)
+
+
+def _rich_table(columns: Sequence[Column], rows: Sequence[Row], title: str, footer: Row | None) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", show_footer=footer is not None)
+    for column in columns:
+        made.add_column(
+            column.head,
+            footer=column.cell(footer) if footer else "",
+            justify="right" if column.right else "left",
+            no_wrap=not column.wrap,
+            overflow="ellipsis" if not column.wrap else "fold",
+        )
+    for row in rows:
+        made.add_row(*(Text(column.cell(row), style=column.style(row)) for column in columns))
+    Console().print(made)
+
+
+def as_json(data: Any) -> None:
+    """Prints one JSON document."""
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
+    print()
+
+
+def as_csv(columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    """Prints rows as CSV with a head."""
+    out = csv.writer(sys.stdout)
+    out.writerow([column.head.lower().replace(" ", "_") for column in columns])
+    out.writerows([column.cell(row) for column in columns] for row in rows)
+
+
+def say(text: str, style: str = "") -> None:
+    """One line for people, on stderr so that a pipe carries only results."""
+    if sys.stderr.isatty() and style:
+        from rich.console import Console
+
+        Console(stderr=True, highlight=False).print(text, style=style, markup=False)
+    else:
+        print(text, file=sys.stderr)
+
+
+def usd(amount: str | None) -> str:
+    """Dollars for people, from the API's decimal string; an unknown amount is said to be unknown."""
+    if amount is None:
+        return "unknown"
+    from broker.model.money import Money
+
+    return str(Money.of_usd(amount))
+
+
+def seconds(value: float | None) -> str:
+    """A duration for people."""
+    if value is None:
+        return "–"
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m" if hours else f"{minutes} m {rest:02d} s"
+
+
+def ago(iso: str | None) -> str:
+    """How long ago a moment was."""
+    if iso is None:
+        return "–"
+    return seconds(max((datetime.now(UTC) - datetime.fromisoformat(iso)).total_seconds(), 0.0)) + " ago"
+
+
+def span(start: str | None, end: str | None) -> str:
+    """How long something took, or has taken so far."""
+    if start is None:
+        return "–"
+    until = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    return seconds(max((until - datetime.fromisoformat(start)).total_seconds(), 0.0))

@@ -1,0 +1,76 @@
+"""Commands that take a job: submit runs it, offers only says what it would cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from broker.cli import render
+from broker.cli.connection import client
+from broker.cli.options import describes_a_job, document_of
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE.yaml] [-- COMMAND…]", help="A job file, or a command after --.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+@describes_a_job
+def submit(
+    flags: dict[str, Any],
+    words: Words = None,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what each pool would cost; start nothing.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Run a job where it costs least, and follow it to its end.
+
+    The broker is started if it is not up. Exits with the job's own exit code; Ctrl-C leaves the job running.
+    Examples: broker submit train.yaml    broker submit --gpus H100 --max-cost 5 -- python train.py
+    """
+    document = document_of(words or [], flags)
+    connected = client(start=True)
+    if dry_run:
+        _show_offers(connected.offers(document), as_json)
+        return 0
+    found = connected.submit(document)
+    for note in found["ignored"]:
+        render.say(f"note: {note['field']}: {note['message']}", style="dim")
+    if detach:
+        _print_submitted(found, as_json)
+        return 0
+    from broker.cli.watch import exit_code, follow
+
+    if as_json:
+        ended = connected.wait(found["id"])
+        render.as_json(connected.job(found["id"]))
+        return exit_code(ended)
+    render.say(f"{found['id']} submitted" + (f", {found['tasks']} tasks" if found["tasks"] else ""), style="bold")
+    return follow(connected, found["id"], array=found["tasks"] is not None)
+
+
+@describes_a_job
+def offers(flags: dict[str, Any], words: Words = None, as_json: AsJson = False) -> None:
+    """Show what a job would cost in each pool, when it would start, and what would be chosen; starts no job.
+
+    Example: broker offers --gpus L4 --est-runtime 10m -- python train.py
+    """
+    _show_offers(client(start=True).offers(document_of(words or [], flags)), as_json)
+
+
+def _print_submitted(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        render.as_json(found)
+    else:
+        print(found["id"])
+
+
+def _show_offers(placement: dict[str, Any], as_json: bool) -> None:
+    from broker.cli.quotes import show_placement
+
+    if as_json:
+        render.as_json(placement)
+    else:
+        show_placement(placement)

@@ -1,0 +1,120 @@
+"""Watching jobs: logs, wait, and following a job from its placement to its end."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from broker.cli import render
+from broker.cli.connection import client
+
+if TYPE_CHECKING:
+    from broker.sdk.client import Client
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job or an array.")]
+
+
+def logs(
+    job: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    stderr: Annotated[bool, typer.Option("--stderr", help="What it wrote to stderr only.")] = False,
+    attempt: Annotated[int | None, typer.Option(help="Number of the attempt; by default the last.")] = None,
+) -> None:
+    """Print what a job wrote: stdout to stdout, stderr to stderr.
+
+    Example: broker logs k3f9a2 -f
+    """
+    connected = client()
+    if follow:
+        _stream(connected, job)
+        return
+    for name, out in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+        if stderr and name == "stdout":
+            continue
+        for data in connected.output(job, name, attempt=attempt):  # type: ignore[arg-type]
+            out.buffer.write(data)
+        out.flush()
+
+
+def wait(
+    job: JobId,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up waiting after this long.")] = None,
+) -> int:
+    """Wait for the end of a job or an array; exits with the job's own code.
+
+    Example: broker wait k3f9a2 --timeout 600
+    """
+    found = client().wait(job, timeout_s=timeout)
+    if not found["ended"]:
+        render.say(f"{job} is still {found['state']}")
+        return 1
+    print(summary(found))
+    return exit_code(found)
+
+
+def follow(connected: Client, job_id: str, *, array: bool) -> int:
+    """Follows a submitted job or array to its end; the exit code to give. Ctrl-C leaves it running."""
+    try:
+        found = _follow_array(connected, job_id) if array else _stream(connected, job_id)
+    except KeyboardInterrupt:
+        render.say(f"\n{job_id} goes on; come back with: broker logs -f {job_id}   end it with: broker cancel {job_id}")
+        return 130
+    render.say(summary(found), style="green" if found["state"] == "succeeded" else "red")
+    return exit_code(found)
+
+
+def _stream(connected: Client, job_id: str) -> dict[str, Any]:
+    from broker.sdk.events import Seen
+
+    last: dict[str, Any] = {}
+    for event in connected.follow(job_id):
+        if isinstance(event, Seen):
+            if event.job["reason"] and event.job["reason"] != last.get("reason") and not event.job["ended"]:
+                render.say(f"[{event.job['state']}] {event.job['reason']}", style="dim")
+            last = event.job
+            continue
+        out = sys.stdout if event.stream == "stdout" else sys.stderr
+        out.buffer.write(event.data)
+        out.flush()
+    return connected.wait(job_id, timeout_s=0)
+
+
+def _follow_array(connected: Client, array_id: str) -> dict[str, Any]:
+    live = sys.stderr.isatty()
+    found = connected.wait(array_id, timeout_s=0)
+    while True:
+        counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
+        if live:
+            print(f"\r\033[K{array_id}: {counts}", end="", file=sys.stderr, flush=True)
+        if found["ended"]:
+            break
+        found = connected.wait(array_id, since=found["revision"])
+    if live:
+        print(file=sys.stderr)
+    return connected.job(array_id)
+
+
+def summary(found: dict[str, Any]) -> str:
+    """One line about an ended job or array."""
+    cost = found.get("cost") or {}
+    paid = render.usd(cost.get("usd")) + ("" if cost.get("complete", True) else " so far")
+    if found["kind"] == "array":
+        counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
+        return f"{found['id']} {found['state']}: {found['tasks']} tasks ({counts}), {paid}"
+    where = (
+        f" in {found['pool']}{' (emulated GPUs)' if found['emulated'] and found['gpus'] else ''}"
+        if found["pool"]
+        else ""
+    )
+    took = render.span(found["started_at"], found["ended_at"])
+    why = f": {found['reason']}" if found["reason"] and found["state"] != "succeeded" else ""
+    return f"{found['id']} {found['state']}{where} after {took}, {paid}{why}"
+
+
+def exit_code(found: dict[str, Any]) -> int:
+    """What a script is told: the job's own code; 1 where it has none."""
+    if found["state"] == "succeeded":
+        return 0
+    return int(found.get("exit_code") or 1)
