@@ -59,9 +59,9 @@ class Executor(Protocol):
     """Runs attempts in one pool.
 
     Construction (`Plugin(context)`) is cheap and raises `Misconfigured` for wrong options. All methods are safe to call
-    at the same time. Every method may raise `Unreachable` (the caller tries again) and `Misconfigured` (a person must act); nothing
-    else escapes, except what is named below. Attempts outlive the process that launched them where the runtime allows
-    it: a new executor on the same `state_dir` finds them again.
+    at the same time. Every method may raise `Unreachable` (the caller tries again) and `Misconfigured` (a person must
+    act); nothing else escapes, except what is named below. Attempts outlive the process that launched them where the
+    runtime allows it: a new executor on the same `state_dir` finds them again.
     """
 
     capabilities: ClassVar[frozenset[Capability]]

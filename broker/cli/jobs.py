@@ -104,9 +104,15 @@ def explain(job: JobId, as_json: AsJson = False) -> None:
     for line in found["rejected"]:
         print(f"not: {line}")
     if found["difference"]:
-        print(f"saved: {render.usd(found['difference']['usd'])} against the cheapest other pool")
+        print(_difference(found["difference"]["usd"]))
     for line in found["actual"]:
         print(f"came out: {line}")
+
+
+def _difference(usd: str) -> str:
+    if usd.startswith("-"):
+        return f"the cheapest other pool would have added {render.usd(usd[1:])} less"
+    return f"the cheapest other pool would have added {render.usd(usd)} more"
 
 
 def _cost(row: Row) -> str:

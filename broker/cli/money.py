@@ -102,9 +102,20 @@ def _has(row: Row) -> str:
 def _prices(row: Row) -> str:
     if not row["prices"]:
         return "not known"
-    shown = [f"${price['usd_per_hour']}/h{' (stale)' if price['stale'] else ''}" for price in row["prices"][:3]]
+    shown = [_price(price, row["kind"] == "serverless") for price in row["prices"][:3]]
     more = f" and {len(row['prices']) - 3} more" if len(row["prices"]) > 3 else ""
-    return ", ".join(shown) + more
+    return "; ".join(shown) + more
+
+
+def _price(price: Row, serverless: bool) -> str:
+    parts = []
+    if price["gpu_count"] or not serverless:
+        parts.append(f"${price['usd_per_hour']}/{price['gpu_model'] + '-' if serverless else 'node-'}h")
+    if price["usd_per_cpu_hour"] is not None:
+        parts.append(f"${price['usd_per_cpu_hour']}/CPU-h")
+    if price["usd_per_gib_hour"] is not None:
+        parts.append(f"${price['usd_per_gib_hour']}/GiB-h")
+    return " + ".join(parts) + (f" ({price['age_days']} days old)" if price["stale"] else "")
 
 
 _POOLS = [
@@ -113,7 +124,7 @@ _POOLS = [
     Column(head="executor", cell=lambda row: str(row["executor"])),
     Column(head="has", cell=_has),
     Column(head="up", cell=lambda row: str(len(row["units"])), right=True),
-    Column(head="price", cell=_prices),
+    Column(head="price", cell=_prices, wrap=True),
     Column(head="isolation", cell=lambda row: str(row["isolation"])),
     Column(head="state", cell=lambda row: row["problem"] or row["note"] or "ready", wrap=True),
 ]

@@ -46,11 +46,12 @@ def wait(
 
     Example: broker wait k3f9a2 --timeout 600
     """
-    found = client().wait(job, timeout_s=timeout)
+    connected = client()
+    found = connected.wait(job, timeout_s=timeout)
     if not found["ended"]:
         render.say(f"{job} is still {found['state']}")
         return 1
-    print(summary(found))
+    print(summary(connected.job(job) if found["kind"] == "array" else found))
     return exit_code(found)
 
 
