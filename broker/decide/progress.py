@@ -57,7 +57,6 @@ def _going(job: Job, attempt: Attempt) -> Job:
         job,
         state=JobState.RUNNING if running else JobState.STARTING,
         started_ns=job.started_ns or attempt.started_ns,
-        reason=f"attempt {attempt.number} in {attempt.pool}",
     )
 
 

@@ -105,7 +105,13 @@ async def start_head(pool: Pool, state_dir: Path, object_store_bytes: int) -> Lo
     """Starts a head node. Raises `Unreachable` with what Ray said."""
     port, dashboard_port, low = _free_port(), _free_port(), 20_000 + secrets.randbelow(30) * 1_000
     cluster = LocalCluster(port=port, dashboard_port=dashboard_port, token=secrets.token_hex(32), nodes=())
-    arguments = ["--head", f"--port={port}", "--include-dashboard=true", "--dashboard-host=127.0.0.1"]
+    arguments = [
+        "--head",
+        f"--port={port}",
+        f"--ray-client-server-port={_free_port()}",
+        "--include-dashboard=true",
+        "--dashboard-host=127.0.0.1",
+    ]
     arguments += [f"--dashboard-port={dashboard_port}", f"--min-worker-port={low}", f"--max-worker-port={low + 999}"]
     arguments += [f"--temp-dir={_temp_dir(state_dir)}"]
     node = await _start(pool, state_dir, cluster, arguments, object_store_bytes)
@@ -124,6 +130,8 @@ async def _start(
     name = f"node-{secrets.token_hex(4)}"
     log_path = state_dir / f"{name}.log"
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
+    # Ray's default ports are one set for the whole machine; a second cluster would lose its agent, and so the Jobs API.
+    command += [f"--{name}={_free_port()}" for name in ("dashboard-agent-listen-port", "metrics-export-port")]
     command += [f"--num-cpus={int(pool.unit.cpus)}", f"--num-gpus={int(pool.unit.gpus)}"]
     command += [f"--memory={pool.unit.memory_bytes}", f"--object-store-memory={object_store_bytes}"]
     if pool.unit.gpus:
