@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -48,16 +49,16 @@ def spend(
     if as_json:
         render.as_json(found)
         return
-    groups = [Column(head=name, cell=lambda row, name=name: _group(row, name)) for name in found["by"]]  # type: ignore[misc]
-    render.table([*groups, *_AMOUNTS], found["rows"], footer={**found["total"], "is_total": True})
+    groups = [Column(head=name, cell=partial(_group, name)) for name in found["by"]]
+    footer = {**found["total"], "group": {found["by"][0]: "total"}}
+    amounts = [column for column in _AMOUNTS if any(column.cell(row) for row in [*found["rows"], footer])]
+    render.table([*groups, *amounts], found["rows"], footer=footer)
     if found["total"]["unknown"]:
         print(f"{found['total']['unknown']} charges have no known price and are in no amount")
 
 
-def _group(row: Row, name: str) -> str:
-    if row.get("is_total"):
-        return "total"
-    return str(row["group"].get(name) or "–")
+def _group(name: str, row: Row) -> str:
+    return str(row["group"].get(name, ""))
 
 
 def _money(name: str) -> Any:
