@@ -7,12 +7,32 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
+
+
+_DETACHED: dict[int, subprocess.Popen[bytes]] = {}  # so that nobody waits for them, and nobody warns that nobody does
+
+
+def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a process in a session of its own that is meant to outlive this one; its output goes to a file."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, env=dict(environment)
+        )
+    _DETACHED[process.pid] = process
+    return process
+
+
+def bury(pid: int) -> None:
+    """Takes leave of a process that was started detached, if it has ended."""
+    if (process := _DETACHED.get(pid)) is not None and process.poll() is not None:
+        del _DETACHED[pid]
 
 
 def children(pid: int) -> list[int]:

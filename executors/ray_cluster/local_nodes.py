@@ -13,16 +13,14 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from broker.model.errors import Unreachable
 from broker.model.pools import Pool
-from executors.on_machine.processes import send, session_members, start_time
+from executors.on_machine.processes import bury, send, session_members, start_detached, start_time
 
 START_TIMEOUT_S = 90.0
 
@@ -48,9 +46,9 @@ class LocalNode:
         limit = time.monotonic() + 10.0
         while (left := session_members(self.pid)) and time.monotonic() < limit:
             send(left, signal.SIGKILL if time.monotonic() > limit - 9.0 else signal.SIGTERM)
-            with suppress(ChildProcessError):
-                os.waitpid(self.pid, os.WNOHANG)
+            bury(self.pid)
             time.sleep(0.05)
+        bury(self.pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +135,8 @@ async def _start(
     if pool.unit.gpus:
         models = pool.gpu_models or (pool.unit.gpu_model,)
         command += ["--resources=" + json.dumps({f"accelerator_type:{model}": pool.unit.gpus for model in models})]
-    with log_path.open("wb") as log:
-        started_ns = time.time_ns()
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, **cluster.environment},
-        )
+    started_ns = time.time_ns()
+    process = start_detached(command, log_path, {**os.environ, **cluster.environment})
     node = LocalNode(process.pid, start_time(process.pid) or 0, started_ns, name)
     limit = time.monotonic() + START_TIMEOUT_S
     while b"Ray runtime started" not in log_path.read_bytes():
