@@ -29,6 +29,7 @@ from executors.on_machine.outcome import Outcome, ended, not_started, of_exit
 from executors.on_machine.processes import children, descendants, end, send
 
 QUIET_START_S = 0.02  # a command that ends sooner is not announced as running first
+GIVE_UP_S = 10.0  # after the grace, a tree that SIGKILL does not end is left to the kernel
 LOOK_S = 0.25  # how often the size of its output is looked at
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -174,13 +175,23 @@ def _alive(process: subprocess.Popen[bytes], pid: int) -> bool:
 
 
 def cancel(root: str, attempt_id: str, grace_s: float) -> None:
-    """Ends what runs under an attempt on this node: SIGTERM to its tree, SIGKILL after the grace."""
+    """Ends what runs under an attempt on this node: SIGTERM to its tree, SIGKILL after the grace.
+
+    Goes on until the runner has said how it ended, as it may be about to start the command at this very moment. A
+    runner that has not begun finds the mark that is left for it.
+    """
     folder = AttemptDir(Path(root) / "attempts" / attempt_id)
     folder.make()
     folder.cancelled.touch()
-    if folder.root_pid.exists():
-        worker = int(folder.root_pid.read_text())
-        end(lambda: [] if folder.end.exists() else _under(worker), grace_s)
+    begun, asked = time.monotonic(), set[int]()
+    while not folder.end.exists() and time.monotonic() < begun + grace_s + GIVE_UP_S:
+        if not (folder.root_pid.exists() and (text := folder.root_pid.read_text())):
+            return
+        under = _under(int(text))
+        late = time.monotonic() >= begun + grace_s
+        send(under if late else [pid for pid in under if pid not in asked], signal.SIGKILL if late else signal.SIGTERM)
+        asked.update(under)
+        time.sleep(0.02)
 
 
 def _under(worker: int) -> list[int]:
