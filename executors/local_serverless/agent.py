@@ -1,50 +1,54 @@
-"""The agent: the first process in a container; runs the commands that its host sends, and says how they end.
+"""The agent: the first process in a container; runs what its host sends, and says how it ends.
 
-Started as `python -I -S agent.py FD` with nothing but the standard library. Messages are JSON with a length before it;
-a command's stdout and stderr come as open files with its message.
+Started as `python -I agent.py FD [MODULE…]` with nothing but the standard library; it imports the modules first, so
+that a function finds them there. Messages are JSON with a length before it; open files come with them.
 """
 
 from __future__ import annotations
 
 import array
 import ctypes
+import importlib.util
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+MAX_FILES = 4
 
 
 class Agent:
     """One container."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, zygote: ModuleType | None) -> None:
         self.sock = sock
+        self.zygote = zygote  # what runs functions in a fork of this process; None where it can't
         self.alone = os.getpid() == 1  # first of a process namespace: all others in it are ours
         self.running: dict[int, str] = {}
         self.wake_read, self.wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def serve(self) -> None:
         """Until the host closes."""
-        libc = ctypes.CDLL(None)
-        libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.wake_write)
         self.say({"ready": True})
         while True:
-            ready, _, _ = select.select([self.sock.fileno(), self.wake_read], [], [])
+            ready, _, _ = select.select([self.sock, self.wake_read], [], [])
             if self.wake_read in ready:
                 os.read(self.wake_read, 512)
                 self.bury()
-            if self.sock.fileno() in ready and not self.obey():
+            if self.sock in ready and not self.obey():
                 self.signal_all(signal.SIGKILL)
                 return
 
@@ -59,19 +63,19 @@ class Agent:
             self.signal_run(message["id"], message["signal"])
         return True
 
-    def hear(self) -> tuple[Any, list[int]]:
+    def hear(self) -> tuple[dict[str, Any] | None, list[int]]:
         """The next message and the files that came with it."""
         fds = array.array("i")
-        head, ancillary, _, _ = self.sock.recvmsg(8, socket.CMSG_SPACE(2 * fds.itemsize))
+        head, ancillary, _, _ = self.sock.recvmsg(8, socket.CMSG_SPACE(MAX_FILES * fds.itemsize))
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
         while head and len(head) < 8:
             head += self.sock.recv(8 - len(head))
-        size, body = int.from_bytes(head, "big"), b""
+        size, body = int.from_bytes(head, "big"), bytearray()
         while head and len(body) < size:
             body += self.sock.recv(min(size - len(body), 1 << 20))
-        return (json.loads(body) if head else None), list(fds)
+        return (json.loads(bytes(body)) if head else None), list(fds)
 
     def say(self, message: dict[str, Any]) -> None:
         """Sends one message."""
@@ -79,7 +83,7 @@ class Agent:
         self.sock.sendall(len(body).to_bytes(8, "big") + body)
 
     def run(self, message: dict[str, Any], files: list[int]) -> None:
-        """Starts a command in a session of its own."""
+        """Starts a command, or a function, in a session of its own."""
         failed_read, failed_write = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
@@ -102,11 +106,18 @@ class Agent:
             os.setsid()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            null = os.open(os.devnull, os.O_RDONLY)
-            for source, target in ((null, 0), (files[0], 1), (files[1], 2)):
-                os.dup2(source, target)
+            if message["memory_bytes"]:
+                resource.setrlimit(resource.RLIMIT_DATA, (message["memory_bytes"], message["memory_bytes"]))
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            for file, target in zip(files[:2], (1, 2), strict=True):
+                os.dup2(file, target)
             os.chdir(message["cwd"])
-            os.execvpe(message["argv"][0], message["argv"], message["env"])
+            if message["argv"]:
+                os.execvpe(message["argv"][0], message["argv"], message["env"])
+            assert self.zygote is not None, "this container was started for commands only"
+            os.close(failed)
+            self.sock.close()
+            os._exit(self.zygote.call(files[2], files[3], message["env"]))
         except OSError as error:
             os.write(failed, str(error.errno).encode())
         finally:
@@ -154,7 +165,7 @@ def signal_these(pids: Iterable[int], signum: int) -> None:
 
 def descendants(pid: int) -> list[int]:
     """Children, their children, and so on."""
-    found = []
+    found: list[int] = []
     todo = [pid]
     while todo:
         parent = todo.pop()
@@ -168,5 +179,29 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def load_zygote(modules: list[str]) -> ModuleType | None:
+    """The part that runs functions, with what they are likely to need imported; None when it is not wanted."""
+    if not modules:
+        return None
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "zygote.py")
+    spec = importlib.util.spec_from_file_location("broker_zygote", path)
+    assert spec is not None and spec.loader is not None
+    zygote = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(zygote)
+    zygote.preload(modules)
+    return zygote
+
+
+def main() -> None:
+    """Serves the socket whose number is the first argument."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if os.getpid() == 1:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # otherwise it must live to end what it runs
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.set_inheritable(False)
+    Agent(sock, load_zygote(sys.argv[2:])).serve()
+
+
 if __name__ == "__main__":
-    Agent(socket.socket(fileno=int(sys.argv[1]))).serve()
+    main()

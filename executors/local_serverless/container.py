@@ -1,4 +1,4 @@
-"""A container: a sandboxed agent, the limits around it, and the commands it runs for its host."""
+"""A container: a sandboxed agent, the limits around it, and what it runs for its host."""
 
 from __future__ import annotations
 
@@ -8,80 +8,78 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from broker.model.resources import Resources
 from executors.local_serverless import sandbox
+from executors.local_serverless.sandbox import View
+from executors.on_machine import limits
 from executors.on_machine.limits import Limits
+from executors.on_machine.processes import descendants
 
-READY_TIMEOUT_S = 20.0
+READY_TIMEOUT_S: Final = 20.0
 
 
 class ContainerFailed(Exception):
-    """A container did not start, or ended under its command."""
+    """A container did not start, or ended under what it ran."""
 
 
 @dataclass
 class Run:
-    """One command in a container."""
+    """One command or function in a container."""
 
-    started: asyncio.Future[int]  # when it began, ns; or errno as an OSError
+    started: asyncio.Future[None]  # or an OSError: it can't be executed
     exit: asyncio.Future[int]  # exit code, or minus a signal
 
 
 @dataclass
 class Container:
-    """One container; `start` it before use, `end` it after."""
+    """One container: `start` it, then `limit` it, then use it; `end` it after."""
 
     root: Path  # state folder of the pool
-    environment: str  # key of what it has been prepared for
-    resources: Resources
-    kind: str  # of isolation
-    pids: int
+    view: View
     id: str = field(default_factory=lambda: f"c-{secrets.token_hex(6)}")
-    started_ns: int = 0
-    ready_ns: int | None = None
-    ended_ns: int | None = None
-    caused_by: str | None = None
-    busy: set[str] = field(default_factory=set)  # attempts
-    idle_since: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._limits: Limits | None = None
+        self._memory_bytes = 0
+        self._oom_seen = 0
+        self._sending = asyncio.Lock()
 
     @property
     def folder(self) -> Path:
         """Its own writable folder: working copies live here."""
         return self.root / "containers" / self.id
 
-    async def start(self, readable: list[Path], writable: list[Path]) -> None:
+    async def start(self) -> None:
         """Starts the agent. Raises `ContainerFailed`."""
-        self.started_ns = time.time_ns()
-        self.folder.mkdir(parents=True, mode=0o700)
-        self._limits = Limits(
-            self.id, memory_bytes=self.resources.memory_bytes, pids=self.pids, cpus=self.resources.cpus
-        )
-        self._oom_seen = 0
-        self._runs: dict[str, Run] = {}
         ours, theirs = socket.socketpair()
-        self._process = subprocess.Popen(
-            sandbox.agent_argv(self.kind, theirs.fileno(), [self.folder, *writable], readable),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=(theirs.fileno(),),
-            env={"PATH": os.defpath},
-            start_new_session=True,
-            preexec_fn=lambda: self._limits.take(os.getpid()),
-        )
-        theirs.close()
+        try:
+            self.folder.mkdir(parents=True, mode=0o700)
+            view = replace(self.view, writable=(self.folder, *self.view.writable))
+            self._process = subprocess.Popen(
+                sandbox.agent_argv(view, theirs.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise ContainerFailed(str(error)) from error
+        finally:
+            theirs.close()
         ours.setblocking(False)
         self._socket = ours
-        self._sending = asyncio.Lock()
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen())
         try:
@@ -89,7 +87,14 @@ class Container:
                 await asyncio.shield(self._ready)
         except TimeoutError:
             raise ContainerFailed(f"its agent did not answer within {READY_TIMEOUT_S:g} s") from None
-        self.ready_ns = time.time_ns()
+
+    def limit(self, resources: Resources, pids: int) -> None:
+        """Holds it, and all that it will run, to its resources."""
+        self._limits = Limits(self.id, memory_bytes=resources.memory_bytes, pids=pids, cpus=resources.cpus)
+        self._memory_bytes = 0 if limits.kind().startswith("cgroup") else resources.memory_bytes
+        if self._process is not None:
+            for pid in (self._process.pid, *descendants(self._process.pid)):
+                self._limits.take(pid)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -100,29 +105,30 @@ class Container:
                 size = int.from_bytes(data[:8], "big")
                 self._heard(json.loads(data[8 : 8 + size]))
                 data = data[8 + size :]
-        self._lost()
+        await self._lost()
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "ready" in message:
             self._ready.set_result(None)
             return
-        run = self._runs[message["id"]]
+        run = self._runs.get(message["id"])
+        if run is None:
+            return
         if "errno" in message:
             run.started.set_exception(OSError(message["errno"], os.strerror(message["errno"])))
         elif "started" in message:
-            run.started.set_result(time.time_ns())
+            run.started.set_result(None)
         elif not run.exit.done():
             run.exit.set_result(message["exit"])
 
-    def _lost(self) -> None:
+    async def _lost(self) -> None:
         said = ""
-        if self._process.stderr is not None and self._process.poll() is not None:
+        if self._process is not None and self._process.stderr is not None:
+            self._process.kill()  # what is left of the sandbox; it is of no use without its agent
+            await asyncio.to_thread(self._process.wait)
             said = self._process.stderr.read(2_000).decode(errors="replace").strip()
         error = ContainerFailed(f"its container ended{f': {said}' if said else ''}")
-        waiting: list[asyncio.Future[Any]] = [self._ready]
-        for run in self._runs.values():
-            waiting += [run.started, run.exit]
-        for future in waiting:
+        for future in (self._ready, *(future for run in self._runs.values() for future in (run.started, run.exit))):
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # whoever waits gets it; nobody may be waiting
@@ -130,62 +136,65 @@ class Container:
     @property
     def alive(self) -> bool:
         """Whether its agent runs."""
-        return self._process.poll() is None
+        return self._process is not None and self._process.poll() is None
 
-    async def run(self, name: str, argv: list[str], env: Mapping[str, str], cwd: Path, out: int, err: int) -> Run:
-        """Starts a command with its output into open files. Raises OSError when it can't be executed."""
+    async def run(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, files: Sequence[int]) -> Run:
+        """Starts a command with stdout and stderr in `files`; without `argv` a function, its payload and result too.
+
+        Raises OSError when it can't be executed, `ContainerFailed` when the container is gone.
+        """
         loop = asyncio.get_running_loop()
         run = self._runs[name] = Run(loop.create_future(), loop.create_future())
         run.exit.add_done_callback(lambda future: future.cancelled() or future.exception())
-        message = json.dumps({"run": name, "argv": argv, "env": dict(env), "cwd": str(cwd)}).encode()
-        await self._send(message, (out, err))
+        message = {"run": name, "argv": list(argv), "env": dict(env), "cwd": str(cwd)}
         try:
+            await self._send(message | {"memory_bytes": self._memory_bytes}, files)
             await asyncio.shield(run.started)
         except (OSError, ContainerFailed):
-            del self._runs[name]
+            self.forget(name)
             raise
         return run
 
     async def signal(self, name: str, signum: int) -> None:
-        """Signals a command and all that it started; nothing when it has ended."""
+        """Signals a run and all that it started; nothing when it has ended."""
         run = self._runs.get(name)
         if run is not None and not run.exit.done():
-            await self._send(json.dumps({"signal": signum, "id": name}).encode(), ())
+            await self._send({"signal": signum, "id": name})
 
-    async def _send(self, message: bytes, files: tuple[int, ...]) -> None:
-        loop = asyncio.get_running_loop()
-        head = len(message).to_bytes(8, "big")
+    async def _send(self, message: dict[str, Any], files: Sequence[int] = ()) -> None:
+        data = json.dumps(message).encode()
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
         async with self._sending:
             try:
-                ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
-                self._socket.sendmsg([head], ancillary)
-                await loop.sock_sendall(self._socket, message)
+                self._socket.sendmsg([len(data).to_bytes(8, "big")], ancillary)
+                await asyncio.get_running_loop().sock_sendall(self._socket, data)
             except OSError as error:
                 raise ContainerFailed(f"its container does not answer: {error}") from error
 
     def forget(self, name: str) -> None:
-        """A command's end has been taken note of."""
+        """The end of a run has been taken note of."""
         self._runs.pop(name, None)
 
     @property
     def oom(self) -> bool:
         """Whether something in it was ended for want of memory since this was last asked."""
-        seen, self._oom_seen = self._oom_seen, self._limits.oom_kills
+        seen, self._oom_seen = self._oom_seen, self._limits.oom_kills if self._limits else 0
         return self._oom_seen > seen
 
     async def end(self) -> None:
         """Ends it with all that runs in it; returns when it is gone."""
-        self._socket.close()
-        self._limits.close(kill=self.kind != "process")
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGKILL)
-        await asyncio.to_thread(self._process.wait)
-        self._listening.cancel()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
-        self._limits.close()
+        if self._process is not None:
+            self._listening.cancel()
+            self._socket.close()
+            if self._limits is not None:
+                self._limits.close(kill=True)
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+            if self._process.stderr is not None:
+                self._process.stderr.close()
+        if self._limits is not None:
+            self._limits.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
-        self.ended_ns = time.time_ns()
 
 
 async def _received(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:

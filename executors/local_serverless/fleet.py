@@ -1,192 +1,292 @@
-"""The fleet: containers that are up, given to attempts, kept warm for a while, and metered."""
+"""The fleet: containers that are up, given to attempts, kept warm for a while, replaced, and never more than allowed.
+
+Sandboxes are prepared ahead: a container that is wanted takes one over, so that it is there at once. Until then a
+prepared sandbox belongs to nobody, holds nothing and is not paid for.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from broker.model.resources import Resources
 from executors.local_serverless.container import Container, ContainerFailed
+from executors.local_serverless.gpus import Gpus, count_here
+from executors.local_serverless.lives import Life, Lives
 from executors.local_serverless.options import Options
+from executors.local_serverless.prepared import Prepared
+from executors.local_serverless.sandbox import View
 from executors.on_machine import environment
-from executors.on_machine.journal import Journal
+from executors.on_machine.limits import Limits
 from executors.on_machine.order import Order
 
-FAILURES_BEFORE_BACKOFF = 3
-MAX_BACKOFF_S = 60.0
+FAILURES_BEFORE_BACKOFF: Final = 3  # in a row
+MAX_BACKOFF_S: Final = 60.0
+BEAT_S: Final = 1.0
+_NEVER_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a fleet may grow to."""
+class Bounds:
+    """What a fleet may grow to, and how its containers are made."""
 
     max_containers: int
     unit: Resources  # the most that one container may have
+    emulated: bool  # its GPUs are logical
     scaledown_window_s: float
     options: Options
     isolation: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What containers are warm for."""
+
+    environment: str
+    resources: Resources
+    view: View
+
+
+@dataclass
+class Unit:
+    """A container that is paid for."""
+
+    shape: Shape
+    life: Life
+    gpus: tuple[int, ...]
+    container: Container
+    busy: set[str] = field(default_factory=set)  # attempts
+    idle_since: float = 0.0  # monotonic
+
+    @property
+    def id(self) -> str:
+        """Unique for ever."""
+        return self.container.id
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can run attempts."""
+        return self.life["ready_ns"] is not None
+
+
 class Fleet:
     """All containers of a pool."""
 
-    def __init__(self, root: Path, limits: Limits) -> None:
+    def __init__(self, root: Path, bounds: Bounds, lives: Lives) -> None:
         self._root = root
-        self._limits = limits
-        self._up: dict[str, Container] = {}
-        self._lives = Journal(root / "units.jsonl")
+        self._lives = lives
+        self._up: dict[str, Unit] = {}
+        self._last: Shape | None = None  # the last that was wanted: what is started ahead is like it
         self._failures = 0
         self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked = 0  # warm containers, by `scale`
         self.backoff_until_ns = 0
-        self._ending: set[asyncio.Task[None]] = set()
-        self.floor = limits.options.min_containers  # warm containers that are asked for
-        now = time.time_ns()
-        for life in self._lives.reports.values():
-            if life["ended_ns"] is None:
-                self._lives.write(life | {"ended_ns": now})
-                life["ended_ns"] = now
+        self._prepared = Prepared(root, self._failed)
+        count = round(bounds.unit.gpus * bounds.max_containers) if bounds.emulated else count_here()
+        self._gpus = Gpus(count)
+        for life in lives.left:
+            held = Resources(**life["resources"])
+            Limits(life["attempt_id"], memory_bytes=held.memory_bytes, pids=1, cpus=held.cpus).close(kill=True)
+        self.bound(bounds)
 
-    def take(self, order: Order) -> Container | None:
-        """A container for an order: a warm one, a new one, or one in the place of an idle one; None without room.
+    def bound(self, bounds: Bounds) -> None:
+        """Takes over what it may grow to."""
+        self._bounds = bounds
+        self._prepared.want(self._plain(), bounds.options.prepared)
+        self._fill()
 
-        A new one is not started yet: `started` says.
-        """
-        resources = _resources(order)
-        for container in self._up.values():
-            if self._suits(container, order, resources):
-                container.busy.add(order.attempt_id)
-                return container
-        if len(self._up) >= self._limits.max_containers and not self._make_room():
-            return None
-        if time.time_ns() < self.backoff_until_ns or not self._limits.unit.fits(resources):
-            return None
-        container = Container(
-            root=self._root,
-            environment=order.environment,
-            resources=resources,
-            kind=self._limits.isolation,
-            pids=self._limits.options.pids,
-            caused_by=order.attempt_id,
+    def _plain(self) -> View:
+        return View(
+            kind=self._bounds.isolation,
+            readable=tuple(Path(folder) for folder in self._bounds.options.readable),
+            modules=("cloudpickle", *self._bounds.options.preload) if self._bounds.options.prepared else (),
         )
-        container.busy.add(order.attempt_id)
-        self._up[container.id] = container
-        return container
 
-    def _suits(self, container: Container, order: Order, resources: Resources) -> bool:
-        return (
-            container.environment == order.environment
-            and container.resources == resources
-            and len(container.busy) < self._limits.options.concurrency
-            and (container.ready_ns is None or container.alive)
+    def _view(self, order: Order) -> View:
+        """What a container for an order sees; the plain one serves most, so that prepared ones are of use to all."""
+        plain = self._plain()
+        modules = ("cloudpickle", *self._bounds.options.preload) if order.payload is not None else plain.modules
+        if not environment.wanted(order):
+            return View(kind=plain.kind, readable=plain.readable, modules=modules)
+        python = environment.python_of(order) if order.payload is not None else sys.executable
+        return View(
+            kind=plain.kind,
+            readable=(*plain.readable, environment.home_of(order)),
+            python=python,
+            modules=modules,
         )
+
+    def build_view(self, order: Order, cache: Path) -> View:
+        """What the build of an order's environment sees."""
+        plain = self._plain()
+        return View(kind=plain.kind, readable=plain.readable, writable=(environment.home_of(order), cache))
+
+    def take(self, order: Order) -> Unit | str:
+        """A unit for an order: a warm one, or a new one that is to be started; or why there is none."""
+        held = Resources(cpus=order.cpus, memory_bytes=order.memory_bytes, gpus=order.gpus, gpu_model=order.gpu_model)
+        self._last = Shape(order.environment, held, self._view(order))
+        unit = self._warm(self._last) or self._new(self._last, order.attempt_id)
+        if isinstance(unit, Unit):
+            unit.busy.add(order.attempt_id)
+            self._fill()
+        return unit
+
+    def _warm(self, shape: Shape) -> Unit | None:
+        for unit in self._up.values():
+            if unit.ready and unit.shape == shape and len(unit.busy) < self._bounds.options.concurrency:
+                if unit.container.alive:
+                    return unit
+                self.drop(unit)
+                return self._warm(shape)
+        return None
+
+    def _new(self, shape: Shape, caused_by: str | None) -> Unit | str:
+        if self._lives.clock.now_ns() < self.backoff_until_ns:
+            return "containers keep failing to start; none is started for a while"
+        if len(self._up) >= self._bounds.max_containers and not self._make_room():
+            return f"all {self._bounds.max_containers} containers are taken"
+        gpus = self._gpus.take(shape.resources.gpus)
+        while gpus is None and self._make_room():
+            gpus = self._gpus.take(shape.resources.gpus)
+        if gpus is None:
+            return f"fewer than {shape.resources.gpus:g} GPUs are free"
+        real = () if self._bounds.emulated else gpus
+        view = replace(shape.view, gpus=real) if real else shape.view
+        container = self._prepared.take(view) or Container(self._root, view)
+        unit = Unit(shape, self._lives.begin(container.id, shape.resources, caused_by), gpus, container)
+        self._up[unit.id] = unit
+        return unit
 
     def _make_room(self) -> bool:
-        idle = [container for container in self._up.values() if not container.busy]
-        if not idle:
-            return False
-        self.drop(min(idle, key=lambda container: container.idle_since))
-        return True
+        """Ends the container that has been idle longest; False when none is idle."""
+        idle = [unit for unit in self._up.values() if unit.ready and not unit.busy]
+        if idle:
+            self.drop(min(idle, key=lambda unit: unit.idle_since))
+        return bool(idle)
 
-    async def start(self, container: Container, order: Order) -> None:
-        """Starts a new one. Raises `ContainerFailed`, which counts towards a pause in starting any."""
-        home = environment.home_of(order)
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async def start(self, unit: Unit) -> None:
+        """Makes a new unit ready. Raises `ContainerFailed`, which counts towards a pause in starting any."""
         try:
-            await container.start([], [home] if environment.wanted(order) else [])
-        except (ContainerFailed, OSError) as error:
-            self._failures += 1
-            if self._failures >= FAILURES_BEFORE_BACKOFF:
-                pause_s = min(2.0 ** (self._failures - FAILURES_BEFORE_BACKOFF), MAX_BACKOFF_S)
-                self.backoff_until_ns = time.time_ns() + round(pause_s * 1e9)
-            self._note(container)
+            if not unit.container.alive:
+                await unit.container.start()
+            unit.container.limit(unit.shape.resources, self._bounds.options.pids)
+        except ContainerFailed as error:
+            self._failed()
             raise ContainerFailed(f"no container could be started: {error}") from error
         self._failures, self.backoff_until_ns = 0, 0
-        self._note(container)
+        unit.life["ready_ns"] = self._lives.clock.now_ns()
+        self._lives.note(unit.life)
+        if not unit.container.view.gpus:
+            self._prepared.want(unit.shape.view, self._bounds.options.prepared, self._plain())
 
-    def release(self, container: Container, attempt_id: str) -> None:
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures >= FAILURES_BEFORE_BACKOFF:
+            pause_s = min(2.0 ** (self._failures - FAILURES_BEFORE_BACKOFF), MAX_BACKOFF_S)
+            self.backoff_until_ns = self._lives.clock.now_ns() + round(pause_s * 1e9)
+
+    def release(self, unit: Unit, attempt_id: str) -> None:
         """An attempt has left it; it stays warm for a while."""
-        container.busy.discard(attempt_id)
-        container.idle_since = time.monotonic()
-        if not container.alive:
-            self.drop(container)
+        unit.busy.discard(attempt_id)
+        unit.idle_since = time.monotonic()
+        if not unit.ready or not unit.container.alive:
+            self.drop(unit)
         self._wake.set()
 
-    def drop(self, container: Container) -> None:
+    def drop(self, unit: Unit) -> None:
         """Takes one out of use and ends it."""
-        if self._up.pop(container.id, None) is None:
+        if self._up.pop(unit.id, None) is None:
             return
-        container.ended_ns = container.ended_ns or time.time_ns()
-        self._note(container)
-        task = asyncio.create_task(self._end(container))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        unit.life["ended_ns"] = self._lives.clock.now_ns()
+        self._lives.note(unit.life)
+        self._gpus.give_back(unit.gpus, unit.shape.resources.gpus)
+        self._spawn(unit.container.end())
 
-    async def _end(self, container: Container) -> None:
-        with suppress(OSError, AttributeError):
-            await container.end()
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    def _note(self, container: Container) -> None:
-        life = {
-            "attempt_id": container.id,
-            "resources": {
-                "cpus": container.resources.cpus,
-                "memory_bytes": container.resources.memory_bytes,
-                "gpus": container.resources.gpus,
-                "gpu_model": container.resources.gpu_model,
-            },
-            "started_ns": container.started_ns,
-            "ready_ns": container.ready_ns,
-            "ended_ns": container.ended_ns,
-            "caused_by": container.caused_by,
-        }
-        self._lives.write(life)
-        self._lives.reports[container.id] = life
+    def ask(self, units: int) -> None:
+        """At least so many containers are kept warm from now on."""
+        self._asked = units
+        self._fill()
+        self._wake.set()
 
-    async def scale_down(self) -> None:
-        """Ends containers whose idle time is over, until cancelled."""
+    def _spare(self) -> tuple[int, int]:
+        """Idle containers that are to be kept, and those there are."""
+        busy = sum(bool(unit.busy) for unit in self._up.values())
+        floor = max(self._asked, self._bounds.options.min_containers) - busy
+        buffer = self._bounds.options.buffer_containers if busy else 0
+        return max(floor, buffer, 0), len(self._up) - busy
+
+    def _fill(self) -> None:
+        """Starts the containers that are to be warm and are not."""
+        keep, have = self._spare()
+        shape = self._last or Shape("", self._bounds.unit, self._plain())
+        for _ in range(min(keep - have, self._bounds.max_containers - len(self._up))):
+            unit = self._new(shape, None)
+            if isinstance(unit, str):
+                return
+            self._spawn(self._start_warm(unit))
+
+    async def _start_warm(self, unit: Unit) -> None:
+        unit.idle_since = time.monotonic()
+        try:
+            await self.start(unit)
+        except ContainerFailed as error:
+            print(error, file=sys.stderr, flush=True)
+            self.drop(unit)
+
+    async def keep(self) -> None:
+        """Ends containers whose idle time is over and starts those that are missing, until cancelled."""
         while True:
             self._wake.clear()
+            self._fill()
             pause_s = self._end_idle(time.monotonic())
+            if self._up:
+                self._lives.beat()
+                pause_s = min(pause_s, BEAT_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()
 
     def _end_idle(self, now: float) -> float:
         """Ends those that may go; seconds until the next may."""
-        idle = sorted((one for one in self._up.values() if not one.busy), key=lambda one: one.idle_since)
-        keep = max(self.floor - (len(self._up) - len(idle)), self._limits.options.buffer_containers, 0)
-        may_go = idle[: max(len(idle) - keep, 0)]
-        due = [(one, one.idle_since + self._limits.scaledown_window_s - now) for one in may_go]
-        for one, left_s in due:
-            if left_s <= 0:
-                self.drop(one)
-        return min([left_s for _, left_s in due if left_s > 0], default=3600.0)
+        keep, _ = self._spare()
+        idle = sorted((u for u in self._up.values() if u.ready and not u.busy), key=lambda unit: unit.idle_since)
+        left_s = _NEVER_S
+        for unit in idle[: max(len(idle) - keep, 0)]:
+            due_s = unit.idle_since + self._bounds.scaledown_window_s - now
+            if due_s <= 0 or not unit.container.alive:
+                self.drop(unit)
+            else:
+                left_s = min(left_s, due_s)
+        return left_s
 
-    def units(self) -> list[dict[str, Any]]:
-        """Lives of all containers that are known."""
-        return [life for life in self._lives.reports.values() if life["started_ns"]]
-
-    def up(self) -> list[Container]:
-        """Containers that count against the limit."""
-        return list(self._up.values())
-
-    def trim(self, before_ns: int) -> None:
-        """Drops lives that ended before; they have been read."""
-        for name, life in list(self._lives.reports.items()):
-            if life["ended_ns"] is not None and life["ended_ns"] < before_ns:
-                del self._lives.reports[name]
-                self._lives.forget(name)
+    def up(self) -> list[dict[str, Any]]:
+        """What is up, for the plugin."""
+        return [
+            {
+                "id": unit.id,
+                "ready": unit.ready,
+                "environment": unit.shape.environment,
+                "resources": unit.shape.resources,
+                "busy": len(unit.busy),
+            }
+            for unit in self._up.values()
+        ]
 
     async def close(self) -> None:
         """Ends all."""
-        for container in self.up():
-            self.drop(container)
-        await asyncio.gather(*self._ending)
-
-
-def _resources(order: Order) -> Resources:
-    return Resources(cpus=order.cpus, memory_bytes=order.memory_bytes, gpus=order.gpus, gpu_model=order.gpu_model)
+        for unit in list(self._up.values()):
+            self.drop(unit)
+        await self._prepared.close()
+        while self._tasks:
+            await asyncio.gather(*self._tasks)

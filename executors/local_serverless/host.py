@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import pickle
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-from executors.local_serverless.fleet import Fleet, Limits
+from executors.local_serverless.fleet import Bounds
 from executors.local_serverless.pool import ServerlessPool
 from executors.on_machine.frames import read_frame, write_frame
 
@@ -24,25 +24,23 @@ from executors.on_machine.frames import read_frame, write_frame
 class Host:
     """The server."""
 
-    def __init__(self, root: Path, limits: Limits) -> None:
+    def __init__(self, root: Path, bounds: Bounds) -> None:
         shutil.rmtree(root / "containers", ignore_errors=True)
-        self._fleet = Fleet(root, limits)
-        self._pool = ServerlessPool(root, self._fleet)
+        self._pool = ServerlessPool(root, bounds)
         self._socket = root / "host.sock"
         self._over = asyncio.Event()
 
     async def serve(self) -> None:
         """Serves until asked to stop."""
         self._socket.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        server = await asyncio.start_unix_server(self._client, str(self._socket))
-        os.umask(before)
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._socket))
+        self._socket.chmod(0o600)  # nobody can connect before it listens
+        server = await asyncio.start_unix_server(self._client, sock=listener)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._over.set)
-        scaling = asyncio.create_task(self._fleet.scale_down())
         await self._over.wait()
         await self._pool.stop()  # a repeat where stopping was asked for, and harmless
-        scaling.cancel()
         server.close()
         self._socket.unlink(missing_ok=True)
 
@@ -69,8 +67,8 @@ async def main(root: Path) -> None:
     """Runs the host of one pool; a second one on the same folder ends at once."""
     with (root / "host.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        limits: Limits = pickle.loads((root / "limits").read_bytes())
-        await Host(root, limits).serve()
+        bounds: Bounds = pickle.loads((root / "bounds").read_bytes())
+        await Host(root, bounds).serve()
 
 
 if __name__ == "__main__":

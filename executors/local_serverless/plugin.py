@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
 from broker.model.errors import NoCapacity, Rejected, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import Capability, Capacity, UnitState
 from broker.model.resources import Resources
-from broker.model.usage import UnitUsage, UsageReport
+from broker.model.usage import AttemptUsage, UnitUsage, UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
 from executors.local_serverless import sandbox
-from executors.local_serverless.fleet import Limits
+from executors.local_serverless.fleet import Bounds
 from executors.local_serverless.options import Options
 from executors.on_machine import limits
 from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
@@ -25,7 +28,9 @@ from executors.on_machine.link import Link
 from executors.on_machine.order import order_of
 from executors.on_machine.reporting import attempt_report, attempt_usage
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S: Final = 20.0
+STOP_TIMEOUT_S: Final = 60.0
+_HERE: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 class LocalServerless:
@@ -44,7 +49,8 @@ class LocalServerless:
         self._options = Options.of(context.pool.name, context.pool.options)
         self._dir = context.state_dir
         self._link = Link(f"pool {context.pool.name}")
-        self._last: dict[str, Any] | None = None
+        self._host_pid: int | None = None  # where this process started it
+        self._last: dict[str, Any] | None = None  # what was used, of a host that was stopped
         self._note = ""
 
     async def open(self) -> None:
@@ -52,12 +58,27 @@ class LocalServerless:
         if self._link.alive:
             return
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        bounds = await self._bounds()
+        if await self._connected():
+            await self._link.call("configure", bounds)
+        else:
+            await self._start(bounds)
+        self._last = None
+
+    async def _bounds(self) -> Bounds:
         isolation = self._options.isolation
         if isolation == "auto":
             isolation = await asyncio.to_thread(sandbox.strongest)
-        self._note = f"containers on this machine: {isolation}, {limits.kind()}"
-        if not await self._connected():
-            await self._start(isolation)
+        held = limits.kind() if limits.kind().startswith("cgroup") else "rlimits"
+        self._note = f"containers on this machine: {isolation}, {held}"
+        return Bounds(
+            max_containers=self._pool.max_units,
+            unit=self._pool.unit,
+            emulated=self._pool.emulated,
+            scaledown_window_s=self._pool.scaledown_window_s,
+            options=self._options,
+            isolation=isolation,
+        )
 
     async def _connected(self) -> bool:
         try:
@@ -66,46 +87,64 @@ class LocalServerless:
             return False
         return True
 
-    async def _start(self, isolation: str) -> None:
-        wanted = Limits(
-            max_containers=self._pool.max_units,
-            unit=self._pool.unit,
-            scaledown_window_s=self._pool.scaledown_window_s,
-            options=self._options,
-            isolation=isolation,
-        )
-        (self._dir / "limits").write_bytes(pickle.dumps(wanted))
-        with (self._dir / "host.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "executors.local_serverless.host", str(self._dir)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={name: value for name, value in os.environ.items() if not name.startswith("BROKER_")},
-            )
+    async def _start(self, bounds: Bounds) -> None:
+        (self._dir / "bounds").write_bytes(pickle.dumps(bounds))
+        self._host_pid = _spawn_host(self._dir)
+        log = self._dir / "host.log"
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await self._connected():
-                    if process.poll() is not None:
-                        raise Unreachable(f"pool {self._pool.name}: its host ended at once; see {self._dir}/host.log")
-                    await asyncio.sleep(0.02)
+                    if self._host_gone():
+                        raise Unreachable(f"pool {self._pool.name}: its host ended at once; see {log}")
+                    await asyncio.sleep(0.01)
         except TimeoutError:
-            raise Unreachable(f"pool {self._pool.name}: its host did not answer; see {self._dir}/host.log") from None
+            raise Unreachable(f"pool {self._pool.name}: its host did not answer; see {log}") from None
+
+    def _host_gone(self) -> bool:
+        """Whether the host that this process started has ended, which is taken note of."""
+        if self._host_pid is not None:
+            with suppress(ChildProcessError):
+                if os.waitpid(self._host_pid, os.WNOHANG) == (0, 0):
+                    return False
+        self._host_pid = None
+        return True
 
     async def close(self, *, stop: bool) -> None:
         """Disconnects; with `stop`, ends the attempts, the containers and the host."""
         if stop and self._link.alive:
-            self._last = await self._link.call("stop", timeout_s=60.0)
+            self._last = await self._link.call("stop", timeout_s=STOP_TIMEOUT_S)
         await self._link.close()
+        if stop and self._host_pid is not None:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                while not self._host_gone():
+                    await asyncio.sleep(0.01)
 
     async def launch(self, request: LaunchRequest) -> None:
         """Hands the order to the host, which finds a container for it."""
-        if request.spec.resources.num_nodes > 1:
-            raise Rejected(f"pool {self._pool.name} runs jobs of one node only")
+        self._check(request)
         order = order_of(request, self._pool, self._options.max_log_bytes, str(self._dir))
-        if not await self._link.call("launch", order):
-            raise NoCapacity(f"pool {self._pool.name}: all {self._pool.max_units} containers are taken")
+        if refusal := await self._link.call("launch", order):
+            raise NoCapacity(f"pool {self._pool.name}: {refusal}")
+
+    def _check(self, request: LaunchRequest) -> None:
+        """Raises `Rejected` for what can never run here."""
+        spec, name = request.spec, self._pool.name
+        if spec.resources.num_nodes > 1:
+            raise Rejected(f"pool {name} runs jobs of one node only, not of {spec.resources.num_nodes}")
+        if spec.runtime == "ray":
+            raise Rejected(f"pool {name} has no Ray runtime")
+        if spec.function and spec.function.python != _HERE:
+            raise Rejected(f"pool {name} runs functions of Python {_HERE}, not {spec.function.python}")
+        models = {self._pool.unit.gpu_model, *self._pool.gpu_models}
+        asked = request.resources
+        if asked.gpus and asked.gpu_model and asked.gpu_model not in models:
+            raise Rejected(f"pool {name} has no {asked.gpu_model}")
+        most = self._pool.unit
+        if not most.fits(Resources(cpus=asked.cpus, memory_bytes=asked.memory_bytes, gpus=asked.gpus)):
+            raise Rejected(
+                f"pool {name}: a container has at most {most.cpus:g} CPUs, {most.memory_bytes / 2**30:.3g} GiB and "
+                f"{most.gpus:g} GPUs, not {asked.cpus:g}, {asked.memory_bytes / 2**30:.3g} GiB and {asked.gpus:g}"
+            )
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
         """What the host has to report."""
@@ -125,21 +164,17 @@ class LocalServerless:
 
     async def usage(self, since_ns: int) -> UsageReport:
         """Lives of containers, and who held them."""
-        as_of = self._context.clock.now_ns()
-        held = self._last if self._last and not self._link.alive else await self._link.call("held")
-        units = {life["attempt_id"]: _unit(life) for life in held["units"] if life["started_ns"] <= as_of}
+        held = self._last if self._last and not self._link.alive else await self._link.call("held", since_ns)
+        as_of = min(held["as_of_ns"], self._context.clock.now_ns())
+        units = {life["attempt_id"]: _unit(life, as_of) for life in held["units"] if life["started_ns"] <= as_of}
         attempts = tuple(
-            attempt_usage(report, unit, units[unit].ended_ns)
+            _known(attempt_usage(report, unit, units[unit].ended_ns), as_of)
             for report in held["reports"]
-            if (report["released_ns"] or as_of) >= since_ns and report["launched_ns"] <= as_of
+            if report["launched_ns"] <= as_of
             for unit in report["nodes"]
             if unit in units
         )
-        return UsageReport(
-            as_of_ns=as_of,
-            units=tuple(unit for unit in units.values() if unit.ended_ns is None or unit.ended_ns >= since_ns),
-            attempts=attempts,
-        )
+        return UsageReport(as_of_ns=as_of, units=tuple(units.values()), attempts=attempts)
 
     async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
         """Asks the host."""
@@ -151,38 +186,67 @@ class LocalServerless:
 
     async def capacity(self) -> Capacity:
         """Containers that are up; more can be started up to the limit."""
-        held = await self._link.call("held")
-        units = tuple(
-            UnitState(
-                unit_id=one["id"],
-                total=one["resources"],
-                free=one["resources"] if one["busy"] < self._options.concurrency else Resources(),
-                ready=one["ready"],
-                warm_key=one["environment"],
-            )
-            for one in held["up"]
-        )
+        held = await self._link.call("capacity")
         return Capacity(
             as_of_ns=self._context.clock.now_ns(),
-            units=units,
+            units=tuple(_state(one, self._options.concurrency) for one in held["up"]),
             max_units=self._pool.max_units,
             backoff_until_ns=held["backoff_until_ns"],
             note=self._note,
         )
 
     async def scale(self, units: int) -> None:
-        """Keeps at least so many containers warm, once they have been started."""
+        """Keeps at least so many containers warm, like the one that was used last."""
         if units > self._pool.max_units:
             raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} containers, not {units}")
         await self._link.call("scale", units)
 
 
-def _unit(life: dict[str, Any]) -> UnitUsage:
+def _spawn_host(root: Path) -> int:
+    """Starts the host in a session of its own, without variables that are the broker's."""
+    log = os.open(root / "host.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-m", "executors.local_serverless.host", str(root)],
+            {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setsid=True,
+            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM],
+        )
+    finally:
+        os.close(log)
+
+
+def _state(one: dict[str, Any], concurrency: int) -> UnitState:
+    total: Resources = one["resources"]
+    left = 1 - one["busy"] / concurrency
+    free = Resources(
+        cpus=total.cpus * left,
+        memory_bytes=int(total.memory_bytes * left),
+        gpus=total.gpus * left,
+        gpu_model=total.gpu_model,
+    )
+    return UnitState(unit_id=one["id"], total=total, free=free, ready=one["ready"], warm_key=one["environment"])
+
+
+def _unit(life: dict[str, Any], as_of_ns: int) -> UnitUsage:
+    ready_ns, ended_ns = life["ready_ns"], life["ended_ns"]
     return UnitUsage(
         unit_id=life["attempt_id"],
         resources=Resources(**life["resources"]),
         started_ns=life["started_ns"],
-        ready_ns=life["ready_ns"],
-        ended_ns=life["ended_ns"],
+        ready_ns=ready_ns if ready_ns is not None and ready_ns <= as_of_ns else None,
+        ended_ns=ended_ns if ended_ns is not None and ended_ns <= as_of_ns else None,
         caused_by=life["caused_by"],
     )
+
+
+def _known(usage: AttemptUsage, as_of_ns: int) -> AttemptUsage:
+    """As it was at a time."""
+    over = usage.ended_ns is not None and usage.ended_ns > as_of_ns
+    return replace(usage, ended_ns=None) if over else usage

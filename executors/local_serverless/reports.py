@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.clock import SteadyClock
 from executors.on_machine.journal import Journal
 from executors.on_machine.order import Order
 
@@ -16,25 +17,28 @@ Report = dict[str, Any]
 
 
 class Reports:
-    """Reports by attempt id."""
+    """Reports by attempt id, and the ids that must not start."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, journal: Journal) -> None:
         self._root = root
-        self._journal = Journal(root / "journal.jsonl")
-        self._reports: dict[str, Report] = self._journal.reports
+        self._journal = journal
+        self._reports: dict[str, Report] = journal.reports
+        self._cancelled = Journal(root / "cancelled.jsonl")
         self._changed = asyncio.Condition()
         self._version = 1
         for report in self._reports.values():
             report["version"] = 1
-            if report["ended_ns"] is None:
-                self._interrupt(report)
 
-    def _interrupt(self, report: Report) -> None:
-        now = time.time_ns()
-        report |= {"state": "interrupted", "at_ns": now, "ended_ns": now, "released_ns": now}
-        report["reason"] = "the host process of the serverless pool was lost, and the attempt with it"
-        self._journal.write(report)
-        AttemptDir(self._root / "attempts" / report["attempt_id"]).close_if_open(report)
+    def interrupt(self, at_ns: int) -> list[str]:
+        """Ends what an earlier host was running: it died with it. Their ids."""
+        lost = self.going()
+        for attempt_id in lost:
+            report = self._reports[attempt_id]
+            report |= {"state": "interrupted", "at_ns": at_ns, "ended_ns": at_ns, "released_ns": at_ns}
+            report["reason"] = "the host process of the serverless pool was lost, and the attempt with it"
+            self._journal.write(report)
+            AttemptDir(self._root / "attempts" / attempt_id).close_if_open(report)
+        return lost
 
     def known(self, attempt_id: str) -> bool:
         """Whether it was ever launched here."""
@@ -44,18 +48,28 @@ class Reports:
         """Attempts that have not ended."""
         return [name for name, report in self._reports.items() if report["ended_ns"] is None]
 
-    def all(self) -> list[Report]:
-        """Everything."""
-        return list(self._reports.values())
+    def since(self, since_ns: int) -> list[Report]:
+        """Those that held a unit at or after a time."""
+        return [one for one in self._reports.values() if (one["released_ns"] or since_ns) >= since_ns]
 
-    async def launched(self, order: Order, unit: str) -> None:
-        """An attempt has been given to a unit."""
-        now = time.time_ns()
+    def cancel(self, attempt_id: str, grace_s: float) -> None:
+        """It must end, or not start."""
+        if attempt_id not in self._cancelled.reports:
+            self._cancelled.reports[attempt_id] = line = {"attempt_id": attempt_id, "grace_s": grace_s}
+            self._cancelled.write(line)
+
+    def grace_s(self, attempt_id: str) -> float | None:
+        """How long it may take to end, once it was cancelled; None where it was not."""
+        line = self._cancelled.reports.get(attempt_id)
+        return None if line is None else line["grace_s"]
+
+    async def launched(self, order: Order, unit: str, held: dict[str, Any], at_ns: int) -> None:
+        """An attempt has been given to a unit. Raises OSError, and nothing was launched."""
         report: Report = {
             "attempt_id": order.attempt_id,
             "state": "starting",
-            "at_ns": now,
-            "launched_ns": now,
+            "at_ns": at_ns,
+            "launched_ns": at_ns,
             "started_ns": None,
             "ended_ns": None,
             "released_ns": None,
@@ -63,13 +77,9 @@ class Reports:
             "signal": None,
             "reason": "",
             "nodes": [unit] if unit else [],
-            "held": {
-                "cpus": order.cpus,
-                "memory_bytes": order.memory_bytes,
-                "gpus": order.gpus,
-                "gpu_model": order.gpu_model,
-            },
+            "held": held,
         }
+        self._journal.write(report)
         self._reports[order.attempt_id] = report
         await self._tell(report)
 
@@ -77,17 +87,26 @@ class Reports:
         """Its command runs."""
         report = self._reports[attempt_id]
         report |= {"state": "running", "at_ns": at_ns, "started_ns": at_ns}
+        self._keep(report)
         await self._tell(report)
 
-    async def ended(self, attempt_id: str, outcome: Report, released_ns: int) -> None:
+    async def ended(self, attempt_id: str, outcome: Report, clock: SteadyClock) -> None:
         """It has ended, and holds its unit no more."""
         known = {name: value for name, value in outcome.items() if value is not None}
         report = self._reports[attempt_id]
-        report |= {"at_ns": released_ns, "ended_ns": released_ns, **known, "released_ns": released_ns}
+        now_ns = clock.now_ns()
+        report |= known | {"at_ns": now_ns, "ended_ns": now_ns, "released_ns": now_ns}
+        self._keep(report)
         await self._tell(report)
 
+    def _keep(self, report: Report) -> None:
+        """Journals it. On a full disk it is known to this process only, and interrupted for the next one."""
+        try:
+            self._journal.write(report)
+        except OSError as error:
+            print(f"{report['attempt_id']} could not be journalled: {error}", file=sys.stderr, flush=True)
+
     async def _tell(self, report: Report) -> None:
-        self._journal.write(report)
         async with self._changed:
             self._version += 1
             report["version"] = self._version
@@ -104,10 +123,11 @@ class Reports:
                 return self._version, []
         return self._version, [report for report in self._reports.values() if report["version"] > since]
 
-    def forget(self, attempt_ids: Sequence[str]) -> None:
-        """Drops ended attempts."""
-        for attempt_id in attempt_ids:
-            report = self._reports.get(attempt_id)
-            if report is not None and report["ended_ns"] is not None:
-                del self._reports[attempt_id]
-                self._journal.forget(attempt_id)
+    def forget(self, attempt_ids: Sequence[str]) -> list[str]:
+        """Drops ended attempts; those that were dropped, or never known."""
+        dropped = [one for one in attempt_ids if one not in self._reports or self._reports[one]["ended_ns"] is not None]
+        for attempt_id in dropped:
+            for journal in (self._journal, self._cancelled):
+                if journal.reports.pop(attempt_id, None) is not None:
+                    journal.forget(attempt_id)
+        return dropped

@@ -1,4 +1,4 @@
-"""The sandbox: which folders a container sees → the command line that starts its agent, as isolated as can be here.
+"""The sandbox: what a container sees → the command line that starts its agent, isolated as well as can be here.
 
 bubblewrap where it works; else new namespaces by `unshare`; else a plain process. `strongest` finds out by trying.
 """
@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,19 @@ _ETC = (
     "ssl",
 )
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt")
+_GPU_CONTROL = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "nvidia-caps")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a container sees beyond the system."""
+
+    kind: str  # bubblewrap, namespaces or process
+    writable: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()
+    gpus: tuple[int, ...] = ()  # devices
+    python: str = sys.executable  # that runs the agent, and functions in forks of it
+    modules: tuple[str, ...] = ()  # for functions; none: it runs commands only
 
 
 @cache
@@ -39,7 +53,11 @@ def strongest() -> str:
     for kind in ("bubblewrap", "namespaces"):
         try:
             tried = subprocess.run(
-                [*_prefix(kind, (), ()), "true"], capture_output=True, check=False, timeout=10, stdin=subprocess.DEVNULL
+                [*_prefix(View(kind=kind)), "true"],
+                capture_output=True,
+                check=False,
+                timeout=10,
+                stdin=subprocess.DEVNULL,
             )
         except (OSError, subprocess.TimeoutExpired):
             continue
@@ -48,15 +66,16 @@ def strongest() -> str:
     return "process"
 
 
-def agent_argv(kind: str, fd: int, writable: Sequence[Path], readable: Sequence[Path]) -> list[str]:
+def agent_argv(view: View, fd: int) -> list[str]:
     """The command line of a container's agent, which talks on `fd`."""
-    return [*_prefix(kind, writable, readable), sys.executable, "-I", "-S", str(AGENT), str(fd)]
+    flags = ["-I"] if view.modules else ["-I", "-S"]  # without site-packages it is up in half the time
+    return [*_prefix(view), view.python, *flags, str(AGENT), str(fd), *view.modules]
 
 
-def _prefix(kind: str, writable: Sequence[Path], readable: Sequence[Path]) -> list[str]:
-    if kind == "bubblewrap":
-        return _bubblewrap(writable, readable)
-    if kind == "namespaces":
+def _prefix(view: View) -> list[str]:
+    if view.kind == "bubblewrap":
+        return _bubblewrap(view)
+    if view.kind == "namespaces":
         return [
             shutil.which("unshare") or "unshare",
             *("--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--ipc", "--uts"),
@@ -64,7 +83,7 @@ def _prefix(kind: str, writable: Sequence[Path], readable: Sequence[Path]) -> li
     return []
 
 
-def _bubblewrap(writable: Sequence[Path], readable: Sequence[Path]) -> list[str]:
+def _bubblewrap(view: View) -> list[str]:
     argv = [shutil.which("bwrap") or "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1"]
     argv += ["--die-with-parent", "--cap-drop", "ALL", "--hostname", "container"]
     for folder in _SYSTEM:
@@ -72,10 +91,13 @@ def _bubblewrap(writable: Sequence[Path], readable: Sequence[Path]) -> list[str]
     for name in _ETC:
         argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     argv += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/var/tmp", "--tmpfs", "/run"]
-    for seen in dict.fromkeys([sys.base_prefix, sys.prefix, str(AGENT.parent.parent), *map(str, readable)]):
+    for seen in dict.fromkeys([sys.base_prefix, sys.prefix, str(AGENT.parent.parent), *map(str, view.readable)]):
         argv += ["--ro-bind-try", seen, seen]
-    for folder in map(str, writable):
+    for folder in map(str, view.writable):
         argv += ["--bind", folder, folder]
-    for device in sorted(Path("/dev").glob("nvidia*")):
-        argv += ["--dev-bind-try", str(device), str(device)]
-    return argv
+    return argv + _devices(view.gpus)
+
+
+def _devices(gpus: Sequence[int]) -> list[str]:
+    wanted = [*_GPU_CONTROL, *(f"nvidia{index}" for index in gpus)] if gpus else []
+    return [word for name in wanted for word in ("--dev-bind-try", f"/dev/{name}", f"/dev/{name}")]

@@ -1,0 +1,190 @@
+"""Serving: an order and a unit → its environment built, its command run and watched, its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from executors.local_serverless.container import Container, Run
+from executors.local_serverless.fleet import Fleet, Unit
+from executors.on_machine import environment, output, work
+from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.order import Order
+from executors.on_machine.outcome import Outcome, ended, not_started, of_exit
+
+LOOK_S: Final = 0.25  # how often the size of an attempt's output is looked at
+GRACE_S: Final = 5.0  # between SIGTERM and SIGKILL of an attempt whose time is up
+FULL_BYTES: Final = 1 << 20  # a disk with less is full
+
+Started = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Serving:
+    """One attempt on its way through a unit."""
+
+    order: Order
+    unit: Unit
+    root: Path
+    fleet: Fleet
+    builds: dict[str, asyncio.Lock]  # by environment
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    grace_s: float = 0.0
+
+    @property
+    def folder(self) -> AttemptDir:
+        """Where its output goes."""
+        return AttemptDir(self.root / "attempts" / self.order.attempt_id)
+
+    async def prepare(self) -> None:
+        """Builds its environment where that is missing, and makes its unit ready; may be cancelled at any moment."""
+        self.folder.make()
+        await self._build()
+        if not self.unit.ready:
+            await self.fleet.start(self.unit)
+        await self._copy(self._cwd(self.unit.container))
+
+    def _cwd(self, container: Container) -> Path:
+        return container.folder / self.order.attempt_id
+
+    async def _copy(self, cwd: Path) -> None:
+        if self.order.workdir is None and not self.order.file_mounts:
+            cwd.mkdir(parents=True, mode=0o700)
+        else:
+            await asyncio.to_thread(work.copy, self.order, cwd)
+
+    def _variables(self, container: Container) -> dict[str, str]:
+        visible = ",".join(map(str, self.unit.gpus))
+        envs = work.base_variables(self.order, str(self._cwd(container)), visible)
+        if container.view.kind != "bubblewrap":
+            envs["TMPDIR"] = str(container.folder)
+        envs |= self.order.envs
+        return envs | environment.variables(self.order, envs["PATH"])
+
+    async def _build(self) -> None:
+        """Builds the environment in a container of its own, which may write to it; once per key."""
+        home, cache = environment.home_of(self.order), self.root / "packages"
+        if not environment.wanted(self.order) or (home / "ready").exists():
+            return
+        async with self.builds.setdefault(self.order.environment, asyncio.Lock()):
+            if (home / "ready").exists():
+                return
+            for folder in (home, cache):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            builder = Container(self.root, self.fleet.build_view(self.order, cache))
+            try:
+                await builder.start()
+                await self._copy(self._cwd(builder))
+                for step in environment.steps(self.order):
+                    await self._step(builder, step, cache)
+                (home / "ready").touch()
+            finally:
+                await asyncio.shield(builder.end())
+
+    async def _step(self, builder: Container, step: environment.Step, cache: Path) -> None:
+        variables = self._variables(builder)
+        if not step.as_job:
+            variables = work.hidden({**variables, "UV_CACHE_DIR": str(cache), "UV_LINK_MODE": "copy"})
+        with ExitStack() as files:
+            err = self._open(files, self.folder.stderr, os.O_APPEND)
+            before = os.fstat(err).st_size
+            run = await builder.run("build", step.argv, variables, self._cwd(builder), (err, err))
+            code = await run.exit
+            builder.forget("build")
+            if code:
+                said = self.folder.stderr.read_bytes()[before : before + 4_000]
+                raise environment.failure(step, code, said)
+
+    def _open(self, files: ExitStack, path: Path, how: int) -> int:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o600)
+        files.callback(os.close, file)
+        return file
+
+    async def run(self, started: Started) -> Outcome:
+        """Runs the command or function to its end. Raises `ContainerFailed` when its container is lost."""
+        container, order, cwd = self.unit.container, self.order, self._cwd(self.unit.container)
+        with ExitStack() as files:
+            ends = [self._open(files, path, os.O_APPEND) for path in (self.folder.stdout, self.folder.stderr)]
+            if order.payload is not None:
+                ends += [_in_memory(files, order.payload), self._open(files, self.folder.result, os.O_TRUNC)]
+            try:
+                run = await container.run(order.attempt_id, order.argv, self._variables(container), cwd, ends)
+            except OSError as error:
+                what = order.argv[0] if order.argv else "the function"
+                return not_started(what, error.errno or 0, 0) | {"started_ns": None}
+        await started()
+        late = await self._watch(run)
+        return self._outcome(run.exit.result(), late)
+
+    async def tidy(self) -> None:
+        """Removes its working copy and closes its output."""
+        self.unit.container.forget(self.order.attempt_id)
+        with suppress(FileNotFoundError):
+            output.close(self.folder, self.order.max_log_bytes)
+        cwd = self._cwd(self.unit.container)
+        try:
+            cwd.rmdir()
+        except OSError:
+            await asyncio.to_thread(shutil.rmtree, cwd, ignore_errors=True)
+
+    async def _watch(self, run: Run) -> bool:
+        """Waits for the end, cuts output that is too long, ends what is cancelled or late. True when it was late."""
+        asked = asyncio.ensure_future(self.cancelled.wait())
+        limit_s = self.order.max_duration_s
+        late_at = None if limit_s is None else time.monotonic() + limit_s
+        kill_at: float | None = None
+        late = False
+        try:
+            while not run.exit.done():
+                now = time.monotonic()
+                late = late or (late_at is not None and now >= late_at)
+                if kill_at is None and (late or asked.done()):
+                    kill_at = now + (self.grace_s if asked.done() else GRACE_S)
+                    await self._signal(signal.SIGTERM)
+                if kill_at is not None and now >= kill_at:
+                    await self._signal(signal.SIGKILL)
+                due = kill_at if kill_at is not None else late_at
+                pause_s = LOOK_S if due is None else min(LOOK_S, max(due - now, 0.01))
+                waiting: set[asyncio.Future[Any]] = {run.exit} if asked.done() else {run.exit, asked}
+                await asyncio.wait(waiting, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+                output.cut(self.folder, self.order.max_log_bytes)
+        finally:
+            asked.cancel()
+        return late
+
+    async def _signal(self, signum: int) -> None:
+        await self.unit.container.signal(self.order.attempt_id, signum)
+
+    def _outcome(self, code: int, late: bool) -> Outcome:
+        if self.order.payload is not None and (code not in (0, 1) or not self.folder.result.stat().st_size):
+            self.folder.result.unlink(missing_ok=True)  # it ended before it had written what came of it
+        cancelled = self.cancelled.is_set()
+        oom = self.unit.container.oom
+        outcome = of_exit(self.order, self.folder, code, 0, timed_out=late, oom=oom, cancelled=cancelled)
+        disk = os.statvfs(self.root)
+        if outcome["state"] == "failed" and disk.f_bavail * disk.f_frsize < FULL_BYTES:
+            outcome["reason"] += f"; the disk of {self.root} is full"
+        return outcome | {"started_ns": None}
+
+
+def _in_memory(files: ExitStack, data: bytes) -> int:
+    """An open file that is on no disk."""
+    file = os.memfd_create("payload")
+    files.callback(os.close, file)
+    with os.fdopen(os.dup(file), "wb") as writer:
+        writer.write(data)
+    os.lseek(file, 0, os.SEEK_SET)
+    return file
+
+
+def setup_failed(error: Exception) -> Outcome:
+    """The end of an attempt whose environment or working copy could not be made."""
+    return ended("failed", exit_code=125, reason=f"could not be set up: {error}")
