@@ -23,6 +23,8 @@ from executors.on_machine.limits import Limits
 from executors.on_machine.processes import descendants
 
 READY_TIMEOUT_S: Final = 20.0
+_NO_LIMIT: Final = 1 << 50  # bytes
+_NO_CPU_LIMIT: Final = 10_000.0
 
 
 class ContainerFailed(Exception):
@@ -43,6 +45,7 @@ class Container:
 
     root: Path  # state folder of the pool
     view: View
+    pids: int = 512  # processes and threads in it at most
     id: str = field(default_factory=lambda: f"c-{secrets.token_hex(6)}")
 
     def __post_init__(self) -> None:
@@ -88,13 +91,20 @@ class Container:
         except TimeoutError:
             raise ContainerFailed(f"its agent did not answer within {READY_TIMEOUT_S:g} s") from None
 
-    def limit(self, resources: Resources, pids: int) -> None:
-        """Holds it, and all that it will run, to its resources."""
-        self._limits = Limits(self.id, memory_bytes=resources.memory_bytes, pids=pids, cpus=resources.cpus)
-        self._memory_bytes = 0 if limits.kind().startswith("cgroup") else resources.memory_bytes
+        await asyncio.to_thread(self._take_all)
+
+    def _take_all(self) -> None:
+        """Puts it under limits that are set later: to be moved takes a process longer than to be limited."""
+        self._limits = Limits(self.id, memory_bytes=_NO_LIMIT, pids=self.pids, cpus=_NO_CPU_LIMIT)
         if self._process is not None:
             for pid in (self._process.pid, *descendants(self._process.pid)):
                 self._limits.take(pid)
+
+    def limit(self, resources: Resources) -> None:
+        """Holds it, and all that it will run, to its resources."""
+        self._memory_bytes = 0 if limits.kind().startswith("cgroup") else resources.memory_bytes
+        if self._limits is not None:
+            self._limits.change(memory_bytes=resources.memory_bytes or _NO_LIMIT, cpus=resources.cpus or _NO_CPU_LIMIT)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()

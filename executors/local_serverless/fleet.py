@@ -98,7 +98,7 @@ class Fleet:
     def bound(self, bounds: Bounds) -> None:
         """Takes over what it may grow to."""
         self._bounds = bounds
-        self._prepared.want(self._plain(), bounds.options.prepared)
+        self._prepared.want(self._plain(), bounds.options)
         self._fill()
 
     def _plain(self) -> View:
@@ -158,7 +158,7 @@ class Fleet:
             return f"fewer than {shape.resources.gpus:g} GPUs are free"
         real = () if self._bounds.emulated else gpus
         view = replace(shape.view, gpus=real) if real else shape.view
-        container = self._prepared.take(view) or Container(self._root, view)
+        container = self._prepared.take(view) or Container(self._root, view, self._bounds.options.pids)
         unit = Unit(shape, self._lives.begin(container.id, shape.resources, caused_by), gpus, container)
         self._up[unit.id] = unit
         return unit
@@ -175,7 +175,7 @@ class Fleet:
         try:
             if not unit.container.alive:
                 await unit.container.start()
-            unit.container.limit(unit.shape.resources, self._bounds.options.pids)
+            unit.container.limit(unit.shape.resources)
         except ContainerFailed as error:
             self._failed()
             raise ContainerFailed(f"no container could be started: {error}") from error
@@ -183,7 +183,7 @@ class Fleet:
         unit.life["ready_ns"] = self._lives.clock.now_ns()
         self._lives.note(unit.life)
         if not unit.container.view.gpus:
-            self._prepared.want(unit.shape.view, self._bounds.options.prepared, self._plain())
+            self._prepared.want(unit.shape.view, self._bounds.options, self._plain())
 
     def _failed(self) -> None:
         self._failures += 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from executors.local_serverless.container import Container, ContainerFailed
+from executors.local_serverless.options import Options
 from executors.local_serverless.sandbox import View
 
 
@@ -37,20 +38,20 @@ class Prepared:
             self._later(container)
         return None
 
-    def want(self, view: View, count: int, *kept: View) -> None:
-        """Lets so many wait for this view; those of other views go, but for `kept`."""
+    def want(self, view: View, options: Options, *kept: View) -> None:
+        """Lets as many wait for this view as the options say; those of other views go, but for `kept`."""
         if self._closed:
             return
         for other in [other for other in self._waiting if other != view and other not in kept]:
             for container in self._waiting.pop(other):
                 self._later(container)
         waiting = self._waiting.setdefault(view, [])
-        for _ in range(count - len(waiting) - self._coming[view]):
+        for _ in range(options.prepared - len(waiting) - self._coming[view]):
             self._coming[view] += 1
-            self._spawn(self._start(view))
+            self._spawn(self._start(view, options.pids))
 
-    async def _start(self, view: View) -> None:
-        container = Container(self._root, view)
+    async def _start(self, view: View, pids: int) -> None:
+        container = Container(self._root, view, pids)
         try:
             await container.start()
             waiting = self._waiting.get(view)

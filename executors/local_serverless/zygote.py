@@ -39,7 +39,7 @@ def call(payload_file: int, result_file: int, environment: dict[str, str]) -> in
     outcome = _outcome(payload_file)
     code = 0 if outcome[0] == "value" else 1
     code = _write(result_file, outcome) or code
-    threading._shutdown()  # as at the end of any program: waits for its threads
+    threading._shutdown()  # type: ignore[attr-defined]  # as at the end of any program: waits for its threads
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -48,6 +48,21 @@ class Limits:
                 (group / file).write_text(str(value))
             self._groups.append(group)
 
+    def change(self, *, memory_bytes: int, cpus: float) -> None:
+        """Other limits for those of memory and CPU time that were set when this was made."""
+        quota = str(max(int(cpus * _PERIOD_US), 1_000))
+        values = {
+            "memory.max": str(memory_bytes),
+            "memory.limit_in_bytes": str(memory_bytes),
+            "cpu.max": f"{quota} {_PERIOD_US}",
+            "cpu.cfs_quota_us": quota,
+        }
+        for group in self._groups:
+            for file, value in values.items():
+                if (group / file).exists():
+                    with suppress(OSError):
+                        (group / file).write_text(value)
+
     def take(self, pid: int) -> None:
         """Puts a process, and all that it will start, under the limits."""
         for group in self._groups:
