@@ -16,10 +16,13 @@ def build_broker(settings: Settings) -> Broker:
 
     Raises `InvalidInput` for pools that can't be, `PriceMissing`, `StoreError`.
     """
+    pools = settings.pools(price_offers(), capabilities)
+    store = open_store(settings.store_url)
+    charged_up_to_ns = max((store.watermark(pool.name) for pool in pools), default=0)
     return Broker(
-        pools=settings.pools(price_offers(), capabilities),
-        store=open_store(settings.store_url),
-        clock=SystemClock(),
+        pools=pools,
+        store=store,
+        clock=SystemClock(charged_up_to_ns),
         secrets=settings.secrets(),
         state_dir=settings.state_dir,
         rules=PlacementRules(

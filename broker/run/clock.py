@@ -12,9 +12,10 @@ import time
 class SystemClock:
     """Follows the wall clock forwards, and the monotonic clock while the wall clock is behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, not_before_ns: int = 0) -> None:
+        """`not_before_ns`: time that an earlier process has already used, whatever the wall clock says now."""
         self._lock = threading.Lock()
-        self._last_ns = 0
+        self._last_ns = not_before_ns
         self._last_monotonic_ns = time.monotonic_ns()
 
     def now_ns(self) -> int:

@@ -1,0 +1,232 @@
+"""The running broker over a real store and executors that do what a test says: nothing lost, nothing run twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from broker.decide.expand import expand
+from broker.decide.rules import PlacementRules
+from broker.model.errors import NoCapacity, Unreachable
+from broker.model.jobs import AttemptState, Cause, JobSpec, JobState, RetryPolicy
+from broker.model.pools import Capability, Pool, PoolKind
+from broker.model.query import SpendFilter
+from broker.model.resources import GIB, Resources
+from broker.ports import Executor, ExecutorContext, Store
+from broker.run.broker import Broker
+from broker.run.clock import SystemClock
+from broker.run.settings.secrets import ConfiguredSecrets
+from broker.run.store import open_store
+from broker.testing.fakes import FakeExecutor
+
+PATIENCE_S = 20.0
+RETRIED = RetryPolicy(on=frozenset(Cause), max_attempts=3, backoff_s=0.01)
+
+
+def a_pool(name: str) -> Pool:
+    return Pool(
+        name=name,
+        kind=PoolKind.CLUSTER,
+        executor="fake",
+        unit=Resources(cpus=4, memory_bytes=8 * GIB),
+        max_units=1,
+        capabilities=frozenset(Capability) - {Capability.SCALE},
+    )
+
+
+class World:
+    """A state folder, its store, and executors that outlive the brokers that use them."""
+
+    def __init__(self, folder: Path, pools: tuple[str, ...]) -> None:
+        self.folder = folder
+        self.pools = tuple(a_pool(name) for name in pools)
+        self.executors: dict[str, FakeExecutor] = {}
+        self.store: Store = open_store(f"sqlite:///{folder / 'broker.db'}")
+
+    def executor(self, context: ExecutorContext) -> Executor:
+        made = FakeExecutor(context)
+        return self.executors.setdefault(context.pool.name, made)
+
+    def broker(self) -> Broker:
+        return Broker(
+            pools=self.pools,
+            store=self.store,
+            clock=SystemClock(),
+            secrets=ConfiguredSecrets(prefix="BROKER_SECRET_", file=None),
+            state_dir=self.folder,
+            rules=PlacementRules(),
+            settle_every_s=0.05,
+            build=self.executor,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Broker]:
+        """A broker that is killed at the end: it gets no chance to say goodbye."""
+        broker = self.broker()
+        task = asyncio.create_task(broker.run())
+        try:
+            yield broker
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def submit(self, broker: Broker, job_id: str = "j", **fields: object) -> None:
+        spec = replace(JobSpec(name="job", run="true"), **fields)  # type: ignore[arg-type]
+        jobs = expand(spec, job_id, "ann", broker.clock.now_ns())
+        self.store.add_jobs(jobs, "{}", job_id)
+        broker.wake()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not true():
+                await asyncio.sleep(0.005)
+
+    def launches(self) -> list[str]:
+        return [argument for fake in self.executors.values() for method, argument in fake.calls if method == "launch"]
+
+    def state(self, job_id: str = "j") -> JobState:
+        return self.store.job(job_id).state
+
+    async def running_attempt(self, attempt_id: str, pool: str = "one") -> FakeExecutor:
+        await self.until(lambda: pool in self.executors and attempt_id in self.executors[pool].runs)
+        return self.executors[pool]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, ("one",))
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> World:
+    return World(tmp_path, ("one", "two"))
+
+
+async def finish(world: World, attempt_id: str, pool: str = "one") -> None:
+    fake = await world.running_attempt(attempt_id, pool)
+    await fake.move(attempt_id, AttemptState.RUNNING)
+    fake.runs[attempt_id].stdout = b"hello\n"
+    await fake.move(attempt_id, AttemptState.SUCCEEDED, exit_code=0)
+
+
+async def test_a_job_is_placed_run_archived_and_forgotten(world: World) -> None:
+    async with world.running() as broker:
+        world.submit(broker)
+        await finish(world, "j-a1")
+        await world.until(lambda: world.state() is JobState.SUCCEEDED and not world.executors["one"].runs)
+        piece = await broker.logs(world.store.attempt("j-a1"), "stdout", 0, 100)
+    assert piece.data == b"hello\n"
+    assert piece.complete
+    methods = [method for method, _ in world.executors["one"].calls]
+    assert methods.index("logs") < methods.index("forget")
+    history = [change.new for change in world.store.changes("j") if change.attempt_id is None]
+    assert history in (["starting", "running", "succeeded"], ["starting", "succeeded"])  # the poll may see both at once
+    assert "one" in world.store.recorded("j").placements[-1].reason
+
+
+async def test_an_error_is_retried_as_often_as_the_job_says(world: World) -> None:
+    async with world.running() as broker:
+        world.submit(broker, retry=RETRIED)
+        for number in (1, 2, 3):
+            fake = await world.running_attempt(f"j-a{number}")
+            await fake.move(f"j-a{number}", AttemptState.FAILED, exit_code=3)
+        await world.until(lambda: world.state().ended)
+    assert world.state() is JobState.FAILED
+    assert world.store.job("j").exit_code == 3
+    assert world.launches() == ["j-a1", "j-a2", "j-a3"]
+
+
+async def test_what_a_pool_has_no_room_for_goes_elsewhere(two: World) -> None:
+    async with two.running() as broker:
+        await two.until(lambda: len(two.executors) == 2)
+        two.executors["one"].fail_next["launch"] = NoCapacity("full")
+        two.submit(broker, retry=RETRIED)
+        await finish(two, "j-a2", "two")
+        await two.until(lambda: two.state().ended)
+    assert two.state() is JobState.SUCCEEDED
+    assert [attempt.state for attempt in two.store.recorded("j").attempts] == [
+        AttemptState.REFUSED,
+        AttemptState.SUCCEEDED,
+    ]
+
+
+async def test_a_launch_that_may_have_been_lost_is_repeated_under_its_id(world: World) -> None:
+    async with world.running() as broker:
+        await world.until(lambda: "one" in world.executors)
+        world.executors["one"].fail_next["launch"] = Unreachable("no answer")
+        world.submit(broker)
+        await finish(world, "j-a1")
+        await world.until(lambda: world.state().ended)
+    assert world.launches() == ["j-a1", "j-a1"]
+    assert len(world.store.recorded("j").attempts) == 1
+
+
+async def test_queued_and_running_jobs_are_cancelled(world: World) -> None:
+    async with world.running() as broker:
+        world.submit(broker, "runs")
+        await world.running_attempt("runs-a1")
+        world.submit(broker, "waits")
+        await world.running_attempt("waits-a1")
+        world.store.request_cancel(["runs", "waits"])
+        broker.wake()
+        await world.until(lambda: world.state("runs").ended and world.state("waits").ended)
+    assert world.state("runs") is world.state("waits") is JobState.CANCELLED
+
+
+async def test_an_attempt_that_the_pool_forgot_is_interrupted_and_tried_again(world: World) -> None:
+    async with world.running() as broker:
+        world.submit(broker, retry=RETRIED)
+        fake = await world.running_attempt("j-a1")
+        await fake.move("j-a1", AttemptState.RUNNING)
+        await world.until(lambda: world.state() is JobState.RUNNING)
+    del fake.runs["j-a1"]
+    async with world.running():
+        await finish(world, "j-a2")
+        await world.until(lambda: world.state().ended)
+    assert [attempt.state for attempt in world.store.recorded("j").attempts] == [
+        AttemptState.INTERRUPTED,
+        AttemptState.SUCCEEDED,
+    ]
+
+
+@pytest.mark.parametrize("kill_after", ["submitted", "launched", "running", "ended", "retired"])
+async def test_a_broker_killed_at_any_moment_goes_on(world: World, kill_after: str) -> None:
+    moments = ["submitted", "launched", "running", "ended", "retired"]
+
+    async def live(broker: Broker, until: str) -> None:
+        for moment in moments[: moments.index(until) + 1]:
+            await reach(broker, moment)
+
+    async def reach(broker: Broker, moment: str) -> None:
+        fake = world.executors.get("one")
+        if moment == "submitted":
+            world.submit(broker)
+        elif moment == "launched":
+            await world.running_attempt("j-a1")
+        elif moment == "running" and fake and "j-a1" in fake.running():
+            await fake.move("j-a1", AttemptState.RUNNING)
+        elif moment == "ended" and fake and "j-a1" in fake.running():
+            await fake.move("j-a1", AttemptState.SUCCEEDED, exit_code=0)
+        elif moment == "retired" and fake:
+            await world.until(lambda: not fake.runs)
+
+    async with world.running() as broker:
+        await live(broker, kill_after)
+    async with world.running() as broker:
+        for moment in moments[moments.index(kill_after) + 1 :]:
+            await reach(broker, moment)
+        await world.until(lambda: world.state().ended)
+        await world.until(lambda: not world.executors["one"].runs)
+        await broker.settle_now()
+    recorded = world.store.recorded("j")
+    assert recorded.job.state is JobState.SUCCEEDED
+    assert [attempt.state for attempt in recorded.attempts] == [AttemptState.SUCCEEDED]
+    assert set(world.launches()) == {"j-a1"}
+    charges = world.store.charges(pool="one")
+    assert len({charge.key for charge in charges}) == len(charges)
+    (row,) = world.store.spend(SpendFilter(by=("pool",)))
+    assert row.unknown == len(charges)  # the pool has no price: unknown, never zero
