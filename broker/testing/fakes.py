@@ -134,11 +134,11 @@ class FakeExecutor:
         self._called("poll", str(since))
         since = since if since <= self.version else 0
         if wait_s and self.version == since:
-            async with self._changed:
-                try:
-                    await asyncio.wait_for(self._changed.wait_for(lambda: self.version != since), wait_s)
-                except TimeoutError:
-                    return Poll(version=self.version, reports=())
+            try:
+                async with asyncio.timeout(wait_s), self._changed:
+                    await self._changed.wait_for(lambda: self.version != since)
+            except TimeoutError:
+                return Poll(version=self.version, reports=())
         changed = tuple(run.report for run in self.runs.values() if run.version > since)
         return Poll(version=self.version, reports=changed)
 
