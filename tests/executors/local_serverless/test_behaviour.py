@@ -1,0 +1,181 @@
+"""What a pool on this machine does beyond the contract: reuse, scale-down, limits, output, secrets, pauses."""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.model.errors import NoCapacity
+from broker.model.jobs import AttemptState
+from broker.model.pools import Pool
+from broker.model.resources import Resources
+from broker.ports import ExecutorContext
+from broker.testing import builders
+from broker.testing.builders import launch_request
+from broker.testing.executor_contract_pool import check
+from broker.testing.executor_watch import PATIENCE_S, SystemClock, Watch, processes_with
+from executors.local_serverless import LocalServerless
+from executors.on_machine import limits
+
+MIB = 1 << 20
+PIDS = 64
+FORK_UNTIL_REFUSED = """
+import os, time
+for count in range(500):
+    try:
+        child = os.fork()
+    except OSError:
+        print(count)
+        break
+    if child == 0:
+        time.sleep(30)
+        os._exit(0)
+"""
+needs_cgroups = pytest.mark.skipif(
+    not limits.kind().startswith("cgroup"), reason="no control group is writable here, so nothing is limited"
+)
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """Short, because the path of a socket in it must not be long. A host that a failed test left is ended."""
+    folder = Path(tempfile.mkdtemp(prefix="bls-"))
+    yield folder
+    for pid in processes_with(str(folder)):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pool() -> Pool:
+    options = {"max_log_bytes": 200_000, "pids": PIDS}
+    return builders.pool("serverless", executor="local_serverless", scaledown_window_s=0.5, options=options)
+
+
+@pytest.fixture
+def make_executor(pool: Pool, state_dir: Path) -> Callable[[], LocalServerless]:
+    context = ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock())
+    return lambda: LocalServerless(context)
+
+
+@pytest.fixture
+async def watch(make_executor: Callable[[], LocalServerless]) -> AsyncIterator[Watch]:
+    watch = Watch(make_executor())
+    await watch.executor.open()
+    yield watch
+    await watch.executor.close(stop=True)
+
+
+async def empty(watch: Watch) -> None:
+    """Waits until no container is up."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (await watch.executor.capacity()).units:
+            await asyncio.sleep(0.02)
+
+
+async def test_the_same_environment_is_served_by_the_same_container(watch: Watch) -> None:
+    reports = [await watch.run(launch_request("true")) for _ in range(3)]
+    assert len({report.unit_ids for report in reports}) == 1
+
+
+async def test_another_environment_gets_another_container(watch: Watch) -> None:
+    plain = await watch.run(launch_request("true"))
+    prepared = await watch.run(launch_request("true", setup="true"))
+    assert plain.unit_ids != prepared.unit_ids
+
+
+async def test_an_idle_container_ends_after_the_window_and_is_metered_to_its_end(watch: Watch) -> None:
+    report = await watch.run(launch_request("true"))
+    await empty(watch)
+    usage = await watch.executor.usage(0)
+    check(usage)
+    (unit,) = [unit for unit in usage.units if unit.unit_id in report.unit_ids]
+    assert unit.ended_ns is not None and report.ended_ns is not None
+    assert unit.ended_ns - report.ended_ns >= 400_000_000
+    assert unit.caused_by == report.attempt_id
+
+
+async def test_a_container_has_a_tmp_of_its_own(watch: Watch) -> None:
+    name = f"broker-{os.getpid()}-tmp"
+    assert (await watch.run(launch_request(f"touch /tmp/{name}"))).state is AttemptState.SUCCEEDED
+    if "bubblewrap" in (await watch.executor.capacity()).note:
+        assert not Path("/tmp", name).exists()
+
+
+@needs_cgroups
+async def test_too_much_memory_ends_the_attempt_with_the_reason(watch: Watch) -> None:
+    held = Resources(cpus=1.0, memory_bytes=64 * MIB)
+    report = await watch.run(launch_request(argv=("python3", "-c", "x = bytearray(1 << 29)"), resources=held))
+    assert report.state is AttemptState.FAILED
+    assert "memory" in report.reason
+    assert (await watch.run(launch_request("true", resources=held))).state is AttemptState.SUCCEEDED
+
+
+@needs_cgroups
+async def test_a_fork_bomb_is_held_in_its_container(watch: Watch) -> None:
+    request = launch_request(argv=("python3", "-c", FORK_UNTIL_REFUSED))
+    assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+    assert 10 < int(await watch.output(request.attempt_id)) < PIDS
+    assert (await watch.run(launch_request("echo fine"))).state is AttemptState.SUCCEEDED
+
+
+async def test_output_beyond_the_limit_is_dropped_and_said(watch: Watch) -> None:
+    request = launch_request("head -c 5000000 /dev/zero; echo kept >&2")
+    assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+    output = await watch.output(request.attempt_id)
+    assert len(output) < 210_000
+    assert b"200000 bytes" in output.splitlines()[-1]
+    assert await watch.output(request.attempt_id, "stderr") == b"kept\n"
+
+
+async def test_a_secret_is_in_no_argument_and_no_file(watch: Watch, state_dir: Path) -> None:
+    secret = "s3cr3t-58213"
+    script = 'touch here; until [ -e go ]; do sleep 0.02; done; [ "$TOKEN" = s3cr3t-"58213" ]'
+    request = launch_request(script, envs={"TOKEN": secret}, secret_names=frozenset({"TOKEN"}))
+    await watch.launch(request)
+    await watch.running(request.attempt_id)
+    async with asyncio.timeout(PATIENCE_S):
+        while not (here := list(state_dir.rglob("here"))):
+            await asyncio.sleep(0.02)
+    arguments = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [line for line in arguments if secret.encode() in line]
+    files = [path for path in state_dir.rglob("*") if path.is_file()]
+    assert files and not [path for path in files if secret.encode() in path.read_bytes()]
+    (here[0].parent / "go").touch()
+    assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
+
+
+async def test_usage_is_known_after_the_pool_was_stopped(watch: Watch) -> None:
+    report = await watch.run(launch_request("true"))
+    await watch.executor.close(stop=True)
+    usage = await watch.executor.usage(0)
+    check(usage)
+    assert {line.attempt_id for line in usage.attempts} == {report.attempt_id}
+    assert all(unit.ended_ns is not None for unit in usage.units)
+
+
+async def test_containers_that_keep_failing_make_the_pool_pause(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho out of order >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    pool = builders.pool(executor="local_serverless", options={"isolation": "bubblewrap", "prepared": 0})
+    watch = Watch(LocalServerless(ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock())))
+    await watch.executor.open()
+    try:
+        reports = [await watch.run(launch_request("true")) for _ in range(3)]
+        assert all(report.started_ns is None and "out of order" in report.reason for report in reports)
+        assert AttemptState.SUCCEEDED not in {report.state for report in reports}
+        capacity = await watch.executor.capacity()
+        assert capacity.backoff_until_ns > capacity.as_of_ns
+        with pytest.raises(NoCapacity):
+            await watch.executor.launch(launch_request("true"))
+    finally:
+        await watch.executor.close(stop=True)
