@@ -39,10 +39,8 @@ class Serving:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     grace_s: float = 0.0
 
-    @property
-    def folder(self) -> AttemptDir:
-        """Where its output goes."""
-        return AttemptDir(self.root / "attempts" / self.order.attempt_id)
+    def __post_init__(self) -> None:
+        self.folder = AttemptDir(self.root / "attempts" / self.order.attempt_id)  # where its output goes
 
     async def prepare(self) -> None:
         """Builds its environment where that is missing, and makes its unit ready; may be cancelled at any moment."""
@@ -167,7 +165,7 @@ class Serving:
         if self.order.payload is not None and (code not in (0, 1) or not self.folder.result.stat().st_size):
             self.folder.result.unlink(missing_ok=True)  # it ended before it had written what came of it
         cancelled = self.cancelled.is_set()
-        oom = self.unit.container.oom
+        oom = code != 0 and self.unit.container.oom
         outcome = of_exit(self.order, self.folder, code, 0, timed_out=late, oom=oom, cancelled=cancelled)
         disk = os.statvfs(self.root)
         if outcome["state"] == "failed" and disk.f_bavail * disk.f_frsize < FULL_BYTES:
