@@ -40,7 +40,7 @@ check: install ## Lint, format, types, import arrows, docs
 	echo "All checks passed."
 
 bench: install ## Run the benchmarks of benchmarks/, each against a named alternative
-	@for file in benchmarks/bench_*.py; do echo "==> $$file"; $(BIN)/python "$$file"; done
+	@for file in benchmarks/bench_*.py; do echo "==> $$file"; PYTHONPATH=. $(BIN)/python "$$file"; done
 
 docs: install ## Build the docs into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,0 +1,58 @@
+"""How fast the command line answers: `--help` against `ray --help`, `list` with 100,000 finished jobs; idle memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.harness import SERVERLESS, broker, p50, report, timed
+from broker.decide.expand import expand
+from broker.model.jobs import JobSpec, JobState
+from broker.run.store import open_store
+
+BIN = Path(sys.executable).parent
+JOBS = 100_000
+
+
+def call(*words: str, **environment: str) -> None:
+    subprocess.run(
+        [str(BIN / words[0]), *words[1:]], env={**os.environ, **environment}, capture_output=True, check=True
+    )
+
+
+def fill(state: Path) -> None:
+    """Puts finished jobs into a store."""
+    store = open_store(f"sqlite:///{state / 'broker.db'}")
+    jobs = expand(JobSpec(name="old", run="true", array_size=JOBS), "old", "ann", 1)
+    single = [replace(job, id=f"old{n}", array_id=None, array_index=None) for n, job in enumerate(jobs)]
+    for begin in range(0, JOBS, 10_000):
+        part = single[begin : begin + 10_000]
+        store.add_jobs(part, "{}", f"part{begin}")
+        store.record(jobs=[replace(job, state=JobState.SUCCEEDED, ended_ns=2) for job in part])
+    store.close()
+
+
+def main() -> None:
+    """Runs all and reports them."""
+    helped = timed(10, lambda: call("broker", "--help"))
+    other = timed(5, lambda: call("ray", "--help"))
+    with broker(SERVERLESS) as (client, state):
+        idle = client.status()["memory_bytes"]
+        fill(state)
+        listed = timed(10, lambda: call("broker", "list", BROKER_STATE_DIR=str(state)))
+    report(
+        "the command line",
+        {
+            "broker --help": f"p50 {p50(helped):.2f} s ({p50(other) / p50(helped):.0f} times faster than ray --help)",
+            f"broker list, {JOBS:,} finished jobs": f"p50 {p50(listed):.2f} s",
+            "daemon, idle": f"{idle / 2**20:.0f} MiB resident",
+        },
+        {"help_p50_s": p50(helped), "ray_help_p50_s": p50(other), "list_p50_s": p50(listed), "idle_bytes": idle},
+    )
+
+
+if __name__ == "__main__":
+    main()
