@@ -125,7 +125,8 @@ class Fleet:
     def build_view(self, order: Order, cache: Path) -> View:
         """What the build of an order's environment sees."""
         plain = self._plain()
-        return View(kind=plain.kind, readable=plain.readable, writable=(environment.home_of(order), cache))
+        files = tuple(Path(one) for one in order.requirements if one.startswith("/"))
+        return View(kind=plain.kind, readable=(*plain.readable, *files), writable=(environment.home_of(order), cache))
 
     def take(self, order: Order) -> Unit | str:
         """A unit for an order: a warm one, or a new one that is to be started; or why there is none."""

@@ -43,6 +43,8 @@ class Link:
             else:
                 first = (problem.splitlines() or ["?"])[0]
                 future.set_exception(Unreachable(f"{self._who} could not answer: {first}"))
+        if self._writer is not None:
+            self._writer.close()
         self._writer = None
         for future in self._waiting.values():
             if not future.done():

@@ -1,8 +1,8 @@
 """The local serverless pool keeps the promises of every executor."""
 
 import os
-import signal
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from broker.model.pools import Pool
-from broker.ports import Executor, ExecutorContext
+from broker.ports import Executor
 from broker.testing import builders
 from broker.testing.executor_contract import ExecutorContract
-from broker.testing.executor_watch import SystemClock, processes_with
-from executors.local_serverless import LocalServerless
+from broker.testing.executor_watch import Watch, processes_with
+from executors.local_serverless.sandbox import AGENT
+from executors.on_machine.processes import descendants
+from tests.executors.local_serverless.driving import executor_in, host_of
 
 
 class TestLocalServerless(ExecutorContract):
@@ -30,11 +32,10 @@ class TestLocalServerless(ExecutorContract):
         return builders.pool("serverless", executor="local_serverless")
 
     @pytest.fixture
-    def make_executor(self, pool: Pool, state_dir: Path) -> Callable[[], Executor]:
-        context = ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock())
-        return lambda: LocalServerless(context)
+    def make_executor(self, state_dir: Path) -> Callable[[], Executor]:
+        return lambda: executor_in(state_dir)
 
     async def lose(self, executor: Executor, attempt_id: str) -> None:
-        """Kills the agent of the only container."""
-        for pid in processes_with("/work/main/executors/local_serverless/agent.py"):
+        """Kills the agents of all containers."""
+        for pid in set(descendants(host_of(Watch(executor)))) & set(processes_with(str(AGENT))):
             os.kill(pid, signal.SIGKILL)
