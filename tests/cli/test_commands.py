@@ -1,0 +1,98 @@
+"""The `broker` command as a person or a script meets it: help, exit codes, errors in words, tables in pipes."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from broker.cli import render, watch
+from broker.cli.main import COMMANDS
+from broker.cli.options import document_of
+from broker.model.errors import InvalidInput
+
+BROKER = str(Path(sys.executable).with_name("broker"))
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+NAMES = sorted(command.__name__.removesuffix("_jobs") for command in COMMANDS)
+
+
+def call(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory(prefix="bc-") as state:
+        environment = {**os.environ, "BROKER_STATE_DIR": state, "COLUMNS": "120"}
+        return subprocess.run([BROKER, *words], capture_output=True, text=True, env=environment, cwd=cwd, check=False)
+
+
+def test_help_lists_every_command() -> None:
+    said = call("--help")
+    assert said.returncode == 0
+    for name in [*NAMES, "prices"]:
+        assert f"  {name} " in said.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_with_an_example_and_is_documented(name: str) -> None:
+    said = call(name, "--help")
+    assert said.returncode == 0
+    assert "Example" in said.stdout
+    assert f"| `{name}` |" in DOCS.read_text()
+
+
+def test_a_wrong_option_is_refused_without_a_traceback() -> None:
+    said = call("list", "--nonsense")
+    assert said.returncode == 2
+    assert "--nonsense" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_without_a_broker_it_says_how_to_start_one() -> None:
+    said = call("list")
+    assert said.returncode == 3
+    assert "broker up" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_wrong_file_is_refused_with_its_place_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text("run: echo hi\nresources:\n  acelerators: H100\n")
+    said = call("submit", "job.yaml", cwd=tmp_path)
+    assert said.returncode == 2
+    assert "job.yaml:3" in said.stderr
+    assert "accelerators" in said.stderr
+
+
+def test_flags_are_laid_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text("name: a\nrun: echo hi\npriority: 10\n")
+    document = document_of([str(file)], {"priority": "90", "tags": ["team=x"]})
+    assert (document["name"], document["priority"], document["tags"]) == ("a", 90, {"team": "x"})
+
+
+def test_an_error_in_a_flag_names_the_flag() -> None:
+    with pytest.raises(InvalidInput, match="--gpus"):
+        document_of(["true"], {"resources.accelerators": "H1000:8"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(None, "–"), (0.0004, "< 1 ms"), (0.02, "20 ms"), (12.34, "12.3 s"), (3700, "1 h 01 m")]
+)
+def test_durations_are_worded_for_people(seconds: float | None, words: str) -> None:
+    assert render.seconds(seconds) == words
+
+
+def test_an_unknown_amount_is_not_zero() -> None:
+    assert render.usd(None) == "unknown"
+    assert render.usd("0") == "$0.00"
+
+
+def test_in_a_pipe_a_table_is_tab_separated(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = [render.Column(head="a", cell=lambda row: str(row["a"])), render.Column(head="b", cell=lambda _: "x\ny")]
+    render.table(columns, [{"a": 1}], footer={"a": "all"})
+    assert capsys.readouterr().out == "a\tb\n1\tx y\nall\tx y\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "given"), [("succeeded", 0, 0), ("failed", 7, 7), ("cancelled", None, 1), ("failed", None, 1)]
+)
+def test_a_followed_job_gives_its_own_exit_code(state: str, code: int | None, given: int) -> None:
+    assert watch.exit_code({"state": state, "exit_code": code}) == given
