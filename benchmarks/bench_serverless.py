@@ -41,8 +41,8 @@ async def pool(window_s: float) -> AsyncIterator[LocalServerless]:
     try:
         await executor.open()
         yield executor
-        await executor.close(stop=True)
     finally:
+        await executor.close(stop=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
