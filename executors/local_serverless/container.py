@@ -23,6 +23,8 @@ from executors.on_machine.limits import Limits
 from executors.on_machine.processes import descendants
 
 READY_TIMEOUT_S: Final = 20.0
+_DYING_LOOKS: Final = 100
+_DYING_PAUSE_S: Final = 0.02
 _NO_LIMIT: Final = 1 << 50  # bytes
 _NO_CPU_LIMIT: Final = 10_000.0
 
@@ -202,9 +204,15 @@ class Container:
             await asyncio.to_thread(self._process.wait)
             if self._process.stderr is not None:
                 self._process.stderr.close()
-        if self._limits is not None:
-            self._limits.close()
+        await self._unlimit()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    async def _unlimit(self) -> None:
+        """Removes its limits once the last of its processes is gone; the next host does it where that takes long."""
+        for _ in range(_DYING_LOOKS):
+            if self._limits is None or self._limits.close():
+                return
+            await asyncio.sleep(_DYING_PAUSE_S)
 
 
 async def _received(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:

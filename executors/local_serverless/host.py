@@ -13,12 +13,15 @@ import shutil
 import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from executors.local_serverless.fleet import Bounds
 from executors.local_serverless.pool import ServerlessPool
 from executors.on_machine.frames import read_frame, write_frame
+
+LOOK_S: Final = 5.0
 
 
 class Host:
@@ -39,7 +42,12 @@ class Host:
         server = await asyncio.start_unix_server(self._client, sock=listener)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._over.set)
-        await self._over.wait()
+        while not self._over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._over.wait()
+            if not self._socket.exists():
+                break  # its folder was removed: nobody can reach it, nobody would end it
         await self._pool.stop()  # a repeat where stopping was asked for, and harmless
         server.close()
         self._socket.unlink(missing_ok=True)
@@ -64,9 +72,12 @@ class Host:
 
 
 async def main(root: Path) -> None:
-    """Runs the host of one pool; a second one on the same folder ends at once."""
+    """Runs the host of one pool; where one runs already, there is nothing to do."""
     with (root / "host.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
         bounds: Bounds = pickle.loads((root / "bounds").read_bytes())
         await Host(root, bounds).serve()
 

@@ -7,7 +7,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +50,7 @@ class LocalServerless:
         self._dir = context.state_dir
         self._link = Link(f"pool {context.pool.name}")
         self._host_pid: int | None = None  # where this process started it
+        self._host_failed = False
         self._last: dict[str, Any] | None = None  # what was used, of a host that was stopped
         self._note = ""
 
@@ -94,7 +95,7 @@ class LocalServerless:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await self._connected():
-                    if self._host_gone():
+                    if self._host_gone() and self._host_failed:
                         raise Unreachable(f"pool {self._pool.name}: its host ended at once; see {log}")
                     await asyncio.sleep(0.01)
         except TimeoutError:
@@ -104,8 +105,10 @@ class LocalServerless:
         """Whether the host that this process started has ended, which is taken note of."""
         if self._host_pid is not None:
             with suppress(ChildProcessError):
-                if os.waitpid(self._host_pid, os.WNOHANG) == (0, 0):
+                pid, status = os.waitpid(self._host_pid, os.WNOHANG)
+                if not pid:
                     return False
+                self._host_failed = status != 0
         self._host_pid = None
         return True
 
@@ -113,11 +116,18 @@ class LocalServerless:
         """Disconnects; with `stop`, ends the attempts, the containers and the host."""
         if stop and self._link.alive:
             self._last = await self._link.call("stop", timeout_s=STOP_TIMEOUT_S)
+            await self._until(lambda: not self._link.alive)  # the host ends, and the connection with it
         await self._link.close()
         if stop and self._host_pid is not None:
+            await self._until(self._host_gone)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                while not self._host_gone():
+                while not holds():
                     await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise Unreachable(f"pool {self._pool.name}: its host does not end; see {self._dir}/host.log") from None
 
     async def launch(self, request: LaunchRequest) -> None:
         """Hands the order to the host, which finds a container for it."""

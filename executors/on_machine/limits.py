@@ -88,13 +88,16 @@ class Limits:
                 found.update(int(pid) for pid in (group / "cgroup.procs").read_text().split())
         return sorted(found)
 
-    def close(self, *, kill: bool = False) -> None:
-        """Removes the groups; with `kill`, ends what is in them, otherwise it moves up."""
+    def close(self, *, kill: bool = False) -> bool:
+        """Removes the groups; with `kill`, ends what is in them, otherwise it moves up. False while something dies."""
         if kill:
             send(self.members(), 9)
-        for group in self._groups:
+        for group in list(self._groups):
             with suppress(OSError):
                 for pid in (group / "cgroup.procs").read_text().split():
                     with suppress(OSError):
                         (group.parent / "cgroup.procs").write_text(pid)
                 os.rmdir(group)
+            if not group.exists():
+                self._groups.remove(group)
+        return not self._groups
