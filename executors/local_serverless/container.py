@@ -215,6 +215,13 @@ class Container:
             await asyncio.sleep(_DYING_PAUSE_S)
 
 
+def end_left(root: Path) -> None:
+    """Ends what an earlier host's containers may have left: processes, limits, folders."""
+    for folder in (root / "containers").glob("c-*"):
+        Limits(folder.name, memory_bytes=_NO_LIMIT, pids=1, cpus=_NO_CPU_LIMIT).close(kill=True)
+    shutil.rmtree(root / "containers", ignore_errors=True)
+
+
 async def _received(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
     try:
         return await loop.sock_recv(sock, 1 << 16)

@@ -22,7 +22,6 @@ from executors.local_serverless.options import Options
 from executors.local_serverless.prepared import Prepared
 from executors.local_serverless.sandbox import View
 from executors.on_machine import environment
-from executors.on_machine.limits import Limits
 from executors.on_machine.order import Order
 
 FAILURES_BEFORE_BACKOFF: Final = 3  # in a row
@@ -90,9 +89,6 @@ class Fleet:
         self._prepared = Prepared(root, self._failed)
         count = round(bounds.unit.gpus * bounds.max_containers) if bounds.emulated else count_here()
         self._gpus = Gpus(count)
-        for life in lives.left:
-            held = Resources(**life["resources"])
-            Limits(life["attempt_id"], memory_bytes=held.memory_bytes, pids=1, cpus=held.cpus).close(kill=True)
         self.bound(bounds)
 
     def bound(self, bounds: Bounds) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import pickle
-import shutil
 import signal
 import socket
 import sys
@@ -17,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from executors.local_serverless.container import end_left
 from executors.local_serverless.fleet import Bounds
 from executors.local_serverless.pool import ServerlessPool
 from executors.on_machine.frames import read_frame, write_frame
@@ -28,7 +28,7 @@ class Host:
     """The server."""
 
     def __init__(self, root: Path, bounds: Bounds) -> None:
-        shutil.rmtree(root / "containers", ignore_errors=True)
+        end_left(root)
         self._pool = ServerlessPool(root, bounds)
         self._socket = root / "host.sock"
         self._over = asyncio.Event()

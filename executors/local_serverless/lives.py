@@ -25,8 +25,7 @@ class Lives:
         times = [time_ns for line in known for name, time_ns in line.items() if name.endswith("_ns") and time_ns]
         self.interrupted_ns = max(*times, self._alive.stat().st_mtime_ns if self._alive.exists() else 0, 0)
         self.clock = SteadyClock(self.interrupted_ns)
-        self.left = [life for life in self._journal.reports.values() if life["ended_ns"] is None]
-        for life in self.left:
+        for life in [life for life in self._journal.reports.values() if life["ended_ns"] is None]:
             self.note(life | {"ended_ns": self.interrupted_ns})
         self.beat()
 

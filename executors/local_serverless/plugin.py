@@ -60,9 +60,7 @@ class LocalServerless:
             return
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         bounds = await self._bounds()
-        if await self._connected():
-            await self._link.call("configure", bounds)
-        else:
+        if not (await self._connected() and await self._configured(bounds)):
             await self._start(bounds)
         self._last = None
 
@@ -80,6 +78,15 @@ class LocalServerless:
             options=self._options,
             isolation=isolation,
         )
+
+    async def _configured(self, bounds: Bounds) -> bool:
+        """Whether the host that answered takes over the settings; not one that was just ending."""
+        try:
+            await self._link.call("configure", bounds)
+        except Unreachable:
+            await self._link.close()
+            return False
+        return True
 
     async def _connected(self) -> bool:
         try:
