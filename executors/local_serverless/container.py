@@ -57,6 +57,7 @@ class Container:
         self._memory_bytes = 0
         self._oom_seen = 0
         self._sending = asyncio.Lock()
+        self._taking: asyncio.Future[None] | None = None
 
     @property
     def folder(self) -> Path:
@@ -93,7 +94,8 @@ class Container:
         except TimeoutError:
             raise ContainerFailed(f"its agent did not answer within {READY_TIMEOUT_S:g} s") from None
 
-        await asyncio.to_thread(self._take_all)
+        self._taking = asyncio.ensure_future(asyncio.to_thread(self._take_all))
+        await asyncio.shield(self._taking)
 
     def _take_all(self) -> None:
         """Puts it under limits that are set later: to be moved takes a process longer than to be limited."""
@@ -198,6 +200,8 @@ class Container:
         if self._process is not None:
             self._listening.cancel()
             self._socket.close()
+            if self._taking is not None:
+                await self._taking  # or it would make limits that nobody removes
             if self._limits is not None:
                 self._limits.close(kill=True)
             self._process.kill()
