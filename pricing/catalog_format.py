@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
@@ -64,11 +64,15 @@ def read(text: str, file: str) -> tuple[Offer, ...]:
 
 def write(offers: Iterable[Offer]) -> str:
     """The text of a file that holds these offers, ordered so that a changed price is a changed line."""
+    rows = [COLUMNS, *(_cells(offer) for offer in sorted(offers, key=_order))]
+    return "".join(_line(row) for row in rows)
+
+
+def _line(cells: Sequence[str]) -> str:
     out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_cells(offer) for offer in sorted(offers, key=_order))
-    return out.getvalue()
+    # The writer quotes a carriage return inside a cell only where it is part of the end of a line.
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _order(offer: Offer) -> tuple[object, ...]:
