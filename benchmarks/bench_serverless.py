@@ -21,21 +21,24 @@ import cloudpickle
 
 from broker.model.errors import NoCapacity
 from broker.model.jobs import AttemptReport, AttemptState, FunctionCall, LaunchRequest
+from broker.model.resources import GIB, Resources
 from broker.ports import ExecutorContext
 from broker.testing import builders
 from broker.testing.executor_watch import SystemClock
 from executors.local_serverless import LocalServerless
 
 CONTAINERS = 2
+BETWEEN_S = 0.3  # jobs out of the blue: what the pool prepares after one is there before the next
+HELD = Resources(cpus=2, memory_bytes=GIB // 4)
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 @asynccontextmanager
-async def pool(window_s: float) -> AsyncIterator[LocalServerless]:
+async def pool(window_s: float, **options: Any) -> AsyncIterator[LocalServerless]:
     """An open pool with a new state folder, ended and removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     config = builders.pool(
-        "bench", executor="local_serverless", max_units=CONTAINERS, scaledown_window_s=window_s, emulated=True
+        "bench", executor="local_serverless", max_units=CONTAINERS, scaledown_window_s=window_s, options=options
     )
     executor = LocalServerless(ExecutorContext(pool=config, state_dir=folder, clock=SystemClock()))
     try:
@@ -64,9 +67,10 @@ def has_run(report: AttemptReport) -> bool:
     return report.started_ns is not None
 
 
-async def seconds_to_running(executor: LocalServerless) -> float:
-    """From the launch of a command until it is known to run; its container is gone when this returns."""
-    request = builders.launch_request("true")
+async def seconds_to_running(executor: LocalServerless, make: Callable[[], LaunchRequest]) -> float:
+    """From the launch until it is known to run, with no container up before or after."""
+    await asyncio.sleep(BETWEEN_S)
+    request = make()
     began = time.perf_counter()
     await executor.launch(request)
     await until(executor, request.attempt_id, has_run)
@@ -78,10 +82,15 @@ async def seconds_to_running(executor: LocalServerless) -> float:
     return took
 
 
+def command_request() -> LaunchRequest:
+    """A command that does nothing."""
+    return builders.launch_request("true", resources=HELD)
+
+
 def call_request() -> LaunchRequest:
     """A call that does next to nothing."""
     call = FunctionCall(blob="0" * 64, name="abs", python=PYTHON)
-    return builders.launch_request(function=call, function_payload=cloudpickle.dumps((abs, (-1,), {})))
+    return builders.launch_request(resources=HELD, function=call, function_payload=cloudpickle.dumps((abs, (-1,), {})))
 
 
 async def seconds_to_value(executor: LocalServerless) -> float:
@@ -101,7 +110,7 @@ async def seconds_to_value(executor: LocalServerless) -> float:
 async def many_jobs(executor: LocalServerless, jobs: int) -> float:
     """Jobs of `true` finished per second, launched as the pool has room."""
     began = time.perf_counter()
-    version, ended, wanted = 0, 0, [builders.launch_request("true") for _ in range(jobs)]
+    version, ended, wanted = 0, 0, [command_request() for _ in range(jobs)]
     while ended < jobs:
         with suppress(NoCapacity):
             while wanted:
@@ -152,9 +161,14 @@ async def measure(repeat: int, jobs: int) -> dict[str, Any]:
     """All figures, by name."""
     figures: dict[str, Any] = {"venv": spread([seconds_of_venv() for _ in range(repeat)])}
     async with pool(window_s=0.0) as executor:
-        await seconds_to_running(executor)
-        figures["cold_command"] = spread([await seconds_to_running(executor) for _ in range(repeat)])
+        for name, make in (("cold_command", command_request), ("cold_function", call_request)):
+            await seconds_to_running(executor, make)
+            figures[name] = spread([await seconds_to_running(executor, make) for _ in range(repeat)])
         figures["isolation"] = (await executor.capacity()).note
+    async with pool(window_s=0.0, prepared=0) as executor:
+        await seconds_to_running(executor, command_request)
+        times = [await seconds_to_running(executor, command_request) for _ in range(repeat)]
+        figures["unprepared_command"] = spread(times)
     async with pool(window_s=60.0) as executor:
         await seconds_to_value(executor)
         figures["warm_function"] = spread([await seconds_to_value(executor) for _ in range(repeat)])
@@ -167,18 +181,20 @@ async def measure(repeat: int, jobs: int) -> dict[str, Any]:
 def show(figures: dict[str, Any], jobs: int) -> None:
     """Prints the table."""
     print(f"isolation: {figures['isolation']}; {CONTAINERS} containers")
-    print(f"{'':44}{'p50 ms':>10}{'p99 ms':>10}{'× venv':>10}")
+    print(f"{'':50}{'p50 ms':>10}{'p99 ms':>10}{'× venv':>10}")
     rows = {
         "venv": "uv venv + python -c pass",
-        "cold_command": "cold command, launch → running",
-        "warm_function": "warm function, launch → value",
+        "cold_command": "command from zero containers, launch → running",
+        "unprepared_command": "the same with no sandbox prepared",
+        "cold_function": "function from zero containers, launch → running",
+        "warm_function": "function in a warm container, launch → value",
     }
     for name, title in rows.items():
         ratio = figures["venv"]["p50_ms"] / figures[name]["p50_ms"]
-        print(f"{title:44}{figures[name]['p50_ms']:10}{figures[name]['p99_ms']:10}{ratio:10.1f}")
+        print(f"{title:50}{figures[name]['p50_ms']:10}{figures[name]['p99_ms']:10}{ratio:10.1f}")
     share = figures["jobs_per_s"] / figures["raw_jobs_per_s"]
-    print(f"{f'{jobs} jobs of `true`, a second':44}{figures['jobs_per_s']:10}")
-    print(f"{'the same, raw subprocesses':44}{figures['raw_jobs_per_s']:10}{'':10}{share:10.2f} of it")
+    print(f"{f'{jobs} jobs of `true`, a second':50}{figures['jobs_per_s']:10}")
+    print(f"{'the same, raw subprocesses':50}{figures['raw_jobs_per_s']:10}{'':10}{share:10.2f} of it")
 
 
 def main() -> None:
