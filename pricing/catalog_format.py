@@ -64,7 +64,7 @@ def read(text: str, file: str) -> tuple[Offer, ...]:
 
 def write(offers: Iterable[Offer]) -> str:
     """The text of a file that holds these offers, ordered so that a changed price is a changed line."""
-    rows = [COLUMNS, *(_cells(offer) for offer in sorted(offers, key=_order))]
+    rows = [tuple(COLUMNS), *(_cells(offer) for offer in sorted(offers, key=_order))]
     return "".join(_line(row) for row in rows)
 
 
