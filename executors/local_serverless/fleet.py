@@ -127,10 +127,12 @@ class Fleet:
     def take(self, order: Order) -> Unit | str:
         """A unit for an order: a warm one, or a new one that is to be started; or why there is none."""
         held = Resources(cpus=order.cpus, memory_bytes=order.memory_bytes, gpus=order.gpus, gpu_model=order.gpu_model)
-        self._last = Shape(order.environment, held, self._view(order))
-        unit = self._warm(self._last) or self._new(self._last, order.attempt_id)
+        shape = Shape(order.environment, held, self._view(order))
+        unit = self._warm(shape) or self._new(shape, order.attempt_id)
         if isinstance(unit, Unit):
             unit.busy.add(order.attempt_id)
+            if unit.ready or not environment.wanted(order):  # otherwise its environment is yet to be built
+                self._last = shape
             self._fill()
         return unit
 
@@ -179,6 +181,7 @@ class Fleet:
         self._failures, self.backoff_until_ns = 0, 0
         unit.life["ready_ns"] = self._lives.clock.now_ns()
         self._lives.note(unit.life)
+        self._last = unit.shape
         if not unit.container.view.gpus:
             self._prepared.want(unit.shape.view, self._bounds.options, self._plain())
 

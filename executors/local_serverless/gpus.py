@@ -20,13 +20,15 @@ class Gpus:
 
     def take(self, need: float) -> tuple[int, ...] | None:
         """The GPUs for so many, or for a part of one; None when there are not enough."""
+        if not need:
+            return ()
         if need < 1:
             fitting = [(free, index) for index, free in enumerate(self._free) if free + _SMALLEST >= need]
             chosen = tuple(index for _, index in sorted(fitting)[:1])  # the fullest that has room
         else:
             whole = [index for index, free in enumerate(self._free) if free + _SMALLEST >= 1]
             chosen = tuple(whole[: round(need)]) if len(whole) >= round(need) else ()
-        if need and not chosen:
+        if not chosen:
             return None
         for index in chosen:
             self._free[index] -= min(need, 1.0)

@@ -97,6 +97,7 @@ class LocalServerless:
 
     async def _start(self, bounds: Bounds) -> None:
         (self._dir / "bounds").write_bytes(pickle.dumps(bounds))
+        self._host_gone()  # an earlier one, which is buried by that
         self._host_pid = _spawn_host(self._dir)
         log = self._dir / "host.log"
         try:
