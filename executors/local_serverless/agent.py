@@ -136,6 +136,8 @@ class Agent:
             if run is not None:
                 if not self.running:
                     self.signal_all(signal.SIGKILL)
+                else:
+                    signal_these(marked(run), signal.SIGKILL)
                 self.say({"id": run, "exit": os.waitstatus_to_exitcode(status)})
 
     def signal_run(self, run: str, signum: int) -> None:
@@ -145,7 +147,7 @@ class Agent:
             return
         for pid, name in self.running.items():
             if name == run:
-                signal_these([pid, *descendants(pid)], signum)
+                signal_these({pid, *descendants(pid), *marked(run)}, signum)
 
     def signal_all(self, signum: int) -> None:
         """Signals all processes of the container but this one."""
@@ -176,6 +178,19 @@ def descendants(pid: int) -> list[int]:
             continue
         found += children
         todo += children
+    return found
+
+
+def marked(run: str) -> list[int]:
+    """Those of this container that were started with a run's id in their environment, whoever their parent is now."""
+    found = []
+    for pid in descendants(os.getpid()):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if f"BROKER_ATTEMPT_ID={run}".encode() in file.read().split(b"\0"):
+                    found.append(pid)
+        except OSError:
+            continue
     return found
 
 

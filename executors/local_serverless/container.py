@@ -24,7 +24,7 @@ from executors.on_machine.processes import descendants
 
 READY_TIMEOUT_S: Final = 20.0
 _DYING_LOOKS: Final = 100
-_DYING_PAUSE_S: Final = 0.02
+_PAUSE_S: Final = 0.02
 _NO_LIMIT: Final = 1 << 50  # bytes
 _NO_CPU_LIMIT: Final = 10_000.0
 
@@ -180,10 +180,19 @@ class Container:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
         async with self._sending:
             try:
-                self._socket.sendmsg([len(data).to_bytes(8, "big")], ancillary)
+                while not self._sent([len(data).to_bytes(8, "big")], ancillary):
+                    await asyncio.sleep(_PAUSE_S)
                 await asyncio.get_running_loop().sock_sendall(self._socket, data)
             except OSError as error:
                 raise ContainerFailed(f"its container does not answer: {error}") from error
+
+    def _sent(self, head: list[bytes], ancillary: list[tuple[int, int, array.array[int]]]) -> bool:
+        """Whether there was room for it in the socket."""
+        try:
+            self._socket.sendmsg(head, ancillary)
+        except BlockingIOError:
+            return False
+        return True
 
     def forget(self, name: str) -> None:
         """The end of a run has been taken note of."""
@@ -216,7 +225,7 @@ class Container:
         for _ in range(_DYING_LOOKS):
             if self._limits is None or self._limits.close():
                 return
-            await asyncio.sleep(_DYING_PAUSE_S)
+            await asyncio.sleep(_PAUSE_S)
 
 
 def end_left(root: Path) -> None:

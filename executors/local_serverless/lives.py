@@ -44,7 +44,6 @@ class Lives:
 
     def note(self, life: Life) -> None:
         """Keeps what is known of a life."""
-        self._journal.reports[life["attempt_id"]] = life
         self._journal.write(life)
 
     def since(self, since_ns: int) -> list[Life]:
@@ -55,7 +54,6 @@ class Lives:
         """Drops lives that ended before, but for those that are needed."""
         for name, life in list(self._journal.reports.items()):
             if name not in needed and life["ended_ns"] is not None and life["ended_ns"] < before_ns:
-                del self._journal.reports[name]
                 self._journal.forget(name)
 
     def beat(self) -> int:

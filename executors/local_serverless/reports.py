@@ -55,8 +55,7 @@ class Reports:
     def cancel(self, attempt_id: str, grace_s: float) -> None:
         """It must end, or not start."""
         if attempt_id not in self._cancelled.reports:
-            self._cancelled.reports[attempt_id] = line = {"attempt_id": attempt_id, "grace_s": grace_s}
-            self._cancelled.write(line)
+            self._cancelled.write({"attempt_id": attempt_id, "grace_s": grace_s})
 
     def grace_s(self, attempt_id: str) -> float | None:
         """How long it may take to end, once it was cancelled; None where it was not."""
@@ -80,7 +79,6 @@ class Reports:
             "held": held,
         }
         self._journal.write(report)
-        self._reports[order.attempt_id] = report
         await self._tell(report)
 
     async def started(self, attempt_id: str, at_ns: int) -> None:
@@ -128,6 +126,6 @@ class Reports:
         dropped = [one for one in attempt_ids if one not in self._reports or self._reports[one]["ended_ns"] is not None]
         for attempt_id in dropped:
             for journal in (self._journal, self._cancelled):
-                if journal.reports.pop(attempt_id, None) is not None:
+                if attempt_id in journal.reports:
                     journal.forget(attempt_id)
         return dropped

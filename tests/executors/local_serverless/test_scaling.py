@@ -9,7 +9,8 @@ from broker.model.errors import Misconfigured, NoCapacity, Rejected
 from broker.model.jobs import AttemptState, FunctionCall
 from broker.model.resources import GIB, ResourceRequest, Resources
 from broker.testing.builders import SMALL, job_spec, launch_request
-from tests.executors.local_serverless.driving import executor_in, folder_of, open_pool, units_up
+from broker.testing.executor_watch import processes_with
+from tests.executors.local_serverless.driving import executor_in, folder_of, open_pool, units_up, until
 
 
 async def test_it_scales_from_zero_and_back() -> None:
@@ -90,6 +91,22 @@ async def test_attempts_share_a_container_where_that_is_allowed() -> None:
         assert reports[0].unit_ids == reports[1].unit_ids
         usage = await watch.executor.usage(0)
         assert {line.resources.cpus for line in usage.attempts} == {SMALL.cpus / 2}
+
+
+async def test_the_end_of_one_of_two_ends_what_it_left_and_spares_the_other() -> None:
+    async with open_pool(max_units=1, options={"concurrency": 2}) as watch:
+        await watch.run(launch_request("true"))
+        stays = launch_request("(setsid sleep 31536444 &); sleep 3600")
+        leaves = launch_request("(setsid sleep 31536555 &); sleep 0.3")
+        for request in (stays, leaves):
+            await watch.launch(request)
+        await until(lambda: bool(processes_with("31536444") and processes_with("31536555")))
+        await watch.ended(leaves.attempt_id)
+        await until(lambda: not processes_with("31536555"), 5.0)
+        assert processes_with("31536444")
+        await watch.executor.cancel(stays.attempt_id, 0.2)
+        await watch.ended(stays.attempt_id)
+        await until(lambda: not processes_with("31536444"), 5.0)
 
 
 async def test_containers_that_keep_failing_are_not_started_for_a_while(
