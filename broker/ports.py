@@ -53,6 +53,7 @@ class ExecutorContext:
     pool: Pool  # its configuration; `pool.options` are its own settings
     state_dir: Path  # a folder of its own that outlives the process, mode 700
     clock: Clock
+    max_stream_bytes: int = 10 * 10**9  # of one stream of one attempt; what is beyond is dropped, and said at its end
 
 
 class Executor(Protocol):

@@ -30,6 +30,16 @@ def refused(spec: JobSpec, quote: Quote, hourly: Money | None, spent: Money, now
     return over or _misses_deadline(spec, quote, now_ns)
 
 
+def affordable_s(spec: JobSpec, quote: Quote, hourly: Money | None, spent: Money) -> float | None:
+    """Seconds that a quoted run may last before the job has cost its max_cost; None where nothing limits it."""
+    if spec.max_cost_usd is None or quote.full is None or not hourly:
+        return None
+    per_s = Decimal(hourly.nanodollars) / 3600
+    fixed = max(quote.full.nanodollars - per_s * Decimal(quote.duration.p50_s), Decimal(0))
+    left = Money.of_usd(Decimal(spec.max_cost_usd)).nanodollars - spent.nanodollars - fixed
+    return max(float(left / per_s), 0.0)
+
+
 def _over_hourly_cost(spec: JobSpec, quote: Quote, hourly: Money | None) -> Refusal | None:
     if spec.resources.max_hourly_cost is None:
         return None

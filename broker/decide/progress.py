@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from broker.decide.retry import RetryDecision, after
+from broker.decide.wording import seconds
 from broker.model.jobs import (
     ATTEMPT_MOVES,
     Attempt,
@@ -17,6 +18,7 @@ from broker.model.jobs import (
     JobState,
     StateChange,
 )
+from broker.model.money import NS_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +45,23 @@ def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int, refu
         ended_ns=(report.ended_ns or report.at_ns) if report.state.ended else None,
         exit_code=report.exit_code,
         signal=report.signal,
-        reason=report.reason or attempt.reason,
+        reason=_reason(job, report) or attempt.reason,
     )
     retry = after(job, moved, now_ns, refused) if moved.state.ended else None
     job_moved = _ended(job, moved, retry) if retry else _going(job, moved)
     changes = _changes(job, job_moved, attempt, moved, now_ns)
     return Progress(job=job_moved, attempt=moved, changes=changes, retry=retry)
+
+
+def _reason(job: Job, report: AttemptReport) -> str:
+    """What the executor says; of a run that ended before the job's own time was up, that its money was spent."""
+    spec, ended_ns = job.spec, report.ended_ns or report.at_ns
+    if report.state is not AttemptState.TIMED_OUT or spec.max_cost_usd is None:
+        return report.reason
+    ran_s = (ended_ns - (report.started_ns or ended_ns)) / NS_PER_S
+    if spec.max_duration_s is not None and ran_s >= spec.max_duration_s:
+        return report.reason
+    return f"ended after {seconds(ran_s)}: it had cost the job's max_cost of ${spec.max_cost_usd}"
 
 
 def _going(job: Job, attempt: Attempt) -> Job:

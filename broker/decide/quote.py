@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final
@@ -195,7 +195,7 @@ class Quoter:
         )
         broken = limits.refused(ask.spec, made, bill.hourly, ask.spent, self._now_ns)
         return broken or Option(
-            quote=made,
+            quote=replace(made, affordable_s=limits.affordable_s(ask.spec, made, bill.hourly, ask.spent)),
             need=need,
             spot=spot,
             cluster=self._cluster,

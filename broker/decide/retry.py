@@ -88,7 +88,7 @@ def _count(job: Job, cause: Cause, refused: int) -> str:
 
 
 def _what(attempt: Attempt, cause: Cause) -> str:
-    done = "ran longer than max_duration" if attempt.state is AttemptState.TIMED_OUT else _WORDS[cause]
+    done = "was stopped" if attempt.state is AttemptState.TIMED_OUT else _WORDS[cause]
     code = f" (exit code {attempt.exit_code})" if attempt.exit_code else ""
     why = f": {attempt.reason}" if attempt.reason else ""
     return f"attempt {attempt.number} in {attempt.pool} {done}{code}{why}"

@@ -1,6 +1,7 @@
 """The archive: logs and results of ended attempts, copied out of their executors so that these may forget them.
 
-One folder an attempt; an empty stream is an empty file, so that a folder says by its existence that the copy is whole.
+One folder an attempt; an empty stream is an empty file, so that a folder says by its existence that the copy is whole,
+and an empty folder that it was dropped when it had been kept long enough.
 """
 
 from __future__ import annotations
@@ -46,6 +47,22 @@ class Archive:
                 if chunk.complete or not chunk.data:
                     return
                 offset = chunk.next_offset
+
+    def expire(self, before_ns: int) -> int:
+        """Drops what was copied before a time; an empty folder stays and says so. Returns how many were dropped."""
+        old = [
+            folder
+            for folder in self._root.iterdir()
+            if folder.stat().st_mtime_ns < before_ns and (folder / "stdout").exists()
+        ]
+        for folder in old:
+            for file in folder.iterdir():
+                file.unlink()
+        return len(old)
+
+    def expired(self, attempt_id: str) -> bool:
+        """Whether the attempt was copied, and the copy dropped."""
+        return self.holds(attempt_id) and not (self._root / attempt_id / "stdout").exists()
 
     def logs(self, attempt_id: str, stream: Stream, offset: int, limit: int) -> LogChunk:
         """A piece of a kept stream. Raises KeyError for an attempt that is not here."""

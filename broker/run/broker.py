@@ -13,6 +13,7 @@ import structlog
 from broker.decide.rules import PlacementRules
 from broker.model.errors import BrokerError
 from broker.model.jobs import Attempt, AttemptState, JobSpec
+from broker.model.money import NS_PER_S
 from broker.model.placement import Placement
 from broker.model.pools import Pool
 from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSource, Store, Stream
@@ -25,10 +26,13 @@ from broker.run.plugins import make_executor
 from broker.run.pools import RunningPool
 from broker.run.register import Register
 from broker.run.retire import Retirement
+from broker.run.settings.settings import LogLimits
 
 log = structlog.get_logger()
 
 CANCEL_TIMEOUT_S = 30.0
+KEEP_LOGS = LogLimits()
+EXPIRE_EVERY_S = 3600.0
 
 
 class Broker:
@@ -44,16 +48,19 @@ class Broker:
         state_dir: Path,
         rules: PlacementRules,
         settle_every_s: float,
+        logs: LogLimits = KEEP_LOGS,
         build: Callable[[ExecutorContext], Executor] = make_executor,
     ) -> None:
         self.store = store
         self.clock = clock
         self.settle_every_s = settle_every_s
+        self.logs_kept_s = logs.keep_s
         self.archive = Archive(state_dir / "archive")
         self.ledger = Ledger(store, clock)
         self.register = Register(store, clock)
         self.pools: Mapping[str, RunningPool] = {
-            pool.name: RunningPool(pool, state_dir / "pools" / pool.name, clock, build) for pool in pools
+            pool.name: RunningPool(pool, state_dir / "pools" / pool.name, clock, build, logs.max_stream_bytes)
+            for pool in pools
         }
         self.launcher = Launcher(self.pools, self.register, secrets)
         self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules)
@@ -62,6 +69,7 @@ class Broker:
             name: Follower(pool, self.register, self.launcher, self._retirements[name])
             for name, pool in self.pools.items()
         }
+        self.ended = False  # nothing more will happen: who waits for something should stop
         self._stop = asyncio.Event()
         self._stop_pools = False
         self._drain = True
@@ -106,6 +114,8 @@ class Broker:
                 task.cancel()
             await asyncio.gather(*tasks, stop, return_exceptions=True)
             await self._close()
+            self.ended = True
+            self.register.changes.happened()
 
     def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
         for name, follower in self._followers.items():
@@ -113,6 +123,7 @@ class Broker:
             yield self._retirements[name].run()
             yield self._settle_often(self.pools[name])
         yield self._dispatch_when_ready()
+        yield self._expire_logs()
 
     async def ready(self, progress: Callable[[str], None]) -> None:
         """Returns when each pool is up, or known not to come up."""
@@ -127,6 +138,16 @@ class Broker:
     async def _dispatch_when_ready(self) -> None:
         await self.ready(lambda _: None)
         await self.dispatcher.run()
+
+    async def _expire_logs(self) -> None:
+        while True:
+            before_ns = self.clock.now_ns() - round(self.logs_kept_s * NS_PER_S)
+            try:
+                if dropped := await asyncio.to_thread(self.archive.expire, before_ns):
+                    log.info("logs kept long enough were dropped", attempts=dropped)
+            except OSError as error:
+                log.warning("old logs could not be dropped", error=str(error))
+            await asyncio.sleep(EXPIRE_EVERY_S)
 
     async def _settle_often(self, pool: RunningPool) -> None:
         while True:

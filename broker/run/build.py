@@ -29,6 +29,7 @@ def build_broker(settings: Settings) -> Broker:
             default_max_wait_s=settings.default_max_wait_s, stale_price_days=settings.stale_price_days
         ),
         settle_every_s=settings.settle_every_s,
+        logs=settings.logs,
     )
 
 

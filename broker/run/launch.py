@@ -5,24 +5,34 @@ The values of secrets go from their source into the request, and nowhere else.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from broker.decide.expand import task_count
 from broker.model.jobs import Attempt, Job, LaunchRequest
 from broker.ports import SecretSource, Store
+from broker.run.live import Held
 
 
-def launch_request(job: Job, attempt: Attempt, store: Store, secrets: SecretSource) -> LaunchRequest:
+def launch_request(held: Held, store: Store, secrets: SecretSource) -> LaunchRequest:
     """The request for one attempt. Raises `UnknownName` when a secret has no value or the payload is gone."""
+    job, attempt = held.job, held.attempt
     values = secrets.values(job.spec.secrets)
     call = job.spec.function
     return LaunchRequest(
         attempt_id=attempt.id,
         job_id=job.id,
-        spec=job.spec,
+        spec=replace(job.spec, max_duration_s=_most_s(held)),
         resources=attempt.resources,
         envs={**job.spec.envs, **job.task_envs, **values, **_broker_envs(job, attempt)},
         secret_names=frozenset(values),
         function_payload=store.blob(call.blob) if call else None,
     )
+
+
+def _most_s(held: Held) -> float | None:
+    """How long it may run: as its job says, and no longer than the job's max_cost pays for."""
+    limits = (held.job.spec.max_duration_s, held.quote.affordable_s if held.quote else None)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _broker_envs(job: Job, attempt: Attempt) -> dict[str, str]:

@@ -64,7 +64,7 @@ class Launcher:
         return None
 
     def _request(self, held: Held) -> LaunchRequest:
-        return launch_request(held.job, held.attempt, self._register.store, self._secrets)
+        return launch_request(held, self._register.store, self._secrets)
 
     def _report(self, held: Held, state: AttemptState, reason: str) -> AttemptReport:
         now = self._register.clock.now_ns()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from broker.decide.progress import Progress
 from broker.model.jobs import Attempt, Job
+from broker.model.placement import Quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,8 +16,13 @@ class Held:
 
     job: Job
     attempt: Attempt
-    expected_s: float  # how long it was thought to run when it was placed
+    quote: Quote | None  # what was expected of it when it was placed; None: not known any more
     launched: bool  # the executor is known to have accepted it
+
+    @property
+    def expected_s(self) -> float:
+        """How long it was thought to run."""
+        return self.quote.duration.p50_s if self.quote else 0.0
 
 
 class LiveAttempts:

@@ -27,12 +27,13 @@ class RunningPool:
         state_dir: Path,
         clock: Clock,
         build: Callable[[ExecutorContext], Executor] = make_executor,
+        max_stream_bytes: int = 10 * 10**9,
     ) -> None:
         self.pool = pool
         self.executor: Executor | None = None
         self.problem: str | None = "starting"
         self.last_capacity: Capacity | None = None
-        self._context = ExecutorContext(pool=pool, state_dir=state_dir, clock=clock)
+        self._context = ExecutorContext(pool=pool, state_dir=state_dir, clock=clock, max_stream_bytes=max_stream_bytes)
         self._build = build
 
     @property

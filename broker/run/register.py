@@ -35,8 +35,10 @@ class Register:
     async def load(self) -> None:
         """Takes the open attempts from the store: what an earlier broker left."""
         for attempt in await asyncio.to_thread(self.store.open_attempts):
-            job = await asyncio.to_thread(self.store.job, attempt.job_id)
-            self.live.put(Held(job=job, attempt=attempt, expected_s=0.0, launched=False))
+            recorded = await asyncio.to_thread(self.store.recorded, attempt.job_id)
+            taken = [one for one in recorded.placements if one.verdict is Verdict.RUN]
+            quote = taken[-1].chosen if taken else None
+            self.live.put(Held(job=recorded.job, attempt=attempt, quote=quote, launched=False))
 
     async def apply(self, reports: Sequence[AttemptReport]) -> list[str]:
         """Records what executors report. Returns the attempts that have ended, also those that had ended before."""
@@ -133,7 +135,7 @@ def _started(job: Job, placement: Placement, now_ns: int) -> tuple[Held, StateCh
     )
     reason = f"attempt {number} in {quote.pool}: {placement.reason}"
     moved = replace(job, state=JobState.STARTING, attempts=number, reason=reason)
-    held = Held(job=moved, attempt=attempt, expected_s=quote.duration.p50_s, launched=False)
+    held = Held(job=moved, attempt=attempt, quote=quote, launched=False)
     return held, _change(job, moved, now_ns)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from broker.model.errors import Misconfigured
 
 ISOLATIONS = ("auto", "bubblewrap", "namespaces", "process")
-_AT_LEAST = {"concurrency": 1, "pids": 8, "max_log_bytes": 1 << 10}
+_AT_LEAST = {"concurrency": 1, "pids": 8}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,6 @@ class Options:
     prepared: int = 1  # sandboxes started ahead, which belong to nobody and cost nothing yet; 0: none
     preload: tuple[str, ...] = ()  # modules that functions of this pool find imported
     readable: tuple[str, ...] = ()  # folders of this machine that containers may read, beyond the system's
-    max_log_bytes: int = 1 << 30  # per stream of an attempt; what is beyond is dropped, and said
     pids: int = 512  # processes and threads in one container
     isolation: str = "auto"  # auto: the strongest that works here
 

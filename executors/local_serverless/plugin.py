@@ -140,7 +140,7 @@ class LocalServerless:
     async def launch(self, request: LaunchRequest) -> None:
         """Hands the order to the host, which finds a container for it."""
         self._check(request)
-        order = order_of(request, self._pool, self._options.max_log_bytes, str(self._dir))
+        order = order_of(request, self._pool, self._context.max_stream_bytes, str(self._dir))
         if refusal := await self._link.call("launch", order):
             raise NoCapacity(f"pool {self._pool.name}: {refusal}")
 

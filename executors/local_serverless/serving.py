@@ -126,7 +126,7 @@ class Serving:
         """Removes its working copy and closes its output."""
         self.unit.container.forget(self.order.attempt_id)
         with suppress(FileNotFoundError):
-            output.close(self.folder, self.order.max_log_bytes)
+            output.close(self.folder, self.order.max_stream_bytes)
         cwd = self._cwd(self.unit.container)
         try:
             cwd.rmdir()
@@ -153,7 +153,7 @@ class Serving:
                 pause_s = LOOK_S if due is None else min(LOOK_S, max(due - now, 0.01))
                 waiting: set[asyncio.Future[Any]] = {run.exit} if asked.done() else {run.exit, asked}
                 await asyncio.wait(waiting, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
-                output.cut(self.folder, self.order.max_log_bytes)
+                output.cut(self.folder, self.order.max_stream_bytes)
         finally:
             asked.cancel()
         return late

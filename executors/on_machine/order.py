@@ -30,13 +30,13 @@ class Order:
     emulated: bool
     num_nodes: int
     max_duration_s: float | None
-    max_log_bytes: int
+    max_stream_bytes: int
     ray_program: bool
     rank: int = 0
     master: str = "127.0.0.1"
 
 
-def order_of(request: LaunchRequest, pool: Pool, max_log_bytes: int, root: str) -> Order:
+def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: str) -> Order:
     """The order for a request."""
     spec = request.spec
     return Order(
@@ -57,6 +57,6 @@ def order_of(request: LaunchRequest, pool: Pool, max_log_bytes: int, root: str) 
         emulated=pool.emulated,
         num_nodes=spec.resources.num_nodes,
         max_duration_s=spec.max_duration_s,
-        max_log_bytes=max_log_bytes,
+        max_stream_bytes=max_stream_bytes,
         ray_program=spec.runtime == "ray",
     )

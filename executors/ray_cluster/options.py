@@ -16,7 +16,6 @@ class Options:
     address: str = "local"  # "local": a cluster of our own on this machine; else host:port of a running one
     dashboard: str = ""  # http://host:port of a running cluster's dashboard, for jobs that are Ray programs
     object_store_bytes: int = 200_000_000  # of each local node
-    max_log_bytes: int = 1 << 30  # per stream of an attempt; what is beyond is dropped, and said
 
     @classmethod
     def of(cls, pool: str, given: Mapping[str, Any]) -> Options:

@@ -119,7 +119,7 @@ class RayCluster:
             taken = self._room.take(request.attempt_id, request.resources, nodes)
             if taken is None:
                 raise NoCapacity(f"pool {self._pool.name} has no room for {request.attempt_id} now")
-        order = order_of(request, self._pool, self._options.max_log_bytes, str(self._dir))
+        order = order_of(request, self._pool, self._context.max_stream_bytes, str(self._dir))
         await self._link.call("launch", [(order, self._room.holds(request.attempt_id))])
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:

@@ -53,7 +53,7 @@ def run(order: Order, started: Started, visible_gpus: str | None = None) -> Outc
         except (EnvironmentFailed, OSError, shutil.Error) as error:
             return _finish(folder, ended("failed", exit_code=125, reason=f"could not be set up: {error}"))
         outcome = _command(order, folder, argv, envs, out, err, started)
-    output.close(folder, order.max_log_bytes)
+    output.close(folder, order.max_stream_bytes)
     shutil.rmtree(folder.work, ignore_errors=True)
     return _finish(folder, outcome)
 
@@ -159,7 +159,7 @@ def _watch(order: Order, folder: AttemptDir, process: subprocess.Popen[bytes], s
             if not announced:
                 started(since_ns)
                 announced = True
-            output.cut(folder, order.max_log_bytes)
+            output.cut(folder, order.max_stream_bytes)
             ran_s = (time.time_ns() - since_ns) / 1e9
             if order.max_duration_s is not None and ran_s > order.max_duration_s and not timed_out:
                 timed_out = True

@@ -295,7 +295,6 @@ async def test_retry_of_an_array_takes_what_failed_under_its_index(house: House,
     assert (envs["BROKER_ARRAY_INDEX"], envs["BROKER_ARRAY_SIZE"], envs["LR"]) == ("4", "6", "2")
 
 
-@pytest.mark.xfail(strict=True, reason="broker/run/store/listing.py array_end looks for task 0, which it may not have")
 async def test_a_retried_array_is_listed_once_however_small_the_pages(house: House, http) -> None:
     array = await submit(http, array=4)
     for index in range(4):

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from broker.decide.duration import estimate
+from broker.decide.limits import affordable_s
 from broker.decide.policy import PlacementRules, PoolState
 from broker.decide.quote import Answer, quote
 from broker.model.environment import environment_key
@@ -209,3 +210,25 @@ def test_any_model_is_quoted_for_each_that_there_is() -> None:
     both = replace(serverless(), gpu_models=("L4", "H100"), offers=(offer("2", tier=Tier.SERVERLESS, gpus=1),))
     found = ask(spec(Gpu(model="")), state(both)).options
     assert [option.quote.resources.gpu_model for option in found] == ["L4", "H100"]
+
+
+@pytest.mark.parametrize("pool", [state(serverless()), state(cluster(usd="3.60"))])
+def test_a_run_may_last_as_long_as_its_money(pool: PoolState) -> None:
+    unlimited = the_quote(spec(l4()), pool)
+    assert unlimited.affordable_s is None
+    found = the_quote(spec(l4(), max_cost_usd="0.50"), pool)
+    assert found.affordable_s is not None
+    longer = spec(l4(), max_cost_usd="10", est_runtime_s=found.affordable_s)
+    full = the_quote(longer, pool).full
+    assert full is not None
+    assert full.nanodollars == pytest.approx(Money.of_usd("0.50").nanodollars, abs=10)
+
+
+def test_money_spent_before_shortens_a_run() -> None:
+    of = spec(l4(), max_cost_usd="0.50")
+    made = the_quote(of, state(serverless()))
+    hourly = Money.of_usd("3.60")
+    whole = affordable_s(of, made, hourly, ZERO)
+    assert whole is not None
+    assert affordable_s(of, made, hourly, Money.of_usd("0.10")) == pytest.approx(whole - 100)
+    assert affordable_s(of, made, hourly, Money.of_usd("0.60")) == 0.0

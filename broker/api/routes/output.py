@@ -83,7 +83,7 @@ async def _data(pieces: AsyncIterator[JobStanding | Piece]) -> AsyncIterator[byt
 
 
 async def _events(pieces: AsyncIterator[JobStanding | Piece]) -> AsyncIterator[bytes]:
-    last = b""
+    last, ended = b"", False
     async for piece in pieces:
         if isinstance(piece, Piece):
             log = schemas.LogEvent(
@@ -94,9 +94,10 @@ async def _events(pieces: AsyncIterator[JobStanding | Piece]) -> AsyncIterator[b
             )
             yield _event(b"log", log.model_dump_json().encode())
         else:
-            last = views.job(piece).model_dump_json().encode()
+            last, ended = views.job(piece).model_dump_json().encode(), piece.ended
             yield _event(b"state", last)
-    yield _event(b"end", last)
+    if ended:
+        yield _event(b"end", last)
 
 
 def _event(kind: bytes, data: bytes) -> bytes:

@@ -39,7 +39,7 @@ class Following:
         """Pieces and states, beginning with the one given and ending with the last."""
         yield standing
         seen, since = self._broker.version, time.monotonic()
-        while True:
+        while not self._broker.ended:
             async for piece in self._new(standing):
                 since = time.monotonic()
                 yield piece

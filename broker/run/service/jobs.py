@@ -65,7 +65,12 @@ class Jobs:
             began, version = time.monotonic(), self._broker.version
             standing = await self.standing(job_id)
             now = time.monotonic()
-            if standing.ended or now >= until or (since is not None and standing.revision != since):
+            if (
+                standing.ended
+                or self._broker.ended
+                or now >= until
+                or (since is not None and standing.revision != since)
+            ):
                 return standing
             rested = now + min(_REST_PER_LOOK * (now - began), _LONGEST_REST_S)
             await self._broker.changed(version, until - now)

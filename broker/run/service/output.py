@@ -51,7 +51,11 @@ class Output:
         if not made:
             chunk = LogChunk(data=b"", next_offset=offset, complete=standing.ended)
             return Piece(attempt=0, stream=stream, chunk=chunk)
-        return await self.piece(await self.attempt(standing, attempt or made), stream, offset, limit)
+        wanted = await self.attempt(standing, attempt or made)
+        if self._broker.archive.expired(wanted.id):
+            kept = f"{self._broker.logs_kept_s / 86_400:g} days (logs.keep of the configuration)"
+            raise UnknownName(f"the output of {wanted.id} is gone: it is kept for {kept} after the end")
+        return await self.piece(wanted, stream, offset, limit)
 
     async def attempt(self, standing: JobStanding, number: int) -> Attempt:
         """One of the attempts that a job has made."""

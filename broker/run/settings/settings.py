@@ -22,8 +22,8 @@ Capabilities = Callable[[str], frozenset[Capability]]
 class LogLimits:
     """How much of what jobs write is kept."""
 
-    max_stream_bytes: int  # of one stream of one attempt
-    keep_s: float  # after the job's end
+    max_stream_bytes: int = 10 * 10**9  # of one stream of one attempt
+    keep_s: float = 30 * 86_400.0  # after the end of the attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

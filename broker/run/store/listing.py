@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Row, Select, bindparam, or_, select, union_all
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
 from broker.model.errors import InvalidInput
 from broker.model.jobs import Attempt, JobState
@@ -81,8 +93,16 @@ class _Scan:
         """The place of the last row in the order that belongs to the same array, or is this job."""
         if row.array_index is None:
             return _place_of(row)
-        first = self._connection.execute(select(jobs.c.seq).where(jobs.c.id == f"{row.head}.0")).scalar()
-        return Place(row.submitted_ns, row.seq if first is None else first)
+        # One look into the index for each state: an array that was retried in part has no task 0.
+        firsts = [
+            select(jobs.c.seq)
+            .where(jobs.c.head == row.head, jobs.c.state == state.value)
+            .order_by(jobs.c.submitted_ns, jobs.c.seq)
+            .limit(1)
+            for state in JobState
+        ]
+        either = union_all(*(select(first.subquery()) for first in firsts)).subquery()
+        return Place(row.submitted_ns, self._connection.execute(select(func.min(either.c.seq))).scalar_one())
 
 
 def _collapsed(scan: _Scan, after: Place, limit: int) -> list[Row[Any]]:

@@ -18,10 +18,13 @@ from executors.local_serverless import LocalServerless
 TINY = Resources(cpus=1, memory_bytes=GIB // 16)
 
 
-def executor_in(folder: Path, *, options: dict[str, Any] | None = None, **fields: Any) -> LocalServerless:
+def executor_in(
+    folder: Path, *, options: dict[str, Any] | None = None, max_stream_bytes: int = 1 << 30, **fields: Any
+) -> LocalServerless:
     """An executor on a folder, not open."""
     pool = builders.pool("serverless", executor="local_serverless", options=options or {}, **fields)
-    return LocalServerless(ExecutorContext(pool=pool, state_dir=folder, clock=SystemClock()))
+    context = ExecutorContext(pool=pool, state_dir=folder, clock=SystemClock(), max_stream_bytes=max_stream_bytes)
+    return LocalServerless(context)
 
 
 @asynccontextmanager

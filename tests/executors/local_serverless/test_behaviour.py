@@ -53,13 +53,13 @@ def state_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def pool() -> Pool:
-    options = {"max_log_bytes": 200_000, "pids": PIDS}
+    options = {"pids": PIDS}
     return builders.pool("serverless", executor="local_serverless", scaledown_window_s=0.5, options=options)
 
 
 @pytest.fixture
 def make_executor(pool: Pool, state_dir: Path) -> Callable[[], LocalServerless]:
-    context = ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock())
+    context = ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock(), max_stream_bytes=200_000)
     return lambda: LocalServerless(context)
 
 

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -72,7 +73,7 @@ async def test_a_fork_bomb_is_held() -> None:
 
 async def test_a_gigabyte_of_output_neither_stalls_nor_stays() -> None:
     most = 20_000_000
-    async with open_pool(options={"max_log_bytes": most}) as watch:
+    async with open_pool(max_stream_bytes=most) as watch:
         request = launch_request("head -c 1000000000 /dev/zero | tr '\\0' x; echo done >&2")
         assert (await watch.run(request)).state is AttemptState.SUCCEEDED
         output = await watch.output(request.attempt_id)
@@ -186,14 +187,19 @@ async def test_secrets_are_written_nowhere() -> None:
 
 @needs_sandbox
 async def test_a_container_sees_only_its_own() -> None:
-    async with open_pool() as watch:
-        request = launch_request("ls /proc | grep -c '^[0-9]'; touch /usr/x; echo $?; ls /tmp; touch /tmp/mine ~/mine")
-        assert (await watch.run(request)).state is AttemptState.SUCCEEDED
-        processes, touched, *seen = (await watch.output(request.attempt_id)).decode().splitlines()
-        assert int(processes) < 12
-        if sandbox.strongest() == "bubblewrap":
-            assert (touched, seen) == ("1", [folder_of(watch).name])
-            assert not Path("/tmp/mine").exists()
+    with tempfile.NamedTemporaryFile(dir="/tmp") as foreign:
+        async with open_pool() as watch:
+            request = launch_request(
+                "ls /proc | grep -c '^[0-9]'; touch /usr/x; echo $?; ls /tmp; touch /tmp/mine ~/mine"
+            )
+            assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+            processes, touched, *seen = (await watch.output(request.attempt_id)).decode().splitlines()
+            assert int(processes) < 12
+            if sandbox.strongest() == "bubblewrap":
+                assert touched == "1"
+                assert folder_of(watch).name in seen
+                assert Path(foreign.name).name not in seen
+                assert not Path("/tmp/mine").exists()
 
 
 async def test_a_job_has_no_way_to_its_agent() -> None:
