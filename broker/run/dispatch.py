@@ -43,6 +43,7 @@ class Dispatcher:
         self._rules = rules
         self._stopped = False
         self._look_again_ns: int | None = None
+        self._looked_ns = 0
 
     def stop(self) -> None:
         """Places nothing more; cancellations are still carried out."""
@@ -61,9 +62,10 @@ class Dispatcher:
             await self._rest()
 
     async def _rest(self) -> None:
-        now = self._register.clock.now_ns()
-        due = await asyncio.to_thread(self._register.store.next_due_ns, now)
+        # From when the queue was looked at, not from now: what fell due meanwhile would be overlooked.
+        due = await asyncio.to_thread(self._register.store.next_due_ns, self._looked_ns)
         times = [time for time in (due, self._look_again_ns) if time is not None]
+        now = self._register.clock.now_ns()
         pause_s = min([(time - now) / 1e9 for time in times] + [LOOK_AGAIN_S])
         with suppress(TimeoutError):
             async with asyncio.timeout(max(pause_s, 0.01)):
@@ -71,6 +73,7 @@ class Dispatcher:
 
     async def step(self) -> None:
         """One round: cancellations, then placements, page by page while there is room."""
+        self._looked_ns = self._register.clock.now_ns()
         await self._cancel()
         if self._stopped:
             return

@@ -1,6 +1,7 @@
 """The running broker over a real store and executors that do what a test says: nothing lost, nothing run twice."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -230,3 +231,19 @@ async def test_a_broker_killed_at_any_moment_goes_on(world: World, kill_after: s
     assert len({charge.key for charge in charges}) == len(charges)
     (row,) = world.store.spend(SpendFilter(by=("pool",)))
     assert row.unknown == len(charges)  # the pool has no price: unknown, never zero
+
+
+async def test_a_retry_that_falls_due_while_the_queue_is_looked_at_is_not_overlooked(world: World) -> None:
+    looks = world.store.next_due_ns
+
+    def late(after_ns: int) -> int | None:
+        time.sleep(0.05)  # longer than the backoff: it is over before anybody asks when it will be
+        return looks(after_ns)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.store, "next_due_ns", late)
+        async with world.running() as broker:
+            world.submit(broker, retry=RETRIED)
+            fake = await world.running_attempt("j-a1")
+            await fake.move("j-a1", AttemptState.INTERRUPTED)
+            await world.running_attempt("j-a2")
