@@ -12,7 +12,7 @@ import pytest
 from broker.decide.expand import expand
 from broker.decide.rules import PlacementRules
 from broker.model.errors import NoCapacity, Unreachable
-from broker.model.jobs import AttemptState, Cause, JobSpec, JobState, RetryPolicy
+from broker.model.jobs import AttemptState, Cause, Job, JobSpec, JobState, RetryPolicy
 from broker.model.pools import Capability, Pool, PoolKind
 from broker.model.query import SpendFilter
 from broker.model.resources import GIB, Resources
@@ -234,14 +234,15 @@ async def test_a_broker_killed_at_any_moment_goes_on(world: World, kill_after: s
 
 
 async def test_a_retry_that_falls_due_while_the_queue_is_looked_at_is_not_overlooked(world: World) -> None:
-    looks = world.store.next_due_ns
+    placeable = world.store.placeable
 
-    def late(after_ns: int) -> int | None:
+    def slowly(now_ns: int, limit: int, skip: frozenset[str] = frozenset()) -> tuple[Job, ...]:
+        found = placeable(now_ns, limit, skip)
         time.sleep(0.05)  # longer than the backoff: it is over before anybody asks when it will be
-        return looks(after_ns)
+        return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.store, "next_due_ns", late)
+        patch.setattr(world.store, "placeable", slowly)
         async with world.running() as broker:
             world.submit(broker, retry=RETRIED)
             fake = await world.running_attempt("j-a1")
