@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from broker.model.pools import Pool
 from executors.on_machine.processes import bury, send, session_members, start_detached, start_time
 
 START_TIMEOUT_S = 90.0
+NODE_IP = "127.0.0.2"  # loopback that Ray keeps: 127.0.0.1 it replaces by the machine's outward address
+_FIXED_PORTS = ("dashboard-agent-listen-port", "metrics-export-port")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class LocalCluster:
     @property
     def address(self) -> str:
         """Where a driver attaches."""
-        return f"127.0.0.1:{self.port}"
+        return f"{NODE_IP}:{self.port}"
 
     @property
     def dashboard(self) -> str:
@@ -101,17 +104,17 @@ def save(state_dir: Path, cluster: LocalCluster) -> None:
 
 async def start_head(pool: Pool, state_dir: Path, object_store_bytes: int) -> LocalCluster:
     """Starts a head node. Raises `Unreachable` with what Ray said."""
-    port, dashboard_port, low = _free_port(), _free_port(), 20_000 + secrets.randbelow(30) * 1_000
+    port, dashboard_port, client_port = _free_ports(3)
     cluster = LocalCluster(port=port, dashboard_port=dashboard_port, token=secrets.token_hex(32), nodes=())
     arguments = [
         "--head",
         f"--port={port}",
-        f"--ray-client-server-port={_free_port()}",
+        f"--ray-client-server-port={client_port}",
         "--include-dashboard=true",
         "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={dashboard_port}",
+        f"--temp-dir={_temp_dir(state_dir)}",
     ]
-    arguments += [f"--dashboard-port={dashboard_port}", f"--min-worker-port={low}", f"--max-worker-port={low + 999}"]
-    arguments += [f"--temp-dir={_temp_dir(state_dir)}"]
     node = await _start(pool, state_dir, cluster, arguments, object_store_bytes)
     return LocalCluster(port=port, dashboard_port=dashboard_port, token=cluster.token, nodes=(node,))
 
@@ -128,8 +131,10 @@ async def _start(
     name = f"node-{secrets.token_hex(4)}"
     log_path = state_dir / f"{name}.log"
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
+    command += [f"--node-ip-address={NODE_IP}"]
     # Ray's default ports are one set for the whole machine; a second cluster would lose its agent, and so the Jobs API.
-    command += [f"--{name}={_free_port()}" for name in ("dashboard-agent-listen-port", "metrics-export-port")]
+    command += [f"--{what}={port}" for what, port in zip(_FIXED_PORTS, _free_ports(len(_FIXED_PORTS)), strict=True)]
+    command += ["--min-worker-port=0", "--max-worker-port=0"]  # each worker takes a port that is free
     command += [f"--num-cpus={int(pool.unit.cpus)}", f"--num-gpus={int(pool.unit.gpus)}"]
     command += [f"--memory={pool.unit.memory_bytes}", f"--object-store-memory={object_store_bytes}"]
     if pool.unit.gpus:
@@ -156,8 +161,10 @@ def _temp_dir(state_dir: Path) -> str:
     return f"/tmp/broker-ray-{os.getuid()}-{hashlib.sha256(str(inside).encode()).hexdigest()[:8]}"
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-    return port
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody has, all different: each is held until all are found."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
