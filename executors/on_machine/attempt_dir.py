@@ -13,13 +13,23 @@ from broker.ports import LogChunk
 
 @dataclass(frozen=True, slots=True)
 class AttemptDir:
-    """Paths in the folder of one attempt."""
+    """Paths in the folder of one attempt; with a rank, of one node's share of it.
+
+    Nodes of one machine share the folder: streams and the mark of cancellation are the attempt's, the rest is each
+    rank's own.
+    """
 
     path: Path
+    rank: int | None = None
+
+    @property
+    def own(self) -> Path:
+        """Where it keeps what is not shared."""
+        return self.path if self.rank is None else self.path / f"rank-{self.rank}"
 
     def make(self) -> None:
         """Makes it, readable by its owner only, with empty streams."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.own.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.stdout.touch(mode=0o600)
         self.stderr.touch(mode=0o600)
 
@@ -36,17 +46,17 @@ class AttemptDir:
     @property
     def work(self) -> Path:
         """Its working directory."""
-        return self.path / "work"
+        return self.own / "work"
 
     @property
     def result(self) -> Path:
-        """What a function returned or raised."""
-        return self.path / "result"
+        """What a function returned or raised; rank 0 speaks for all."""
+        return (self.own if self.rank else self.path) / "result"
 
     @property
     def root_pid(self) -> Path:
         """The process under which all of it runs."""
-        return self.path / "root_pid"
+        return self.own / "root_pid"
 
     @property
     def cancelled(self) -> Path:
@@ -56,16 +66,16 @@ class AttemptDir:
     @property
     def order(self) -> Path:
         """What to run, for a runner that is started as a program; removed once read, as it may hold secrets."""
-        return self.path / "order"
+        return self.own / "order"
 
     @property
     def end(self) -> Path:
         """How it ended, as JSON."""
-        return self.path / "end.json"
+        return self.own / "end.json"
 
     def write_end(self, end: dict[str, Any]) -> None:
         """Says how it ended, in one step."""
-        draft = self.path / ".end.json"
+        draft = self.own / ".end.json"
         draft.write_text(json.dumps(end))
         draft.replace(self.end)
 

@@ -17,6 +17,18 @@ from executors.on_machine.frames import read_frame, write_frame
 from executors.on_machine.link import Link
 
 ATTACH_TIMEOUT_S = 60.0
+LISTENS_TIMEOUT_S = 5.0
+
+
+async def answers(pool: str, address: str) -> None:
+    """Raises `Unreachable` where nothing listens; the driver itself would try for a minute."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(LISTENS_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError) as error:
+        raise Unreachable(f"pool {pool}: can't attach to Ray at {address}: {str(error) or 'no answer'}") from None
+    writer.close()
 
 
 class GatewayLink(Link):

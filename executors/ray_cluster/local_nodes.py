@@ -22,6 +22,7 @@ from pathlib import Path
 from broker.model.errors import Unreachable
 from broker.model.pools import Pool
 from executors.on_machine.processes import bury, send, session_members, start_detached, start_time
+from executors.ray_cluster.node_book import LABEL
 
 START_TIMEOUT_S = 90.0
 NODE_IP = "127.0.0.2"  # loopback that Ray keeps: 127.0.0.1 it replaces by the machine's outward address
@@ -35,7 +36,7 @@ class LocalNode:
     pid: int  # leader of its session
     ticks: int  # when that process started, in clock ticks since boot
     started_ns: int
-    session_name: str  # of its log and temporary folder
+    name: str  # of its log, and its label in Ray
 
     @property
     def alive(self) -> bool:
@@ -43,9 +44,13 @@ class LocalNode:
         return start_time(self.pid) == self.ticks
 
     def end(self) -> None:
-        """Ends all processes of its session and waits until they are gone."""
-        if self.alive:
-            send(session_members(self.pid), signal.SIGTERM)
+        """Ends all processes of its session and waits until they are gone.
+
+        The number of a session is not given to another while one of its processes is left, its leader or not.
+        """
+        if start_time(self.pid) not in (self.ticks, None):
+            return
+        send(session_members(self.pid), signal.SIGTERM)
         limit = time.monotonic() + 10.0
         while (left := session_members(self.pid)) and time.monotonic() < limit:
             send(left, signal.SIGKILL if time.monotonic() > limit - 9.0 else signal.SIGTERM)
@@ -74,6 +79,16 @@ class LocalCluster:
         }
 
     @property
+    def alive(self) -> bool:
+        """Whether its head still runs."""
+        return self.nodes[0].alive
+
+    def end(self) -> None:
+        """Ends its nodes, the head last."""
+        for node in reversed(self.nodes):
+            node.end()
+
+    @property
     def address(self) -> str:
         """Where a driver attaches."""
         return f"{NODE_IP}:{self.port}"
@@ -85,13 +100,12 @@ class LocalCluster:
 
 
 def load(state_dir: Path) -> LocalCluster | None:
-    """The cluster of this folder, if its head still runs."""
+    """The cluster of this folder, running or not; None when there was none."""
     try:
         data = json.loads((state_dir / "cluster.json").read_text())
     except FileNotFoundError:
         return None
-    cluster = LocalCluster(**{**data, "nodes": tuple(LocalNode(**node) for node in data["nodes"])})
-    return cluster if cluster.nodes and cluster.nodes[0].alive else None
+    return LocalCluster(**{**data, "nodes": tuple(LocalNode(**node) for node in data["nodes"])})
 
 
 def save(state_dir: Path, cluster: LocalCluster) -> None:
@@ -131,7 +145,7 @@ async def _start(
     name = f"node-{secrets.token_hex(4)}"
     log_path = state_dir / f"{name}.log"
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
-    command += [f"--node-ip-address={NODE_IP}"]
+    command += [f"--node-ip-address={NODE_IP}", f"--labels={LABEL}={name}"]
     # Ray's default ports are one set for the whole machine; a second cluster would lose its agent, and so the Jobs API.
     command += [f"--{what}={port}" for what, port in zip(_FIXED_PORTS, _free_ports(len(_FIXED_PORTS)), strict=True)]
     command += ["--min-worker-port=0", "--max-worker-port=0"]  # each worker takes a port that is free

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from broker.model.resources import Resources
 from broker.model.usage import UnitUsage
+
+LABEL = "broker-node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,7 @@ class _Life:
     cpus: float
     memory_bytes: int
     gpus: float
+    label: str = ""  # which of our nodes it is; "" for one that we did not start
 
 
 class NodeBook:
@@ -31,17 +35,22 @@ class NodeBook:
         if path.exists():
             self._lives = {name: _Life(**life) for name, life in json.loads(path.read_text()).items()}
 
-    def see(self, nodes: list[dict[str, Any]], now_ns: int, started_ns: int | None) -> None:
-        """Takes over what Ray says of its nodes; a new one was started at `started_ns`, where that is known."""
+    def see(self, nodes: list[dict[str, Any]], now_ns: int, started_ns: Mapping[str, int]) -> None:
+        """Takes over what Ray says of its nodes; `started_ns` tells by label when those that we started were."""
         before = dict(self._lives)
         alive = {node["id"]: node for node in nodes if node["alive"]}
         for name, node in alive.items():
             if name not in self._lives:
-                have = (node["cpus"], node["memory_bytes"], node["gpus"])
-                self._lives[name] = _Life(min(started_ns or now_ns, now_ns), now_ns, None, *have)
+                label = node["labels"].get(LABEL, "")
+                have = (node["cpus"], node["memory_bytes"], node["gpus"], label)
+                self._lives[name] = _Life(min(started_ns.get(label, now_ns), now_ns), now_ns, None, *have)
         self._end({name for name in self._lives if name not in alive}, now_ns)
         if self._lives != before:
             self._save()
+
+    def named(self, label: str) -> str | None:
+        """The node that is up and carries a label."""
+        return next((name for name, life in self._lives.items() if life.label == label and not life.ended_ns), None)
 
     def end_all(self, now_ns: int) -> None:
         """All nodes are gone."""

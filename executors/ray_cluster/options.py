@@ -26,4 +26,7 @@ class Options:
                 raise Misconfigured(f"pool {pool}: no option {name!r} of a ray pool; there are: {', '.join(known)}")
             if type(value).__name__ != known[name].type:
                 raise Misconfigured(f"pool {pool}: option {name} must be {known[name].type}, not {value!r}")
-        return cls(**given)
+        options = cls(**given)
+        if options.address != "local" and not options.address.rpartition(":")[2].isdigit():
+            raise Misconfigured(f"pool {pool}: option address must be local or host:port, not {options.address!r}")
+        return options

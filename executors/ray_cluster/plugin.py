@@ -6,19 +6,21 @@ import asyncio
 import importlib.util
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from broker.model.errors import NoCapacity, Rejected, Unreachable
 from broker.model.jobs import LaunchRequest
-from broker.model.pools import Capability, Capacity, UnitState
+from broker.model.pools import Capability, Capacity, Pool, UnitState
+from broker.model.resources import Resources
 from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
 from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
 from executors.on_machine.order import order_of
 from executors.on_machine.reporting import attempt_report, attempt_usage
 from executors.ray_cluster import local_nodes
-from executors.ray_cluster.link import GatewayLink
+from executors.ray_cluster.link import GatewayLink, answers
 from executors.ray_cluster.node_book import NodeBook
 from executors.ray_cluster.options import Options
 from executors.ray_cluster.room import Room
@@ -49,6 +51,7 @@ class RayCluster:
         self._book = NodeBook(self._dir / "nodes.json", model)
         self._cluster: local_nodes.LocalCluster | None = None
         self._room = Room()
+        self._scaling = asyncio.Lock()
         self._watching: asyncio.Task[None] | None = None
         self._last_usage: UsageReport | None = None
 
@@ -64,15 +67,20 @@ class RayCluster:
         hello = {"pool": self._pool.name, "root": str(self._dir), "address": self._options.address}
         hello["dashboard"] = self._options.dashboard
         if self._local:
-            self._cluster = local_nodes.load(self._dir) or await self._new_cluster()
+            found = local_nodes.load(self._dir)
+            self._cluster = found if found and found.alive else await self._new_cluster(found)
             hello |= {"address": self._cluster.address, "dashboard": self._cluster.dashboard}
             environment = self._cluster.environment
+        else:
+            await answers(self._pool.name, self._options.address)
         await self._link.connect(hello, environment)
         await self._see_nodes()
         self._room.load(await self._link.call("held"), self._book.up())
         self._watching = asyncio.create_task(self._watch_nodes())
 
-    async def _new_cluster(self) -> local_nodes.LocalCluster:
+    async def _new_cluster(self, dead: local_nodes.LocalCluster | None) -> local_nodes.LocalCluster:
+        if dead is not None:
+            await asyncio.to_thread(dead.end)
         self._book.end_all(self._context.clock.now_ns())
         cluster = await local_nodes.start_head(self._pool, self._dir, self._options.object_store_bytes)
         local_nodes.save(self._dir, cluster)
@@ -80,7 +88,7 @@ class RayCluster:
 
     async def _see_nodes(self) -> None:
         nodes = await self._link.call("nodes")
-        started = self._cluster.nodes[-1].started_ns if self._cluster else None
+        started = {node.name: node.started_ns for node in self._cluster.nodes} if self._cluster else {}
         self._book.see(nodes, self._context.clock.now_ns(), started)
         self._room.nodes(self._book.up())
 
@@ -88,6 +96,9 @@ class RayCluster:
         """Notes nodes that come and go, so that they are metered even when nobody asks."""
         while self._link.alive:
             await asyncio.sleep(NODES_EVERY_S)
+            if self._cluster is not None and not self._cluster.alive:
+                await self._link.close()  # a driver whose head is gone waits a minute for it
+                return
             try:
                 await self._see_nodes()
             except Unreachable:
@@ -103,7 +114,7 @@ class RayCluster:
             await self._link.call("dismiss")
         await self._link.close()
         if stop and self._cluster is not None:
-            await asyncio.to_thread(_end_all, self._cluster)
+            await asyncio.to_thread(self._cluster.end)
             (self._dir / "cluster.json").unlink(missing_ok=True)
             self._book.end_all(self._context.clock.now_ns())
             self._cluster = None
@@ -113,14 +124,19 @@ class RayCluster:
         nodes = request.spec.resources.num_nodes
         if nodes > self._pool.max_units:
             raise Rejected(f"pool {self._pool.name} has {self._pool.max_units} nodes at most, not {nodes}")
+        if self._local and not _fits(self._pool, request.resources):
+            raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
         if request.spec.runtime == "ray" and not (self._cluster or self._options.dashboard):
             raise Rejected(f"pool {self._pool.name}: Ray programs need the option `dashboard`, the cluster's address")
         if not self._room.holds(request.attempt_id):
             taken = self._room.take(request.attempt_id, request.resources, nodes)
             if taken is None:
+                if await self._link.call("knows", request.attempt_id):
+                    return
                 raise NoCapacity(f"pool {self._pool.name} has no room for {request.attempt_id} now")
         order = order_of(request, self._pool, self._context.max_stream_bytes, str(self._dir))
-        await self._link.call("launch", [(order, self._room.holds(request.attempt_id))])
+        if not await self._link.call("launch", order, self._room.holds(request.attempt_id)):
+            self._room.give_back(request.attempt_id)
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
         """What the supervisor has to report."""
@@ -192,39 +208,41 @@ class RayCluster:
             raise NoCapacity(f"pool {self._pool.name}: only a local cluster can be scaled from here")
         if units > self._pool.max_units:
             raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} nodes, not {units}")
-        while len(self._cluster.nodes) < units:
-            node = await local_nodes.start_worker(
-                self._pool, self._dir, self._cluster, self._options.object_store_bytes
-            )
-            self._keep((*self._cluster.nodes, node))
-            await self._see_nodes()
-        while len(self._cluster.nodes) > max(units, 1) and await self._drop_newest():
-            pass
+        async with self._scaling:
+            await self._resize(self._cluster, max(units, 1))
 
-    async def _drop_newest(self) -> bool:
-        if self._cluster is None:
-            return False
-        by_start = sorted(self._book.units(), key=lambda unit: unit.started_ns)
-        newest = next(unit.unit_id for unit in reversed(by_start) if unit.ended_ns is None)
-        if not self._room.close(newest):
-            return False
-        await asyncio.to_thread(self._cluster.nodes[-1].end)
-        self._keep(self._cluster.nodes[:-1])
-        while newest in self._book.up():
+    async def _resize(self, cluster: local_nodes.LocalCluster, units: int) -> None:
+        for node in cluster.nodes[1:]:
+            if not node.alive:
+                await self._drop(node)
+        while len((cluster := self._cluster or cluster).nodes) < units:
+            node = await local_nodes.start_worker(self._pool, self._dir, cluster, self._options.object_store_bytes)
+            self._keep((*cluster.nodes, node))
+            await self._see_nodes()
+        surplus = len(cluster.nodes) - units
+        for node in reversed(cluster.nodes[1:]):
+            unit = self._book.named(node.name)
+            if surplus > 0 and (unit is None or self._room.close(unit)):
+                await self._drop(node)
+                surplus -= 1
+
+    async def _drop(self, node: local_nodes.LocalNode) -> None:
+        await asyncio.to_thread(node.end)
+        if self._cluster is not None:
+            self._keep(tuple(each for each in self._cluster.nodes if each is not node))
+        while self._book.named(node.name):
             await asyncio.sleep(0.2)
             await self._see_nodes()
-        return True
 
     def _keep(self, nodes: tuple[local_nodes.LocalNode, ...]) -> None:
         if self._cluster is not None:
-            old = self._cluster
-            self._cluster = local_nodes.LocalCluster(old.port, old.dashboard_port, old.token, nodes)
+            self._cluster = replace(self._cluster, nodes=nodes)
             local_nodes.save(self._dir, self._cluster)
 
 
-def _end_all(cluster: local_nodes.LocalCluster) -> None:
-    for node in reversed(cluster.nodes):
-        node.end()
+def _fits(pool: Pool, need: Resources) -> bool:
+    model = need.gpu_model if need.gpu_model in pool.gpu_models else pool.unit.gpu_model
+    return replace(pool.unit, gpu_model=model).fits(need)
 
 
 def _remove(folders: list[Path]) -> None:

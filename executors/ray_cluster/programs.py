@@ -1,6 +1,8 @@
 """Ray programs: an order → a job of Ray's Jobs API, followed to its end.
 
 The job's entrypoint is our runner, so that output, exit code, limits and cancellation are those of every other attempt.
+It asks Ray for nothing: what the attempt holds is for the program's own tasks and actors, which would wait for ever for
+what the entrypoint took.
 """
 
 from __future__ import annotations
@@ -53,7 +55,6 @@ class RayPrograms:
 
         if self._client is None:
             self._client = JobSubmissionClient(self._dashboard)
-        named = {f"accelerator_type:{order.gpu_model}": 0.001} if order.gpus and order.gpu_model else None
         # The dashboard's agent on a node comes up some seconds after the node itself.
         patient = tenacity.Retrying(
             retry=tenacity.retry_if_exception_message(match=".*No available agent"),
@@ -65,9 +66,6 @@ class RayPrograms:
             self._client.submit_job,
             entrypoint=f"{sys.executable} -m executors.ray_cluster.runner {folder.path}",
             submission_id=order.attempt_id,
-            entrypoint_num_cpus=order.cpus,
-            entrypoint_num_gpus=order.gpus or None,
-            entrypoint_resources=named,
             metadata={"broker_attempt": order.attempt_id},
         )
 

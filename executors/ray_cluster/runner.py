@@ -43,7 +43,8 @@ def run(order: Order, started: Started, visible_gpus: str | None = None) -> Outc
 
     `started` is called with the time in nanoseconds when the command has been running for a moment.
     """
-    folder = AttemptDir(Path(order.root) / "attempts" / order.attempt_id)
+    gang = order.num_nodes > 1 and not order.ray_program
+    folder = AttemptDir(Path(order.root) / "attempts" / order.attempt_id, order.rank if gang else None)
     folder.make()
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder.root_pid.write_text(str(os.getpid()))
@@ -74,7 +75,7 @@ def _prepare(
     envs |= environment.variables(order, envs["PATH"])
     if environment.wanted(order):
         _build(order, folder.work, envs, log)
-    payload = folder.path / "payload"
+    payload = folder.own / "payload"
     if order.payload is not None:
         folder.write_private(payload, order.payload)
     return work.call_argv(order, environment.python_of(order), payload, folder.result), envs
@@ -174,13 +175,13 @@ def _alive(process: subprocess.Popen[bytes], pid: int) -> bool:
     return process.poll() is None if pid == process.pid else Path(f"/proc/{pid}").exists()
 
 
-def cancel(root: str, attempt_id: str, grace_s: float) -> None:
-    """Ends what runs under an attempt on this node: SIGTERM to its tree, SIGKILL after the grace.
+def cancel(root: str, attempt_id: str, rank: int | None, grace_s: float) -> None:
+    """Ends what runs under an attempt, or one rank of it, on this node: SIGTERM to its tree, SIGKILL after the grace.
 
     Goes on until the runner has said how it ended, as it may be about to start the command at this very moment. A
     runner that has not begun finds the mark that is left for it.
     """
-    folder = AttemptDir(Path(root) / "attempts" / attempt_id)
+    folder = AttemptDir(Path(root) / "attempts" / attempt_id, rank)
     folder.make()
     folder.cancelled.touch()
     begun, asked = time.monotonic(), set[int]()

@@ -35,9 +35,9 @@ def run_attempt(order: Order, supervisor: Any) -> Report:
     return runner.run(order, started, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def cancel_attempt(root: str, attempt_id: str, grace_s: float) -> None:
-    """Ends an attempt on the node where it runs."""
-    runner.cancel(root, attempt_id, grace_s)
+def cancel_attempt(root: str, attempt_id: str, rank: int | None, grace_s: float) -> None:
+    """Ends an attempt, or one rank of it, on the node where it runs."""
+    runner.cancel(root, attempt_id, rank, grace_s)
 
 
 RUN_ATTEMPT: Any = ray.remote(max_retries=0)(run_attempt)
@@ -69,13 +69,20 @@ class Supervisor:
         report |= {"state": "interrupted", "at_ns": now, "ended_ns": now, "released_ns": now}
         report["reason"] = "the supervisor of the Ray cluster was lost, and the attempt with it"
         self._journal.write(report)
-        AttemptDir(Path(self._root) / "attempts" / report["attempt_id"]).close_if_open(report)
+        self._folder(report["attempt_id"]).close_if_open(report)
 
-    async def launch(self, orders: Sequence[tuple[Order, list[str]]]) -> None:
-        """Starts orders on the nodes named for them; one that is known already is left alone."""
-        for order, nodes in orders:
-            if order.attempt_id not in self._reports:
-                await self._start(order, nodes)
+    def _folder(self, attempt_id: str) -> AttemptDir:
+        return AttemptDir(Path(self._root) / "attempts" / attempt_id)
+
+    async def launch(self, order: Order, nodes: list[str]) -> bool:
+        """Starts an order on the nodes named for it; False for one that has ended already, which is left alone."""
+        if order.attempt_id not in self._reports:
+            await self._start(order, nodes)
+        return self._reports[order.attempt_id]["ended_ns"] is None
+
+    async def knows(self, attempt_id: str) -> bool:
+        """Whether an attempt was launched."""
+        return attempt_id in self._reports
 
     async def _start(self, order: Order, nodes: list[str]) -> None:
         now = time.time_ns()
@@ -91,6 +98,7 @@ class Supervisor:
             "signal": None,
             "reason": "",
             "nodes": nodes,
+            "gang": order.num_nodes > 1 and not order.ray_program,
             "held": {
                 "cpus": order.cpus,
                 "memory_bytes": order.memory_bytes,
@@ -99,9 +107,9 @@ class Supervisor:
             },
         }
         self._reports[order.attempt_id] = report
-        if order.attempt_id in self._cancelled:
+        if order.attempt_id in self._cancelled or self._folder(order.attempt_id).cancelled.exists():
             outcome = {"state": "cancelled", "reason": "cancelled before it ran"}
-            AttemptDir(Path(self._root) / "attempts" / order.attempt_id).close_if_open(outcome)
+            self._folder(order.attempt_id).close_if_open(outcome)
             await self._ended(order.attempt_id, outcome)
             return
         await self._tell(report)
@@ -117,7 +125,7 @@ class Supervisor:
             outcome = {"state": "failed", "reason": f"the runner failed: {type(error).__name__}: {_first_line(error)}"}
         if order.attempt_id in self._cancelled and outcome["state"] != "succeeded":
             outcome["state"] = "cancelled"
-        AttemptDir(Path(self._root) / "attempts" / order.attempt_id).close_if_open(outcome)
+        self._folder(order.attempt_id).close_if_open(outcome)
         await self._ended(order.attempt_id, outcome)
         self._watching.pop(order.attempt_id, None)
 
@@ -135,7 +143,9 @@ class Supervisor:
         bundle = {name: amount for name, amount in _ray_resources(order).items() if amount}
         group = ray.util.placement_group([bundle] * order.num_nodes, strategy="STRICT_SPREAD")
         try:
-            await group.ready()
+            while not await _within(group.ready(), 0.5):
+                if order.attempt_id in self._cancelled:
+                    return {"state": "cancelled", "reason": "cancelled before it ran"}
             placed = ray.util.placement_group_table(group)["bundles_to_node_id"]
             master = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == placed[0])
             self._reports[order.attempt_id]["nodes"] = [placed[rank] for rank in range(order.num_nodes)]
@@ -198,21 +208,29 @@ class Supervisor:
         """Ends an attempt, or remembers that it must not start."""
         self._cancelled.add(attempt_id)
         report = self._reports.get(attempt_id)
-        if report is not None and report["ended_ns"] is None:
+        if report is None:
+            folder = self._folder(attempt_id)
+            folder.make()
+            folder.cancelled.touch()
+        elif report["ended_ns"] is None:
             asyncio.create_task(self._end_on_nodes(attempt_id, grace_s))  # noqa: RUF006 (its end is reported by the watcher)
 
     async def _end_on_nodes(self, attempt_id: str, grace_s: float) -> None:
-        nodes = self._reports[attempt_id]["nodes"]
+        nodes, gang = self._reports[attempt_id]["nodes"], self._reports[attempt_id]["gang"]
+        ranks = list(enumerate(nodes)) if gang else [(None, nodes[0])]
+        here = [
+            asyncio.to_thread(runner.cancel, self._root, attempt_id, rank, grace_s)
+            for rank, node in ranks
+            if node == self._node
+        ]
         elsewhere = [
             CANCEL_ATTEMPT.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                self._root, attempt_id, grace_s
+                self._root, attempt_id, rank, grace_s
             )
-            for node in set(nodes)
+            for rank, node in ranks
             if node != self._node
         ]
-        if self._node in nodes:
-            await asyncio.to_thread(runner.cancel, self._root, attempt_id, grace_s)
-        await asyncio.gather(*elsewhere, return_exceptions=True)
+        await asyncio.gather(*here, *elsewhere, return_exceptions=True)
 
     async def forget(self, attempt_ids: Sequence[str]) -> None:
         """Drops ended attempts."""
@@ -244,6 +262,11 @@ def _task(order: Order, strategy: Any) -> Any:
     return RUN_ATTEMPT.options(
         num_cpus=order.cpus, num_gpus=order.gpus, resources=custom, scheduling_strategy=strategy, name=order.attempt_id
     ).remote(order, ray.get_runtime_context().current_actor)
+
+
+async def _within(awaited: Any, limit_s: float) -> bool:
+    done, _ = await asyncio.wait({asyncio.ensure_future(awaited)}, timeout=limit_s)
+    return bool(done)
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,8 @@ from executors.ray_cluster import RayCluster
 
 NODE = Resources(cpus=2, memory_bytes=2 * GIB, gpus=2, gpu_model="L4")
 SMALL = Resources(cpus=0.2, memory_bytes=GIB // 8)
-HERE = "3.11"
+MAX_STREAM_BYTES = 100_000_000
+HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _numbers = itertools.count()
 
 
@@ -40,7 +42,7 @@ def context(state_dir: Path, **options: Any) -> ExecutorContext:
         emulated=True,
         options=options,
     )
-    return ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock())
+    return ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock(), max_stream_bytes=MAX_STREAM_BYTES)
 
 
 def request(run: str | None = None, *, envs: dict[str, str] | None = None, held: Resources = SMALL, **more: Any):
