@@ -55,11 +55,10 @@ class Dispatcher:
             self._register.work.clear()
             try:
                 await self.step()
+                await self._rest()
             except BrokerError as error:
                 log.error("dispatching failed; it is tried again", error=str(error))
                 await asyncio.sleep(AFTER_ERROR_S)
-                self._register.work.set()
-            await self._rest()
 
     async def _rest(self) -> None:
         # From when the queue was looked at, not from now: what fell due meanwhile would be overlooked.

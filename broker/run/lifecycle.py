@@ -21,6 +21,7 @@ SERVER_MODULE = "broker.api.serve"
 START_TIMEOUT_S = 180.0
 READY = "ready"
 FAILED = "failed: "
+_STARTED: list[subprocess.Popen[bytes]] = []  # daemons outlive who started them, who need not wait for their end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +109,7 @@ def start_daemon(state_dir: Path, config: Path | None, progress: Callable[[str],
             env={**os.environ, "BROKER_STATE_DIR": str(state_dir)},
         )
         os.close(write_end)
+        _STARTED.append(process)
         for line in says:
             text = line.rstrip("\n")
             if text == READY:

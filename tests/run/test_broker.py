@@ -1,7 +1,6 @@
 """The running broker over a real store and executors that do what a test says: nothing lost, nothing run twice."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -12,7 +11,7 @@ import pytest
 from broker.decide.expand import expand
 from broker.decide.rules import PlacementRules
 from broker.model.errors import NoCapacity, Unreachable
-from broker.model.jobs import AttemptState, Cause, Job, JobSpec, JobState, RetryPolicy
+from broker.model.jobs import AttemptState, Cause, JobSpec, JobState, RetryPolicy
 from broker.model.pools import Capability, Pool, PoolKind
 from broker.model.query import SpendFilter
 from broker.model.resources import GIB, Resources
@@ -231,20 +230,3 @@ async def test_a_broker_killed_at_any_moment_goes_on(world: World, kill_after: s
     assert len({charge.key for charge in charges}) == len(charges)
     (row,) = world.store.spend(SpendFilter(by=("pool",)))
     assert row.unknown == len(charges)  # the pool has no price: unknown, never zero
-
-
-async def test_a_retry_that_falls_due_while_the_queue_is_looked_at_is_not_overlooked(world: World) -> None:
-    placeable = world.store.placeable
-
-    def slowly(now_ns: int, limit: int, skip: frozenset[str] = frozenset()) -> tuple[Job, ...]:
-        found = placeable(now_ns, limit, skip)
-        time.sleep(0.05)  # longer than the backoff: it is over before anybody asks when it will be
-        return found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.store, "placeable", slowly)
-        async with world.running() as broker:
-            world.submit(broker, retry=RETRIED)
-            fake = await world.running_attempt("j-a1")
-            await fake.move("j-a1", AttemptState.INTERRUPTED)
-            await world.running_attempt("j-a2")
