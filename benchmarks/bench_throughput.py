@@ -29,7 +29,7 @@ def raw(cluster: dict[str, object]) -> float:
     """Raw Ray tasks per second, in a process that ends with Ray."""
     code = f"""
 import ray, subprocess, time
-ray.init(address="127.0.0.1:{cluster["port"]}", log_to_driver=False, logging_level="ERROR")
+ray.init(address="127.0.0.2:{cluster["port"]}", log_to_driver=False, logging_level="ERROR")
 run = ray.remote(num_cpus=1)(lambda: subprocess.run(["true"]).returncode)
 ray.get([run.remote() for _ in range(20)])
 begun = time.perf_counter()

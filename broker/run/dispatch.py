@@ -18,6 +18,7 @@ from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.rules import PlacementRules
 from broker.model.errors import BrokerError
 from broker.model.jobs import Job, JobSpec
+from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Verdict
 from broker.run.launcher import Launcher
 from broker.run.live import Held
@@ -27,6 +28,9 @@ from broker.run.register import Register
 log = structlog.get_logger()
 
 PAGE = 1_000
+# A long queue costs time in each round. Between two looks at a whole page of it, only its head is looked at.
+HEAD = 16
+WHOLE_PAGE_EVERY_S = 1.0
 LOOK_AGAIN_S = 60.0
 AFTER_ERROR_S = 1.0
 
@@ -44,6 +48,7 @@ class Dispatcher:
         self._stopped = False
         self._look_again_ns: int | None = None
         self._looked_ns = 0
+        self._whole_page_ns = 0
 
     def stop(self) -> None:
         """Places nothing more; cancellations are still carried out."""
@@ -76,22 +81,32 @@ class Dispatcher:
         await self._cancel()
         if self._stopped:
             return
+        limit = self._page()
         looked_at: set[str] = set()
         again: list[int] = []
         while True:
-            queued = await self._queued(frozenset(looked_at))
+            queued = await self._queued(limit, frozenset(looked_at))
             if not queued:
                 break
             placements = await self._place(queued)
             looked_at.update(job.id for job in queued)
             again += [p.decide_again_ns for p in placements if p.decide_again_ns is not None]
             if not any(p.verdict is Verdict.RUN for p in placements):
+                if limit == HEAD == len(queued):
+                    again.append(self._whole_page_ns + round(WHOLE_PAGE_EVERY_S * NS_PER_S))
                 break
         self._look_again_ns = min(again, default=None)
 
-    async def _queued(self, skip: frozenset[str]) -> tuple[Job, ...]:
+    def _page(self) -> int:
+        """How many jobs to look at at once in this round."""
+        if self._looked_ns - self._whole_page_ns < WHOLE_PAGE_EVERY_S * NS_PER_S:
+            return HEAD
+        self._whole_page_ns = self._looked_ns
+        return PAGE
+
+    async def _queued(self, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
         now = self._register.clock.now_ns()
-        return await asyncio.to_thread(self._register.store.placeable, now, PAGE, skip)
+        return await asyncio.to_thread(self._register.store.placeable, now, limit, skip)
 
     async def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
         states = await self._states()
