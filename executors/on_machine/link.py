@@ -30,9 +30,9 @@ class Link:
     def attach(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Uses a connection."""
         self._writer = writer
-        self._reading = asyncio.create_task(self._read(reader))
+        self._reading = asyncio.create_task(self._read(reader, writer))
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while (frame := await read_frame(reader)) is not None:
             number, problem, value = frame
             future = self._waiting.pop(number, None)
@@ -43,8 +43,13 @@ class Link:
             else:
                 first = (problem.splitlines() or ["?"])[0]
                 future.set_exception(Unreachable(f"{self._who} could not answer: {first}"))
-        if self._writer is not None:
-            self._writer.close()
+        self._gone(writer)
+
+    def _gone(self, writer: asyncio.StreamWriter) -> None:
+        """The other end is not there any more, whether reading or writing was the first to find out."""
+        writer.close()
+        if self._writer is not writer:
+            return
         self._writer = None
         for future in self._waiting.values():
             if not future.done():
@@ -53,7 +58,8 @@ class Link:
 
     async def call(self, method: str, *arguments: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """Calls a method at the other end. Raises `Unreachable`."""
-        if self._writer is None:
+        writer = self._writer
+        if writer is None:
             raise Unreachable(f"{self._who} is not connected")
         self._number += 1
         number = self._number
@@ -61,11 +67,13 @@ class Link:
         self._waiting[number] = future
         try:
             async with asyncio.timeout(timeout_s):
-                await write_frame(self._writer, (number, method, arguments))
+                await write_frame(writer, (number, method, arguments))
                 return await future
         except TimeoutError as error:
             raise Unreachable(f"{self._who} did not answer {method} within {timeout_s:g} s") from error
         except ConnectionError as error:
+            del self._waiting[number]
+            self._gone(writer)
             raise Unreachable(f"{self._who} went away; it is started again") from error
         finally:
             self._waiting.pop(number, None)
