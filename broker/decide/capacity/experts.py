@@ -1,4 +1,4 @@
-"""Simple rules that say of one level of GPUs, step by step, whether to hold it: the experts between whom weights decide.
+"""Simple rules that say of one level of GPUs, step by step, whether to hold it: the experts among whom one leads.
 
 A level is a slice of the demand, one node wide: level 0 is busy when anything is, level k when more than k nodes are.
 Each rule is the right one for some workload: hold what is busy now (training jobs, which last); hold it a while longer

@@ -8,12 +8,12 @@ Lugosi, Prediction, Learning, and Games, 2006, section 2.11).
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from broker.decide.capacity.experts import LAST, NEVER, NOW, SEASON, SHARE, experts
 from broker.decide.capacity.observe import Seen
+from broker.decide.compiled import compiled
 from broker.decide.market import Market
 from broker.decide.workload import Floats
 
@@ -48,7 +48,7 @@ def _edges(peak: float, node: float) -> Floats:
     return np.array(edges)
 
 
-@numba.njit(cache=True)
+@compiled
 def _run(
     level: Floats,
     demand: Floats,
@@ -100,7 +100,7 @@ def _run(
     return held
 
 
-@numba.njit(cache=True)
+@compiled
 def _look(busy: Ints, idle: Ints, k: int, share: float, breakeven: float) -> None:
     """Counts for how many steps in a row a level has been busy, or idle."""
     if min(max(share, 0.0), 1.0) > breakeven:
@@ -111,7 +111,7 @@ def _look(busy: Ints, idle: Ints, k: int, share: float, breakeven: float) -> Non
         idle[k] += 1
 
 
-@numba.njit(cache=True)
+@compiled
 def _lead(paid: Floats, edges: Floats, leader: Ints) -> None:
     """Finds the expert that has paid least around each level; the earlier one where two have paid the same."""
     count, levels = paid.shape

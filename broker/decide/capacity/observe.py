@@ -1,4 +1,4 @@
-"""A history → what a decider sees at the start of each step: how many GPUs are busy now, and were in each step before."""
+"""A history → what a decider sees as a step begins: how many GPUs are busy now, and were in each step before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Seen:
 
 
 def see(history: History, step_s: float, until_s: float | None = None) -> Seen:
-    """What was seen, over the steps of the history; or over those that began before `until_s` and the one that begins then.
+    """What was seen over the steps of the history; or over those begun before `until_s`, and the one that begins then.
 
     Of that last step nothing but its start is known, so its demand is that of the jobs that run as it begins.
     """
@@ -38,18 +38,19 @@ def see(history: History, step_s: float, until_s: float | None = None) -> Seen:
         return Seen(level=level, demand=busy)
     if until_s is None:
         busy = demand(history, step_s).gpus
-        return Seen(level=_running_at(history, np.arange(len(busy)) * step_s), demand=busy)
+        return Seen(level=_running_at(history, step_s, len(busy)), demand=busy)
     busy = demand(history, step_s, until_s).gpus
-    level = _running_at(history, np.arange(len(busy) + 1) * step_s)
+    level = _running_at(history, step_s, len(busy) + 1)
     return Seen(level=level, demand=np.append(busy, level[-1]))
 
 
-def _running_at(workload: Workload, times_s: Floats) -> Floats:
-    """GPUs of the jobs that had been submitted and had not ended."""
+def _running_at(workload: Workload, step_s: float, steps: int) -> Floats:
+    """GPUs of the jobs that had been submitted and had not ended as each step began."""
+    times_s = np.arange(steps) * step_s
     ends = np.sort(workload.end_s)
     order = np.argsort(workload.end_s, kind="stable")
     begun = np.concatenate([[0.0], np.cumsum(workload.gpus)])
     over = np.concatenate([[0.0], np.cumsum(workload.gpus[order])])
     before = np.searchsorted(workload.submit_s, times_s, side="left")
     ended = np.searchsorted(ends, times_s, side="right")
-    return np.maximum(begun[before] - over[ended], 0.0)
+    return np.asarray(np.maximum(begun[before] - over[ended], 0.0), np.float64)

@@ -1,0 +1,67 @@
+"""A history → GPUs to commit to for each window of weeks, and the elastic cluster on top of them.
+
+A committed GPU pays where it would otherwise have been held or replaced for more than the commitment's price, so the
+best number is where the expected busy share of the last GPU equals the ratio of these prices: the fractile of the
+newsvendor, as for periods. What may come in weeks is half what it was like before (levels return to where they were)
+and half what it is now with the changes that were seen over such spans (levels stay and wander): on recorded clusters
+either alone is far off on some, and their mixture near the better on each.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from broker.decide.capacity.levels import elastic
+from broker.decide.capacity.observe import Seen
+from broker.decide.capacity.periods import newsvendor
+from broker.decide.market import Market, Targets
+from broker.decide.workload import Floats
+
+HALF_LIFE_S = 28 * 86_400.0  # after which a level or a change counts half
+LOOK_S = 1_800.0  # levels of the past are read this far apart
+LAG_S = 10_800.0  # changes are read at such spans
+START_S = 43_200.0  # and from such times on
+# An elastic GPU is held through gaps, boots late, and is replaced by serverless meanwhile; a plan that errs by a GPU
+# errs for weeks. Both are small and opposed: the measured price of elastic capacity is not reckoned with.
+ELASTIC_PREMIUM = 0.95
+
+
+def with_commitments(seen: Seen, market: Market) -> Targets:
+    """Committed GPUs a window, and GPUs held above them in each step. Raises ValueError where none are on offer."""
+    if market.commit is None or market.commit_window < 1:
+        raise ValueError("this market offers no commitments")
+    steps = len(seen.demand)
+    sizes = [_size(seen, start, market, market.commit) for start in range(0, steps, market.commit_window)]
+    committed = np.repeat(np.array(sizes), market.commit_window)[:steps]
+    return Targets(cluster_gpus=elastic(seen.above(committed), market), committed_gpus=committed)
+
+
+def _size(seen: Seen, now: int, market: Market, commit: float) -> float:
+    if now == 0:
+        return 0.0
+    past, past_weights = _levels(seen.demand, now, market)
+    coming, coming_weights = _changes(seen, now, market)
+    loads = np.concatenate([past, coming])
+    weights = np.concatenate([past_weights / past_weights.sum(), coming_weights / coming_weights.sum()])
+    otherwise = min(ELASTIC_PREMIUM * market.cluster, market.serverless)
+    return newsvendor(loads, weights, commit / otherwise, 1)
+
+
+def _levels(demand: Floats, now: int, market: Market) -> tuple[Floats, Floats]:
+    """Levels of the past, and how much each counts."""
+    at = np.arange(0, now, max(round(LOOK_S / market.step_s), 1))
+    age_s = np.asarray((now - at) * market.step_s, np.float64)
+    return demand[at], 0.5 ** (age_s / HALF_LIFE_S)
+
+
+def _changes(seen: Seen, now: int, market: Market) -> tuple[Floats, Floats]:
+    """The level now with each change that was seen over a span of up to a window; all spans count the same."""
+    begun = np.arange(0, now, max(round(START_S / market.step_s), 1))
+    spans = np.arange(0, min(market.commit_window, now), max(round(LAG_S / market.step_s), 1))
+    then = begun[:, None] + spans
+    known = then < now
+    age_s = (now - begun[:, None]) * market.step_s
+    weights = np.where(known, 0.5 ** (age_s / (2 * HALF_LIFE_S)), 0.0)
+    weights /= np.maximum(weights.sum(0), 1e-12)
+    levels = np.maximum(seen.level[now] + seen.demand[np.minimum(then, now - 1)] - seen.level[begun][:, None], 0.0)
+    return levels[known], weights[known]
