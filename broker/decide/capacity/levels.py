@@ -84,7 +84,7 @@ def _run(
                     wanted = share[e, k] * serverless > cluster
                     share[e, k] += (spilled - share[e, k]) / min(memory[e], t + 1.0)
                 elif kind[e] == SEASON:
-                    wanted = season[e, k, later] * serverless > cluster
+                    wanted = max(season[e, k, slot], season[e, k, later]) * serverless > cluster
                     season[e, k, slot] += (spilled - season[e, k, slot]) * SLOTS / day / min(memory[e], t / day + 1.0)
                 elif asked[e, k]:
                     wanted = idle[kind[e], k] <= hold[e]

@@ -47,10 +47,10 @@ def see(history: History, step_s: float, until_s: float | None = None) -> Seen:
 def _running_at(workload: Workload, step_s: float, steps: int) -> Floats:
     """GPUs of the jobs that had been submitted and had not ended as each step began."""
     times_s = np.arange(steps) * step_s
-    ends = np.sort(workload.end_s)
-    order = np.argsort(workload.end_s, kind="stable")
+    end_s = np.where(workload.ended, workload.end_s, np.inf)
+    order = np.argsort(end_s, kind="stable")
     begun = np.concatenate([[0.0], np.cumsum(workload.gpus)])
     over = np.concatenate([[0.0], np.cumsum(workload.gpus[order])])
     before = np.searchsorted(workload.submit_s, times_s, side="left")
-    ended = np.searchsorted(ends, times_s, side="right")
+    ended = np.searchsorted(end_s[order], times_s, side="right")
     return np.asarray(np.maximum(begun[before] - over[ended], 0.0), np.float64)

@@ -18,6 +18,7 @@ from broker.decide.workload import Floats
 
 SLOTS = 24  # of a period
 HALF_LIFE = 5.0  # periods after which what came counts half
+LOOK_BACK = 60  # periods; what came before counts for next to nothing
 SAME_WEEKDAY = 3.0  # how much more it counts when it came on the same day of the week
 WEEK_S = 7 * 86_400.0
 
@@ -30,9 +31,10 @@ def by_period(history: History, seen: Seen, market: Market) -> Floats:
     jobs = as_jobs(history) if isinstance(history, Demand) else history
     stay = survivors(jobs, starts_s, period_s / SLOTS, SLOTS)
     come = arrivals(jobs.submit_s, jobs.end_s, jobs.gpus, starts_s, period_s / SLOTS, SLOTS)
-    sizes = [
-        _size(stay[i], come[:i], _weights(starts_s[:i], starts_s[i], period_s), market) for i in range(len(starts_s))
-    ]
+    sizes = []
+    for i, now_s in enumerate(starts_s):
+        before = slice(max(i - LOOK_BACK, 0), i)
+        sizes.append(_size(stay[i], come[before], _weights(starts_s[before], now_s, period_s), market))
     return np.repeat(np.array(sizes), market.resize_every)[:steps]
 
 

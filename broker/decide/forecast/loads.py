@@ -26,6 +26,7 @@ from broker.decide.forecast.survival import (
 from broker.decide.workload import Floats, Workload
 
 PATHS = 40
+JUST_S = 1e-3  # what happens as a step ends is known as the next one begins
 TOGETHER_S = 600.0  # jobs alike that came within this of each other end alike: sweeps, and the nodes of one job
 
 Ints = npt.NDArray[np.int64]
@@ -120,11 +121,14 @@ def arrivals(submit: Floats, end: Floats, gpus: Floats, starts: Floats, slot_s: 
 
 
 def as_jobs(series: Demand) -> Workload:
-    """Jobs of one GPU that would give a series of levels, the last to come the first to go."""
+    """Jobs of one GPU that would give a series of levels, the last to come the first to go.
+
+    A step's level is known when the step is over, so that is when its jobs come and go.
+    """
     levels = np.round(series.gpus).astype(np.int64)
     submit, duration, ended = _stack(levels)
     step = series.step_s
-    return Workload.of(submit * step, np.maximum(duration, 1e-3) * step, np.ones(len(submit)), ended=ended)
+    return Workload.of((submit + 1) * step - JUST_S, duration * step, np.ones(len(submit)), ended=ended)
 
 
 @compiled

@@ -21,18 +21,17 @@ PER_OCTAVE = 4
 FIRST_S = 60.0  # ages below this are one bin
 SHRINK = 10.0
 POOL_SHRINK = 4.0
+SIZES = 8  # powers of two of GPUs, the last for all above
 PARETO = 0.5  # tail index where nothing is known: the share of jobs older than a that reach 2a is 2**-PARETO
 
 Ints = npt.NDArray[np.int64]
 
 
 def groups(workload: Workload) -> tuple[Ints, Ints]:
-    """For each job its group by size (powers of two) and by user and size; codes from 0, larger groups first known."""
-    size = np.clip(np.floor(np.log2(np.maximum(workload.gpus, 1.0))), 0, 7).astype(np.int64)
-    pair = size * (len(workload.user.names) + 1) + workload.user.codes
-    _, first, codes = np.unique(pair, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))
-    return size, order[codes].astype(np.int64)
+    """For each job the code of its size (powers of two), and of its user and size."""
+    size = np.clip(np.floor(np.log2(np.maximum(workload.gpus, 1.0))), 0, SIZES - 1).astype(np.int64)
+    pair = size * len(workload.user.names) + workload.user.codes
+    return size, np.unique(pair, return_inverse=True)[1].astype(np.int64)
 
 
 @compiled
