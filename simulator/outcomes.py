@@ -1,0 +1,122 @@
+"""Comparisons → a table for people, lines for pipes, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from simulator.compare import Comparison, Outcome
+
+Bands = Mapping[str, Mapping[str, tuple[float, float]]]
+
+COLUMNS = ("policy", "cost", "over hindsight", "90 % interval", "cluster", "committed", "serverless", "spilled")
+
+
+def print_tables(found: Mapping[str, Comparison], bands: Bands) -> None:
+    """A table for each scenario; tab-separated where nobody looks."""
+    if not sys.stdout.isatty():
+        print("\t".join(("scenario", *COLUMNS)))
+        for name, comparison in found.items():
+            for outcome in comparison.outcomes:
+                print("\t".join((name, *_row(comparison, outcome, bands.get(name, {})))))
+        return
+    console = Console()
+    for name, comparison in found.items():
+        table = Table(title=f"{name}: {_terms(comparison)}", title_justify="left", box=box.SIMPLE_HEAD)
+        for column in COLUMNS:
+            table.add_column(column, justify="left" if column == "policy" else "right")
+        for outcome in comparison.outcomes:
+            style = "bold green" if outcome.policy.name == "broker" else "dim" if outcome.policy.hindsight else ""
+            table.add_row(*_row(comparison, outcome, bands.get(name, {})), style=style)
+        console.print(table)
+        console.print(f"  {in_words(comparison)}\n")
+
+
+def in_words(comparison: Comparison) -> str:
+    """What follows from it, in one sentence."""
+    usable = [outcome for outcome in comparison.outcomes if not outcome.policy.hindsight]
+    if not usable:
+        return f"The least it could have cost is {comparison.optimum:,.0f}."
+    best = usable[0]
+    text = f"{best.policy.title} costs {_percent(comparison.ratio(best) - 1)} more than perfect hindsight"
+    for outcome in usable[1:]:
+        if outcome.policy.name in ("all-serverless", "autoscaler"):
+            saved = 1 - best.cost.total / outcome.cost.total
+            text += f", {_percent(saved)} less than {outcome.policy.title}"
+    return text[0].upper() + text[1:] + "."
+
+
+def _terms(comparison: Comparison) -> str:
+    market = comparison.market
+    words = [f"serverless at {market.serverless / market.cluster:.2f} times the cluster's price"]
+    if market.node > 1:
+        words.append(f"nodes of {market.node} GPUs")
+    if market.boot:
+        words.append(f"{market.boot * market.step_s / 60:.0f} min to boot")
+    if market.resize_every > 1:
+        words.append(f"resized every {market.resize_every * market.step_s / 3600:.0f} h")
+    if market.commit is not None:
+        words.append(f"{market.commit_window * market.step_s / 86400:.0f}-day commitments at {market.commit:.2f}")
+    return ", ".join(words)
+
+
+def _row(comparison: Comparison, outcome: Outcome, bands: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
+    cost = outcome.cost
+    band = bands.get(outcome.policy.name)
+    spilled = cost.serverless_gpu_hours / max(_busy_hours(comparison), 1e-9)
+    return (
+        outcome.policy.title + (" *" if outcome.policy.hindsight else ""),
+        f"{cost.total:,.0f}",
+        f"+{_percent(comparison.ratio(outcome) - 1)}",
+        f"+{_percent(band[0] - 1)} … +{_percent(band[1] - 1)}" if band else "",
+        f"{cost.cluster:,.0f}",
+        f"{cost.committed:,.0f}",
+        f"{cost.serverless:,.0f}",
+        _percent(spilled),
+    )
+
+
+def _busy_hours(comparison: Comparison) -> float:
+    market = comparison.market
+    return float(comparison.demand.gpus[market.warmup :].sum() * market.step_s / 3_600.0)
+
+
+def _percent(share: float) -> str:
+    return f"{max(share, 0.0) * 100:.1f} %"
+
+
+def print_json(trace: str, found: Mapping[str, Comparison], bands: Bands) -> None:
+    """All of it, except for the targets themselves."""
+    print(
+        json.dumps({"trace": trace, "scenarios": {name: document(c, bands.get(name, {})) for name, c in found.items()}})
+    )
+
+
+def document(comparison: Comparison, bands: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    """One comparison as plain values. Costs are in the market's unit: the price of a cluster GPU-hour is `cluster`."""
+    policies = {}
+    for outcome in comparison.outcomes:
+        numbers = {name: value for name, value in asdict(outcome.cost).items() if isinstance(value, float)}
+        numbers["ratio"] = comparison.ratio(outcome)
+        band = bands.get(outcome.policy.name)
+        policies[outcome.policy.name] = {
+            "title": outcome.policy.title,
+            "hindsight": outcome.policy.hindsight,
+            **{name: float(value) for name, value in numbers.items()},
+            "interval": list(band) if band else None,
+        }
+    return {
+        "market": asdict(comparison.market),
+        "steps": len(comparison.demand),
+        "busy_gpu_hours": _busy_hours(comparison),
+        "optimum": comparison.optimum,
+        "policies": policies,
+        "in_words": in_words(comparison),
+    }

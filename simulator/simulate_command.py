@@ -1,0 +1,82 @@
+"""`broker simulate`: a recorded workload → what each policy would have cost, as a table, JSON, files or a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from simulator.compare import Comparison
+
+CAUSAL = ("broker", "all-serverless", "autoscaler", "ski-rental", "cackle", "newsvendor")
+DEFAULT = (*CAUSAL, "peak", "best-static")
+
+
+def simulate(
+    trace: Annotated[str, typer.Argument(help="A trace: our CSV, also compressed; - reads standard input.")],
+    scenario: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Terms of the market.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A policy to play; several may be.")] = None,
+    decisions: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each policy's targets here.")] = None,
+    replicates: Annotated[int, typer.Option(min=0, help="Resampled traces behind each interval.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What a recorded workload would have cost under different policies, and at the least.
+
+    Example: broker simulate trace.csv.gz --scenario elastic --policy broker --policy cackle
+    """
+    from rich.console import Console
+
+    from broker.decide.market import SCENARIOS
+    from simulator import outcomes
+    from simulator.compare import compare
+    from simulator.intervals import intervals
+    from simulator.policies import POLICIES
+    from simulator.traces import load
+
+    scenarios = _known(scenario or ["elastic"], SCENARIOS, "scenario")
+    policies = _known(policy or list(DEFAULT), POLICIES, "policy")
+    history = load(trace)
+    found: dict[str, Comparison] = {}
+    bands: dict[str, dict[str, tuple[float, float]]] = {}
+    with Console(stderr=True).status("reading the trace") as status:
+        for name in scenarios:
+            market = SCENARIOS[name]
+            status.update(f"{name}: playing {len(policies)} policies")
+            found[name] = compare(history, market, policies)
+            if replicates:
+                status.update(f"{name}: playing them on {replicates} resampled traces")
+                bands[name] = intervals(history, market, policies, replicates)
+    if decisions is not None:
+        _write(decisions, found)
+    if as_json:
+        outcomes.print_json(trace, found, bands)
+    else:
+        outcomes.print_tables(found, bands)
+
+
+def _known(names: list[str], known: Any, what: str) -> list[str]:
+    from difflib import get_close_matches
+
+    from broker.model.errors import UnknownName
+
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise UnknownName(f"there is no {what} {name!r}: {hint}")
+    return list(dict.fromkeys(names))
+
+
+def _write(folder: Path, found: dict[str, Comparison]) -> None:
+    """One file a policy; below a folder of the scenario's name where there are several."""
+    import pandas as pd
+
+    for name, comparison in found.items():
+        into = folder / name if len(found) > 1 else folder
+        into.mkdir(parents=True, exist_ok=True)
+        for outcome in comparison.outcomes:
+            columns = {"cluster_gpus": outcome.targets.cluster_gpus, "committed_gpus": outcome.targets.committed_gpus}
+            table = pd.DataFrame(columns)
+            table.to_csv(into / f"{outcome.policy.name}.csv", index_label="step")

@@ -1,0 +1,72 @@
+"""Our CSV → a workload; a series of levels → a demand. Either may be compressed, or come from standard input.
+
+Jobs: `submit_s,duration_s,gpus` in seconds and GPUs, and where known `user`, `kind`, `gpu_type`. A series: `time_s` and
+a level in GPUs in the second column. What else a file holds is left alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pandas as pd
+
+from broker.decide.demand import Demand
+from broker.decide.workload import Floats, Workload
+from broker.model.errors import InvalidInput, Problem
+
+JOBS = ("submit_s", "duration_s", "gpus")
+TEXTS = ("user", "kind", "gpu_type")
+
+
+def load(source: str, step_s: float = 300.0) -> Workload | Demand:
+    """Reads a file, or standard input for `-`.
+
+    Raises `InvalidInput`, with file, line and column, for what can't be read, is no number, or is negative.
+    """
+    name = "standard input" if source == "-" else source
+    table = _read(sys.stdin if source == "-" else source, name)
+    if "time_s" in table.columns and len(table.columns) > 1:
+        return _series(table, name, step_s)
+    missing = [column for column in JOBS if column not in table.columns]
+    if missing:
+        said = f"neither jobs (no column {', '.join(missing)}) nor a series (time_s and a level)"
+        raise InvalidInput(Problem(file=name, line=1, message=said))
+    submit_s, duration_s, gpus = (_numbers(table, column, name) for column in JOBS)
+    texts = {column: table[column].fillna("").astype(str).tolist() for column in TEXTS if column in table.columns}
+    return Workload.of(submit_s, duration_s, gpus, **texts)
+
+
+def _read(source: str | IO[str], name: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(source, low_memory=False)
+    except FileNotFoundError:
+        raise InvalidInput(Problem(file=name, message="there is no such file")) from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InvalidInput(Problem(file=name, message=f"can't be read as CSV: {error}")) from None
+    if table.empty:
+        raise InvalidInput(Problem(file=name, message="there are no rows in it"))
+    return table
+
+
+def _numbers(table: pd.DataFrame, column: str, name: str) -> Floats:
+    values: Floats = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
+    if len(bad):
+        said = f"{str(table[column].iloc[bad[0]])!r} is not a number of at least 0"
+        raise InvalidInput(Problem(file=name, line=int(bad[0]) + 2, field=column, message=said))
+    return values
+
+
+def _series(table: pd.DataFrame, name: str, step_s: float) -> Demand:
+    level = next(column for column in table.columns if column != "time_s")
+    times, gpus = _numbers(table, "time_s", name), _numbers(table, level, name)
+    _, step = np.unique((times // step_s).astype(np.int64), return_inverse=True)
+    return Demand(step_s=step_s, gpus=np.bincount(step, weights=gpus) / np.bincount(step))
+
+
+def file_stem(source: str | Path) -> str:
+    """A trace's name: its file's, without endings."""
+    return "standard input" if str(source) == "-" else Path(source).name.removesuffix(".gz").removesuffix(".csv")
