@@ -12,18 +12,19 @@ from __future__ import annotations
 import numpy as np
 
 from broker.decide.capacity.levels import elastic
+from broker.decide.capacity.newsvendor import busy_shares, worth_holding
 from broker.decide.capacity.observe import Seen
-from broker.decide.capacity.periods import newsvendor
 from broker.decide.market import Market, Targets
 from broker.decide.workload import Floats
 
-HALF_LIFE_S = 28 * 86_400.0  # after which a level or a change counts half
+HALF_LIFE_S = 28 * 86_400.0  # after which a level counts half
+CHANGE_HALF_LIFE_S = 56 * 86_400.0  # after which a change counts half
+CHANGES = 1 / 2  # of the mixture is the level now with changes
 LOOK_S = 1_800.0  # levels of the past are read this far apart
 LAG_S = 10_800.0  # changes are read at such spans
 START_S = 43_200.0  # and from such times on
-# An elastic GPU is held through gaps, boots late, and is replaced by serverless meanwhile; a plan that errs by a GPU
-# errs for weeks. Both are small and opposed: the measured price of elastic capacity is not reckoned with.
-ELASTIC_PREMIUM = 0.95
+# A commitment must beat its alternative by more than it costs on paper: a plan that errs by a GPU errs for weeks.
+ASSURANCE = 0.91  # the part of the elastic GPU's price that a commitment is held against
 
 
 def with_commitments(seen: Seen, market: Market) -> Targets:
@@ -42,9 +43,12 @@ def _size(seen: Seen, now: int, market: Market, commit: float) -> float:
     past, past_weights = _levels(seen.demand, now, market)
     coming, coming_weights = _changes(seen, now, market)
     loads = np.concatenate([past, coming])
-    weights = np.concatenate([past_weights / past_weights.sum(), coming_weights / coming_weights.sum()])
-    otherwise = min(ELASTIC_PREMIUM * market.cluster, market.serverless)
-    return newsvendor(loads, weights, commit / otherwise, 1)
+    weights = np.concatenate(
+        [(1 - CHANGES) * past_weights / past_weights.sum(), CHANGES * coming_weights / coming_weights.sum()]
+    )
+    otherwise = min(ASSURANCE * market.cluster, market.serverless)
+    shares = busy_shares(np.zeros((1, 1)), loads[:, None], weights, 1)
+    return worth_holding(shares, commit / otherwise, 1)
 
 
 def _levels(demand: Floats, now: int, market: Market) -> tuple[Floats, Floats]:
@@ -61,7 +65,7 @@ def _changes(seen: Seen, now: int, market: Market) -> tuple[Floats, Floats]:
     then = begun[:, None] + spans
     known = then < now
     age_s = (now - begun[:, None]) * market.step_s
-    weights = np.where(known, 0.5 ** (age_s / (2 * HALF_LIFE_S)), 0.0)
+    weights = np.where(known, 0.5 ** (age_s / CHANGE_HALF_LIFE_S), 0.0)
     weights /= np.maximum(weights.sum(0), 1e-12)
     levels = np.maximum(seen.level[now] + seen.demand[np.minimum(then, now - 1)] - seen.level[begun][:, None], 0.0)
     return levels[known], weights[known]

@@ -1,65 +1,52 @@
 """A history → GPUs to hold for each whole period (a day), where the cluster may change size only between periods.
 
-A newsvendor's problem: a GPU held for a period costs the cluster's price, one that is missing serverless's, so the best
-size is where the expected share of the period in which more would be busy equals the breakeven (Arrow, Harris and
-Marschak, 1951). What may come is the load of the jobs that run, as long as such jobs last, with that of the jobs that
-came in each earlier period, recent ones and those of the same weekday counting more.
+What may come is what several models of the forecast see, each trusted by what its own sizes would have cost in earlier
+periods; the newsvendor's rule makes a size of it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from broker.decide.capacity.newsvendor import busy_shares, worth_holding
 from broker.decide.capacity.observe import History, Seen
-from broker.decide.demand import Demand
-from broker.decide.forecast.loads import PATHS, arrivals, as_jobs, survivors
+from broker.decide.forecast.hedge import trust
+from broker.decide.forecast.models import MODELS, PRIOR_WEIGHTS, Cases
+from broker.decide.forecast.past import past
 from broker.decide.market import Market
 from broker.decide.workload import Floats
 
 SLOTS = 24  # of a period
-HALF_LIFE = 5.0  # periods after which what came counts half
-LOOK_BACK = 60  # periods; what came before counts for next to nothing
-SAME_WEEKDAY = 3.0  # how much more it counts when it came on the same day of the week
-WEEK_S = 7 * 86_400.0
+SEED = 1
 
 
 def by_period(history: History, seen: Seen, market: Market) -> Floats:
     """GPUs to hold in each step, in whole nodes; the same within a period of `market.resize_every` steps."""
-    steps = len(seen.demand)
-    period_s = market.resize_every * market.step_s
-    starts_s: Floats = np.arange(-(-steps // market.resize_every), dtype=np.float64) * period_s
-    jobs = as_jobs(history) if isinstance(history, Demand) else history
-    stay = survivors(jobs, starts_s, period_s / SLOTS, SLOTS)
-    come = arrivals(jobs.submit_s, jobs.end_s, jobs.gpus, starts_s, period_s / SLOTS, SLOTS)
-    sizes = []
-    for i, now_s in enumerate(starts_s):
-        before = slice(max(i - LOOK_BACK, 0), i)
-        sizes.append(_size(stay[i], come[before], _weights(starts_s[before], now_s, period_s), market))
-    return np.repeat(np.array(sizes), market.resize_every)[:steps]
+    steps, every = len(seen.demand), market.resize_every
+    if not steps:
+        return np.zeros(0)
+    period_s = every * market.step_s
+    starts_s: Floats = np.arange(-(-steps // every), dtype=np.float64) * period_s
+    then = past(history, starts_s, period_s, period_s / SLOTS, SLOTS, np.random.default_rng(SEED))
+    prior = np.array([PRIOR_WEIGHTS[name] for name in MODELS])
+    sizes, costs = np.zeros(len(starts_s)), np.zeros((len(starts_s), len(MODELS)))
+    sizes[0] = np.floor(then.level[0] / market.node) * market.node
+    for i in range(1, len(starts_s)):
+        shares = _shares([model(then, i) for model in MODELS.values()], market.node)
+        sizes[i] = worth_holding(trust(prior, costs[1:i]) @ shares, market.breakeven, market.node)
+        demand = seen.demand[i * every : (i + 1) * every]
+        costs[i] = [_cost(worth_holding(each, market.breakeven, market.node), demand, market) for each in shares]
+    return np.repeat(sizes, every)[:steps]
 
 
-def _weights(starts_s: Floats, now_s: float, period_s: float) -> Floats:
-    alike = (now_s - starts_s) % WEEK_S < period_s / 2
-    age = (now_s - starts_s) / period_s - 1
-    weights: Floats = 0.5 ** (age / HALF_LIFE) * np.where(alike, SAME_WEEKDAY, 1.0)
-    return weights
+def _shares(seen_by: list[Cases], node: int) -> Floats:
+    """Expected busy share of each node as each model sees it, (models, nodes)."""
+    shares = [busy_shares(cases.stay, cases.cases, cases.weights, node) for cases in seen_by]
+    out = np.zeros((len(shares), max(map(len, shares))))
+    for row, each in zip(out, shares, strict=True):
+        row[: len(each)] = each
+    return out
 
 
-def _size(stay: Floats, come: Floats, weights: Floats, market: Market) -> float:
-    """The size at which the last node's expected busy share is the breakeven."""
-    if not len(come):
-        come, weights = np.zeros((1, SLOTS)), np.ones(1)
-    loads = (stay[None] + come[:, None]).ravel()
-    return newsvendor(loads, np.repeat(weights, PATHS * SLOTS), market.breakeven, market.node)
-
-
-def newsvendor(loads: Floats, weights: Floats, breakeven: float, node: int) -> float:
-    """GPUs in whole nodes, up to the last node that is expected to be busy for more than the breakeven."""
-    order = np.argsort(loads)
-    below = np.concatenate([[0.0], np.cumsum(weights[order])])
-    edges = np.arange(int(loads.max() / node) + 2) * float(node)
-    # The integral of the share of loads above each height, from 0 to each edge: its increments are the busy shares.
-    heights = np.concatenate([[0.0], loads[order]])
-    above = np.concatenate([[0.0], np.cumsum((1 - below[:-1] / below[-1]) * np.diff(heights))])
-    share = np.diff(np.interp(edges, heights, above)) / node
-    return float(node * np.count_nonzero(share > breakeven))
+def _cost(size: float, demand: Floats, market: Market) -> float:
+    return float(market.cluster * size * len(demand) + market.serverless * np.maximum(demand - size, 0.0).sum())

@@ -23,7 +23,7 @@ from broker.decide.workload import Floats, Workload
 
 PATHS = 64
 TOGETHER_S = 600.0  # jobs alike that came within this of each other end alike: sweeps, and the nodes of one job
-RECENT_S = 5 * 86_400.0  # the age at which a job counts half for how such jobs last lately
+RECENT_S = 5 * 86_400.0  # the age at which a job counts half for how long such jobs last lately
 
 Ints = npt.NDArray[np.int64]
 Rows = tuple[Ints, Ints]  # of each job: its size, and its user and size
@@ -35,32 +35,48 @@ _ALL, _BY_SIZE, _LATELY, _BY_USER = 0, 1, 1 + SIZES, 1 + 2 * SIZES
 def survivors(workload: Workload, starts_s: Floats, slot_s: float, slots: int, rng: np.random.Generator) -> Floats:
     """GPUs held in each slot after each start by jobs that ran at the start: an array (starts, PATHS, slots).
 
-    A start knows which jobs had been submitted before it, and which had ended by then; nothing else. A job that is lost
-    from view before its end counts as running until then, and as one that lasted longer.
+    A start knows which jobs had been submitted before it, and which had ended by then; nothing else.
     """
-    until_s = max(float(starts_s[-1]), float(workload.end_s.max(initial=0.0))) if len(starts_s) else 0.0
-    lost = ~workload.ended & (workload.end_s < until_s)
-    ends = np.where(workload.ended | lost, workload.end_s, np.inf)
-    order = np.argsort(ends, kind="stable")
-    jobs = (workload.submit_s, ends, workload.ended, workload.gpus)
-    return _survivors(jobs, groups(workload), order, starts_s, slot_s, slots, rng)
+    out = np.zeros((len(starts_s), PATHS, slots))
+    _survivors(_jobs(workload, starts_s), groups(workload), starts_s, slot_s, out, np.zeros(len(workload)), rng)
+    return out
+
+
+def drawn_ends(workload: Workload, now_s: float, rng: np.random.Generator) -> Floats:
+    """When each job ends: as known, and for those that run now one draw from how long such jobs last."""
+    starts = np.array([now_s])
+    jobs = _jobs(workload, starts)
+    left = np.zeros(len(workload))
+    _survivors(jobs, groups(workload), starts, 1.0, np.zeros((1, PATHS, 0)), left, rng)
+    return np.where(np.isfinite(jobs[1]) & (jobs[1] <= now_s), jobs[1], now_s + left)
+
+
+def last_seen(workload: Workload, now_s: float) -> Floats:
+    """When each job ended, or was lost from view; infinite for those of which nothing is known but that they run."""
+    return np.where(~workload.ended & (workload.end_s >= now_s), np.inf, workload.end_s)
+
+
+def _jobs(workload: Workload, starts_s: Floats) -> Jobs:
+    """The columns that count. A job that is lost from view before the last start has run until then, at least."""
+    end_s = last_seen(workload, float(starts_s[-1]) if len(starts_s) else 0.0)
+    return workload.submit_s, end_s, workload.ended, workload.gpus
 
 
 @compiled
 def _survivors(
-    jobs: Jobs, rows: Rows, by_end: Ints, starts: Floats, slot_s: float, slots: int, rng: np.random.Generator
-) -> Floats:
+    jobs: Jobs, rows: Rows, starts: Floats, slot_s: float, out: Floats, left: Floats, rng: np.random.Generator
+) -> None:
     submit, end, ended, _ = jobs
-    out = np.zeros((len(starts), PATHS, slots))
-    over, lost = np.zeros((2, _BY_USER + rows[1].max() + 1 if len(submit) else _BY_USER, BINS))
+    order = np.argsort(end, kind="mergesort")
+    over, lost = np.zeros((2, _BY_USER + (rows[1].max() + 1 if len(submit) else 1), BINS))
     done = 0
     for i in range(len(starts)):
         now = starts[i]
         if i:
             for table in (over, lost):
                 table[_LATELY:_BY_USER] *= 0.5 ** ((now - starts[i - 1]) / RECENT_S)
-        while done < len(end) and end[by_end[done]] <= now:
-            j = by_end[done]
+        while done < len(end) and end[order[done]] <= now:
+            j = order[done]
             _count(over if ended[j] else lost, rows, j, end[j] - submit[j], now - submit[j])
             done += 1
         running = lost.copy()
@@ -68,8 +84,7 @@ def _survivors(
         for j in range(seen):
             if end[j] > now:
                 _count(running, rows, j, now - submit[j], now - submit[j])
-        _draw(jobs, rows, over, running, seen, now, slot_s, out[i], rng)
-    return out
+        _draw(jobs, rows, over, running, seen, now, slot_s, out[i], left, rng)
 
 
 @compiled
@@ -93,9 +108,10 @@ def _draw(
     now: float,
     slot_s: float,
     out: Floats,
+    left: Floats,
     rng: np.random.Generator,
 ) -> None:
-    """Draws the ends of the jobs that run now, path by path, and adds up what they hold."""
+    """Draws the ends of the jobs that run now, path by path, and adds up what they hold; `left` has the first draw."""
     submit, end, _, gpus = jobs
     curves = np.zeros((len(over) - _BY_USER, BINS + 1))
     known = np.zeros(len(curves), np.bool_)
@@ -117,8 +133,10 @@ def _draw(
             hazard = hazards(over[_BY_USER + user], running[_BY_USER + user], hazard, SHRINK)
             curves[user] = log_survival(hazard)
         for p in range(PATHS):
-            left = remaining(curves[user], now - submit[j], math.log(max(share[p], 1e-12))) / slot_s
-            _hold(changes[p], left, gpus[j])
+            more_s = remaining(curves[user], now - submit[j], math.log(max(share[p], 1e-12)))
+            if p == 0:
+                left[j] = more_s
+            _hold(changes[p], more_s / slot_s, gpus[j])
     for p in range(PATHS):
         out[p] = np.cumsum(changes[p])[:-1]
 
@@ -126,9 +144,10 @@ def _draw(
 @compiled
 def _hold(changes: Floats, slots: float, gpus: float) -> None:
     """Adds GPUs that are held from the start for so many slots, as changes from slot to slot."""
+    last = len(changes) - 1
     changes[0] += gpus
-    whole = int(min(slots, len(changes) - 1.0))
-    if whole < len(changes) - 1:
+    whole = int(min(slots, float(last)))
+    if whole < last:
         part = slots - whole
         changes[whole] -= gpus * (1 - part)
         changes[whole + 1] -= gpus * part

@@ -1,0 +1,101 @@
+"""What had been seen by a point in time → what may come, as several models see it: cases, and how likely each is.
+
+On recorded clusters no one of them is best: levels persist on some and return to what is usual on others. Each is cheap
+and blind to something that another sees; they are weighted by how they have done (`weights`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from broker.decide.forecast.past import DAY_S, Past
+from broker.decide.workload import Floats
+
+HALF_LIFE_S = 5 * DAY_S  # after which what came counts half
+LONG_HALF_LIFE_S = 15 * DAY_S  # the same for errors made, and beside the short one for what came
+ALIKE = 3.0  # how much more a block on the same weekday counts, or at the same time of day
+LONG_SHARE = 0.15  # of the long half-life in what came
+PRIOR_GPUS = (0.0, 1.0, 2.0, 4.0, 8.0)  # what may come where nothing has been seen, each as likely
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cases:
+    """Loads that may come, in GPUs by slot: any of `stay`, all as likely, with any of `cases`, weighted; their sum."""
+
+    stay: Floats  # (paths, slots)
+    cases: Floats  # (cases, slots)
+    weights: Floats  # (cases,), of sum 1
+
+    def draw(self, count: int, rng: np.random.Generator) -> Floats:
+        """Sample paths, (count, slots): cases in proportion to their weights, each with some path of what stays."""
+        at = (np.arange(count) + rng.random()) / max(count, 1)
+        chosen = np.minimum(np.searchsorted(np.cumsum(self.weights), at), len(self.weights) - 1)
+        paths: Floats = np.maximum(self.cases[chosen] + self.stay[rng.permutation(count) % len(self.stay)], 0.0)
+        return paths
+
+
+Model = Callable[[Past, int], Cases]
+
+
+def jobs(past: Past, i: int) -> Cases:
+    """Jobs that run, as long as such jobs last; with what came in one of the earlier blocks."""
+    return Cases(stay=past.stay[i], cases=past.come[past.rows(i)], weights=_coming(past, i))
+
+
+def corrected(past: Past, i: int) -> Cases:
+    """Jobs that run and what comes, both on average; with the error that this made in one of the earlier blocks."""
+    rows = past.rows(i)
+    comes = _coming(past, i) @ past.come[rows]
+    errors = past.busy[rows] - past.stay[rows, :, : past.slots].mean(1) - comes[: past.slots]
+    average = past.stay[i].mean(0) + comes
+    return Cases(stay=average[None], cases=_onward(errors, past), weights=past.weights(i, LONG_HALF_LIFE_S, ALIKE))
+
+
+def scaled(past: Past, i: int) -> Cases:
+    """What is held now, grown or shrunk as it was in one of the earlier blocks."""
+    rows = past.rows(i)
+    slack = 1.0 + 0.02 * float(past.come[rows].mean(1).max())
+    ratio = (past.busy[rows] + slack) / (past.level[rows, None] + slack)
+    return _alone(_onward(past.level[i] * ratio, past), past.weights(i, HALF_LIFE_S, ALIKE))
+
+
+def usual(past: Past, i: int) -> Cases:
+    """What was held in one of the earlier blocks, whatever is held now."""
+    return _alone(_onward(past.busy[past.rows(i)], past), past.weights(i, HALF_LIFE_S, ALIKE))
+
+
+def steady(past: Past, i: int) -> Cases:
+    """What is held now stays."""
+    return _alone(np.full((1, past.ahead), past.level[i]), np.ones(1))
+
+
+def unknown(past: Past, i: int) -> Cases:
+    """Where no block has been seen yet: jobs that run, with a guess that is a prior and no more, `PRIOR_GPUS`."""
+    cases = np.repeat(np.array(PRIOR_GPUS)[:, None], past.ahead, axis=1)
+    return Cases(stay=past.stay[i], cases=cases, weights=np.full(len(cases), 1 / len(cases)))
+
+
+MODELS: Mapping[str, Model] = MappingProxyType(
+    {"jobs": jobs, "corrected": corrected, "scaled": scaled, "usual": usual, "steady": steady}
+)
+# Before any has shown how it does on the workload at hand; from recorded clusters.
+PRIOR_WEIGHTS = MappingProxyType({"jobs": 0.58, "corrected": 0.2, "scaled": 0.09, "usual": 0.07, "steady": 0.06})
+
+
+def _coming(past: Past, i: int) -> Floats:
+    """How likely each earlier block is to come again."""
+    lately, long_since = past.weights(i, HALF_LIFE_S, ALIKE), past.weights(i, LONG_HALF_LIFE_S, ALIKE)
+    return (1 - LONG_SHARE) * lately + LONG_SHARE * long_since
+
+
+def _onward(blocks: Floats, past: Past) -> Floats:
+    """Blocks, each repeated for as long as is asked for."""
+    return np.tile(blocks, -(-past.ahead // past.slots))[:, : past.ahead]
+
+
+def _alone(cases: Floats, weights: Floats) -> Cases:
+    return Cases(stay=np.zeros((1, cases.shape[1])), cases=cases, weights=weights)
