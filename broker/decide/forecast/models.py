@@ -6,7 +6,7 @@ and blind to something that another sees; they are weighted by how they have don
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -43,29 +43,21 @@ Model = Callable[[Past, int], Cases]
 
 def jobs(past: Past, i: int) -> Cases:
     """Jobs that run, as long as such jobs last; with what came in one of the earlier blocks."""
-    return Cases(stay=past.stay[i], cases=past.come[past.rows(i)], weights=_coming(past, i))
+    return Cases(stay=past.stay[i], cases=_coming(past, i), weights=_likely(past, i))
 
 
 def corrected(past: Past, i: int) -> Cases:
     """Jobs that run and what comes, both on average; with the error that this made in one of the earlier blocks."""
     rows = past.rows(i)
-    comes = _coming(past, i) @ past.come[rows]
+    comes = _likely(past, i) @ _coming(past, i)
     errors = past.busy[rows] - past.stay[rows, :, : past.slots].mean(1) - comes[: past.slots]
     average = past.stay[i].mean(0) + comes
-    return Cases(stay=average[None], cases=_onward(errors, past), weights=past.weights(i, LONG_HALF_LIFE_S, ALIKE))
-
-
-def scaled(past: Past, i: int) -> Cases:
-    """What is held now, grown or shrunk as it was in one of the earlier blocks."""
-    rows = past.rows(i)
-    slack = 1.0 + 0.02 * float(past.come[rows].mean(1).max())
-    ratio = (past.busy[rows] + slack) / (past.level[rows, None] + slack)
-    return _alone(_onward(past.level[i] * ratio, past), past.weights(i, HALF_LIFE_S, ALIKE))
+    return Cases(stay=average[None], cases=_onward(errors, past, i), weights=past.weights(i, LONG_HALF_LIFE_S, ALIKE))
 
 
 def usual(past: Past, i: int) -> Cases:
     """What was held in one of the earlier blocks, whatever is held now."""
-    return _alone(_onward(past.busy[past.rows(i)], past), past.weights(i, HALF_LIFE_S, ALIKE))
+    return _alone(_onward(past.busy[past.rows(i)], past, i), past.weights(i, HALF_LIFE_S, ALIKE))
 
 
 def steady(past: Past, i: int) -> Cases:
@@ -79,22 +71,38 @@ def unknown(past: Past, i: int) -> Cases:
     return Cases(stay=past.stay[i], cases=cases, weights=np.full(len(cases), 1 / len(cases)))
 
 
-MODELS: Mapping[str, Model] = MappingProxyType(
-    {"jobs": jobs, "corrected": corrected, "scaled": scaled, "usual": usual, "steady": steady}
-)
+MODELS: Mapping[str, Model] = MappingProxyType({"jobs": jobs, "corrected": corrected, "usual": usual, "steady": steady})
 # Before any has shown how it does on the workload at hand; from recorded clusters.
-PRIOR_WEIGHTS = MappingProxyType({"jobs": 0.58, "corrected": 0.2, "scaled": 0.09, "usual": 0.07, "steady": 0.06})
+PRIOR_WEIGHTS = MappingProxyType({"jobs": 0.62, "corrected": 0.22, "usual": 0.09, "steady": 0.07})
 
 
-def _coming(past: Past, i: int) -> Floats:
-    """How likely each earlier block is to come again."""
+def mixture(seen_by: Sequence[Cases], weights: Floats, count: int, rng: np.random.Generator) -> Floats:
+    """Sample paths, (count, slots), from each model's cases in proportion to its weight."""
+    upto = np.round(np.cumsum(weights) / weights.sum() * count).astype(np.int64)
+    counts = np.diff(upto, prepend=0)
+    return np.concatenate([cases.draw(int(n), rng) for cases, n in zip(seen_by, counts, strict=True)])
+
+
+def _likely(past: Past, i: int) -> Floats:
+    """How likely what came in each earlier block is to come again."""
     lately, long_since = past.weights(i, HALF_LIFE_S, ALIKE), past.weights(i, LONG_HALF_LIFE_S, ALIKE)
     return (1 - LONG_SHARE) * lately + LONG_SHARE * long_since
 
 
-def _onward(blocks: Floats, past: Past) -> Floats:
-    """Blocks, each repeated for as long as is asked for."""
-    return np.tile(blocks, -(-past.ahead // past.slots))[:, : past.ahead]
+def _coming(past: Past, i: int) -> Floats:
+    """Load of what comes after block i begins, if it is as in each earlier block and in those that followed it."""
+    first, slots = past.rows(i).start, past.slots
+    load = np.zeros((i - first, past.ahead))
+    for later, begin in enumerate(range(0, past.ahead, slots)):
+        load[:, begin:] += past.come[past.followers(i, later), : past.ahead - begin]
+    return load
+
+
+def _onward(blocks: Floats, past: Past, i: int) -> Floats:
+    """Each of the earlier blocks, with those that followed it, for as long as is asked for."""
+    first = past.rows(i).start
+    parts = [blocks[past.followers(i, later) - first] for later in range(-(-past.ahead // past.slots))]
+    return np.concatenate(parts, axis=1)[:, : past.ahead]
 
 
 def _alone(cases: Floats, weights: Floats) -> Cases:

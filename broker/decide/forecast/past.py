@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from broker.decide.demand import Demand, demand
 from broker.decide.forecast.arriving import arrivals
@@ -14,6 +15,7 @@ from broker.decide.workload import Floats, Workload
 
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
+FEW = 3  # blocks
 REACH = 90  # blocks back that cases are taken from
 
 
@@ -44,15 +46,25 @@ class Past:
         return int(self.come.shape[1])
 
     def rows(self, i: int) -> slice:
-        """The earlier blocks that cases for block i are taken from."""
-        return slice(max(i - REACH, 0), i)
+        """The earlier blocks that cases for block i are taken from.
+
+        The first of all is left out once there are a few: in it a record often fills with what had been there before.
+        """
+        return slice(max(i - REACH, int(i > FEW), 0), i)
+
+    def followers(self, i: int, later: int) -> npt.NDArray[np.int64]:
+        """The block so much later than each of `rows(i)`; where that is not over yet, one whole weeks before it."""
+        week = min(max(round(WEEK_S / self.block_s), 1), i - self.rows(i).start)
+        after = np.arange(self.rows(i).start, i) + later
+        back: npt.NDArray[np.int64] = after - np.maximum(-((i - 1 - after) // week), 0) * week
+        return back
 
     def weights(self, i: int, half_life_s: float, alike: float) -> Floats:
         """How much each of `rows(i)` counts, of sum 1: half after `half_life_s`, at least two blocks; more where alike.
 
         Alike are blocks on the same weekday; of blocks shorter than a day, those at the same time of day.
         """
-        ago_s = (i - np.arange(max(i - REACH, 0), i)) * self.block_s
+        ago_s = (i - np.arange(self.rows(i).start, i)) * self.block_s
         cycle_s = WEEK_S if self.block_s >= DAY_S else DAY_S
         same = np.abs(ago_s - np.round(ago_s / cycle_s) * cycle_s) < self.block_s / 2
         age = (ago_s - self.block_s) / max(half_life_s, 2 * self.block_s)

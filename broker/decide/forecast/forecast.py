@@ -1,0 +1,123 @@
+"""A history and a time → how many GPUs will be busy from then on: sample paths, quantiles, and the reason in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from broker.decide.demand import Demand
+from broker.decide.forecast.backtest import PRIOR, Backtest, backtest
+from broker.decide.forecast.calibration import Calibration
+from broker.decide.forecast.models import MODELS, PRIOR_GPUS, mixture, unknown
+from broker.decide.forecast.past import DAY_S, REACH, Past, past
+from broker.decide.wording import number
+from broker.decide.workload import Floats, Workload
+
+PATHS = 200
+FINE_S = 2 * DAY_S  # up to this far ahead each step has its own level
+SLOT_S = 3_600.0  # beyond, steps shorter than this share one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Busy GPUs in each step from `now_s` on, in sample paths that are equally likely."""
+
+    now_s: float
+    step_s: float
+    paths: Floats  # (paths, steps)
+    models: tuple[tuple[str, float], ...]  # of what it is mixed, and in which shares; largest first
+    coverage: float | None  # share of time in which its 90 % band held one day ahead; None where none has been seen
+    pinball: float | None  # mean loss of its quantiles one day ahead, in GPUs
+    reason: str
+
+    def quantiles(self, levels: Sequence[float]) -> Floats:
+        """GPUs that are not exceeded with these probabilities in each step, (levels, steps)."""
+        found: Floats = np.quantile(self.paths, levels, axis=0)
+        return found
+
+
+def forecast(
+    history: Workload | Demand,
+    now_s: float,
+    horizon_steps: int,
+    step_s: float,
+    rng: np.random.Generator,
+    paths: int = PATHS,
+) -> Forecast:
+    """Uses what was known at `now_s`: of a workload, as `Workload.known_at` says; of a series, steps that were over.
+
+    Raises ValueError where a step is no whole part of a day, or nothing is asked for.
+    """
+    if horizon_steps < 1 or paths < 1:
+        raise ValueError(f"horizon_steps {horizon_steps} and paths {paths} must be at least 1")
+    if step_s <= 0 or abs(DAY_S / step_s - round(DAY_S / step_s)) > 1e-9:
+        raise ValueError(f"step_s {step_s} must be a whole part of a day of {DAY_S:g} s")
+    known = _known(history, now_s)
+    per_slot = max(round(SLOT_S / step_s), 1) if horizon_steps * step_s > FINE_S and DAY_S % SLOT_S == 0 else 1
+    per_slot = per_slot if round(DAY_S / step_s) % per_slot == 0 else 1
+    then = _past(known, now_s, per_slot * step_s, -(-horizon_steps // per_slot), rng)
+    looked_back = backtest(then, rng)
+    drawn = _paths(then, looked_back, paths, rng)
+    return Forecast(
+        now_s=now_s,
+        step_s=step_s,
+        paths=np.repeat(drawn, per_slot, axis=1)[:, :horizon_steps],
+        models=_shares(then, looked_back),
+        coverage=looked_back.coverage if len(looked_back) else None,
+        pinball=looked_back.pinball if len(looked_back) else None,
+        reason=_reason(then, looked_back),
+    )
+
+
+def _known(history: Workload | Demand, now_s: float) -> Workload | Demand:
+    if isinstance(history, Workload):
+        return history.known_at(now_s)
+    return Demand(step_s=history.step_s, gpus=history.gpus[: int(now_s / history.step_s + 1e-9)])
+
+
+def _past(known: Workload | Demand, now_s: float, slot_s: float, ahead: int, rng: np.random.Generator) -> Past:
+    days = min(int(now_s // DAY_S), REACH)
+    starts_s: Floats = now_s - DAY_S * np.arange(days, -1, -1, dtype=np.float64)
+    return past(known, starts_s, DAY_S, slot_s, max(ahead, 1), rng)
+
+
+def _paths(then: Past, looked_back: Backtest, count: int, rng: np.random.Generator) -> Floats:
+    now = len(then) - 1
+    if not now:
+        return unknown(then, now).draw(count, rng)
+    drawn = mixture([model(then, now) for model in MODELS.values()], looked_back.weights, count, rng)
+    calibration: Calibration = looked_back.calibration
+    return calibration.correct(drawn)
+
+
+def _shares(then: Past, looked_back: Backtest) -> tuple[tuple[str, float], ...]:
+    if len(then) == 1:
+        return (("unknown", 1.0),)
+    weights = looked_back.weights if len(looked_back) else PRIOR
+    return tuple(sorted(zip(MODELS, map(float, weights), strict=True), key=lambda share: -share[1]))
+
+
+def _reason(then: Past, looked_back: Backtest) -> str:
+    now = len(then) - 1
+    held = f"{number(round(float(then.level[now]), 1))} GPUs are busy now"
+    stay = float(then.stay[now].mean(0)[: then.slots].mean())
+    lasting = f"of them, as such jobs last, {number(round(stay, 1))} on average over the next {_span(then)}"
+    if not now:
+        guess = f"{number(PRIOR_GPUS[0])} to {number(PRIOR_GPUS[-1])} GPUs"
+        return f"{held}; {lasting}. Not a whole day has been seen: what comes beside them is a guess, {guess}."
+    coming = float(then.come[then.rows(now), : then.slots].mean())
+    text = f"{held}; {lasting}; what came in earlier days has held {number(round(coming, 1))} on its first day."
+    mixed = ", ".join(f"{name} {share:.0%}" for name, share in _shares(then, looked_back))
+    if not len(looked_back):
+        return f"{text} Mixed from {mixed}, as on other clusters: no forecast could be compared with what came yet."
+    return (
+        f"{text} Mixed from {mixed}, by their errors of the last {len(looked_back)} days, "
+        f"in which the 90 % band held {looked_back.coverage:.0%} of the time."
+    )
+
+
+def _span(then: Past) -> str:
+    hours = min(then.ahead, then.slots) * then.block_s / then.slots / 3_600
+    return f"{number(round(hours, 1))} h"
