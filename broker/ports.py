@@ -16,6 +16,7 @@ from broker.model.offers import Offer
 from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, Pool
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
+from broker.model.runs import Run
 from broker.model.usage import Charge, SpendRow, UnitUsage, UsageReport
 
 Stream = Literal["stdout", "stderr"]
@@ -249,6 +250,10 @@ class Store(Protocol):
 
     def runtimes(self, user: str, name: str, limit: int = 50) -> tuple[float, ...]:
         """Seconds that the last succeeded attempts of a user's jobs of this name ran, newest first."""
+        ...
+
+    def runs(self, since_ns: int) -> tuple[Run, ...]:
+        """Attempts that had not ended before `since_ns`, by the time they began."""
         ...
 
     def changes(self, job_id: str) -> tuple[StateChange, ...]:

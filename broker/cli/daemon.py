@@ -68,6 +68,31 @@ def status(as_json: AsJson = False) -> None:
         print(f"pool {name} is out of use: {problem}")
 
 
+def autopilot(as_json: AsJson = False) -> None:
+    """Show what the autopilot decided last: how many nodes each cluster should have, and why.
+
+    `autopilot.mode` in the configuration switches it on. Example: broker autopilot
+    """
+    found = client().autopilot()
+    if as_json:
+        render.as_json(found)
+        return
+    if found["mode"] == "off":
+        print('the autopilot is off: set autopilot.mode to "dry-run" or "on" in the configuration')
+        return
+    print(f"mode {found['mode']}, decides every {render.seconds(found['every_s'])}")
+    render.table(_DECISIONS, found["decisions"][:20])
+
+
+_DECISIONS = [
+    render.Column(head="at", cell=lambda row: str(row["at"])[:19].replace("T", " ")),
+    render.Column(head="pool", cell=lambda row: str(row["pool"])),
+    render.Column(head="nodes", cell=lambda row: f"{row['up']} → {row['nodes']}"),
+    render.Column(head="done", cell=lambda row: "yes" if row["applied"] else ""),
+    render.Column(head="why", cell=lambda row: str(row["reason"])),
+]
+
+
 def version() -> None:
     """Print the version. Example: broker version."""
     from importlib.metadata import version as version_of

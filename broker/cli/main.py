@@ -64,6 +64,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     daemon.up,
     daemon.down,
     daemon.status,
+    daemon.autopilot,
     daemon.version,
 )
 

@@ -18,6 +18,7 @@ from broker.model.placement import Placement
 from broker.model.pools import Pool
 from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSource, Store, Stream
 from broker.run.archive import Archive
+from broker.run.autopilot import Autopilot
 from broker.run.dispatch import Dispatcher
 from broker.run.follow import Follower
 from broker.run.launcher import Launcher
@@ -26,12 +27,14 @@ from broker.run.plugins import make_executor
 from broker.run.pools import RunningPool
 from broker.run.register import Register
 from broker.run.retire import Retirement
+from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.settings import LogLimits
 
 log = structlog.get_logger()
 
 CANCEL_TIMEOUT_S = 30.0
 KEEP_LOGS = LogLimits()
+NO_AUTOPILOT = AutopilotSettings()
 EXPIRE_EVERY_S = 3600.0
 
 
@@ -49,6 +52,7 @@ class Broker:
         rules: PlacementRules,
         settle_every_s: float,
         logs: LogLimits = KEEP_LOGS,
+        autopilot: AutopilotSettings = NO_AUTOPILOT,
         build: Callable[[ExecutorContext], Executor] = make_executor,
     ) -> None:
         self.store = store
@@ -62,6 +66,7 @@ class Broker:
             pool.name: RunningPool(pool, state_dir / "pools" / pool.name, clock, build, logs.max_stream_bytes)
             for pool in pools
         }
+        self.autopilot = Autopilot(autopilot, self.pools, store, clock, state_dir)
         self.launcher = Launcher(self.pools, self.register, secrets)
         self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules)
         self._retirements = {name: Retirement(pool, self.archive, self.ledger) for name, pool in self.pools.items()}
@@ -124,6 +129,8 @@ class Broker:
             yield self._settle_often(self.pools[name])
         yield self._dispatch_when_ready()
         yield self._expire_logs()
+        if self.autopilot.settings.mode is not Mode.OFF:
+            yield self.autopilot.run()
 
     async def ready(self, progress: Callable[[str], None]) -> None:
         """Returns when each pool is up, or known not to come up."""

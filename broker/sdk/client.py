@@ -163,6 +163,10 @@ class Client:
         """All pools by name: `PoolView`s."""
         return list(self._json("GET", "/v1/pools")["pools"])
 
+    def autopilot(self) -> Json:
+        """Whether clusters are scaled by themselves, and what was decided last: `AutopilotView`."""
+        return self._json("GET", "/v1/autopilot")
+
     def status(self) -> Json:
         """The daemon and what it has to do: `StatusView`."""
         return self._json("GET", "/v1/status")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from broker.decide.capacity.observe import History, see
-from broker.decide.capacity.periods import newsvendor
 from broker.decide.market import Market, Targets
 
 
@@ -24,7 +23,10 @@ def best_static(history: History, market: Market) -> Targets:
     counted = see(history, market.step_s).demand[market.warmup :]
     if not len(counted):
         return _always(history, market, 0.0)
-    return _always(history, market, newsvendor(counted, np.ones(len(counted)), market.breakeven, market.node))
+    nodes = 0
+    while np.clip(counted / market.node - nodes, 0.0, 1.0).mean() > market.breakeven:
+        nodes += 1
+    return _always(history, market, float(nodes * market.node))
 
 
 def _always(history: History, market: Market, gpus: float) -> Targets:

@@ -7,11 +7,20 @@ import pytest
 from pydantic import BaseModel
 
 from broker.run.settings import load_settings
-from broker.run.settings.document import LogsPart, OwnPart, PoolPart, PricePart, SecretsPart, SettingsDocument
+from broker.run.settings.document import (
+    AutopilotPart,
+    LogsPart,
+    OwnPart,
+    PoolPart,
+    PricePart,
+    SecretsPart,
+    SettingsDocument,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 PARTS = {
     "": SettingsDocument,
+    "autopilot.": AutopilotPart,
     "logs.": LogsPart,
     "secrets.": SecretsPart,
     "pools.NAME.": PoolPart,
@@ -26,7 +35,7 @@ def test_every_field_has_its_row(prefix: str) -> None:
     rows = {
         name: f"| `{prefix}{name}` | {field.description} |"
         for name, field in model.model_fields.items()
-        if name not in ("logs", "secrets", "pools")
+        if name not in ("autopilot", "logs", "secrets", "pools")
     }
     assert not [name for name, row in rows.items() if row not in PAGE]
 

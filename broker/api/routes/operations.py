@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from broker.api import reports, schemas
+from broker.api.autopilot import AutopilotView, view
 from broker.api.requests import problems
 from broker.run.service import Service
 
@@ -22,6 +23,11 @@ def routes(service: Service) -> APIRouter:
     async def status() -> schemas.StatusView:
         """Says how the daemon is and what it has to do."""
         return reports.status(await service.operations.status())
+
+    @router.get("/v1/autopilot", responses=problems())
+    async def autopilot() -> AutopilotView:
+        """Says whether clusters are scaled by themselves, and what was decided last, with the reasons."""
+        return view(service.operations.autopilot())
 
     @router.post("/v1/shutdown", status_code=202, responses=problems(422))
     async def shutdown(wish: schemas.ShutdownWish) -> schemas.Accepted:

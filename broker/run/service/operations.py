@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from broker.model.money import NS_PER_S
+from broker.run.autopilot import Autopilot
 from broker.run.broker import Broker
 from broker.run.pools import RunningPool
 from broker.run.service.answers import DaemonStanding, PoolStanding
@@ -60,6 +61,10 @@ class Operations:
             counts=dict(counts),
             problems=problems,
         )
+
+    def autopilot(self) -> Autopilot:
+        """The autopilot, with what it decided last."""
+        return self._broker.autopilot
 
     def shut_down(self, *, drain: bool) -> None:
         """Asks for the end of the broker and its pools: after what runs has ended, or now."""

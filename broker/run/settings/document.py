@@ -149,6 +149,16 @@ class PoolPart(Part):
     options: dict[str, Any] = Field({}, description="Settings of the executor itself.")
 
 
+class AutopilotPart(Part):
+    """Whether the broker changes the size of its clusters by itself."""
+
+    mode: Annotated[Literal["off", "dry-run", "on"], Lower] = Field(
+        "off",
+        description="on: clusters that can be scaled get as many nodes as pay; dry-run: only says what it would do.",
+    )
+    every: LongerThanZero = Field(60.0, description="How often it decides.")
+
+
 class LogsPart(Part):
     """How much of what jobs write is kept."""
 
@@ -184,6 +194,7 @@ class SettingsDocument(Part):
         90, description="Prices older than this are flagged wherever they are used."
     )
     settle_every: LongerThanZero = Field(10.0, description="How often usage is charged.")
+    autopilot: AutopilotPart = Field(AutopilotPart(), description="Whether clusters are scaled as pays.")
     logs: LogsPart = Field(LogsPart(), description="How much of what jobs write is kept.")
     secrets: SecretsPart = Field(SecretsPart(), description="Where the values of secrets come from.")
     pools: dict[Annotated[str, PlainValidator(_pool_name)], PoolPart] = Field(

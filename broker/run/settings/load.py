@@ -14,6 +14,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from broker.model.errors import InvalidInput, Problem
+from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.document import OwnPart, PoolPart, PricePart, SettingsDocument
 from broker.run.settings.settings import LogLimits, Settings
 from broker.run.settings.toml_source import toml_tree
@@ -170,6 +171,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         default_max_wait_s=document.default_max_wait,
         stale_price_days=document.stale_price_days,
         settle_every_s=document.settle_every,
+        autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),
         logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
         secret_prefix=document.secrets.env_prefix,
         secret_file=_local(document.secrets.file, tree, ("secrets", "file")),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from broker.model.offers import Offer
 from broker.model.pools import Capability, Pool
+from broker.run.settings.autopilot import AutopilotSettings
 from broker.run.settings.document import PoolPart
 from broker.run.settings.machine import Machine, this_machine
 from broker.run.settings.pools import default_pools, make_pools
@@ -38,6 +39,7 @@ class Settings:
     default_max_wait_s: float
     stale_price_days: int
     settle_every_s: float
+    autopilot: AutopilotSettings
     logs: LogLimits
     secret_prefix: str
     secret_file: Path | None

@@ -12,8 +12,9 @@ from broker.model.errors import UnknownName
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import NS_PER_S
 from broker.model.query import Recorded
+from broker.model.runs import Run
 from broker.run.store.placement_json import load_placement
-from broker.run.store.rows import attempt_of
+from broker.run.store.rows import attempt_of, resources_of
 from broker.run.store.specs import Specs, chunks
 from broker.run.store.tables import (
     CANCELLING,
@@ -108,6 +109,21 @@ def attempt(connection: Connection, attempt_id: str) -> Attempt:
     if row is None:
         raise UnknownName(f"there is no attempt {attempt_id!r}")
     return attempt_of(row)
+
+
+def runs(connection: Connection, since_ns: int) -> tuple[Run, ...]:
+    """Attempts that had not ended before a time, by when they began."""
+    began = func.coalesce(attempts.c.started_ns, attempts.c.stored_ns)
+    query = (
+        select(attempts, jobs.c.user, began.label("began_ns"))
+        .join(jobs, jobs.c.seq == attempts.c.job_seq)
+        .where(attempts.c.ended_ns.is_(None) | (attempts.c.ended_ns >= since_ns))
+        .order_by(began)
+    )
+    return tuple(
+        Run(user=row.user, pool=row.pool, resources=resources_of(row), started_ns=row.began_ns, ended_ns=row.ended_ns)
+        for row in connection.execute(query)
+    )
 
 
 def runtimes(connection: Connection, user: str, name: str, limit: int) -> tuple[float, ...]:

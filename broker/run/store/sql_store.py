@@ -13,6 +13,7 @@ from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import Money
 from broker.model.placement import Placement
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
+from broker.model.runs import Run
 from broker.model.usage import Charge, SpendRow, UnitUsage, UsageReport
 from broker.run.store import listing, reading, recording, settlement, spending, submission
 from broker.run.store.engine import connect, insert_new, store_errors
@@ -120,6 +121,11 @@ class SqlStore:
         """Seconds that the attempts of the last succeeded jobs ran, newest first."""
         with self._read() as connection:
             return reading.runtimes(connection, user, name, limit)
+
+    def runs(self, since_ns: int) -> tuple[Run, ...]:
+        """Attempts that had not ended before `since_ns`, by the time they began."""
+        with self._read() as connection:
+            return reading.runs(connection, since_ns)
 
     def changes(self, job_id: str) -> tuple[StateChange, ...]:
         """The history of a job and its attempts, oldest first. Raises UnknownName."""

@@ -1,0 +1,18 @@
+"""Runs: what attempts and waiting jobs hold or ask for over time, as history for forecasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broker.model.resources import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt, of which only its size and its times matter."""
+
+    user: str
+    pool: str
+    resources: Resources  # held on each node
+    started_ns: int  # when its command began; when it was stored, for one that has not begun
+    ended_ns: int | None  # None: it has not
