@@ -1,0 +1,99 @@
+"""`broker trace`: recorded workloads of other systems → ours; what is in one; made-up ones."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None, help="Recorded workloads: import, describe, make up.", no_args_is_help=True)
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write here, not to standard output.")]
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="A file, also compressed; - reads standard input.")],
+    form: Annotated[str | None, typer.Option("--format", help="slurm, swf, ray, kubernetes or requests.")] = None,
+    out: Out = None,
+) -> None:
+    """Turn another system's records into a trace.
+
+    Example: sacct --parsable2 -a -o JobID,User,Submit,Start,End,State,AllocTRES | broker trace import - -o trace.csv
+    """
+    from broker.model.errors import InvalidInput, Problem
+    from simulator.traces.foreign import FORMATS, recognise
+
+    text, name = _text(source), "standard input" if source == "-" else source
+    chosen = form or recognise(text)
+    if chosen not in FORMATS:
+        said = f"there is no format {form!r}" if form else "its format is not recognised"
+        raise InvalidInput(Problem(file=name, message=f"{said}: say --format {', '.join(FORMATS)}"))
+    _write(FORMATS[chosen](text, name), out)
+
+
+@app.command()
+def describe(
+    trace: Annotated[str, typer.Argument(help="A trace: our CSV, also compressed; - reads standard input.")],
+    breakeven: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Busy share above which a GPU is worth holding.")
+    ] = 0.45,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """Say what is in a trace: busy GPUs, how busy each is, how long jobs are, whether days are alike, and who it is.
+
+    Example: broker trace describe trace.csv.gz
+    """
+    import json
+
+    from simulator.traces import load
+    from simulator.traces.describe import describe as described
+    from simulator.traces.described import print_description
+
+    history = load(trace)
+    found = described(history, breakeven)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        print_description(history, found)
+
+
+@app.command()
+def synth(
+    kind: Annotated[str, typer.Option(help="training, serving, sweeps, bursty or mixed.")] = "mixed",
+    days: Annotated[float, typer.Option(min=0.1, max=3_660, help="How long it is.")] = 60.0,
+    gpus: Annotated[float, typer.Option(min=0.1, max=100_000, help="GPUs that are busy on average.")] = 16.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same trace.")] = 0,
+    out: Out = None,
+) -> None:
+    """Make up a realistic trace.
+
+    Example: broker trace synth --kind training --days 60 | broker simulate -
+    """
+    from broker.model.errors import InvalidInput
+    from simulator.traces.synth import synth as made
+
+    try:
+        _write(made(kind, days, gpus, seed), out)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
+def _text(source: str) -> str:
+    import gzip
+
+    from broker.model.errors import InvalidInput, Problem
+
+    if source == "-":
+        return sys.stdin.read()
+    try:
+        data = Path(source).read_bytes()
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise InvalidInput(Problem(file=source, message=str(error.strerror or error))) from None
+
+
+def _write(table: Any, out: Path | None) -> None:
+    table.to_csv(sys.stdout if out is None else out, index=False)

@@ -1,0 +1,57 @@
+"""A description of a workload → lines for people, with the demand and the load-duration curve drawn in characters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from broker.decide.demand import Demand, demand
+from broker.decide.workload import Floats, Workload
+from simulator.traces.describe import STEP_S
+
+BARS = " ▁▂▃▄▅▆▇█"
+WIDTH = 72
+
+
+def print_description(history: Workload | Demand, found: dict[str, Any]) -> None:
+    """Prints it."""
+    busy = history.gpus if isinstance(history, Demand) else demand(history, STEP_S).gpus
+    print(f"{found['days']:.1f} days, {found['gpu_hours']:,.0f} GPU-hours")
+    print(f"busy GPUs: mean {found['mean_gpus']:.1f}, most {found['peak_gpus']:.0f}")
+    print(f"over time      |{drawn(busy)}|")
+    print(f"load-duration  |{drawn(np.sort(busy)[::-1])}|")
+    shares = ", ".join(f"{k}: {share:.0%}" for k, share in found["busy_share_of_gpu"].items())
+    print(f"busy share of the k-th GPU: {shares}")
+    print(
+        f"worth holding at a breakeven of {found['breakeven']:.0%}, if nothing changed: {found['worth_holding']} GPUs"
+    )
+    print(
+        f"alike to the day before: {_alike(found['daily_cycle'])}; to the week before: {_alike(found['weekly_cycle'])}"
+    )
+    if "jobs" in found:
+        lasts = ", ".join(f"{name} {_time(value)}" for name, value in found["duration_s"].items())
+        comes = ", ".join(f"{name} {_time(value)}" for name, value in found["between_arrivals_s"].items())
+        print(f"{found['jobs']:,} jobs; they last {lasts}; between two arrivals {comes}")
+        print("users by GPU time: " + ", ".join(f"{name} {share:.0%}" for name, share in found["users"].items()))
+
+
+def drawn(values: Floats) -> str:
+    """Values as bars, averaged to a line's width."""
+    means = np.array([part.mean() for part in np.array_split(values, min(WIDTH, max(len(values), 1)))])
+    most = float(np.nan_to_num(means).max(initial=0.0))
+    return "".join(BARS[round(mean / most * (len(BARS) - 1))] for mean in means) if most > 0 else " " * WIDTH
+
+
+def _alike(correlation: float | None) -> str:
+    if correlation is None:
+        return "too short to say"
+    words = "strongly" if correlation > 0.6 else "somewhat" if correlation > 0.3 else "hardly"
+    return f"{words} (correlation {correlation:.2f})"
+
+
+def _time(seconds: float) -> str:
+    for unit, length in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"

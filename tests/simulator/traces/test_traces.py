@@ -1,0 +1,141 @@
+"""Other systems' records become traces, traces are described truly, and made-up ones are repeatable."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from broker.decide.demand import Demand, demand
+from broker.decide.workload import Workload
+from broker.model.errors import InvalidInput
+from simulator.traces import load
+from simulator.traces.describe import busy_shares, cycle, describe
+from simulator.traces.foreign import FORMATS, recognise
+from simulator.traces.synth import KINDS, synth
+
+BROKER = str(Path(sys.executable).with_name("broker"))
+SLURM = """JobID|User|Submit|Start|End|State|AllocTRES
+1|ann|2026-01-05T08:00:00|2026-01-05T09:00:00|2026-01-05T10:00:00|COMPLETED|billing=8,cpu=8,gres/gpu=2,gres/gpu:h100=2,node=1
+1.batch|ann|2026-01-05T08:00:00|2026-01-05T09:00:00|2026-01-05T10:00:00|COMPLETED|cpu=8,gres/gpu=2
+2|bob|2026-01-05T08:30:00|Unknown|Unknown|PENDING|
+3|bob|2026-01-05T08:30:00|2026-01-05T12:00:00|2026-01-05T12:00:30|FAILED|cpu=1,gres/gpu=1
+4|bob|2026-01-05T08:30:00|2026-01-05T12:00:00|2026-01-05T12:00:30|FAILED|cpu=1
+"""
+SWF = """; Version: 2.2
+1 100 20 300 4 -1 -1 4 -1 -1 1 7 -1 -1 2 -1 -1 -1
+2 500 0 -1 4 -1 -1 4 -1 -1 0 7 -1 -1 2 -1 -1 -1
+"""
+RAY = json.dumps(
+    [
+        {"start_time": 1767600000000, "end_time": 1767603600000, "entrypoint_num_gpus": 1, "metadata": {"user": "ann"}},
+        {"start_time": 1767600000000, "end_time": None, "entrypoint_num_gpus": 1},
+        {"start_time": 1767600000000, "end_time": 1767603600000, "entrypoint_num_gpus": None},
+    ]
+)
+KUBERNETES = json.dumps(
+    {
+        "items": [
+            {
+                "metadata": {"namespace": "team-a"},
+                "spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "2"}}}, {}]},
+                "status": {
+                    "startTime": "2026-01-05T09:00:00Z",
+                    "containerStatuses": [{"state": {"terminated": {"finishedAt": "2026-01-05T09:10:00Z"}}}],
+                },
+            },
+            {"metadata": {}, "spec": {"containers": [{}]}, "status": {"startTime": "2026-01-05T09:00:00Z"}},
+        ]
+    }
+)
+REQUESTS = "TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-05T09:00:00Z,8000,40\n2026-01-05T09:00:01Z,0,80\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "rows"),
+    [
+        ("slurm", SLURM, [(9 * 3600.0, 3600.0, 2.0), (12 * 3600.0, 30.0, 1.0)]),
+        ("swf", SWF, [(120.0, 300.0, 4.0)]),
+        ("ray", RAY, [(8 * 3600.0, 3600.0, 1.0)]),
+        ("kubernetes", KUBERNETES, [(9 * 3600.0, 600.0, 2.0)]),
+        ("requests", REQUESTS, [(9 * 3600.0, 2.0, 1 / 16), (9 * 3600.0 + 1, 2.0, 1 / 16)]),
+    ],
+)
+def test_other_systems_records_become_jobs(form: str, text: str, rows: list[tuple[float, ...]]) -> None:
+    assert recognise(text) == form
+    found = FORMATS[form](text, "file")
+    assert [tuple(row) for row in found[["submit_s", "duration_s", "gpus"]].to_numpy()] == [
+        pytest.approx(row) for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "said"),
+    [
+        ("swf", "1 2 3\n", "file:1: 3 fields, not 18"),
+        ("ray", '[{"a": 1},\n x]', "file:2: is no JSON"),
+        ("ray", "{}", "is a JSON dict, not a list"),
+        ("slurm", "JobID|User\n1|ann\n", "file:1: no column Start, End, AllocTRES"),
+        ("kubernetes", '{"items": []}', "no ended job with GPUs"),
+        ("requests", "TIMESTAMP,ContextTokens\n", "file:1: no column generated_tokens"),
+    ],
+)
+def test_what_can_t_be_read_is_named(form: str, text: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        FORMATS[form](text, "file")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_made_up_traces_are_repeatable_and_as_large_as_asked_for(kind: str, tmp_path: Path) -> None:
+    first, second, other = synth(kind, 30.0, 8.0, 1), synth(kind, 30.0, 8.0, 1), synth(kind, 30.0, 8.0, 2)
+    assert first.equals(second)
+    assert not first.equals(other)
+    hours = (first["duration_s"] * first["gpus"]).sum() / 3_600.0
+    assert 0.5 * 30 * 24 * 8 < hours < 1.6 * 30 * 24 * 8
+    path = tmp_path / "made.csv"
+    first.to_csv(path, index=False)
+    assert isinstance(load(str(path)), Workload)
+
+
+def test_each_gpu_s_busy_share_is_the_area_of_its_slice() -> None:
+    busy = np.random.default_rng(1).uniform(0, 6, 500)
+    expected = [np.clip(busy - k, 0, 1).mean() for k in range(int(np.ceil(busy.max())))]
+    assert busy_shares(busy) == pytest.approx(expected)
+    assert busy_shares(np.zeros(10)).size == 0
+
+
+def test_a_day_like_the_day_before_is_seen() -> None:
+    steps = np.arange(20 * 288)
+    daily = Demand(step_s=300.0, gpus=10 + 5 * np.sin(steps / 288 * 2 * np.pi))
+    noise = Demand(step_s=300.0, gpus=np.random.default_rng(1).uniform(0, 10, len(steps)))
+    assert describe(daily, 0.45)["daily_cycle"] > 0.99
+    assert abs(describe(noise, 0.45)["daily_cycle"]) < 0.2
+    assert cycle(daily.gpus[:288], 24) is None
+
+
+def test_what_is_described_is_what_is_there() -> None:
+    jobs = Workload.of([0.0, 86_400.0], [86_400.0, 86_400.0], [2, 1], user=["ann", "bob"])
+    found = describe(jobs, 0.45)
+    assert found["jobs"] == 2
+    assert found["users"] == pytest.approx({"ann": 2 / 3, "bob": 1 / 3})
+    assert found["gpu_hours"] == pytest.approx(demand(jobs, 300.0).gpus.sum() / 12)
+    assert found["peak_gpus"] == 2
+
+
+def test_commands_fit_together(tmp_path: Path) -> None:
+    (tmp_path / "jobs.txt").write_text(SLURM)
+    made = subprocess.run(
+        [BROKER, "trace", "import", str(tmp_path / "jobs.txt")], capture_output=True, text=True, check=True
+    )
+    said = subprocess.run(
+        [BROKER, "trace", "describe", "-", "--json"], input=made.stdout, capture_output=True, text=True, check=True
+    )
+    assert json.loads(said.stdout)["jobs"] == 2
+    wrong = subprocess.run([BROKER, "trace", "synth", "--kind", "x"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "use training" in wrong.stderr
+    odd = subprocess.run([BROKER, "trace", "import", "-"], input="what", capture_output=True, text=True, check=False)
+    assert odd.returncode == 2
+    assert "--format slurm" in odd.stderr
