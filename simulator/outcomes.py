@@ -29,7 +29,7 @@ def print_tables(found: Mapping[str, Comparison], bands: Bands) -> None:
         return
     console = Console()
     for name, comparison in found.items():
-        table = Table(title=f"{name}: {_terms(comparison)}", title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(title=f"{name}: {terms(comparison)}", title_justify="left", box=box.SIMPLE_HEAD)
         for column in COLUMNS:
             table.add_column(column, justify="left" if column == "policy" else "right")
         for outcome in comparison.outcomes:
@@ -53,7 +53,8 @@ def in_words(comparison: Comparison) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-def _terms(comparison: Comparison) -> str:
+def terms(comparison: Comparison) -> str:
+    """The market, in words."""
     market = comparison.market
     words = [f"serverless at {market.serverless / market.cluster:.2f} times the cluster's price"]
     if market.node > 1:

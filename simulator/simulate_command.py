@@ -20,6 +20,7 @@ def simulate(
     policy: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A policy to play; several may be.")] = None,
     decisions: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each policy's targets here.")] = None,
     replicates: Annotated[int, typer.Option(min=0, help="Resampled traces behind each interval.")] = 0,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report that opens in a browser.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What a recorded workload would have cost under different policies, and at the least.
@@ -34,6 +35,7 @@ def simulate(
     from simulator.intervals import intervals
     from simulator.policies import POLICIES
     from simulator.traces import load
+    from simulator.traces.ours import file_stem
 
     scenarios = _known(scenario or ["elastic"], SCENARIOS, "scenario")
     policies = _known(policy or list(DEFAULT), POLICIES, "policy")
@@ -50,6 +52,10 @@ def simulate(
                 bands[name] = intervals(history, market, policies, replicates)
     if decisions is not None:
         _write(decisions, found)
+    if html is not None:
+        from simulator.report import page
+
+        html.write_text(page(file_stem(trace), found, bands), encoding="utf-8")
     if as_json:
         outcomes.print_json(trace, found, bands)
     else:
