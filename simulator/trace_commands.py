@@ -16,7 +16,9 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="W
 @app.command("import")
 def import_(
     source: Annotated[str, typer.Argument(help="A file, also compressed; - reads standard input.")],
-    form: Annotated[str | None, typer.Option("--format", help="slurm, swf, ray, kubernetes or requests.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="slurm, swf, ray, kubernetes, broker or requests.")
+    ] = None,
     out: Out = None,
 ) -> None:
     """Turn another system's records into a trace.

@@ -14,6 +14,22 @@ from broker.cli.watch import JobId
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
+_LONGEST_PAGE = 1_000  # that the API gives at once
+
+
+def _page(wanted: dict[str, Any], limit: int) -> dict[str, Any]:
+    """As many jobs as are wanted, however many pages of the API they fill."""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = None
+    found = client()
+    while True:
+        page = found.jobs(**wanted, limit=min(limit - len(items), _LONGEST_PAGE), cursor=cursor)
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None or len(items) >= limit:
+            return {"items": items, "next_cursor": cursor}
+
+
 def list_jobs(
     state: Annotated[list[str] | None, typer.Option(help="queued, starting, running, succeeded, failed …")] = None,
     user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
@@ -21,16 +37,16 @@ def list_jobs(
     pool: Annotated[str | None, typer.Option(help="Only those that ran last in this pool.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may be repeated.")] = None,
     array: Annotated[str | None, typer.Option(help="The tasks of this array.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-l", help="Lines at most.")] = 20,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Each task of an array is a line.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-l", min=1, help="Lines at most.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first; an array is one line.
 
     Example: broker list --state running --tag team=research
     """
-    page = client().jobs(
-        state=state, user=user, name=name, pool=pool, tag=tag, array=array, limit=limit, collapse=array is None
-    )
+    wanted = {"state": state, "user": user, "name": name, "pool": pool, "tag": tag, "array": array}
+    page = _page(wanted | {"collapse": array is None and not tasks}, limit)
     if as_json:
         render.as_json(page)
         return

@@ -87,6 +87,18 @@ def kubernetes(text: str, name: str) -> pd.DataFrame:
     return _table(rows, name)
 
 
+def broker(text: str, name: str) -> pd.DataFrame:
+    """The broker's own history, `broker list --tasks --limit 1000000 --json`: jobs with GPUs that have ended."""
+    rows = []
+    for job in _json(text, name, dict).get("items", []):
+        began, ended = _time(job.get("started_at")), _time(job.get("ended_at"))
+        model, _, count = str(job.get("gpus", "")).split(" or ")[0].rpartition(":")
+        if began is not None and ended is not None and count:
+            gpus = float(count) * int(job.get("num_nodes", 1))
+            rows.append((began, ended - began, gpus, job.get("user", ""), job.get("name", ""), model))
+    return _table(rows, name)
+
+
 def requests(text: str, name: str) -> pd.DataFrame:
     """A log of requests: arrival_s (or TIMESTAMP), context_tokens, generated_tokens.
 
@@ -109,6 +121,7 @@ FORMATS: dict[str, Callable[[str, str], pd.DataFrame]] = {
     "swf": swf,
     "ray": ray,
     "kubernetes": kubernetes,
+    "broker": broker,
     "requests": requests,
 }
 
@@ -124,7 +137,7 @@ def recognise(text: str) -> str | None:
     if head.startswith("["):
         return "ray"
     if head.startswith("{") and '"items"' in head:
-        return "kubernetes"
+        return "broker" if '"submitted_at"' in head or '"next_cursor"' in head else "kubernetes"
     body = next((line for line in head.splitlines() if line and not line.startswith(";")), "")
     return "swf" if len(body.split()) == _SWF_FIELDS else None
 

@@ -50,6 +50,25 @@ KUBERNETES = json.dumps(
         ]
     }
 )
+OURS = json.dumps(
+    {
+        "items": [
+            {
+                "kind": "job",
+                "gpus": "L4:2 or A10:4",
+                "num_nodes": 2,
+                "user": "ann",
+                "name": "train",
+                "submitted_at": "",
+                "started_at": "2026-01-05T09:00:00Z",
+                "ended_at": "2026-01-05T09:10:00Z",
+            },
+            {"kind": "job", "gpus": "L4:1", "started_at": None, "ended_at": "2026-01-05T09:10:00Z"},
+            {"kind": "job", "gpus": "", "started_at": "2026-01-05T09:00:00Z", "ended_at": "2026-01-05T09:10:00Z"},
+        ],
+        "next_cursor": None,
+    }
+)
 REQUESTS = "TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-05T09:00:00Z,8000,40\n2026-01-05T09:00:01Z,0,80\n"
 
 
@@ -60,6 +79,7 @@ REQUESTS = "TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-05T09:00:00Z,8000,4
         ("swf", SWF, [(120.0, 300.0, 4.0)]),
         ("ray", RAY, [(8 * 3600.0, 3600.0, 1.0)]),
         ("kubernetes", KUBERNETES, [(9 * 3600.0, 600.0, 2.0)]),
+        ("broker", OURS, [(9 * 3600.0, 600.0, 4.0)]),
         ("requests", REQUESTS, [(9 * 3600.0, 2.0, 1 / 16), (9 * 3600.0 + 1, 2.0, 1 / 16)]),
     ],
 )
