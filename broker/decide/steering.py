@@ -14,9 +14,11 @@ from datetime import date
 from decimal import Decimal
 
 from broker.decide.capacity import targets
+from broker.decide.constraints import resolve
 from broker.decide.market import Market
 from broker.decide.price_book import unit_price
 from broker.decide.workload import Workload
+from broker.model.jobs import Job
 from broker.model.money import NS_PER_S
 from broker.model.pools import Pool, PoolKind
 from broker.model.resources import Resources
@@ -25,6 +27,7 @@ from broker.model.runs import Run
 STEP_S = 60.0
 HISTORY_S = 14 * 86_400.0
 NO_ALTERNATIVE = 1_000.0  # times the node's price, where no serverless pool could take its work
+QUEUE = ""  # where what waits is, instead of a pool
 PATIENCE = 2  # decisions in a row that want fewer nodes, before one is ended
 
 
@@ -84,6 +87,16 @@ def _rate_of_node(node: Resources, other: Pool, day: date) -> Decimal | None:
     return price.usd_per_hour / Decimal(str(share)) if price else None
 
 
+def waiting(jobs: Sequence[Job], pool: Pool) -> list[Run]:
+    """Queued jobs that may run in a pool, as if they had run since they were submitted: that they wait is its doing."""
+    found = []
+    for job in jobs:
+        options, _ = resolve(job.spec, pool)
+        for held in options[:1] * job.spec.resources.num_nodes:
+            found.append(Run(user=job.user, pool=QUEUE, resources=held, started_ns=job.submitted_ns, ended_ns=None))
+    return found
+
+
 def workload(runs: Sequence[Run], node: Resources, now_ns: int) -> Workload:
     """Runs in nodes of a pool, on a clock that shows `HISTORY_S` now, so that a step begins at this moment."""
     began_ns = now_ns - round(HISTORY_S * NS_PER_S)
@@ -106,19 +119,23 @@ def wish(pool: Pool, others: Sequence[Pool], runs: Sequence[Run], now_ns: int, d
         return None
     found = targets(workload(runs, pool.unit, now_ns), terms, until_s=HISTORY_S)
     nodes = min(int(found.cluster_gpus[-1]), pool.max_units)
-    busy = sum(
-        share_of_node(run.resources, pool.unit) for run in runs if run.ended_ns is None and run.pool == pool.name
-    )
-    away = sum(
-        min(share_of_node(run.resources, pool.unit), 1.0)
-        for run in runs
-        if run.ended_ns is None and run.pool != pool.name
-    )
-    return Wish(pool=pool.name, nodes=nodes, reason=_because(terms, busy, away, nodes, pool.max_units))
+    here, queued, away = (_work(runs, pool, where) for where in (pool.name, QUEUE, None))
+    work = f"{here:.1f} nodes' work runs here, {away:.1f} elsewhere, and {queued:.1f} waits"
+    return Wish(pool=pool.name, nodes=nodes, reason=_because(terms, work, nodes, pool.max_units))
 
 
-def _because(terms: Market, busy: float, away: float, nodes: int, most: int) -> str:
-    work = f"{busy:.1f} nodes' work runs here and {away:.1f} elsewhere"
+def _work(runs: Sequence[Run], pool: Pool, where: str | None) -> float:
+    """What runs now in a pool, or (None) in any but this one and the queue, in nodes of this one."""
+    there = [run for run in runs if run.ended_ns is None and _is(run.pool, where, pool.name)]
+    shares = [share_of_node(run.resources, pool.unit) for run in there]
+    return sum(share for share in shares if share <= 1 + 1e-9)
+
+
+def _is(found: str, where: str | None, here: str) -> bool:
+    return found == where if where is not None else found not in (here, QUEUE)
+
+
+def _because(terms: Market, work: str, nodes: int, most: int) -> str:
     if terms.serverless >= NO_ALTERNATIVE * terms.cluster:
         price = f"a node costs ${terms.cluster:.4g} an hour and nothing else can take its work"
     else:

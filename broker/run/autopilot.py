@@ -25,6 +25,7 @@ from broker.run.settings.autopilot import AutopilotSettings, Mode
 log = structlog.get_logger()
 
 REMEMBERED = 200
+QUEUED = 1_000  # jobs at the head of the queue that count as work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +77,11 @@ class Autopilot:
         now_ns, name = self._clock.now_ns(), running.pool.name
         since_ns = now_ns - round(steering.HISTORY_S * NS_PER_S)
         runs = await asyncio.to_thread(self._store.runs, since_ns)
+        queued = await asyncio.to_thread(self._store.placeable, now_ns, QUEUED)
+        held = [*runs, *steering.waiting(queued, running.pool)]
         others = [each.pool for each in self._pools.values() if each.pool.kind is PoolKind.SERVERLESS]
         today = datetime.fromtimestamp(now_ns // NS_PER_S, UTC).date()
-        wished = await asyncio.to_thread(steering.wish, running.pool, others, runs, now_ns, today)
+        wished = await asyncio.to_thread(steering.wish, running.pool, others, held, now_ns, today)
         capacity = await running.capacity()
         if wished is None or capacity is None:
             return None

@@ -6,11 +6,13 @@ from decimal import Decimal
 
 import pytest
 
-from broker.decide.steering import PATIENCE, Wish, market, share_of_node, steer, wish, workload
+from broker.decide.expand import expand
+from broker.decide.steering import PATIENCE, Wish, market, share_of_node, steer, waiting, wish, workload
+from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S
 from broker.model.offers import Offer, Tier
 from broker.model.pools import Pool, PoolKind
-from broker.model.resources import GIB, Resources
+from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from broker.model.runs import Run
 
 NODE = Resources(cpus=8, memory_bytes=32 * GIB, gpus=2, gpu_model="H100")
@@ -95,8 +97,20 @@ def test_work_that_has_run_elsewhere_for_long_is_worth_a_node() -> None:
     found = wish(CLUSTER, [BURST], runs, NOW, DAY)
     assert found is not None
     assert found.nodes == 3
-    assert "0.0 nodes' work runs here and 2.5 elsewhere" in found.reason
+    assert "0.0 nodes' work runs here, 2.5 elsewhere, and 0.0 waits" in found.reason
     assert "above 40% busy" in found.reason
+
+
+def test_what_waits_counts_as_work_where_it_may_run() -> None:
+    needs = ResourceRequest(gpu_choices=(Gpu(model="H100", count=2),), cpus=1, memory_bytes=GIB)
+    spec = JobSpec(name="job", run="true", resources=needs)
+    elsewhere = replace(spec, pools_allowed=("burst",))
+    jobs = [expand(each, f"j{n}", "ann", NOW - HOUR)[0] for n, each in enumerate((spec, spec, elsewhere))]
+    queued = waiting(jobs, CLUSTER)
+    assert len(queued) == 2
+    found = wish(CLUSTER, [BURST], queued, NOW, DAY)
+    assert found is not None and found.nodes == 2
+    assert "and 2.0 waits" in found.reason
 
 
 def test_no_more_nodes_are_wished_for_than_there_may_be() -> None:

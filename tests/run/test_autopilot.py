@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from broker.decide.expand import expand
-from broker.model.jobs import Attempt, AttemptState, JobSpec
+from broker.model.jobs import Attempt, AttemptState, JobSpec, JobState
 from broker.model.offers import Offer, Tier
 from broker.model.pools import Capability, Capacity, Pool, PoolKind, UnitState
 from broker.model.resources import GIB, Resources
@@ -75,7 +75,7 @@ def work(store: Store, number: int) -> None:
         (job,) = expand(JobSpec(name="job", run="true"), f"j{n}", "ann", now)
         store.add_jobs([job], "{}", f"h{n}")
         attempt = Attempt(id=f"j{n}-a1", job_id=f"j{n}", number=1, pool="cluster", resources=NODE, stored_ns=now)
-        store.record(attempts=[attempt])
+        store.record(jobs=[replace(job, state=JobState.STARTING, attempts=1)], attempts=[attempt])
     assert len(store.runs(0)) == number
 
 
@@ -103,7 +103,7 @@ async def test_nodes_follow_the_work_and_each_decision_is_kept(store: Store, tmp
         for attempt in store.open_attempts():
             ended = {"state": AttemptState.SUCCEEDED, "ended_ns": SystemClock().now_ns()}
             store.record(attempts=[replace(attempt, **ended)])
-        while nodes.up != 1:
+        while not [each for each in autopilot.decisions if each.applied and each.nodes == 0]:
             await asyncio.sleep(0.01)
     flying.cancel()
     lines = [json.loads(line) for line in (tmp_path / "autopilot.jsonl").read_text().splitlines()]
