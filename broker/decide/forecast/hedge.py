@@ -20,8 +20,8 @@ def trust(prior: Floats, losses: Floats) -> Floats:
     if not len(losses):
         return np.asarray(prior / prior.sum())
     total = MEMORY ** np.arange(len(losses))[::-1] @ losses
-    best = total.min()
-    weights = prior * np.exp(-RATE * (total / best - 1)) if best > 0 else prior * (total == best)
+    best = max(total.min(), total.max() * 1e-9)  # an expert that has lost nothing is trusted, not infinitely
+    weights = prior * np.exp(-RATE * (total / best - 1)) if best > 0 else prior
     weights = weights / weights.sum()
     kept: Floats = (1 - SHARE) * weights + SHARE * prior / prior.sum()
     return kept

@@ -1,0 +1,61 @@
+"""Corrected quantiles hold as often as they say, and whom to trust follows from what was lost."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.decide.forecast.calibration import HIGH, LEVELS, LOW, Calibration, pinball
+from broker.decide.forecast.hedge import SHARE, trust
+
+
+def _held(paths: np.ndarray, came: np.ndarray) -> float:
+    low, high = np.quantile(paths, LEVELS[[LOW, HIGH]], axis=0)
+    return float(((came >= low) & (came <= high)).mean())
+
+
+@pytest.mark.parametrize(("wide", "off"), [(0.3, 0.0), (3.0, 0.0), (1.0, 2.0), (0.5, -1.0)])
+def test_a_band_that_was_too_narrow_too_wide_or_off_holds_afterwards(wide: float, off: float) -> None:
+    rng = np.random.default_rng(1)
+    draw = lambda: 100 + off + wide * rng.normal(size=(300, 24))  # noqa: E731
+    came = 100 + rng.normal(size=(60, 24))
+    quantiles = np.array([np.quantile(draw(), LEVELS, axis=0) for _ in came])
+    learnt = Calibration.learnt(quantiles, came)
+    fresh = 100 + rng.normal(size=(400, 24))
+    assert np.mean([_held(learnt.correct(draw()), day) for day in fresh]) == pytest.approx(0.9, abs=0.03)
+
+
+def test_each_path_keeps_its_rank() -> None:
+    rng = np.random.default_rng(1)
+    paths = rng.uniform(10, 20, (50, 12))
+    quantiles = np.array([np.quantile(paths, LEVELS, axis=0)] * 20)
+    learnt = Calibration.learnt(quantiles, rng.uniform(0, 40, (20, 12)))
+    corrected = learnt.correct(paths)
+    assert (corrected.argsort(axis=0) == paths.argsort(axis=0)).all()
+    assert (corrected >= 0).all()
+
+
+def test_without_a_past_nothing_is_corrected() -> None:
+    paths = np.random.default_rng(1).uniform(0, 9, (20, 6))
+    assert Calibration.learnt(np.zeros((0, len(LEVELS), 6)), np.zeros((0, 6))).correct(paths) == pytest.approx(paths)
+
+
+def test_the_loss_of_quantiles_is_least_at_the_true_ones() -> None:
+    came = np.random.default_rng(1).normal(50, 10, 20_000)
+    true = np.quantile(came, LEVELS)
+    at = lambda shift: pinball(np.repeat((true + shift)[:, None], len(came), 1), came)  # noqa: E731
+    assert at(0.0) < min(at(2.0), at(-2.0))
+
+
+@given(st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9), st.floats(0, 9)), max_size=20))
+def test_trust_is_shared_out_and_each_keeps_some(losses: list[tuple[float, float, float]]) -> None:
+    prior = np.array([0.6, 0.3, 0.1])
+    weights = trust(prior, np.array(losses).reshape(-1, 3))
+    assert weights.sum() == pytest.approx(1.0)
+    assert (weights >= SHARE * prior - 1e-12).all()
+
+
+def test_who_has_lost_least_is_trusted_most() -> None:
+    prior = np.array([0.6, 0.3, 0.1])
+    assert trust(prior, np.zeros((0, 3))) == pytest.approx(prior)
+    assert trust(prior, np.array([[3.0, 2.0, 1.0]] * 10)).argmax() == 2
