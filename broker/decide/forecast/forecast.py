@@ -80,7 +80,7 @@ def _known(history: Workload | Demand, now_s: float) -> Workload | Demand:
 def _past(known: Workload | Demand, now_s: float, slot_s: float, ahead: int, rng: np.random.Generator) -> Past:
     days = min(int(now_s // DAY_S), REACH)
     starts_s: Floats = now_s - DAY_S * np.arange(days, -1, -1, dtype=np.float64)
-    return past(known, starts_s, DAY_S, slot_s, max(ahead, 1), rng)
+    return past(known, starts_s, DAY_S, slot_s, max(ahead, round(DAY_S / slot_s)), rng)
 
 
 def _paths(then: Past, looked_back: Backtest, count: int, rng: np.random.Generator) -> Floats:

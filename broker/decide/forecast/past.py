@@ -97,16 +97,14 @@ def past(
 
 
 def _busy(history: Workload | Demand, jobs: Workload, starts_s: Floats, slots: int, slot_s: float) -> Floats:
-    offset = starts_s[0]
-    until_s = (len(starts_s) * slots + 0.5) * slot_s
+    offset, count = float(starts_s[0]), len(starts_s) * slots
     if isinstance(history, Demand):
-        at = np.minimum((offset + np.arange(len(starts_s) * slots) * slot_s) / history.step_s, len(history))
         upto = np.concatenate([[0.0], np.cumsum(history.gpus)])
-        edges = np.append(at, min((offset + until_s) / history.step_s, len(history)))
+        edges = np.minimum((offset + np.arange(count + 1) * slot_s) / history.step_s, len(history))
         held: Floats = np.diff(np.interp(edges, np.arange(len(upto)), upto)) / np.maximum(np.diff(edges), 1e-9)
         return held.reshape(len(starts_s), slots)
     shifted = _from(jobs, offset)
-    return demand(shifted, slot_s, until_s).gpus.reshape(len(starts_s), slots)
+    return demand(shifted, slot_s, (count + 0.5) * slot_s).gpus.reshape(len(starts_s), slots)
 
 
 def _from(jobs: Workload, offset_s: float) -> Workload:
