@@ -20,9 +20,8 @@ from broker.decide.workload import Floats
 HALF_LIFE_S = 28 * 86_400.0  # after which a level counts half
 CHANGE_HALF_LIFE_S = 56 * 86_400.0  # after which a change counts half
 CHANGES = 1 / 2  # of the mixture is the level now with changes
-LOOK_S = 1_800.0  # levels of the past are read this far apart
-LAG_S = 10_800.0  # changes are read at such spans
-START_S = 43_200.0  # and from such times on
+LAG_S = 11_100.0  # changes are read at such spans: no whole part of an hour or a day, or cycles would look like levels
+START_S = 86_400.0  # and from such times before now on: at the same time of day
 # A commitment must beat its alternative by more than it costs on paper: a plan that errs by a GPU errs for weeks.
 ASSURANCE = 0.91  # the part of the elastic GPU's price that a commitment is held against
 
@@ -53,14 +52,14 @@ def _size(seen: Seen, now: int, market: Market, commit: float) -> float:
 
 def _levels(demand: Floats, now: int, market: Market) -> tuple[Floats, Floats]:
     """Levels of the past, and how much each counts."""
-    at = np.arange(0, now, max(round(LOOK_S / market.step_s), 1))
-    age_s = np.asarray((now - at) * market.step_s, np.float64)
-    return demand[at], 0.5 ** (age_s / HALF_LIFE_S)
+    age_s = np.asarray((now - np.arange(now)) * market.step_s, np.float64)
+    return demand[:now], 0.5 ** (age_s / HALF_LIFE_S)
 
 
 def _changes(seen: Seen, now: int, market: Market) -> tuple[Floats, Floats]:
     """The level now with each change that was seen over a span of up to a window; all spans count the same."""
-    begun = np.arange(0, now, max(round(START_S / market.step_s), 1))
+    apart = max(round(START_S / market.step_s), 1)
+    begun = np.arange(now % apart, now, apart)
     spans = np.arange(0, min(market.commit_window, now), max(round(LAG_S / market.step_s), 1))
     then = begun[:, None] + spans
     known = then < now

@@ -18,6 +18,7 @@ from broker.decide.workload import Floats
 HALF_LIFE_S = 5 * DAY_S  # after which what came counts half
 LONG_HALF_LIFE_S = 15 * DAY_S  # the same for errors made, and beside the short one for what came
 ALIKE = 3.0  # how much more a block on the same weekday counts, or at the same time of day
+ONLY_ALIKE = 100.0  # the same where the week is taken to be all that matters
 LONG_SHARE = 0.15  # of the long half-life in what came
 PRIOR_GPUS = (0.0, 1.0, 2.0, 4.0, 8.0)  # what may come where nothing has been seen, each as likely
 
@@ -60,6 +61,11 @@ def usual(past: Past, i: int) -> Cases:
     return _alone(_onward(past.busy[past.rows(i)], past, i), past.weights(i, HALF_LIFE_S, ALIKE))
 
 
+def weekly(past: Past, i: int) -> Cases:
+    """What was held on the same weekday of earlier weeks; in days before the first week is over, on any."""
+    return _alone(_onward(past.busy[past.rows(i)], past, i), past.weights(i, LONG_HALF_LIFE_S, ONLY_ALIKE))
+
+
 def steady(past: Past, i: int) -> Cases:
     """What is held now stays."""
     return _alone(np.full((1, past.ahead), past.level[i]), np.ones(1))
@@ -71,9 +77,11 @@ def unknown(past: Past, i: int) -> Cases:
     return Cases(stay=past.stay[i], cases=cases, weights=np.full(len(cases), 1 / len(cases)))
 
 
-MODELS: Mapping[str, Model] = MappingProxyType({"jobs": jobs, "corrected": corrected, "usual": usual, "steady": steady})
+MODELS: Mapping[str, Model] = MappingProxyType(
+    {"jobs": jobs, "corrected": corrected, "usual": usual, "weekly": weekly, "steady": steady}
+)
 # Before any has shown how it does on the workload at hand; from recorded clusters.
-PRIOR_WEIGHTS = MappingProxyType({"jobs": 0.62, "corrected": 0.22, "usual": 0.09, "steady": 0.07})
+PRIOR_WEIGHTS = MappingProxyType({"jobs": 0.62, "corrected": 0.22, "usual": 0.06, "weekly": 0.04, "steady": 0.06})
 
 
 def mixture(seen_by: Sequence[Cases], weights: Floats, count: int, rng: np.random.Generator) -> Floats:
