@@ -8,19 +8,20 @@ import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from executors.local_serverless.container import Container, Run
 from executors.local_serverless.fleet import Fleet, Unit
-from executors.on_machine import environment, output, work
+from executors.on_machine import environment, work
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.order import Order
-from executors.on_machine.outcome import Outcome, ended, not_started, of_exit
+from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, with_lost_output
+from executors.on_machine.output import Output
 
-LOOK_S: Final = 0.25  # how often the size of an attempt's output is looked at
+LOOK_S: Final = 0.25  # how often it is looked whether its time is up
 GRACE_S: Final = 5.0  # between SIGTERM and SIGKILL of an attempt whose time is up
 FULL_BYTES: Final = 1 << 20  # a disk with less is full
 
@@ -108,25 +109,30 @@ class Serving:
 
     async def run(self, started: Started) -> Outcome:
         """Runs the command or function to its end. Raises `ContainerFailed` when its container is lost."""
-        container, order, cwd = self.unit.container, self.order, self._cwd(self.unit.container)
+        with Output(self.folder, self.order.max_stream_bytes) as output:
+            try:
+                run = await self._begin(output)
+            except OSError as error:
+                what = self.order.argv[0] if self.order.argv else "the function"
+                return not_started(what, error.errno or 0, 0) | {"started_ns": None}
+            await started()
+            late = await self._watch(run)
+        return with_lost_output(self._outcome(run.exit.result(), late), output.lost)
+
+    async def _begin(self, output: Output) -> Run:
+        container, order = self.unit.container, self.order
         with ExitStack() as files:
-            ends = [self._open(files, path, os.O_APPEND) for path in (self.folder.stdout, self.folder.stderr)]
+            ends = list(output.writers)
             if order.payload is not None:
                 ends += [_in_memory(files, order.payload), self._open(files, self.folder.result, os.O_TRUNC)]
-            try:
-                run = await container.run(order.attempt_id, order.argv, self._variables(container), cwd, ends)
-            except OSError as error:
-                what = order.argv[0] if order.argv else "the function"
-                return not_started(what, error.errno or 0, 0) | {"started_ns": None}
-        await started()
-        late = await self._watch(run)
-        return self._outcome(run.exit.result(), late)
+            variables, cwd = self._variables(container), self._cwd(container)
+            run = await container.run(order.attempt_id, order.argv, variables, cwd, ends)
+        output.started()
+        return run
 
     async def tidy(self) -> None:
-        """Removes its working copy and closes its output."""
+        """Removes its working copy."""
         self.unit.container.forget(self.order.attempt_id)
-        with suppress(FileNotFoundError):
-            output.close(self.folder, self.order.max_stream_bytes)
         cwd = self._cwd(self.unit.container)
         try:
             cwd.rmdir()
@@ -134,7 +140,7 @@ class Serving:
             await asyncio.to_thread(shutil.rmtree, cwd, ignore_errors=True)
 
     async def _watch(self, run: Run) -> bool:
-        """Waits for the end, cuts output that is too long, ends what is cancelled or late. True when it was late."""
+        """Waits for the end; ends what is cancelled or late. True when it was late."""
         asked = asyncio.ensure_future(self.cancelled.wait())
         limit_s = self.order.max_duration_s
         late_at = None if limit_s is None else time.monotonic() + limit_s
@@ -153,7 +159,6 @@ class Serving:
                 pause_s = LOOK_S if due is None else min(LOOK_S, max(due - now, 0.01))
                 waiting: set[asyncio.Future[Any]] = {run.exit} if asked.done() else {run.exit, asked}
                 await asyncio.wait(waiting, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
-                output.cut(self.folder, self.order.max_stream_bytes)
         finally:
             asked.cancel()
         return late

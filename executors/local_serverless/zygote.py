@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TextIO
 
 
 def preload(modules: Iterable[str]) -> None:
@@ -30,10 +30,7 @@ def call(payload_file: int, result_file: int, environment: dict[str, str]) -> in
     os.environ.update(environment)
     sys.path.insert(0, os.getcwd())
     sys.argv = [environment.get("BROKER_JOB_ID", "function")]
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(  # type: ignore[union-attr]  # text streams of this process, not a test's
-            line_buffering=True, encoding="utf-8", errors="backslashreplace"
-        )
+    sys.stdout, sys.stderr = _text(1), _text(2)  # those of this process remember what their descriptors were before
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()  # or each fork would draw the same numbers
     outcome = _outcome(payload_file)
@@ -44,6 +41,10 @@ def call(payload_file: int, result_file: int, environment: dict[str, str]) -> in
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return code
+
+
+def _text(file: int) -> TextIO:
+    return open(file, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _outcome(payload_file: int) -> tuple[Any, ...]:

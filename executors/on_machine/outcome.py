@@ -46,6 +46,11 @@ def of_exit(
     return ended("failed", **more, reason=_why(code, folder))
 
 
+def with_lost_output(outcome: Outcome, lost: str) -> Outcome:
+    """An outcome that says that output was lost, where it was."""
+    return {**outcome, "reason": "; ".join(filter(None, (outcome["reason"], lost)))}
+
+
 def _why(exit_code: int, folder: AttemptDir) -> str:
     if exit_code != 127:
         return f"exit code {exit_code}"

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +18,7 @@ from broker.model.resources import Resources
 from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
 from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
+from executors.on_machine.link import CALL_TIMEOUT_S
 from executors.on_machine.order import order_of
 from executors.on_machine.reporting import attempt_report, attempt_usage
 from executors.ray_cluster import local_nodes
@@ -26,6 +28,7 @@ from executors.ray_cluster.options import Options
 from executors.ray_cluster.room import Room
 
 NODES_EVERY_S = 1.0
+NODES_WITHIN_S = 5.0
 
 
 class RayCluster:
@@ -86,8 +89,8 @@ class RayCluster:
         local_nodes.save(self._dir, cluster)
         return cluster
 
-    async def _see_nodes(self) -> None:
-        nodes = await self._link.call("nodes")
+    async def _see_nodes(self, within_s: float = CALL_TIMEOUT_S) -> None:
+        nodes = await self._link.call("nodes", timeout_s=within_s)
         started = {node.name: node.started_ns for node in self._cluster.nodes} if self._cluster else {}
         self._book.see(nodes, self._context.clock.now_ns(), started)
         self._room.nodes(self._book.up())
@@ -99,10 +102,8 @@ class RayCluster:
             if self._cluster is not None and not self._cluster.alive:
                 await self._link.close()  # a driver whose head is gone waits a minute for it
                 return
-            try:
-                await self._see_nodes()
-            except Unreachable:
-                return
+            with suppress(Unreachable):  # a head that is about to be found dead does not answer
+                await self._see_nodes(NODES_WITHIN_S)
 
     async def close(self, *, stop: bool) -> None:
         """Detaches; with `stop`, ends the attempts, the supervisor, and nodes of our own."""

@@ -20,17 +20,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from executors.on_machine import environment, output, work
+from executors.on_machine import environment, work
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.environment import EnvironmentFailed
 from executors.on_machine.limits import Limits
 from executors.on_machine.order import Order
-from executors.on_machine.outcome import Outcome, ended, not_started, of_exit
+from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, with_lost_output
+from executors.on_machine.output import Output
 from executors.on_machine.processes import children, descendants, end, send
 
 QUIET_START_S = 0.02  # a command that ends sooner is not announced as running first
 GIVE_UP_S = 10.0  # after the grace, a tree that SIGKILL does not end is left to the kernel
-LOOK_S = 0.25  # how often the size of its output is looked at
+LOOK_S = 0.25  # how often it is looked whether its time is up
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -48,13 +49,12 @@ def run(order: Order, started: Started, visible_gpus: str | None = None) -> Outc
     folder.make()
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder.root_pid.write_text(str(os.getpid()))
-    with folder.stdout.open("ab") as out, folder.stderr.open("ab") as err:
-        try:
-            argv, envs = _prepare(order, folder, visible_gpus, err)
-        except (EnvironmentFailed, OSError, shutil.Error) as error:
-            return _finish(folder, ended("failed", exit_code=125, reason=f"could not be set up: {error}"))
-        outcome = _command(order, folder, argv, envs, out, err, started)
-    output.close(folder, order.max_stream_bytes)
+    try:
+        with folder.stderr.open("ab") as log:
+            argv, envs = _prepare(order, folder, visible_gpus, log)
+    except (EnvironmentFailed, OSError, shutil.Error) as error:
+        return _finish(folder, ended("failed", exit_code=125, reason=f"could not be set up: {error}"))
+    outcome = _command(order, folder, argv, envs, started)
     shutil.rmtree(folder.work, ignore_errors=True)
     return _finish(folder, outcome)
 
@@ -100,41 +100,43 @@ def _build(order: Order, cwd: Path, envs: Mapping[str, str], log: IO[bytes]) -> 
         (home / "ready").touch()
 
 
-def _command(
-    order: Order,
-    folder: AttemptDir,
-    argv: list[str],
-    envs: Mapping[str, str],
-    out: IO[bytes],
-    err: IO[bytes],
-    started: Started,
-) -> Outcome:
+def _command(order: Order, folder: AttemptDir, argv: list[str], envs: Mapping[str, str], started: Started) -> Outcome:
     if folder.cancelled.exists():
         return ended("cancelled", reason="cancelled before it ran")
     before = set(children(os.getpid()))
     limits = Limits(order.attempt_id, memory_bytes=order.memory_bytes)
     started_ns = time.time_ns()
-    try:
-        process = subprocess.Popen(
-            argv,
-            cwd=folder.work,
-            env=dict(envs),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,
-        )
-    except OSError as error:
-        limits.close()
-        return not_started(argv[0], error.errno or 0, started_ns)
-    limits.take(process.pid)
-    timed_out = _watch(order, folder, process, started_ns, started)
-    end(lambda: [pid for pid in descendants(os.getpid()) if pid not in before and _reap(pid)], 0.0)
+    with Output(folder, order.max_stream_bytes) as output:
+        try:
+            process = _begin(argv, envs, folder.work, output)
+        except OSError as error:
+            limits.close()
+            return not_started(argv[0], error.errno or 0, started_ns)
+        limits.take(process.pid)
+        timed_out = _watch(order, process, started_ns, started)
+        end(lambda: [pid for pid in descendants(os.getpid()) if pid not in before and _reap(pid)], 0.0)
     oom = limits.oom_kills > 0
     limits.close()
     cancelled = folder.cancelled.exists()
-    return of_exit(order, folder, process.returncode, started_ns, timed_out=timed_out, oom=oom, cancelled=cancelled)
+    code = process.returncode
+    outcome = of_exit(order, folder, code, started_ns, timed_out=timed_out, oom=oom, cancelled=cancelled)
+    return with_lost_output(outcome, output.lost)
+
+
+def _begin(argv: list[str], envs: Mapping[str, str], cwd: Path, output: Output) -> subprocess.Popen[bytes]:
+    out, err = output.writers
+    process = subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env=dict(envs),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
+    )
+    output.started()
+    return process
 
 
 def _die_with_parent() -> None:
@@ -149,8 +151,8 @@ def _reap(pid: int) -> bool:
         return Path(f"/proc/{pid}").exists()
 
 
-def _watch(order: Order, folder: AttemptDir, process: subprocess.Popen[bytes], since_ns: int, started: Started) -> bool:
-    """Waits for its end; announces it, cuts its output, ends it when its time is up. True when its time was up."""
+def _watch(order: Order, process: subprocess.Popen[bytes], since_ns: int, started: Started) -> bool:
+    """Waits for its end; announces it, ends it when its time is up. True when its time was up."""
     waiting = select.poll()
     pidfd = os.pidfd_open(process.pid)
     waiting.register(pidfd, select.POLLIN)
@@ -160,7 +162,6 @@ def _watch(order: Order, folder: AttemptDir, process: subprocess.Popen[bytes], s
             if not announced:
                 started(since_ns)
                 announced = True
-            output.cut(folder, order.max_stream_bytes)
             ran_s = (time.time_ns() - since_ns) / 1e9
             if order.max_duration_s is not None and ran_s > order.max_duration_s and not timed_out:
                 timed_out = True
@@ -189,6 +190,8 @@ def cancel(root: str, attempt_id: str, rank: int | None, grace_s: float) -> None
         if not (folder.root_pid.exists() and (text := folder.root_pid.read_text())):
             return
         under = _under(int(text))
+        if folder.end.exists():  # what runs under a worker since it said so is another attempt's
+            return
         late = time.monotonic() >= begun + grace_s
         send(under if late else [pid for pid in under if pid not in asked], signal.SIGKILL if late else signal.SIGTERM)
         asked.update(under)

@@ -114,7 +114,6 @@ async def test_a_full_disk_is_told_of(small_disk: Path) -> None:
             assert "No space left" in str(error)
         else:
             report = await watch.ended(another.attempt_id)
-            assert report.state is AttemptState.FAILED
             assert "full" in report.reason or "No space left" in report.reason
         await watch.executor.forget([request.attempt_id])
         (small_disk / "more").unlink()

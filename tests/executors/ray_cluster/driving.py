@@ -19,7 +19,7 @@ from executors.ray_cluster import RayCluster
 
 NODE = Resources(cpus=2, memory_bytes=2 * GIB, gpus=2, gpu_model="L4")
 SMALL = Resources(cpus=0.2, memory_bytes=GIB // 8)
-MAX_STREAM_BYTES = 100_000_000
+MAX_STREAM_BYTES = 10_000_000
 HERE = f"{sys.version_info[0]}.{sys.version_info[1]}"
 _numbers = itertools.count()
 

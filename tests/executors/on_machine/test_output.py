@@ -1,0 +1,89 @@
+"""What a command writes is kept up to the limit, and never holds it up."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.output import Output
+
+NOTE = b"\n[broker: output beyond 1000 bytes was dropped]\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> AttemptDir:
+    made = AttemptDir(tmp_path / "attempt")
+    made.make()
+    return made
+
+
+def shell(folder: AttemptDir, script: str, limit: int = 1000, meanwhile: Callable[[], object] = lambda: None) -> int:
+    with Output(folder, limit) as output:
+        out, err = output.writers
+        process = subprocess.Popen(["sh", "-c", script], stdout=out, stderr=err)
+        output.started()
+        meanwhile()
+        return process.wait()
+
+
+def test_streams_are_kept_apart_whole_and_after_what_was_there(folder: AttemptDir) -> None:
+    folder.stderr.write_bytes(b"setup\n")
+    assert shell(folder, r"printf 'a\377\000'; echo oh >&2; exit 3") == 3
+    assert folder.stdout.read_bytes() == b"a\xff\x00"
+    assert folder.stderr.read_bytes() == b"setup\noh\n"
+
+
+@given(sizes=st.lists(st.integers(0, 700), max_size=5))
+@settings(deadline=None, max_examples=20)
+def test_at_most_the_limit_is_kept_and_the_rest_named(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
+) -> None:
+    folder = AttemptDir(tmp_path_factory.mktemp("out") / "attempt")
+    folder.make()
+    with Output(folder, 1000) as output:
+        out, _ = output.writers
+        for size in sizes:
+            os.write(out, b"x" * size)
+        output.started()
+    total = sum(sizes)
+    assert folder.stdout.read_bytes() == b"x" * min(total, 1000) + (NOTE if total > 1000 else b"")
+
+
+def test_two_that_share_a_file_share_its_limit(folder: AttemptDir) -> None:
+    for _ in range(2):
+        shell(folder, "head -c 700 /dev/zero")
+    assert folder.stdout.read_bytes() == bytes(1000) + NOTE
+
+
+def test_what_goes_on_writing_after_the_end_is_not_waited_for(folder: AttemptDir) -> None:
+    assert shell(folder, "(exec yes 2>/dev/null) & echo $! >&2") == 0
+    os.kill(int(folder.stderr.read_bytes()), 0)  # its pipe is gone; it ends by itself
+    assert folder.stdout.stat().st_size <= 1000 + len(NOTE)
+
+
+def test_it_is_there_while_the_command_runs(folder: AttemptDir, tmp_path: Path) -> None:
+    os.mkfifo(gate := tmp_path / "gate")
+
+    def look() -> None:
+        with gate.open("wb"):  # opened by the command once it has written
+            while not folder.stdout.read_bytes():
+                continue
+
+    assert shell(folder, f"echo on; read x < {gate}; exit 4", meanwhile=look) == 4
+    assert folder.stdout.read_bytes() == b"on\n"
+
+
+def test_a_command_fails_when_the_disk_has_no_room(folder: AttemptDir) -> None:
+    folder.stdout.unlink()
+    folder.stdout.symlink_to("/dev/full")
+    with Output(folder, 1000) as output:
+        out, err = output.writers
+        process = subprocess.Popen(["head", "-c", "10000000", "/dev/zero"], stdout=out, stderr=err)
+        output.started()
+        assert process.wait() != 0
+    assert output.lost == "its output could not be written: No space left on device"
