@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,12 +33,13 @@ def simulate(
     from simulator import outcomes
     from simulator.compare import compare
     from simulator.intervals import intervals
+    from simulator.names import known
     from simulator.policies import POLICIES
     from simulator.traces import load
     from simulator.traces.ours import file_stem
 
-    scenarios = _known(scenario or ["elastic"], SCENARIOS, "scenario")
-    policies = _known(policy or list(DEFAULT), POLICIES, "policy")
+    scenarios = known(scenario or ["elastic"], SCENARIOS, "scenario")
+    policies = known(policy or list(DEFAULT), POLICIES, "policy")
     history = load(trace)
     found: dict[str, Comparison] = {}
     bands: dict[str, dict[str, tuple[float, float]]] = {}
@@ -60,19 +61,6 @@ def simulate(
         outcomes.print_json(trace, found, bands)
     else:
         outcomes.print_tables(found, bands)
-
-
-def _known(names: list[str], known: Any, what: str) -> list[str]:
-    from difflib import get_close_matches
-
-    from broker.model.errors import UnknownName
-
-    for name in names:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise UnknownName(f"there is no {what} {name!r}: {hint}")
-    return list(dict.fromkeys(names))
 
 
 def _write(folder: Path, found: dict[str, Comparison]) -> None:
