@@ -11,11 +11,11 @@ import numpy as np
 import scipy.sparse
 
 from benchmarks.harness import report
+from broker.decide import fluid
 from broker.decide.demand import demand
 from broker.decide.market import SCENARIOS
 from broker.decide.plan import Kind, Offer, Problem, Scenario, solve
 from broker.decide.workload import Workload
-from simulator import fluid
 from simulator.policies import POLICIES
 from simulator.traces.synth import synth
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from broker.decide import clairvoyant, fluid
 from broker.decide.capacity import History
 from broker.decide.demand import Demand, demand
 from broker.decide.market import Market, Targets
 from broker.model.errors import InvalidInput
-from simulator import clairvoyant, fluid
 from simulator.policies import POLICIES, Policy
 
 

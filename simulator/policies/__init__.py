@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from broker.decide import clairvoyant
 from broker.decide.capacity import History, targets
 from broker.decide.demand import Demand, demand
+from broker.decide.fixed import all_serverless, best_static, peak
 from broker.decide.market import Market, Targets
-from simulator import clairvoyant
-from simulator.policies.fixed import all_serverless, best_static, peak
 from simulator.policies.quantiles import cackle, newsvendor
 from simulator.policies.reactive import autoscaler, random_ski_rental, ski_rental
 from simulator.policies.reservations import reservations

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.decide import fluid
 from broker.decide.demand import Demand, demand
 from broker.decide.market import SCENARIOS, Market
 from broker.decide.workload import Workload
 from broker.model.errors import InvalidInput
-from simulator import fluid
 from simulator.compare import compare
 from simulator.intervals import intervals
 from simulator.policies import POLICIES

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.decide import clairvoyant, fluid
 from broker.decide.capacity import targets
 from broker.decide.demand import Demand
 from broker.decide.market import SCENARIOS, Market
-from simulator import clairvoyant, fluid
 
 MARKET = SCENARIOS["commit-14d"]
 WINDOW = MARKET.commit_window

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from broker.decide import clairvoyant, fluid
 from broker.decide.capacity import targets
 from broker.decide.demand import Demand, demand
 from broker.decide.market import SCENARIOS, Market
 from broker.decide.workload import Workload
-from simulator import clairvoyant, fluid
 
 TRACES = Path(__file__).parents[4] / "shared" / "traces"
 DAY = 86_400.0

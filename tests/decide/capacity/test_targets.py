@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.decide import clairvoyant, fluid
 from broker.decide.capacity import targets
 from broker.decide.demand import Demand, demand
 from broker.decide.market import SCENARIOS, Market
 from broker.decide.workload import Workload
-from simulator import clairvoyant, fluid
 
 SHORT = {
     "elastic": Market(warmup=0),

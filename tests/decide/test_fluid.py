@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from broker.decide import clairvoyant, fluid
 from broker.decide.capacity import targets
 from broker.decide.demand import Demand, demand
 from broker.decide.market import SCENARIOS, Market, Targets
-from simulator import clairvoyant, fluid
 from tests.simulator.refereeing import needs_referee, recorded, referee
 
 steps = st.lists(st.tuples(st.floats(0.0, 40.0), st.integers(0, 40)), min_size=2, max_size=60)
