@@ -26,8 +26,9 @@ install: $(STAMP) ## Set up .venv in the checkout with the pinned versions (and 
 demo: install ## Run the main job: real jobs to a Ray cluster and a serverless pool, with reasons and dollars
 	@$(BIN)/python examples/demo.py
 
+# A file's tests share what they started. Most of a test is waiting for processes, so three suit two cores.
 test: install ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 check: install ## Lint, format, types, import arrows, docs
 	@failed=; run() { echo "==> $$*"; "$(BIN)/$$@" || failed="$$failed $$1"; }

@@ -23,7 +23,7 @@ FIELDS = st.sampled_from([*JobDocument.model_fields, "gpus", "cpus", "any_of", "
 JOBS = st.fixed_dictionaries({"run": st.just("true")}, optional={}).flatmap(
     lambda job: st.dictionaries(FIELDS, VALUES, max_size=3).map(lambda more: job | more)
 )
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @MANY

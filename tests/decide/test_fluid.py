@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.decide import clairvoyant, fluid
@@ -13,7 +13,7 @@ from broker.decide.demand import Demand, demand
 from broker.decide.market import SCENARIOS, Market, Targets
 from tests.simulator.refereeing import needs_referee, recorded, referee
 
-steps = st.lists(st.tuples(st.floats(0.0, 40.0), st.integers(0, 40)), min_size=2, max_size=60)
+steps = st.lists(st.tuples(st.floats(0.0, 40.0, allow_subnormal=False), st.integers(0, 40)), min_size=2, max_size=60)
 
 
 def _theirs(market: Market):  # type: ignore[no-untyped-def]
@@ -22,7 +22,6 @@ def _theirs(market: Market):  # type: ignore[no-untyped-def]
 
 
 @needs_referee
-@settings(deadline=None)  # the first example waits for the compiler
 @given(steps, st.integers(0, 4), st.integers(0, 3), st.integers(0, 5))
 def test_any_targets_cost_what_the_referee_says(
     rows: list[tuple[float, int]], boot: int, warmup: int, held: int
@@ -52,7 +51,6 @@ def test_on_recorded_workloads_too(name: str, scenario: str) -> None:
     assert best == pytest.approx(theirs["optimum"], rel=1e-9)
 
 
-@settings(deadline=None)  # the first example waits for the compiler
 @given(steps, st.integers(0, 3))
 def test_each_gpu_of_demand_is_on_one_of_the_three(rows: list[tuple[float, int]], boot: int) -> None:
     busy, wanted = (np.array(column, float) for column in zip(*rows, strict=True))
@@ -90,7 +88,6 @@ def test_what_the_market_does_not_allow_is_named(
         fluid.cost(Demand(step_s=300.0, gpus=np.ones(4)), market, given_targets)
 
 
-@settings(deadline=None)  # the first example waits for the compiler
 @given(steps, st.integers(0, 3), st.sampled_from([1, 4]))
 def test_no_targets_cost_less_than_the_optimum(rows: list[tuple[float, int]], boot: int, node: int) -> None:
     busy, wanted = (np.array(column, float) for column in zip(*rows, strict=True))
@@ -105,7 +102,6 @@ def test_no_targets_cost_less_than_the_optimum(rows: list[tuple[float, int]], bo
     assert clairvoyant.optimum(history, headless) <= least + 1e-9
 
 
-@settings(deadline=None)  # the first example waits for the compiler
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9), st.integers(0, 2))
 def test_the_optimum_is_that_of_all_targets_tried(levels: list[int], boot: int) -> None:
     """With room before the first busy step, so that what is up as counting begins can have been booted."""

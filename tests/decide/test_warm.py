@@ -17,7 +17,7 @@ def workload(seed: int, count: int) -> Workload:
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 80), window=st.floats(0.0, 2_000.0))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_it_is_what_the_simulation_pays(seed: int, count: int, window: float) -> None:
     jobs = workload(seed, count)
     idle = idle_times(jobs)
@@ -27,7 +27,7 @@ def test_it_is_what_the_simulation_pays(seed: int, count: int, window: float) ->
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 80), cold=st.floats(0.0, 600.0))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_other_window_costs_less(seed: int, count: int, cold: float) -> None:
     idle = idle_times(workload(seed, count))
     best = best_window_s(idle, cold)

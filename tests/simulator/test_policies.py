@@ -34,7 +34,7 @@ def jobs(seed: int, days: float = 2.0, count: int = 120) -> Workload:
 @pytest.mark.parametrize("name", CAUSAL)
 @pytest.mark.parametrize("market", MARKETS.values(), ids=MARKETS)
 @given(seed=st.integers(0, 1_000), cut=st.integers(1, 560), stretch=st.floats(0.0, 3.0))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_nothing_decided_before_depends_on_what_came_later(
     market: Market, name: str, seed: int, cut: int, stretch: float
 ) -> None:
@@ -87,7 +87,7 @@ def test_too_short_a_trace_is_refused_with_what_is_needed() -> None:
 
 
 @given(st.integers(0, 100))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_resampling_keeps_weeks_whole_and_is_repeatable(seed: int) -> None:
     whole = jobs(5, days=28.0, count=400)
     first, second = resampled(whole, seed), resampled(whole, seed)

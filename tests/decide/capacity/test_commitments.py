@@ -44,7 +44,7 @@ def test_no_more_is_committed_when_it_costs_more() -> None:
 
 
 @given(seed=st.integers(0, 200))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_commitments_hold_for_whole_windows_and_are_whole(seed: int) -> None:
     market = Market(commit=0.6, commit_window=96, warmup=0)
     walk = np.abs(np.cumsum(np.random.default_rng(seed).normal(0, 1, 700)))

@@ -30,7 +30,7 @@ def _jobs(seed: int, count: int = 150) -> Workload:
 
 @pytest.mark.parametrize("market", SHORT.values(), ids=SHORT)
 @given(seed=st.integers(0, 1_000), cut=st.integers(1, 560), stretch=st.floats(0.0, 3.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_nothing_decided_before_depends_on_what_came_later(market: Market, seed: int, cut: int, stretch: float) -> None:
     whole = _jobs(seed)
     now = cut * STEP
@@ -52,7 +52,7 @@ def test_nothing_decided_before_depends_on_what_came_later(market: Market, seed:
 
 @pytest.mark.parametrize("market", SHORT.values(), ids=SHORT)
 @given(seed=st.integers(0, 1_000), cut=st.integers(1, 560))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_series_is_not_read_ahead_either(market: Market, seed: int, cut: int) -> None:
     series = demand(_jobs(seed), STEP)
     changed = series.gpus.copy()
@@ -64,7 +64,7 @@ def test_a_series_is_not_read_ahead_either(market: Market, seed: int, cut: int) 
 
 @pytest.mark.parametrize("market", SHORT.values(), ids=SHORT)
 @given(seed=st.integers(0, 1_000), cut=st.integers(1, 560))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_live_decision_is_that_of_a_replay(market: Market, seed: int, cut: int) -> None:
     """What the broker decides at a time, knowing the jobs until then, is what the simulation decides for that step."""
     whole = _jobs(seed)

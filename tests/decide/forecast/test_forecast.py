@@ -32,7 +32,7 @@ def _ask(history: Workload | Demand, now_s: float, hours: int = 24) -> Forecast:
 
 
 @given(seed=st.integers(0, 1_000), now_days=st.floats(0.0, 8.0), stretch=st.floats(0.0, 3.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_nothing_that_came_later_is_used(seed: int, now_days: float, stretch: float) -> None:
     """Jobs submitted later are gone, and those that run are longer or shorter: the forecast is the same."""
     whole, now = _jobs(seed), now_days * DAY
@@ -46,7 +46,7 @@ def test_nothing_that_came_later_is_used(seed: int, now_days: float, stretch: fl
 
 
 @given(seed=st.integers(0, 1_000), cut=st.integers(1, 190))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_series_is_not_read_ahead(seed: int, cut: int) -> None:
     series = demand(_jobs(seed), HOUR).gpus
     changed = series.copy()

@@ -22,7 +22,6 @@ def _jobs(seed: int, count: int = 200, days: float = 6.0) -> Workload:
 
 
 @given(st.integers(0, 1_000), st.floats(0.0, 4.0))
-@settings(deadline=None)
 def test_what_came_and_what_ran_are_all_there_was(seed: int, begin_days: float) -> None:
     jobs, start = _jobs(seed), begin_days * DAY
     came = arrivals(jobs.submit_s, jobs.end_s, jobs.gpus, np.array([start]), DAY, HOUR, 24)[0]
@@ -38,7 +37,7 @@ def _held(of: Workload, low: float, high: float) -> float:
 
 
 @given(st.integers(0, 1_000), st.floats(0.0, 0.9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_was_held_is_the_demand(seed: int, offset_days: float) -> None:
     jobs = _jobs(seed)
     hour = round(offset_days * 24)

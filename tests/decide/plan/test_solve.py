@@ -72,7 +72,7 @@ def test_another_model_of_the_same_problem_finds_the_same_cost(seed: int) -> Non
 
 
 @given(st.integers(0, 500))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_collapsing_changes_the_size_and_not_the_optimum(seed: int) -> None:
     coarse = problem(seed)
     coarse = replace(
@@ -83,7 +83,7 @@ def test_collapsing_changes_the_size_and_not_the_optimum(seed: int) -> None:
 
 
 @given(st.integers(0, 500))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_whole_nodes_cost_no_less_and_more_choice_no_more(seed: int) -> None:
     relaxed = problem(seed, steps=36)
     best = solve(relaxed).cost_usd
@@ -94,7 +94,7 @@ def test_whole_nodes_cost_no_less_and_more_choice_no_more(seed: int) -> None:
 
 
 @given(st.integers(0, 500), st.floats(0, 20), st.floats(0, 20))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_no_fixed_way_to_buy_costs_less(seed: int, firm: float, daily: float) -> None:
     relaxed = problem(seed)
     paid = 0.0

@@ -39,7 +39,7 @@ def test_streams_are_kept_apart_whole_and_after_what_was_there(folder: AttemptDi
 
 
 @given(sizes=st.lists(st.integers(0, 700), max_size=5))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_at_most_the_limit_is_kept_and_the_rest_named(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
 ) -> None:

@@ -57,7 +57,7 @@ def case(seed: int, count: int, load: float, min_nodes: int, more_nodes: int, wa
 
 
 @given(**CASES)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_it_comes_to_what_simpy_finds(**drawn: Any) -> None:
     jobs, costs, rule = case(**drawn)
     ours, theirs = run(jobs, costs, rule), Twin(jobs, costs, rule)
@@ -69,7 +69,7 @@ def test_it_comes_to_what_simpy_finds(**drawn: Any) -> None:
 
 
 @given(**CASES)
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_every_job_runs_once_in_time_and_within_what_is_held(**drawn: Any) -> None:
     jobs, costs, rule = case(**drawn)
     found = run(jobs, costs, rule, trail=True)
