@@ -1,5 +1,7 @@
 """Jobs one by one: a workload, terms and a rule → what it costs and how long jobs wait. See docs/simulate.md."""
 
-from simulator.jobs.run import Result, Rule, Terms, run
+from simulator.jobs.result import Result, Waits, document
+from simulator.jobs.run import run, run_parts
+from simulator.jobs.terms import Rule, Spot, Terms
 
-__all__ = ["Result", "Rule", "Terms", "run"]
+__all__ = ["Result", "Rule", "Spot", "Terms", "Waits", "document", "run", "run_parts"]

@@ -6,47 +6,70 @@ from typing import Annotated
 
 import typer
 
+Hours = Annotated[float | None, typer.Option(min=0.001, metavar="HOURS", help="Mean time until a node fails.")]
+OfferId = typer.Option(metavar="OFFER", help="Take price and billing from this offer of `broker prices`.")
+
 
 def simulate_jobs(
     trace: Annotated[str, typer.Argument(help="A trace of jobs: our CSV, also compressed; - reads standard input.")],
     rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule to play; several may be.")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=0, help="Nodes of fixed clusters; default: best in hindsight.")
+    ] = None,
     node_gpus: Annotated[int, typer.Option(min=1, help="GPUs of a node.")] = 8,
     serverless: Annotated[float, typer.Option(min=0, help="Serverless price, in prices of the cluster.")] = 2.22,
     boot: Annotated[float, typer.Option(min=0, help="Seconds that a node boots.")] = 300.0,
     cold_start: Annotated[float, typer.Option(min=0, help="Seconds that a container starts.")] = 10.0,
     window: Annotated[float, typer.Option(min=0, help="Seconds that a container stays warm and is paid for.")] = 60.0,
+    node_offer: Annotated[str | None, OfferId] = None,
+    serverless_offer: Annotated[str | None, OfferId] = None,
+    spot_offer: Annotated[str | None, OfferId] = None,
+    spot_trace: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Spot nodes that could be had over time.")
+    ] = None,
+    spot: Annotated[float, typer.Option(min=0, help="Spot price, in prices of the cluster.")] = 0.4,
+    checkpoint: Annotated[
+        float | None, typer.Option(min=0.001, metavar="SECONDS", help="Interrupted jobs lose no more; default: all.")
+    ] = None,
+    failures: Hours = None,
+    estimate_error: Annotated[
+        float, typer.Option(min=0, help="How wrong run times are known: deviation of the logarithm.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of failures and estimates.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What a workload costs job by job: queues, whole nodes for gangs, boots, cold starts and idle tails.
+    """What a workload costs job by job: queues, whole nodes for gangs, boots, cold starts, idle tails, interruptions.
 
     Example: broker simulate-jobs trace.csv.gz --window 30
     """
     from rich.console import Console
 
-    from broker.decide.demand import Demand
-    from broker.model.errors import InvalidInput
     from simulator.jobs import Terms, run, table
     from simulator.jobs.rules import rules
+    from simulator.jobs.setting import jobs_of, with_offers, with_spot
     from simulator.names import known
-    from simulator.traces import load
 
-    workload = load(trace)
-    if isinstance(workload, Demand):
-        raise InvalidInput(f"{trace} is a series of busy GPUs: this needs jobs, with submit_s, duration_s and gpus")
+    workload = jobs_of(trace)
     terms = Terms(
         serverless=serverless,
+        spot=spot,
         node_gpus=node_gpus,
         boot_s=boot,
         cold_start_s=cold_start,
         scaledown_window_s=window,
+        checkpoint_s=checkpoint or float("inf"),
+        node_mtbf_s=failures * 3_600 if failures else float("inf"),
+        seed=seed,
     )
-    there = rules(workload, terms)
-    runs = {}
-    with Console(stderr=True).status("") as status:
+    terms = with_offers(terms, node_offer, serverless_offer, spot_offer)
+    terms = with_spot(terms, spot_trace, workload)
+    runs: dict[str, table.Played] = {}
+    with Console(stderr=True).status(f"{len(workload):,} jobs") as status:
+        there = rules(workload, terms, nodes, estimate_error)
         for name in known(rule or list(there), there, "rule"):
             status.update(f"{there[name].title}: {len(workload):,} jobs")
-            runs[name] = (there[name], run(workload, terms, there[name].rule))
+            runs[name] = table.Played(named=there[name], result=run(workload, terms, there[name].rule))
     if as_json:
-        table.print_json(trace, runs, terms, len(workload))
+        table.print_json(trace, runs, terms)
     else:
-        table.print_runs(runs, terms, len(workload))
+        table.print_runs(runs, terms)

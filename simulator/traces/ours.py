@@ -27,19 +27,20 @@ def load(source: str, step_s: float = 300.0) -> Workload | Demand:
     Raises `InvalidInput`, with file, line and column, for what can't be read, is no number, or is negative.
     """
     name = "standard input" if source == "-" else source
-    table = _read(sys.stdin if source == "-" else source, name)
+    table = table_of(sys.stdin if source == "-" else source, name)
     if "time_s" in table.columns and len(table.columns) > 1:
         return _series(table, name, step_s)
     missing = [column for column in JOBS if column not in table.columns]
     if missing:
         said = f"neither jobs (no column {', '.join(missing)}) nor a series (time_s and a level)"
         raise InvalidInput(Problem(file=name, line=1, message=said))
-    submit_s, duration_s, gpus = (_numbers(table, column, name) for column in JOBS)
+    submit_s, duration_s, gpus = (numbers(table, column, name) for column in JOBS)
     texts = {column: table[column].fillna("").astype(str).tolist() for column in TEXTS if column in table.columns}
     return Workload.of(submit_s, duration_s, gpus, **texts)
 
 
-def _read(source: str | IO[str], name: str) -> pd.DataFrame:
+def table_of(source: str | IO[str], name: str) -> pd.DataFrame:
+    """A CSV, also compressed. Raises `InvalidInput`, with the name, where it can't be read or has no rows."""
     try:
         table = pd.read_csv(source, low_memory=False)
     except FileNotFoundError:
@@ -51,7 +52,8 @@ def _read(source: str | IO[str], name: str) -> pd.DataFrame:
     return table
 
 
-def _numbers(table: pd.DataFrame, column: str, name: str) -> Floats:
+def numbers(table: pd.DataFrame, column: str, name: str) -> Floats:
+    """A column. Raises `InvalidInput`, with the line, for what is no number of at least 0."""
     values: Floats = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
     if len(bad):
@@ -62,7 +64,7 @@ def _numbers(table: pd.DataFrame, column: str, name: str) -> Floats:
 
 def _series(table: pd.DataFrame, name: str, step_s: float) -> Demand:
     level = next(column for column in table.columns if column != "time_s")
-    times, gpus = _numbers(table, "time_s", name), _numbers(table, level, name)
+    times, gpus = numbers(table, "time_s", name), numbers(table, level, name)
     _, step = np.unique((times // step_s).astype(np.int64), return_inverse=True)
     return Demand(step_s=step_s, gpus=np.bincount(step, weights=gpus) / np.bincount(step))
 
