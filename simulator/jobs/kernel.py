@@ -125,8 +125,8 @@ def _arrive(world: World, tables: Tables, submit_s: float, duration_s: float, gp
 @inlined
 def _bin(wait_s: float) -> int:
     """The first bits of a number are its logarithm, nearly."""
-    place: int = ((np.float64(1.0 + wait_s).view(np.int64) - ONE_BITS) >> BIN_SHIFT) + 1
-    return min(place, WAIT_BINS - 1)
+    bits = int(np.float64(1.0 + wait_s).view(np.int64)) - ONE_BITS
+    return min((bits >> BIN_SHIFT) + 1, WAIT_BINS - 1)
 
 
 @inlined
