@@ -39,7 +39,7 @@ def prices(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
-    """What GPUs cost: every offer known, with its date and source.
+    """List what GPUs cost, with dates and sources.
 
     Example: broker prices --gpu H100 --tier spot
     """

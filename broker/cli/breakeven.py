@@ -51,7 +51,9 @@ def breakeven(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
-    """How busy a GPU must be for holding it to cost less than serverless, offer by offer.
+    """Say how busy a GPU must be for holding it to pay.
+
+    Offer by offer, against what serverless costs.
 
     Example: broker breakeven --gpu H100 --serverless modal --cold-start 10s --idle-tail 60s --plot h100.png
     """

@@ -18,6 +18,12 @@ def settings() -> Settings:
     return load_settings(config_file())
 
 
+def use_config(named: str | None) -> None:
+    """Takes a configuration that was named on the command line before all others, here and in a daemon started here."""
+    if named is not None:
+        os.environ["BROKER_CONFIG"] = named
+
+
 def config_file() -> Path | None:
     """The configuration that was named; None where it is looked for in the usual places."""
     named = os.environ.get("BROKER_CONFIG")

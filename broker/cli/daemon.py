@@ -7,18 +7,21 @@ from typing import Annotated
 import typer
 
 from broker.cli import render
-from broker.cli.connection import client, config_file, state_dir
+from broker.cli.connection import client, config_file, state_dir, use_config
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
-def up() -> None:
-    """Start the broker: its daemon, the local Ray cluster and the serverless pool.
+def up(
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Configuration to use.")] = None,
+) -> None:
+    """Start the broker: its daemon and what its pools run here.
 
     Returns once it is ready, and at once when it already runs. Example: broker up
     """
     from broker.run.lifecycle import is_running, start_daemon
 
+    use_config(config)
     folder = state_dir()
     if not is_running(folder):
         render.say(f"starting the broker on {folder}", style="bold")
@@ -32,9 +35,9 @@ def up() -> None:
 def down(
     now: Annotated[bool, typer.Option("--now", help="Cancel what runs instead of waiting for it.")] = False,
 ) -> None:
-    """End the broker and all that its pools started; waits for what runs, unless --now.
+    """End the broker and all that its pools started.
 
-    Queued jobs stay queued for the next `broker up`. Example: broker down --now
+    Waits for what runs, unless --now. Queued jobs stay queued for the next `broker up`. Example: broker down --now
     """
     import time
 
@@ -52,7 +55,7 @@ def down(
 
 
 def status(as_json: AsJson = False) -> None:
-    """Say whether the broker runs, what it has to do, and which pools have a problem.
+    """Say whether the broker runs, and what is wrong.
 
     Example: broker status
     """

@@ -56,7 +56,9 @@ def list_jobs(
 
 
 def show(job: JobId, as_json: AsJson = False) -> None:
-    """Show a job with its attempts, its history and its charges, or an array with its tasks.
+    """Show a job: its attempts, history and charges.
+
+    Of an array, its tasks.
 
     Example: broker show k3f9a2
     """
@@ -73,7 +75,7 @@ def show(job: JobId, as_json: AsJson = False) -> None:
 
 
 def cancel(jobs: Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids of jobs or arrays.")]) -> None:
-    """Ask for the end of jobs; queued ones end at once, running ones as soon as their processes have ended.
+    """End jobs. Queued ones end at once, running ones as soon as their processes have ended.
 
     Example: broker cancel k3f9a2
     """
@@ -87,7 +89,9 @@ def retry(
     job: JobId,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Print the id and return at once.")] = False,
 ) -> int:
-    """Run a failed or cancelled job again, as a new one; of an array, the tasks that did not succeed.
+    """Run a failed or cancelled job again, as a new one.
+
+    Of an array, the tasks that did not succeed.
 
     Example: broker retry k3f9a2
     """
@@ -103,7 +107,9 @@ def retry(
 
 
 def explain(job: JobId, as_json: AsJson = False) -> None:
-    """Say why a job runs where it does: what was chosen and refused, the difference in dollars, what would flip it.
+    """Say why a job runs where it does.
+
+    What was chosen and what refused, the difference in dollars, and what would have changed the choice.
 
     Example: broker explain k3f9a2
     """
@@ -161,10 +167,10 @@ _LIST = [
     Column(head="name", cell=lambda row: str(row["name"])),
     Column(head="state", cell=_state, style=lambda row: render.STATE_STYLES.get(row["state"], "")),
     Column(head="pool", cell=_pool),
-    Column(head="gpus", cell=lambda row: str(row.get("gpus", ""))),
-    Column(head="attempts", cell=lambda row: str(row.get("attempts", "")), right=True),
-    Column(head="submitted", cell=lambda row: render.ago(row["submitted_at"]), right=True),
-    Column(head="ran", cell=_took, right=True),
+    Column(head="gpus", cell=lambda row: str(row.get("gpus", "")), spare=2),
+    Column(head="attempts", cell=lambda row: str(row.get("attempts", "")), right=True, spare=5),
+    Column(head="submitted", cell=lambda row: render.ago(row["submitted_at"]), right=True, spare=3),
+    Column(head="ran", cell=_took, right=True, spare=1),
     Column(head="cost", cell=_cost, right=True),
-    Column(head="user", cell=lambda row: str(row["user"])),
+    Column(head="user", cell=lambda row: str(row["user"]), spare=4),
 ]

@@ -6,7 +6,6 @@ so that `--help` answers at once.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -20,6 +19,7 @@ import broker.cli.money as money
 import broker.cli.submit as submit
 import broker.cli.watch as watch
 from broker.cli.breakeven import breakeven
+from broker.cli.connection import use_config
 from broker.cli.plugins import add_plugin_commands
 from broker.model.errors import BrokerError
 
@@ -44,8 +44,7 @@ app = typer.Typer(
 def _options(
     config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Configuration to use.")] = None,
 ) -> None:
-    if config is not None:
-        os.environ["BROKER_CONFIG"] = config
+    use_config(config)
 
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (

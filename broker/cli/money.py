@@ -29,7 +29,9 @@ def spend(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a head.")] = False,
 ) -> None:
-    """Show what was spent, and on what; the rows add up to what nodes and containers cost.
+    """Show what was spent, and on what.
+
+    The rows add up to what nodes and containers cost.
 
     Example: broker spend --for "last month" --by user --by pool
     """
@@ -81,7 +83,7 @@ _AMOUNTS = [
 
 
 def pools(as_json: AsJson = False) -> None:
-    """List the pools: what they have, what is free, how work is isolated, what they cost, and what is wrong.
+    """List the pools: what they have and cost, and what is wrong.
 
     Example: broker pools
     """
@@ -121,11 +123,11 @@ def _price(price: Row, serverless: bool) -> str:
 
 _POOLS = [
     Column(head="pool", cell=lambda row: str(row["name"])),
-    Column(head="kind", cell=lambda row: str(row["kind"])),
-    Column(head="executor", cell=lambda row: str(row["executor"])),
+    Column(head="kind", cell=lambda row: str(row["kind"]), spare=2),
+    Column(head="executor", cell=lambda row: str(row["executor"]), spare=3),
     Column(head="has", cell=_has),
     Column(head="up", cell=lambda row: str(len(row["units"])), right=True),
     Column(head="price", cell=_prices, wrap=True),
-    Column(head="isolation", cell=lambda row: str(row["isolation"])),
+    Column(head="isolation", cell=lambda row: str(row["isolation"]), spare=1),
     Column(head="state", cell=lambda row: row["problem"] or row["note"] or "ready", wrap=True),
 ]

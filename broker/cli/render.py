@@ -30,7 +30,8 @@ class Column:
     cell: Callable[[Row], str]
     right: bool = False
     style: Callable[[Row], str] = lambda _: ""
-    wrap: bool = False
+    wrap: bool = False  # running text: may take several lines, or go below a table that would be too wide
+    spare: int = 0  # left out of a table that would be too wide, the largest first; 0: never
 
 
 def table(columns: Sequence[Column], rows: Sequence[Row], *, title: str = "", footer: Row | None = None) -> None:
@@ -49,8 +50,12 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Row], title: str, foot
     from rich.table import Table
     from rich.text import Text
 
+    from broker.cli.fitting import fitting, lines_below
+
+    console = Console(highlight=False)
+    shown, below = fitting(columns, [*rows, *([footer] if footer else [])], console.width)
     made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", show_footer=footer is not None)
-    for column in columns:
+    for column in shown:
         made.add_column(
             column.head,
             footer=column.cell(footer) if footer else "",
@@ -59,8 +64,11 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Row], title: str, foot
             overflow="ellipsis" if not column.wrap else "fold",
         )
     for row in rows:
-        made.add_row(*(Text(column.cell(row), style=column.style(row)) for column in columns))
-    Console().print(made)
+        made.add_row(*(Text(column.cell(row), style=column.style(row)) for column in shown))
+    console.print(made)
+    key = next(column for column in columns if column.head)
+    for line in lines_below(key, below, rows):
+        console.print(Text(line))
 
 
 def as_json(data: Any) -> None:

@@ -14,6 +14,8 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="[FILE.yaml] [-- COMMAND…]", help="A job file, or a command after --.", show_default=False),
 ]
+ANY_JOB = "any-job"  # what a job is called of which only its needs are known
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
@@ -53,11 +55,14 @@ def submit(
 
 @describes_a_job
 def offers(flags: dict[str, Any], words: Words = None, as_json: AsJson = False) -> None:
-    """Show what a job would cost in each pool, when it would start, and what would be chosen; starts no job.
+    """Show what a job would cost in each pool; starts nothing.
 
-    Example: broker offers --gpus L4 --est-runtime 10m -- python train.py
+    Also when it would start, and what would be chosen. What it runs need not be said.
+    Example: broker offers --gpus L4 --est-runtime 10m
     """
-    _show_offers(client(start=True).offers(document_of(words or [], flags)), as_json)
+    if not words:
+        words, flags = ["true"], {**flags, "name": flags["name"] or ANY_JOB}
+    _show_offers(client(start=True).offers(document_of(words, flags)), as_json)
 
 
 def _print_submitted(found: dict[str, Any], as_json: bool) -> None:

@@ -42,7 +42,7 @@ def wait(
     job: JobId,
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up waiting after this long.")] = None,
 ) -> int:
-    """Wait for the end of a job or an array; exits with the job's own code.
+    """Wait for the end of a job, and exit with its code.
 
     Example: broker wait k3f9a2 --timeout 600
     """
