@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import secrets
 import signal
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         with only_daemon(settings.state_dir):
             asyncio.run(_serve(settings, say))
     except (BrokerError, OSError) as error:
-        say(FAILED + " ".join(str(error).splitlines()))
+        say(FAILED + json.dumps(str(error)))
         log.error("daemon could not run", error=str(error))
         return 1
     return 0

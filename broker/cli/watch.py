@@ -115,7 +115,7 @@ def summary(found: dict[str, Any]) -> str:
 
 
 def exit_code(found: dict[str, Any]) -> int:
-    """What a script is told: the job's own code; 1 where it has none."""
+    """What a script is told: the job's own code; 1 where it has none, or was cancelled."""
     if found["state"] == "succeeded":
         return 0
-    return int(found.get("exit_code") or 1)
+    return 1 if found["state"] == "cancelled" else int(found.get("exit_code") or 1)

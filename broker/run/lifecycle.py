@@ -115,7 +115,7 @@ def start_daemon(state_dir: Path, config: Path | None, progress: Callable[[str],
             if text == READY:
                 return
             if text.startswith(FAILED):
-                raise DaemonError(text.removeprefix(FAILED))
+                raise DaemonError(json.loads(text.removeprefix(FAILED)))
             progress(text)
     code = process.wait()
     raise DaemonError(f"the broker's daemon ended while starting (exit code {code}); see {log_path}")

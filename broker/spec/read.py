@@ -139,21 +139,26 @@ def from_mapping(fields: Mapping[str, Any], *, world: World = KNOWN_MODELS) -> P
 def parse(*trees: Tree, world: World) -> Parsed:
     """The job that these trees describe; later ones override earlier ones. Raises `InvalidInput`."""
     layers = [_layer(tree) for tree in trees]
-    if found := [problem for layer in layers for problem in layer.problems]:
-        raise InvalidInput(*_in_order(found))
-    data = _laid_over([layer.data for layer in layers])
+    wrong = [problem for layer in layers for problem in layer.problems]
+    if any(layer.problems and not layer.data for layer in layers):
+        raise InvalidInput(*_in_order(wrong))
     try:
-        document = JobDocument.model_validate(data)
+        document = JobDocument.model_validate(_laid_over([layer.data for layer in layers]))
     except ValidationError as error:
-        raise InvalidInput(*_in_order(_problem(layers, *found) for found in complaints(error, names_at))) from error
-    if wrong := [_problem(layers, *found) for found in contradictions(document, world)]:
+        found = [_problem(layers, *each) for each in complaints(error, names_at)]
+        # What was refused already may be why the whole makes no sense: only what has a field is said besides.
+        wrong += [each for each in found if each.field] if wrong else found
+        raise InvalidInput(*_in_order(wrong)) from error
+    wrong += [_problem(layers, *found) for found in contradictions(document, world)]
+    if wrong:
         raise InvalidInput(*_in_order(wrong))
     return Parsed(document=document, ignored=tuple(problem for layer in layers for problem in layer.ignored))
 
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """As they stand in the file."""
-    return sorted(problems, key=lambda problem: (problem.file, problem.line or 0))
+    """As they stand in the file; of a field, what was found first."""
+    first = {(problem.file, problem.line, problem.field): problem for problem in reversed([*problems])}
+    return sorted(first.values(), key=lambda problem: (problem.file, problem.line or 0))
 
 
 def _layer(tree: Tree) -> _Layer:

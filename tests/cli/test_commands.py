@@ -92,7 +92,7 @@ def test_in_a_pipe_a_table_is_tab_separated(capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
-    ("state", "code", "given"), [("succeeded", 0, 0), ("failed", 7, 7), ("cancelled", None, 1), ("failed", None, 1)]
+    ("state", "code", "given"), [("succeeded", 0, 0), ("failed", 7, 7), ("cancelled", 143, 1), ("failed", None, 1)]
 )
 def test_a_followed_job_gives_its_own_exit_code(state: str, code: int | None, given: int) -> None:
     assert watch.exit_code({"state": state, "exit_code": code}) == given

@@ -39,6 +39,8 @@ def offers_of(
 ) -> tuple[Offer, ...]:
     """The offers of a price; `since` is the day from which own numbers hold that say none. Raises `WrongPrice`."""
     given = [form for form in _FORMS if getattr(price, form) is not None]
+    if not given and (price.usd_per_cpu_hour or price.usd_per_gib_hour):
+        raise WrongPrice("usd_per_hour", "is required beside prices of CPUs and memory: 0 where nothing else is paid")
     if len(given) != 1:
         what = " and ".join(given) or "nothing"
         raise WrongPrice("", f"gives {what}: give one of {', '.join(_FORMS)}")
