@@ -44,10 +44,11 @@ def simulate_jobs(
     """
     from rich.console import Console
 
-    from simulator.jobs import Terms, run, table
-    from simulator.jobs.rules import rules
+    from simulator.jobs import Terms, table
+    from simulator.jobs.rules import live_rules, rules
     from simulator.jobs.setting import jobs_of, with_offers, with_spot
     from simulator.names import known
+    from simulator.virtual.result import played
 
     workload = jobs_of(trace)
     terms = Terms(
@@ -65,10 +66,11 @@ def simulate_jobs(
     terms = with_spot(terms, spot_trace, workload)
     runs: dict[str, table.Played] = {}
     with Console(stderr=True).status(f"{len(workload):,} jobs") as status:
-        there = rules(workload, terms, nodes, estimate_error)
-        for name in known(rule or list(there), there, "rule"):
+        quick = rules(workload, terms, nodes, estimate_error)
+        there = {**quick, **live_rules(workload, terms, estimate_error)}
+        for name in known(rule or list(quick), there, "rule"):
             status.update(f"{there[name].title}: {len(workload):,} jobs")
-            runs[name] = table.Played(named=there[name], result=run(workload, terms, there[name].rule))
+            runs[name] = table.Played(named=there[name], result=played(workload, terms, there[name].rule))
     if as_json:
         table.print_json(trace, runs, terms)
     else:

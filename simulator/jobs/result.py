@@ -34,11 +34,16 @@ class Waits:
     @classmethod
     def of(cls, sums: Records, bins: Ints) -> Waits:
         """From what the kernel counted."""
+        mean_s = float(sums["wait_s"]) / max(int(sums["jobs"]), 1)
+        return cls.counted(bins, mean_s, float(sums["longest_wait_s"]))
+
+    @classmethod
+    def counted(cls, bins: Ints, mean_s: float, longest_s: float) -> Waits:
+        """From jobs in each of the kernel's bins."""
         filled = int(np.flatnonzero(bins).max(initial=0)) + 1
         bits = (np.arange(filled) << BIN_SHIFT) + ONE_BITS
         bounds = bits.view(np.float64) - 1.0
-        mean_s = float(sums["wait_s"]) / max(int(sums["jobs"]), 1)
-        return cls(mean_s=mean_s, longest_s=float(sums["longest_wait_s"]), up_to_s=bounds, jobs=bins[:filled].copy())
+        return cls(mean_s=mean_s, longest_s=longest_s, up_to_s=bounds, jobs=bins[:filled].copy())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

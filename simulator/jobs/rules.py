@@ -13,7 +13,7 @@ from broker.decide.demand import demand
 from broker.decide.market import Market
 from broker.decide.workload import Workload
 from simulator.jobs.run import run
-from simulator.jobs.terms import Rule, Terms
+from simulator.jobs.terms import Live, Rule, Terms
 
 STEP_S = 300.0
 KUBERAY_IDLE_S = 60.0
@@ -29,7 +29,7 @@ class Named:
     """A rule and what it is called."""
 
     title: str
-    rule: Rule
+    rule: Rule | Live
     hindsight: bool = False  # it knows the workload: a yardstick, not a choice
 
 
@@ -73,6 +73,20 @@ def rules(workload: Workload, terms: Terms, size: int | None = None, error: floa
         ),
         **held,
         **(_with_spot(peak) if terms.availability is not None else {}),
+    }
+
+
+def live_rules(workload: Workload, terms: Terms, error: float = 0.0) -> Mapping[str, Named]:
+    """The live broker's decisions, job by job, where nobody waits and where all may."""
+    busy = demand(workload, STEP_S).gpus
+    most = max(_nodes(float(busy.max()), terms), _nodes(float(workload.gpus.max()), terms))
+    wait = f"jobs may wait {CONSTANT_WAIT_S / 60:.0f} min"
+    return {
+        "live": Named(title="the live broker, no wait", rule=Live(max_nodes=most, estimate_error=error)),
+        "live-wait": Named(
+            title=f"the live broker, {wait}",
+            rule=Live(max_nodes=most, wait_s=CONSTANT_WAIT_S, estimate_error=error),
+        ),
     }
 
 

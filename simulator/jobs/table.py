@@ -15,7 +15,7 @@ from rich.table import Table
 
 from simulator.jobs.result import Result, document
 from simulator.jobs.rules import Named
-from simulator.jobs.terms import Rule, Terms
+from simulator.jobs.terms import Live, Rule, Terms
 
 COLUMNS = (
     "rule",
@@ -127,10 +127,11 @@ def as_document(runs: Runs, terms: Terms) -> dict[str, Any]:
     }
 
 
-def rule_document(rule: Rule) -> dict[str, Any]:
+def rule_document(rule: Rule | Live) -> dict[str, Any]:
     """A rule as plain values; of targets, only the least and the most."""
     values = {name: _finite(value) for name, value in asdict(rule).items() if name not in ("targets", "step_s")}
-    return values | {"targets": [min(rule.targets), max(rule.targets)] if rule.targets else None}
+    targets = rule.targets if isinstance(rule, Rule) else ()
+    return values | {"targets": [min(targets), max(targets)] if targets else None}
 
 
 def _finite(value: Any) -> Any:

@@ -67,6 +67,17 @@ class Rule:
     step_s: float = 300.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """The live broker's own decisions: a placement for each job, and a cluster that the autopilot steers."""
+
+    nodes: int = 0  # that are there at first
+    max_nodes: int = 16
+    wait_s: float = 0.0  # how long jobs may wait
+    steer_every_s: float | None = 600.0  # None: the cluster keeps its size
+    estimate_error: float | None = 0.0  # as a rule's; None: users say nothing, and past runs have to do
+
+
 def check(terms: Terms, rule: Rule) -> None:
     """Raises `InvalidInput` where terms or rule can't hold, naming the field."""
     if not 0 <= rule.min_nodes <= rule.max_nodes:

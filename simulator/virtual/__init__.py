@@ -1,0 +1,6 @@
+"""The live broker's decisions in virtual time: jobs and pools → placements, usage and charges. See docs/simulate.md."""
+
+from simulator.virtual.broker import Lived, Manner, Outcome, Site, Work, play
+from simulator.virtual.pool import Timing
+
+__all__ = ["Lived", "Manner", "Outcome", "Site", "Timing", "Work", "play"]
