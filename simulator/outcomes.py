@@ -71,7 +71,6 @@ def terms(comparison: Comparison) -> str:
 def _row(comparison: Comparison, outcome: Outcome, bands: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
     cost = outcome.cost
     band = bands.get(outcome.policy.name)
-    spilled = cost.serverless_gpu_hours / max(_busy_hours(comparison), 1e-9)
     return (
         outcome.policy.title + (" *" if outcome.policy.hindsight else ""),
         f"{cost.total:,.0f}",
@@ -80,8 +79,13 @@ def _row(comparison: Comparison, outcome: Outcome, bands: Mapping[str, tuple[flo
         f"{cost.cluster:,.0f}",
         f"{cost.committed:,.0f}",
         f"{cost.serverless:,.0f}",
-        _percent(spilled),
+        _percent(spilled_share(comparison, outcome)),
     )
+
+
+def spilled_share(comparison: Comparison, outcome: Outcome) -> float:
+    """Of the work that counts, the part that ran on serverless."""
+    return outcome.cost.serverless_gpu_hours / max(_busy_hours(comparison), 1e-9)
 
 
 def _busy_hours(comparison: Comparison) -> float:

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from simulator.compare import Comparison
+    from simulator.sensitivity import Sensitivity
 
 CAUSAL = ("broker", "all-serverless", "autoscaler", "ski-rental", "cackle", "newsvendor")
 DEFAULT = (*CAUSAL, "peak", "best-static")
@@ -21,6 +22,10 @@ def simulate(
     decisions: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each policy's targets here.")] = None,
     replicates: Annotated[int, typer.Option(min=0, help="Resampled traces behind each interval.")] = 0,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report that opens in a browser.")] = None,
+    usd: Annotated[
+        float | None,
+        typer.Option("--usd", min=0, metavar="PRICE", help="Of a cluster GPU-hour: the report in dollars."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What a recorded workload would have cost under different policies, and at the least.
@@ -35,6 +40,9 @@ def simulate(
     from simulator.intervals import intervals
     from simulator.names import known
     from simulator.policies import POLICIES
+    from simulator.report.simulation import page
+    from simulator.report.unit import Unit
+    from simulator.sensitivity import sensitivity
     from simulator.traces import load
     from simulator.traces.ours import file_stem
 
@@ -43,6 +51,7 @@ def simulate(
     history = load(trace)
     found: dict[str, Comparison] = {}
     bands: dict[str, dict[str, tuple[float, float]]] = {}
+    sensitivities: dict[str, Sensitivity] = {}
     with Console(stderr=True).status("reading the trace") as status:
         for name in scenarios:
             market = SCENARIOS[name]
@@ -51,12 +60,14 @@ def simulate(
             if replicates:
                 status.update(f"{name}: playing them on {replicates} resampled traces")
                 bands[name] = intervals(history, market, policies, replicates)
+            if html is not None:
+                status.update(f"{name}: deciding anew at other prices")
+                sensitivities[name] = sensitivity(history, market)
+    if html is not None:
+        text = page(file_stem(trace), found, bands, sensitivities, Unit(usd=usd))
+        html.write_text(text, encoding="utf-8")
     if decisions is not None:
         _write(decisions, found)
-    if html is not None:
-        from simulator.report import page
-
-        html.write_text(page(file_stem(trace), found, bands), encoding="utf-8")
     if as_json:
         outcomes.print_json(trace, found, bands)
     else:

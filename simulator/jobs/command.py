@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,7 @@ def simulate_jobs(
         float, typer.Option(min=0, help="How wrong run times are known: deviation of the logarithm.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of failures and estimates.")] = 0,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report that opens in a browser.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What a workload costs job by job: queues, whole nodes for gangs, boots, cold starts, idle tails, interruptions.
@@ -71,6 +73,11 @@ def simulate_jobs(
         for name in known(rule or list(quick), there, "rule"):
             status.update(f"{there[name].title}: {len(workload):,} jobs")
             runs[name] = table.Played(named=there[name], result=played(workload, terms, there[name].rule))
+    if html is not None:
+        from simulator.report.jobs import page
+        from simulator.traces.ours import file_stem
+
+        html.write_text(page(file_stem(trace), runs, terms), encoding="utf-8")
     if as_json:
         table.print_json(trace, runs, terms)
     else:

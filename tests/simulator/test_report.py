@@ -1,5 +1,7 @@
 """The report is one page that needs nothing else, says what the comparison says, and shows foreign names as text."""
 
+import re
+
 import numpy as np
 
 from broker.decide.market import Market
@@ -7,7 +9,9 @@ from broker.decide.workload import Workload
 from simulator.compare import compare
 from simulator.outcomes import in_words
 from simulator.policies import POLICIES
-from simulator.report import page
+from simulator.report.simulation import page
+from simulator.report.unit import Unit
+from simulator.sensitivity import sensitivity
 
 
 def _history() -> Workload:
@@ -19,20 +23,28 @@ def _history() -> Workload:
 def test_the_page_says_what_was_found_and_loads_nothing() -> None:
     markets = {"elastic": Market(warmup=288), "firm": Market(commit=0.6, commit_window=288, warmup=288)}
     found = {name: compare(_history(), market, list(POLICIES)) for name, market in markets.items()}
-    text = page("trace <b>of</b> mine", found, {"elastic": {"broker": (1.01, 1.09)}})
+    sensitive = {"elastic": sensitivity(_history(), markets["elastic"])}
+    text = page("trace <b>of</b> mine", found, {"elastic": {"broker": (1.01, 1.09)}}, sensitive, Unit())
     assert "trace &lt;b&gt;of&lt;/b&gt; mine" in text
     assert "<b>of</b>" not in text
     for name, comparison in found.items():
-        assert f"<h2>{name}</h2>" in text
+        assert f"<h2>{name}: cost by policy</h2>" in text
         assert in_words(comparison).replace("'", "&#x27;") in text
         for outcome in comparison.outcomes:
             assert f"{outcome.cost.total:,.0f}" in text
     assert "+1.0% … +9.0%" in text
-    assert "<script src=" not in text
-    assert "<link" not in text
+    assert not re.search(r"<(script|link|img|iframe)[^>]*(src|href)=", text)
+    assert text.count("role='img'") == text.count("<figcaption>") == 7
+
+
+def test_dollars_are_gpu_hours_at_the_price() -> None:
+    found = {"elastic": compare(_history(), Market(warmup=288), ["broker"])}
+    text = page("mine", found, {}, {}, Unit(usd=2.5))
+    assert f"{2.5 * found['elastic'].outcomes[0].cost.total:,.0f}" in text
+    assert "at $2.5 a cluster GPU-hour" in text
 
 
 def test_an_idle_cluster_has_a_page_too() -> None:
     nothing = Workload.of([0.0, 5 * 86_400.0], [1.0, 1.0], [1, 1])
     found = {"elastic": compare(nothing, Market(warmup=288), ["all-serverless", "clairvoyant"])}
-    assert "all serverless" in page("idle", found, {})
+    assert "all serverless" in page("idle", found, {}, {}, Unit())

@@ -1,0 +1,48 @@
+"""Ways to buy and what each costs, part by part → stacked bars, cheapest at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from simulator.report.document import Chart
+from simulator.report.style import INK, drawn
+
+FAR = 4.0  # times the floor: dearer bars are cut off, or the others could not be told apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One way to buy."""
+
+    title: str
+    parts: Mapping[str, float]  # what is paid, by part
+    label: str  # beside the bar
+
+    @property
+    def total(self) -> float:
+        """All of its parts."""
+        return sum(self.parts.values())
+
+
+def costs(bars: Sequence[Bar], colours: Mapping[str, str], *, unit: str, says: str, floor: float | None) -> Chart:
+    """Bars in the given order; `floor` is the least that could have been paid, where it is known."""
+    shown = list(reversed(bars))
+    near = [bar.total for bar in bars if not floor or bar.total < FAR * floor] or [bar.total for bar in bars]
+    widest = 1.18 * max([*near, floor or 0.0]) or 1.0
+    figure = go.Figure()
+    for part, colour in colours.items():
+        values = [bar.parts.get(part, 0.0) for bar in shown]
+        if any(values):
+            figure.add_bar(y=[bar.title for bar in shown], x=values, name=part, orientation="h", marker_color=colour)
+    for bar in shown:
+        figure.add_annotation(
+            x=min(bar.total, widest * 0.9), y=bar.title, text=f" {bar.label}", showarrow=False, xanchor="left"
+        )
+    if floor:
+        figure.add_vline(x=floor, line_dash="dot", line_color=INK)
+    drawn(figure, x=unit, y="", barmode="stack", height=110 + 38 * len(shown), hovermode="y unified")
+    figure.update_xaxes(range=[0, widest])
+    return Chart(figure=figure, says=says)
