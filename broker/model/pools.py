@@ -32,6 +32,16 @@ class Capability(StrEnum):
     GANG = "gang"  # several nodes, all or none
     IMAGES = "images"  # container images
     SCALE = "scale"  # implements Scalable
+    KEEP_WARM = "keep_warm"  # implements Warmable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepWarm:
+    """How long and how many serverless containers stay without work; the words are Modal's."""
+
+    scaledown_window_s: float  # idle seconds before a container ends
+    min_containers: int = 0  # up at least, busy or idle
+    buffer_containers: int = 0  # idle beyond those that are busy, while any is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 A container that is idle is paid for as if it ran; one that has gone costs a cold start when the next job comes. The
 next job of a size gets the container that became idle last, so that how long each waits for its next job does not
-depend on the window: the best window for what was seen is found exactly. The hybrid histogram (Shahrad and others,
-Serverless in the Wild, USENIX ATC 2020) takes the 99th percentile of the idle times, whatever they cost.
+depend on the window: the best window for what was seen is found exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from broker.decide.compiled import compiled
 from broker.decide.workload import Floats, Workload
 
 LEAST_S, MOST_S = 2.0, 1_200.0  # what may be asked for: Modal's scaledown_window
-HISTOGRAM_QUANTILE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,11 @@ class Idle:
     def cold_starts(self, window_s: float) -> int:
         """How many jobs find no warm container."""
         return self.first_starts + int(((self.gap_s > window_s) & np.isfinite(self.gap_s)).sum())
+
+    def least_gpu_s(self, cold_start_s: float) -> float:
+        """GPU-seconds that are paid with hindsight: for each idle time, the cheaper of waiting and starting again."""
+        ended = np.isfinite(self.gap_s)
+        return float((np.minimum(self.gap_s[ended], cold_start_s) * self.gpus[ended]).sum())
 
     def cost_gpu_s(self, window_s: float, cold_start_s: float) -> float:
         """GPU-seconds paid for idleness and for cold starts after the first; `cold_start_s` as worth to its owner."""
@@ -55,26 +58,18 @@ def idle_times(workload: Workload) -> Idle:
     return Idle(np.concatenate(gaps or empty), np.concatenate(gpus or empty), first_starts)
 
 
-def best_window_s(idle: Idle, cold_start_s: float) -> float:
-    """The window that would have cost least; the shortest of those that cost the same."""
+def best_window_s(idle: Idle, cold_start_s: float, least_s: float = LEAST_S, most_s: float = MOST_S) -> float:
+    """The window within bounds that would have cost least; the shortest of those that cost the same."""
     order = np.argsort(idle.gap_s)
     gap_s, gpus = idle.gap_s[order], idle.gpus[order]
-    within = np.isfinite(gap_s) & (gap_s <= MOST_S)
-    windows = np.unique(np.concatenate([[LEAST_S, MOST_S], np.maximum(gap_s[within], LEAST_S)]))
+    within = np.isfinite(gap_s) & (gap_s <= most_s)
+    windows = np.unique(np.concatenate([[least_s, most_s], np.maximum(gap_s[within], least_s)]))
     below = np.searchsorted(gap_s, windows, side="right")
     finite = int(np.isfinite(gap_s).sum())
     paid = np.concatenate([[0.0], np.cumsum(np.where(np.isfinite(gap_s), gap_s, 0.0) * gpus)])
     held = np.concatenate([[0.0], np.cumsum(gpus)])
     costs = paid[below] + windows * (held[-1] - held[below]) + cold_start_s * (held[finite] - held[below])
     return float(windows[np.argmin(costs)])
-
-
-def histogram_window_s(idle: Idle) -> float:
-    """What the hybrid histogram would choose: a window that 99 % of the idle times that ended fall into."""
-    seen = idle.gap_s[np.isfinite(idle.gap_s)]
-    if not len(seen):
-        return LEAST_S
-    return float(np.clip(np.quantile(seen, HISTOGRAM_QUANTILE), LEAST_S, MOST_S))
 
 
 @compiled
