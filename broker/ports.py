@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
+from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, AttemptReport, Job, JobState, LaunchRequest, StateChange
 from broker.model.money import Money
 from broker.model.offers import Offer
 from broker.model.placement import Placement
-from broker.model.pools import Capability, Capacity, Pool
+from broker.model.pools import Capability, Capacity, KeepWarm, Pool
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.usage import Charge, SpendRow, UnitUsage, UsageReport
@@ -158,6 +159,20 @@ class Scalable(Protocol):
         ...
 
 
+@runtime_checkable
+class Warmable(Protocol):
+    """A serverless pool whose containers can be kept warm in another way while it runs."""
+
+    async def keep_warm(self, setting: KeepWarm) -> None:
+        """From now on containers are kept like this, and `capacity` says so; a repeat changes nothing.
+
+        Never ends a unit that runs an attempt; idle ones end, and missing ones start, at once or as it becomes
+        possible. It holds until it is called again or the pool is opened by another executor, which begins with what
+        the pool's configuration says. Raises `NoCapacity` for more containers than the pool may have.
+        """
+        ...
+
+
 class PriceSource(Protocol):
     """Knows offers."""
 
@@ -254,6 +269,30 @@ class Store(Protocol):
 
     def runs(self, since_ns: int) -> tuple[Run, ...]:
         """Attempts that had not ended before `since_ns`, by the time they began."""
+        ...
+
+    def cold_starts(self, pool: str, limit: int = 50) -> tuple[float, ...]:
+        """Seconds that the last units of a pool took from being paid for to being ready, newest first."""
+        ...
+
+    def keep_outlook(self, outlook: Outlook) -> None:
+        """Appends a forecast."""
+        ...
+
+    def outlooks(self, pool: str, since_ns: int, until_ns: int) -> tuple[Outlook, ...]:
+        """Forecasts for a pool made from `since_ns` on and before `until_ns`, oldest first."""
+        ...
+
+    def last_outlook(self, pool: str) -> Outlook | None:
+        """The newest forecast for a pool."""
+        ...
+
+    def keep_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Appends decisions about capacity."""
+        ...
+
+    def decisions(self, since_ns: int, until_ns: int, pool: str | None = None) -> tuple[Decision, ...]:
+        """Decisions made from `since_ns` on and before `until_ns`, oldest first."""
         ...
 
     def changes(self, job_id: str) -> tuple[StateChange, ...]:

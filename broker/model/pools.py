@@ -45,6 +45,19 @@ class KeepWarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WarmLimits:
+    """Between which ways to keep containers warm the owner of a pool lets the broker choose, and what for."""
+
+    least_window_s: float = 2.0  # of scaledown_window_s
+    most_window_s: float = 1_200.0
+    least_containers: int = 0  # of min_containers
+    most_containers: int = 0  # of min_containers, and of buffer_containers
+    start_within_s: float | None = None  # promise: jobs find a ready container within this; None: no promise
+    start_share: float = 0.95  # of jobs that it is promised to
+    worth_s: float = 0.0  # what it is worth not to wait for a start, in seconds of the container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """One place that runs attempts, as configured."""
 
@@ -61,6 +74,7 @@ class Pool:
     capabilities: frozenset[Capability] = frozenset()
     cold_start_s: float = 0.0  # prior for the time to a ready node or container; measured values replace it
     scaledown_window_s: float = 0.0  # serverless: idle seconds before a container ends
+    warm: WarmLimits = field(default_factory=WarmLimits)  # serverless: what the autopilot may make of it
     options: dict[str, Any] = field(default_factory=dict)  # the executor's own settings, validated by it
 
 
@@ -84,3 +98,4 @@ class Capacity:
     max_units: int  # how many units it may grow to
     backoff_until_ns: int = 0  # the pool starts nothing new before this (containers kept failing)
     note: str = ""  # for people: how work is isolated, why it is degraded
+    keep_warm: KeepWarm | None = None  # how containers are kept warm now; None: not known, or not serverless

@@ -38,6 +38,7 @@ from broker.testing.executor_contract_pool import (
     check,
     lines_of,
 )
+from broker.testing.executor_contract_warm import WarmContract
 from broker.testing.executor_watch import Watch
 
 
@@ -121,6 +122,7 @@ class ExecutorContract(
     LossContract,
     CapacityContract,
     ScaleContract,
+    WarmContract,
     UsageContract,
     ContractFixtures,
 ):

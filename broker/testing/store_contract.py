@@ -19,6 +19,7 @@ from broker.model.money import NS_PER_S
 from broker.model.placement import Verdict
 from broker.model.query import JobFilter
 from broker.ports import Store
+from broker.testing.store_contract_foresight import ForesightContract
 from broker.testing.store_contract_spend import SpendContract
 from broker.testing.store_values import FULL_SPEC, NOW_NS, array, attempt, change, job, placement
 
@@ -326,7 +327,7 @@ class HistoryContract:
             assert sum(threads.map(end, (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED))) == 1
 
 
-class StoreContract(SubmissionContract, ListContract, QueueContract, HistoryContract, SpendContract):
+class StoreContract(SubmissionContract, ListContract, QueueContract, HistoryContract, SpendContract, ForesightContract):
     """All that a store promises."""
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from broker.model.pools import KeepWarm
 from broker.model.resources import Resources
 from executors.local_serverless.container import Container, ContainerFailed
 from executors.local_serverless.gpus import Gpus, count_here
@@ -40,6 +41,15 @@ class Bounds:
     scaledown_window_s: float
     options: Options
     isolation: str
+
+    @property
+    def kept(self) -> KeepWarm:
+        """How containers are kept warm before anything else is asked for."""
+        return KeepWarm(
+            scaledown_window_s=self.scaledown_window_s,
+            min_containers=self.options.min_containers,
+            buffer_containers=self.options.buffer_containers,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ class Fleet:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked = 0  # warm containers, by `scale`
+        self.kept = KeepWarm(scaledown_window_s=0.0)
         self.backoff_until_ns = 0
         self._prepared = Prepared(root, self._failed)
         count = round(bounds.unit.gpus * bounds.max_containers) if bounds.emulated else count_here()
@@ -95,7 +106,7 @@ class Fleet:
         """Takes over what it may grow to."""
         self._bounds = bounds
         self._prepared.want(self._plain(), bounds.options)
-        self._fill()
+        self.keep_warm(bounds.kept)
 
     def _plain(self) -> View:
         return View(
@@ -219,11 +230,17 @@ class Fleet:
         self._fill()
         self._wake.set()
 
+    def keep_warm(self, setting: KeepWarm) -> None:
+        """Containers are kept like this from now on."""
+        self.kept = setting
+        self._fill()
+        self._wake.set()
+
     def _spare(self) -> tuple[int, int]:
         """Idle containers that are to be kept, and those there are."""
         busy = sum(bool(unit.busy) for unit in self._up.values())
-        floor = max(self._asked, self._bounds.options.min_containers) - busy
-        buffer = self._bounds.options.buffer_containers if busy else 0
+        floor = max(self._asked, self.kept.min_containers) - busy
+        buffer = self.kept.buffer_containers if busy else 0
         return max(floor, buffer, 0), len(self._up) - busy
 
     def _fill(self) -> None:
@@ -263,7 +280,7 @@ class Fleet:
         idle = sorted((u for u in self._up.values() if u.ready and not u.busy), key=lambda unit: unit.idle_since)
         left_s = _NEVER_S
         for unit in idle[: max(len(idle) - keep, 0)]:
-            due_s = unit.idle_since + self._bounds.scaledown_window_s - now
+            due_s = unit.idle_since + self.kept.scaledown_window_s - now
             if due_s <= 0 or not unit.container.alive:
                 self.drop(unit)
             else:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 from broker.model.errors import NoCapacity, Rejected, Unreachable
 from broker.model.jobs import LaunchRequest
-from broker.model.pools import Capability, Capacity, UnitState
+from broker.model.pools import Capability, Capacity, KeepWarm, UnitState
 from broker.model.resources import Resources
 from broker.model.usage import AttemptUsage, UnitUsage, UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
@@ -36,7 +36,9 @@ _HERE: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 class LocalServerless:
     """Runs attempts in containers on this machine; see `broker.ports.Executor` for what each method promises."""
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.FUNCTIONS, Capability.SCALE})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.FUNCTIONS, Capability.SCALE, Capability.KEEP_WARM}
+    )
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -211,6 +213,7 @@ class LocalServerless:
             max_units=self._pool.max_units,
             backoff_until_ns=held["backoff_until_ns"],
             note=self._note,
+            keep_warm=held["keep_warm"],
         )
 
     async def scale(self, units: int) -> None:
@@ -218,6 +221,13 @@ class LocalServerless:
         if units > self._pool.max_units:
             raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} containers, not {units}")
         await self._link.call("scale", units)
+
+    async def keep_warm(self, setting: KeepWarm) -> None:
+        """Keeps containers warm like this until the pool is opened again."""
+        most = max(setting.min_containers, setting.buffer_containers)
+        if most > self._pool.max_units:
+            raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} containers, not {most}")
+        await self._link.call("keep_warm", setting)
 
 
 def _spawn_host(root: Path) -> int:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from broker.model.pools import KeepWarm
 from broker.model.resources import Resources
 from executors.local_serverless.container import ContainerFailed
 from executors.local_serverless.fleet import Bounds, Fleet, Unit
@@ -145,7 +146,11 @@ class ServerlessPool:
 
     async def capacity(self) -> dict[str, Any]:
         """Containers that are up."""
-        return {"up": self._fleet.up(), "backoff_until_ns": self._fleet.backoff_until_ns}
+        return {
+            "up": self._fleet.up(),
+            "backoff_until_ns": self._fleet.backoff_until_ns,
+            "keep_warm": self._fleet.kept,
+        }
 
     async def cancel(self, attempt_id: str, grace_s: float) -> None:
         """As the port's `cancel`."""
@@ -165,6 +170,10 @@ class ServerlessPool:
     async def scale(self, units: int) -> None:
         """Containers to keep warm."""
         self._fleet.ask(units)
+
+    async def keep_warm(self, setting: KeepWarm) -> None:
+        """How containers are kept warm."""
+        self._fleet.keep_warm(setting)
 
     async def stop(self) -> dict[str, Any]:
         """Ends all attempts and containers; what `held` says after that."""

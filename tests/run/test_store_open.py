@@ -27,6 +27,7 @@ from broker.run.store import SqlStore, open_store
 from broker.run.store import engine as engine_module
 from broker.run.store.engine import SCHEMA, connect
 from broker.run.store.tables import metadata
+from broker.testing.store_contract_foresight import NODES, OUTLOOK
 from broker.testing.store_values import NOW_NS, array, change, charge, job, report
 
 MIGRATIONS = Path(engine_module.__file__).parent.parent / "migrations"
@@ -86,11 +87,13 @@ def test_a_newer_schema_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET seq = 9", "DELETE FROM {}"])
-@pytest.mark.parametrize("table", ["changes", "charges"])
+@pytest.mark.parametrize("table", ["changes", "charges", "outlooks", "decisions"])
 def test_history_and_charges_are_only_ever_appended(store: SqlStore, url: str, table: str, statement: str) -> None:
     store.add_jobs([job("a")], "{}", "h")
     store.record(changes=[change(job("a"), "running")])
     store.settle("home", report(NOW_NS), [charge("k", 1, 5)])
+    store.keep_outlook(OUTLOOK)
+    store.keep_decisions([NODES])
     with pytest.raises(DBAPIError, match=f"{table} are only ever appended"):
         execute(url, statement.format(table))
     assert (len(store.changes("a")), len(store.charges(pool="home"))) == (1, 1)

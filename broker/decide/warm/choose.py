@@ -1,7 +1,8 @@
 """Jobs seen, what a cold start costs and what was promised → how containers should be kept warm, and why.
 
-The setting that would have cost least for the jobs seen, among those that kept the promise: the window is found from
-the idle times, the numbers of containers by trying, one of the three at a time, until none of them helps.
+The setting that would have cost least for the jobs seen, among those that kept the promise. Without a promise the best
+window is known from the idle times; with one, windows are tried with numbers of containers. From there one of the three
+numbers is changed at a time until that helps no more.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from broker.decide.wording import number, seconds
 from broker.decide.workload import Workload
 from broker.model.pools import KeepWarm
 
-RECENT = 10_000  # jobs that are looked at
+RECENT = 5_000  # jobs that are looked at
 WINDOWS = (0.5, 0.8, 0.9, 0.95, 0.99)  # quantiles of idle times that are tried as windows
+USUAL_S = (10.0, 60.0, 300.0)  # as are these
 ROUNDS = 4
 
 
@@ -80,9 +82,13 @@ def choose(jobs: Workload, wanted: Wanted) -> Choice:
     best_s = best_window_s(idle, wanted.cold_start_s + wanted.worth_s, bounds.least_window_s, bounds.most_window_s)
     seen = idle.gap_s[np.isfinite(idle.gap_s)]
     tried = np.quantile(seen, WINDOWS) if len(seen) else np.zeros(0)
-    windows = np.unique(np.clip([best_s, *tried, bounds.most_window_s], bounds.least_window_s, bounds.most_window_s))
+    windows = np.unique(
+        np.clip([best_s, *tried, *USUAL_S, 0.0, bounds.most_window_s], bounds.least_window_s, bounds.most_window_s)
+    )
     trials = Trials(recent, wanted)
     setting = KeepWarm(scaledown_window_s=best_s, min_containers=bounds.least_containers)
+    if not wanted.kept(trials.played(setting)):
+        setting = trials.best_pair(setting, windows.tolist())
     for _ in range(ROUNDS):
         better = trials.best(setting, windows.tolist())
         if better == setting:
@@ -116,14 +122,26 @@ class Trials:
             )
         return self._played[setting]
 
+    def best_pair(self, setting: KeepWarm, windows: list[float]) -> KeepWarm:
+        """The best of all windows with all numbers of containers that are kept up."""
+        counts = _counts(self._wanted.bounds.least_containers, self._wanted.bounds.most_containers)
+        pairs = (
+            replace(setting, scaledown_window_s=window_s, min_containers=count)
+            for window_s in windows
+            for count in counts
+        )
+        return min(pairs, key=self._rank)
+
     def best(self, setting: KeepWarm, windows: list[float]) -> KeepWarm:
         """The best that is reached by changing each of the three numbers of a setting once, one after another."""
         bounds = self._wanted.bounds
-        counts = _counts(bounds.most_containers)
+        least, most = bounds.least_containers, bounds.most_containers
         ways: tuple[Callable[[KeepWarm], Iterator[KeepWarm]], ...] = (
             lambda old: (replace(old, scaledown_window_s=window_s) for window_s in windows),
-            lambda old: (replace(old, min_containers=count) for count in counts if count >= bounds.least_containers),
-            lambda old: (replace(old, buffer_containers=count) for count in counts),
+            lambda old: (replace(old, min_containers=count) for count in _counts(least, most, near=old.min_containers)),
+            lambda old: (
+                replace(old, buffer_containers=count) for count in _counts(0, most, near=old.buffer_containers)
+            ),
         )
         for way in ways:
             setting = min([setting, *way(setting)], key=self._rank)
@@ -134,12 +152,12 @@ class Trials:
         return self._wanted.broken(played), played.cost_gpu_s(self._wanted.worth_s)
 
 
-def _counts(most: int) -> list[int]:
-    """0, 1, 2, 3, 4, 6, 8, 12 and so on up to a number, that included."""
-    counts = {0, most}
+def _counts(least: int, most: int, near: int = 0) -> list[int]:
+    """0, 1, 2, 3, 4, 6, 8, 12 and so on within bounds, these included, and what is next to a number."""
+    counts = {least, most, near - 1, near + 1}
     for power in range(most.bit_length()):
-        counts |= {1 << power, 3 << power >> 1}
-    return sorted(count for count in counts if count <= most)
+        counts |= {0, 1 << power, 3 << power >> 1}
+    return sorted(count for count in counts if least <= count <= most)
 
 
 def _reason(setting: KeepWarm, played: Played, apart: Played, wanted: Wanted) -> str:

@@ -120,6 +120,28 @@ class PricePart(Part):
     own: OwnPart | None = Field(None, description="Own hardware: its price per hour is computed from these.")
 
 
+class WarmPart(Part):
+    """What the autopilot may make of how a serverless pool's containers are kept warm."""
+
+    least_window: Duration = Field(2.0, description="The shortest scaledown_window that it may set.")
+    most_window: Duration = Field(1_200.0, description="The longest.")
+    least_containers: Annotated[int, Whole(0, MAX_UNITS, "a number")] = Field(
+        0, description="The fewest containers that it may keep up, busy or idle."
+    )
+    most_containers: Annotated[int, Whole(0, MAX_UNITS, "a number")] = Field(
+        0, description="The most that it may keep up, and the most idle ones beside busy ones."
+    )
+    start_within: Duration | None = Field(
+        None, description="Promise: jobs find a ready container within this; default: none is made."
+    )
+    start_share: Annotated[float, PlainValidator(_share_of_time)] = Field(
+        0.95, description="The share of jobs that this is promised to."
+    )
+    worth: Duration = Field(
+        0.0, description="What it is worth not to wait for a container, as seconds that it would run."
+    )
+
+
 class PoolPart(Part):
     """A place that runs attempts."""
 
@@ -145,16 +167,19 @@ class PoolPart(Part):
         None, description="What it costs; without it, costs are unknown, and shown as unknown."
     )
     scaledown_window: Duration | None = Field(None, description="Idle time after which a container ends; default 60s.")
+    keep_warm: WarmPart | None = Field(
+        None, description="Between which ways to keep containers warm the autopilot may choose; serverless pools only."
+    )
     cold_start: Duration = Field(0.0, description="Time to a ready node or container, until it has been measured.")
     options: dict[str, Any] = Field({}, description="Settings of the executor itself.")
 
 
 class AutopilotPart(Part):
-    """Whether the broker changes the size of its clusters by itself."""
+    """Whether the broker changes the size of its clusters, and how containers are kept warm, by itself."""
 
     mode: Annotated[Literal["off", "dry-run", "on"], Lower] = Field(
         "off",
-        description="on: clusters that can be scaled get as many nodes as pay; dry-run: only says what it would do.",
+        description="on: clusters get as many nodes, and containers are kept as warm, as pays; dry-run: only says so.",
     )
     every: LongerThanZero = Field(60.0, description="How often it decides.")
 
@@ -194,7 +219,7 @@ class SettingsDocument(Part):
         90, description="Prices older than this are flagged wherever they are used."
     )
     settle_every: LongerThanZero = Field(10.0, description="How often usage is charged.")
-    autopilot: AutopilotPart = Field(AutopilotPart(), description="Whether clusters are scaled as pays.")
+    autopilot: AutopilotPart = Field(AutopilotPart(), description="Whether pools are steered as pays.")
     logs: LogsPart = Field(LogsPart(), description="How much of what jobs write is kept.")
     secrets: SecretsPart = Field(SecretsPart(), description="Where the values of secrets come from.")
     pools: dict[Annotated[str, PlainValidator(_pool_name)], PoolPart] = Field(

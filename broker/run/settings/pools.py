@@ -9,9 +9,9 @@ from typing import Final
 
 from broker.model.errors import InvalidInput, Misconfigured, Problem
 from broker.model.offers import Offer
-from broker.model.pools import Capability, Isolation, Pool, PoolKind
+from broker.model.pools import Capability, Isolation, Pool, PoolKind, WarmLimits
 from broker.model.resources import GIB, Resources
-from broker.run.settings.document import OwnPart, PoolPart, PricePart
+from broker.run.settings.document import OwnPart, PoolPart, PricePart, WarmPart
 from broker.run.settings.machine import Machine
 from broker.run.settings.prices import WrongPrice, offers_of
 from broker.spec.accelerators import Accelerators
@@ -25,7 +25,7 @@ _ASSUMPTION: Final = "assumption, to be replaced by your own numbers: $2,500 for
 _ASSUMED: Final = OwnPart(purchase_usd=2_500, years=4, power_w=200, usd_per_kwh=0.15)
 
 _OF_THE_OTHER_KIND: Final = {
-    "cluster": {"max_containers": ": say max_nodes", "scaledown_window": ""},
+    "cluster": {"max_containers": ": say max_nodes", "scaledown_window": "", "keep_warm": ""},
     "serverless": {"max_nodes": ": say max_containers"},
 }
 
@@ -107,6 +107,7 @@ def _contradictions(part: PoolPart, machine: Machine) -> Found:
         yield ("accelerators",), "a cluster's nodes are alike: make a pool for each model"
     if any(not gpu.model for gpu in choices):
         yield ("accelerators",), "must say which GPU it is: L4:2"
+    yield from _wrong_limits(part)
     if part.emulated and not choices:
         yield ("emulated",), "is true, but there are no accelerators to emulate"
     if choices and not part.emulated and is_local(part) and machine.gpu_count < max(gpu.count for gpu in choices):
@@ -115,6 +116,37 @@ def _contradictions(part: PoolPart, machine: Machine) -> Found:
     if not is_local(part) and (part.cpus is None or part.memory is None):
         missing = "cpus" if part.cpus is None else "memory"
         yield (missing,), "is required for a pool that is not on this machine"
+
+
+def _wrong_limits(part: PoolPart) -> Found:
+    """Where limits of keeping warm contradict each other or the pool's size."""
+    warm = part.keep_warm
+    if warm is None:
+        return
+    if warm.least_window > warm.most_window:
+        yield (
+            ("keep_warm", "least_window"),
+            f"is {warm.least_window:g} s, more than most_window, {warm.most_window:g} s",
+        )
+    if warm.least_containers > warm.most_containers:
+        more = f"is {warm.least_containers}, more than most_containers, {warm.most_containers}"
+        yield ("keep_warm", "least_containers"), more
+    if part.max_containers is not None and warm.most_containers > part.max_containers:
+        yield ("keep_warm", "most_containers"), f"is more than max_containers, {part.max_containers}"
+
+
+def _limits(warm: WarmPart | None) -> WarmLimits:
+    if warm is None:
+        return WarmLimits()
+    return WarmLimits(
+        least_window_s=warm.least_window,
+        most_window_s=warm.most_window,
+        least_containers=warm.least_containers,
+        most_containers=warm.most_containers,
+        start_within_s=warm.start_within,
+        start_share=warm.start_share,
+        worth_s=warm.worth,
+    )
 
 
 def _pool(
@@ -145,6 +177,7 @@ def _pool(
         capabilities=_capabilities(part.executor, capabilities),
         cold_start_s=part.cold_start,
         scaledown_window_s=window if kind is PoolKind.SERVERLESS else 0.0,
+        warm=_limits(part.keep_warm),
         options=part.options,
     )
 

@@ -111,18 +111,28 @@ def attempt(connection: Connection, attempt_id: str) -> Attempt:
     return attempt_of(row)
 
 
-def runs(connection: Connection, since_ns: int) -> tuple[Run, ...]:
+def runs(connection: Connection, specs: Specs, since_ns: int) -> tuple[Run, ...]:
     """Attempts that had not ended before a time, by when they began."""
     began = func.coalesce(attempts.c.started_ns, attempts.c.stored_ns)
     query = (
-        select(attempts, jobs.c.user, began.label("began_ns"))
+        select(attempts, jobs.c.user, jobs.c.spec_id, began.label("began_ns"))
         .join(jobs, jobs.c.seq == attempts.c.job_seq)
         .where(attempts.c.ended_ns.is_(None) | (attempts.c.ended_ns >= since_ns))
         .order_by(began)
     )
+    rows = connection.execute(query).all()
+    environments = specs.environments(connection, {row.spec_id for row in rows})
     return tuple(
-        Run(user=row.user, pool=row.pool, resources=resources_of(row), started_ns=row.began_ns, ended_ns=row.ended_ns)
-        for row in connection.execute(query)
+        Run(
+            attempt_id=row.id,
+            user=row.user,
+            pool=row.pool,
+            environment=environments[row.spec_id],
+            resources=resources_of(row),
+            started_ns=row.began_ns,
+            ended_ns=row.ended_ns,
+        )
+        for row in rows
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, insert, or_, select, update
 
 from broker.decide.charge import last_holder
 from broker.model.errors import Conflict
-from broker.model.money import Money
+from broker.model.money import NS_PER_S, Money
 from broker.model.offers import Offer
 from broker.model.usage import AttemptUsage, Book, Charge, UnitUsage, UsageReport
 from broker.run.store.engine import upsert
@@ -44,6 +44,17 @@ def open_units(connection: Connection, pool: str) -> tuple[UnitUsage, ...]:
     """Units that had not ended at the last settlement, with the attempt that held each last."""
     query = select(units).where(OPEN_UNIT, units.c.pool == pool).order_by(units.c.started_ns, units.c.unit_id)
     return tuple(unit_of(row) for row in connection.execute(query))
+
+
+def cold_starts(connection: Connection, pool: str, limit: int) -> tuple[float, ...]:
+    """Seconds that the last units of a pool took to be ready, newest first."""
+    query = (
+        select(units.c.started_ns, units.c.ready_ns)
+        .where(units.c.pool == pool, units.c.ready_ns.is_not(None))
+        .order_by(units.c.started_ns.desc())
+        .limit(limit)
+    )
+    return tuple((row.ready_ns - row.started_ns) / NS_PER_S for row in connection.execute(query))
 
 
 def settle(connection: Connection, pool: str, report: UsageReport, added: Sequence[Charge]) -> None:

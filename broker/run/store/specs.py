@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Row, Table, select
 
+from broker.model.environment import environment_key
 from broker.model.jobs import Job, JobSpec
 from broker.run.store.engine import insert_new
 from broker.run.store.rows import Values, digest, job_of
@@ -38,6 +39,10 @@ class Specs:
         """Rows of `jobs` as jobs, in their order."""
         found = self._of(connection, {row.spec_id for row in rows})
         return tuple(job_of(row, found[row.spec_id]) for row in rows)
+
+    def environments(self, connection: Connection, spec_ids: set[int]) -> dict[int, str]:
+        """The environment that the jobs of each spec need."""
+        return {spec_id: environment_key(spec) for spec_id, spec in self._of(connection, spec_ids).items()}
 
     def _of(self, connection: Connection, spec_ids: set[int]) -> dict[int, JobSpec]:
         with self._lock:

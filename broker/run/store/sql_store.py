@@ -9,13 +9,14 @@ from threading import Lock
 from sqlalchemy import Connection, Engine, select
 
 from broker.model.errors import UnknownName
+from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import Money
 from broker.model.placement import Placement
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.usage import Charge, SpendRow, UnitUsage, UsageReport
-from broker.run.store import listing, reading, recording, settlement, spending, submission
+from broker.run.store import foresight, listing, reading, recording, settlement, spending, submission
 from broker.run.store.engine import connect, insert_new, store_errors
 from broker.run.store.specs import Specs
 from broker.run.store.tables import blobs
@@ -125,7 +126,37 @@ class SqlStore:
     def runs(self, since_ns: int) -> tuple[Run, ...]:
         """Attempts that had not ended before `since_ns`, by the time they began."""
         with self._read() as connection:
-            return reading.runs(connection, since_ns)
+            return reading.runs(connection, self._specs, since_ns)
+
+    def cold_starts(self, pool: str, limit: int = 50) -> tuple[float, ...]:
+        """Seconds that the last units of a pool took to be ready, newest first."""
+        with self._read() as connection:
+            return settlement.cold_starts(connection, pool, limit)
+
+    def keep_outlook(self, outlook: Outlook) -> None:
+        """Appends a forecast."""
+        with self._write() as connection:
+            foresight.keep_outlook(connection, outlook)
+
+    def outlooks(self, pool: str, since_ns: int, until_ns: int) -> tuple[Outlook, ...]:
+        """Forecasts for a pool made in a time, oldest first."""
+        with self._read() as connection:
+            return foresight.find_outlooks(connection, pool, since_ns, until_ns)
+
+    def last_outlook(self, pool: str) -> Outlook | None:
+        """The newest forecast for a pool."""
+        with self._read() as connection:
+            return foresight.last_outlook(connection, pool)
+
+    def keep_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Appends decisions about capacity."""
+        with self._write() as connection:
+            foresight.keep_decisions(connection, decisions)
+
+    def decisions(self, since_ns: int, until_ns: int, pool: str | None = None) -> tuple[Decision, ...]:
+        """Decisions made in a time, oldest first."""
+        with self._read() as connection:
+            return foresight.find_decisions(connection, since_ns, until_ns, pool)
 
     def changes(self, job_id: str) -> tuple[StateChange, ...]:
         """The history of a job and its attempts, oldest first. Raises UnknownName."""

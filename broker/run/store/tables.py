@@ -186,6 +186,7 @@ units: Final = Table(
     Column("caused_by", Text),
     Column("last_attempt", Text),
     _partial("units_open", OPEN_UNIT, "pool"),
+    Index("units_by_start", "pool", "started_ns"),
 )
 
 attempt_usage: Final = Table(
@@ -251,6 +252,28 @@ watermarks: Final = Table(
     metadata,
     Column("pool", Text, primary_key=True),
     Column("at_ns", BigInteger, nullable=False),
+)
+
+outlooks: Final = Table(
+    "outlooks",
+    metadata,
+    _key(),
+    Column("pool", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("outlooks_by_pool", "pool", "at_ns"),
+)
+
+decisions: Final = Table(
+    "decisions",
+    metadata,
+    _key(),
+    Column("pool", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("decisions_by_time", "at_ns"),
+    Index("decisions_by_pool", "pool", "at_ns"),
 )
 
 blobs: Final = Table(

@@ -1,0 +1,87 @@
+"""What a store promises about forecasts, decisions about capacity, and what they are made from."""
+
+# ruff: noqa: D102 - a test's name says what it holds
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from broker.model.environment import environment_key
+from broker.model.foresight import NodesDecision, Outlook, Proposal, WarmDecision
+from broker.model.money import NS_PER_S, Money
+from broker.model.pools import KeepWarm
+from broker.ports import Store
+from broker.testing.store_values import NOW_NS, attempt, job, report, unit
+
+OUTLOOK = Outlook(
+    pool="home",
+    at_ns=NOW_NS,
+    step_s=3_600.0,
+    levels=(0.05, 0.5, 0.95),
+    quantiles=((0.0, 0.1), (1.0, 1.5), (2.0, 3.25)),
+    coverage=0.9,
+    pinball=None,
+    reason="as it was – always",
+)
+NODES = NodesDecision(at_ns=NOW_NS, pool="home", up=1, nodes=3, applied=True, reason="it pays")
+WARM = WarmDecision(
+    at_ns=NOW_NS + 1,
+    pool="cloud",
+    before=KeepWarm(scaledown_window_s=60.0),
+    after=KeepWarm(scaledown_window_s=2.5, min_containers=1, buffer_containers=2),
+    applied=False,
+    reason="short jobs",
+)
+PROPOSAL = Proposal(
+    at_ns=NOW_NS + 2,
+    pool="home",
+    offer_id="acme/node/n4/eu/commit_1y",
+    nodes=2,
+    usd_per_hour="2.5",
+    saved=Money(3 * 10**12),
+    days=30,
+    reason="two are busy most of the time",
+)
+
+
+class ForesightContract:
+    """What was foreseen and decided comes back as it was, in its order."""
+
+    def test_a_forecast_comes_back_as_it_was(self, store: Store) -> None:
+        later = replace(OUTLOOK, at_ns=NOW_NS + 10, coverage=None, pinball=0.5)
+        other = replace(OUTLOOK, pool="cloud")
+        for each in (later, other, OUTLOOK):
+            store.keep_outlook(each)
+        assert store.outlooks("home", NOW_NS, NOW_NS + 11) == (OUTLOOK, later)
+        assert store.outlooks("home", NOW_NS + 1, NOW_NS + 10) == ()
+        assert store.last_outlook("home") == later
+        assert store.last_outlook("elsewhere") is None
+
+    def test_decisions_of_all_kinds_come_back_as_they_were(self, store: Store) -> None:
+        store.keep_decisions([])
+        store.keep_decisions([PROPOSAL, NODES, WARM])
+        assert store.decisions(NOW_NS, NOW_NS + 3) == (NODES, WARM, PROPOSAL)
+        assert store.decisions(NOW_NS, NOW_NS + 3, "cloud") == (WARM,)
+        assert store.decisions(NOW_NS + 1, NOW_NS + 2) == (WARM,)
+
+    def test_cold_starts_are_those_of_a_pool_newest_first(self, store: Store) -> None:
+        units = [
+            unit("old", 0, ready_ns=2 * NS_PER_S),
+            unit("new", 5 * NS_PER_S, ready_ns=8 * NS_PER_S),
+            unit("booting", 6 * NS_PER_S, ready_ns=None),
+        ]
+        store.settle("home", report(9 * NS_PER_S, *units), [])
+        assert store.cold_starts("home") == (3.0, 2.0)
+        assert store.cold_starts("home", limit=1) == (3.0,)
+        assert store.cold_starts("cloud") == ()
+
+    def test_runs_say_whose_they_are_and_what_they_need(self, store: Store) -> None:
+        stored = job("a")
+        store.add_jobs([stored], "{}", "h")
+        store.record(attempts=[attempt(stored)])
+        (run,) = store.runs(0)
+        assert (run.attempt_id, run.user, run.environment) == (
+            attempt(stored).id,
+            stored.user,
+            environment_key(stored.spec),
+        )
