@@ -268,7 +268,7 @@ class Store(Protocol):
         ...
 
     def runs(self, since_ns: int) -> tuple[Run, ...]:
-        """Attempts that had not ended before `since_ns`, by the time they began."""
+        """Attempts that had not ended before `since_ns`, once for each of their nodes, by the time they began."""
         ...
 
     def cold_starts(self, pool: str, limit: int = 50) -> tuple[float, ...]:

@@ -72,7 +72,7 @@ def status(as_json: AsJson = False) -> None:
 
 
 def autopilot(as_json: AsJson = False) -> None:
-    """Show what the autopilot decided last: how many nodes each cluster should have, and why.
+    """Show what the autopilot decided last about nodes and warm containers, why, and what it proposes to buy.
 
     `autopilot.mode` in the configuration switches it on. Example: broker autopilot
     """
@@ -84,15 +84,32 @@ def autopilot(as_json: AsJson = False) -> None:
         print('the autopilot is off: set autopilot.mode to "dry-run" or "on" in the configuration')
         return
     print(f"mode {found['mode']}, decides every {render.seconds(found['every_s'])}")
-    render.table(_DECISIONS, found["decisions"][:20])
+    render.table(_NODES, found["decisions"][:20])
+    if found["warm"]:
+        render.table(_WARM, found["warm"][:20])
+    for proposal in found["proposals"]:
+        print(f"proposed for {proposal['pool']}, for a person to buy: {proposal['reason']}")
 
 
-_DECISIONS = [
+def _kept(setting: render.Row) -> str:
+    """How containers are kept warm, in few words: the window, and what is kept without work."""
+    window = render.seconds(setting["scaledown_window_s"])
+    return f"{window}, {setting['min_containers']}+{setting['buffer_containers']}"
+
+
+_AT_POOL = [
     render.Column(head="at", cell=lambda row: str(row["at"])[:19].replace("T", " ")),
     render.Column(head="pool", cell=lambda row: str(row["pool"])),
-    render.Column(head="nodes", cell=lambda row: f"{row['up']} → {row['nodes']}"),
+]
+_DONE_WHY = [
     render.Column(head="done", cell=lambda row: "yes" if row["applied"] else ""),
-    render.Column(head="why", cell=lambda row: str(row["reason"])),
+    render.Column(head="why", cell=lambda row: str(row["reason"]), wrap=True),
+]
+_NODES = [*_AT_POOL, render.Column(head="nodes", cell=lambda row: f"{row['up']} → {row['nodes']}"), *_DONE_WHY]
+_WARM = [
+    *_AT_POOL,
+    render.Column(head="window, min+buffer", cell=lambda row: f"{_kept(row['before'])} → {_kept(row['after'])}"),
+    *_DONE_WHY,
 ]
 
 

@@ -59,6 +59,12 @@ def held_back(value_per_gpu_hour: Decimal | None, need: Need, run_s: float) -> I
         yield CostLine(what=HELD_BACK, amount=Money.of_rate(rate, round(run_s * NS_PER_S)))
 
 
+def displaced(usd_per_unit_hour: Decimal, need: Need, spot: Spot, full_s: float) -> CostLine:
+    """The price of the work that a run keeps from nodes for as long as all of them are expected to be wanted."""
+    whole = Money.of_rate(usd_per_unit_hour * need.nodes, round(full_s * NS_PER_S))
+    return CostLine(what=HELD_BACK, amount=_part(whole, dominant_share(need.resources, spot.total)))
+
+
 def hourly(pool_is_cluster: bool, price: Price, need: Need, spot: Spot) -> Money:
     """What the job's part of its units costs in an hour."""
     whole = Money.of_usd(price.usd_per_hour * need.nodes)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
+from broker.model.money import NS_PER_S
 from broker.model.pools import Capacity, Pool
 from broker.model.resources import Resources
 
@@ -20,6 +22,25 @@ class RunningAttempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """How likely a cluster's nodes are all wanted, hour by hour, and what the work costs that finds no room there."""
+
+    at_ns: int  # when its first step begins
+    step_s: float
+    full: tuple[float, ...]  # chance, in each step, that more nodes are wanted than there may be
+    usd_per_unit_hour: Decimal  # of a node's work, in the cheapest other pool
+
+    def full_s(self, from_ns: int, duration_s: float) -> float:
+        """The seconds of a time in which all nodes are expected to be wanted; none beyond the last step."""
+        begins = (from_ns - self.at_ns) / NS_PER_S
+        found = 0.0
+        for step, chance in enumerate(self.full):
+            inside = min((step + 1) * self.step_s, begins + duration_s) - max(step * self.step_s, begins)
+            found += max(inside, 0.0) * chance
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolState:
     """One pool at the moment of a decision."""
 
@@ -27,3 +48,4 @@ class PoolState:
     capacity: Capacity | None  # None: it does not say
     problem: str | None = None  # why it takes no work now
     running: tuple[RunningAttempt, ...] = ()  # attempts given to it that have not ended
+    expected: Expected | None = None  # clusters: what is forecast of its nodes; None: nothing

@@ -51,6 +51,7 @@ class Option:
     idle: tuple[float, float]  # of the pool's GPUs of the model, or of its CPUs: free now, and all
     cold_s: float = 0.0  # boot or cold start that would be paid
     tail_s: float = 0.0  # idle tail that would be paid
+    full_share: float = 0.0  # of the run, in which all nodes of the pool are expected to be wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +203,7 @@ class Quoter:
             idle=self._room.idle_now(need.resources.gpu_model),
             cold_s=self.pool.cold_start_s if spot.cold else 0.0,
             tail_s=0.0 if self._cluster else self.pool.scaledown_window_s * float(tail),
+            full_share=self._full_s(spot, ask.duration.p50_s) / max(ask.duration.p50_s, 1e-9),
         )
 
     def _tail(self, ask: Ask) -> Fraction:
@@ -213,7 +215,8 @@ class Quoter:
 
     def _bill(self, ask: Ask, need: Need, spot: Spot, tail: Fraction) -> _Bill:
         unknown = is_prior(ask.spec, ask.duration)
-        key = (need, ask.duration.p90_s, spot.cold, spot.fresh, len(spot.units), spot.total, tail, unknown)
+        later = spot.start_in_s if self._state.expected else 0.0
+        key = (need, ask.duration.p90_s, spot.cold, spot.fresh, len(spot.units), spot.total, tail, unknown, later)
         if key not in self._bills:
             self._bills[key] = self._new_bill(ask, need, spot, tail)
         return self._bills[key]
@@ -245,7 +248,17 @@ class Quoter:
         if not self._cluster:
             return cost.in_containers(self.pool, price, need, spot, run_s, tail)
         value = self._rules.value_per_gpu_hour
-        return (*cost.on_nodes(self.pool, price, need, spot, run_s), *cost.held_back(value, need, run_s))
+        lines = (*cost.on_nodes(self.pool, price, need, spot, run_s), *cost.held_back(value, need, run_s))
+        full_s = self._full_s(spot, run_s)
+        if not full_s or self._state.expected is None:
+            return lines
+        return (*lines, cost.displaced(self._state.expected.usd_per_unit_hour, need, spot, full_s))
+
+    def _full_s(self, spot: Spot, run_s: float) -> float:
+        """The seconds of a run in which all nodes of the cluster are expected to be wanted."""
+        if self._state.expected is None:
+            return 0.0
+        return self._state.expected.full_s(self._now_ns + round(spot.start_in_s * NS_PER_S), run_s)
 
     def _warnings(self, ask: Ask, need: Need, price: Price | None) -> Iterator[str]:
         if price is None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from broker.decide.cost import HELD_BACK
 from broker.decide.quote import Option
 from broker.decide.wording import number, seconds
+from broker.model.money import Money
 from broker.model.placement import Refusal
 
 MANY_POOLS = 3
@@ -69,8 +71,18 @@ def _self(option: Option) -> str:
         return f"{start}this run {adds(option)} for {seconds(option.quote.duration.p50_s)}{_extras(option)}"
     if nodes:
         what = "a node has" if nodes == 1 else f"{nodes} nodes have"
-        return f"{what} to be started ({seconds(option.cold_s)}), so this run {adds(option)}"
-    return f"{_idle(option)} and already paid, so this run {adds(option)}"
+        return f"{what} to be started ({seconds(option.cold_s)}), so this run {adds(option)}{_wanted(option)}"
+    return f"{_idle(option)} and already paid, so this run {adds(option)}{_wanted(option)}"
+
+
+def _wanted(option: Option) -> str:
+    """The work that a run keeps from nodes, where that counts."""
+    held = [line.amount for line in option.quote.lines if line.what == HELD_BACK and line.amount]
+    if not held:
+        return ""
+    share = option.full_share
+    why = f": all nodes are expected to be wanted {share:.0%} of that time" if share else ""
+    return f", {Money.total(held)} of it for work that it keeps from there{why}"
 
 
 def _idle(option: Option) -> str:
@@ -81,6 +93,8 @@ def _idle(option: Option) -> str:
 
 
 def _extras(option: Option) -> str:
+    if option.cluster and option.full_share:
+        return _wanted(option)
     parts = []
     if option.cold_s:
         parts.append(f"{seconds(option.cold_s)} {'boot' if option.cluster else 'cold start'}")

@@ -97,17 +97,17 @@ def waiting(jobs: Sequence[Job], pool: Pool) -> list[Run]:
     return found
 
 
-def workload(runs: Sequence[Run], node: Resources, now_ns: int) -> Workload:
-    """Runs in nodes of a pool, on a clock that shows `HISTORY_S` now, so that a step begins at this moment."""
-    began_ns = now_ns - round(HISTORY_S * NS_PER_S)
+def workload(runs: Sequence[Run], node: Resources, now_ns: int, history_s: float = HISTORY_S) -> Workload:
+    """Runs in nodes of a pool, on a clock that shows `history_s` now, so that a step begins at this moment."""
+    began_ns = now_ns - round(history_s * NS_PER_S)
     counted = [run for run in runs if 0 < share_of_node(run.resources, node) <= 1 + 1e-9]
-    ends = [run.ended_ns if run.ended_ns is not None else now_ns for run in counted]
+    ends = [min(run.ended_ns, now_ns) if run.ended_ns is not None else now_ns for run in counted]
     starts = [max(run.started_ns, began_ns) for run in counted]
     return Workload.of(
         [(start - began_ns) / NS_PER_S for start in starts],
         [max(end - start, 0) / NS_PER_S for start, end in zip(starts, ends, strict=True)],
         [share_of_node(run.resources, node) for run in counted],
-        ended=[run.ended_ns is not None for run in counted],
+        ended=[run.ended_ns is not None and run.ended_ns <= now_ns for run in counted],
         user=[run.user for run in counted],
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from broker.model.money import Money
 from broker.model.pools import KeepWarm
+
+LOOK_BACK_S: Final = 90 * 86_400.0  # forecasts and proposals are made from what ran in this time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

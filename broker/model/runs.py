@@ -9,12 +9,12 @@ from broker.model.resources import Resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One attempt, of which only its size and its times matter."""
+    """One attempt on one node, of which only its size and its times matter."""
 
     attempt_id: str = ""  # "": of a job that waits
     user: str
     pool: str
     environment: str = ""  # what a container must have been made for, to be of use to it
-    resources: Resources  # held on each node
+    resources: Resources  # held on the node
     started_ns: int  # when its command began; when it was stored, for one that has not begun
     ended_ns: int | None  # None: it has not

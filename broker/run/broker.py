@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from broker.decide.rules import PlacementRules
 from broker.model.errors import BrokerError
 from broker.model.jobs import Attempt, AttemptState, JobSpec
 from broker.model.money import NS_PER_S
+from broker.model.offers import Offer
 from broker.model.placement import Placement
 from broker.model.pools import Pool
 from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSource, Store, Stream
@@ -21,6 +22,7 @@ from broker.run.archive import Archive
 from broker.run.autopilot import Autopilot
 from broker.run.dispatch import Dispatcher
 from broker.run.follow import Follower
+from broker.run.foresight import Foresight
 from broker.run.launcher import Launcher
 from broker.run.ledger import Ledger
 from broker.run.plugins import make_executor
@@ -53,6 +55,7 @@ class Broker:
         settle_every_s: float,
         logs: LogLimits = KEEP_LOGS,
         autopilot: AutopilotSettings = NO_AUTOPILOT,
+        book: Sequence[Offer] = (),
         build: Callable[[ExecutorContext], Executor] = make_executor,
     ) -> None:
         self.store = store
@@ -66,9 +69,10 @@ class Broker:
             pool.name: RunningPool(pool, state_dir / "pools" / pool.name, clock, build, logs.max_stream_bytes)
             for pool in pools
         }
-        self.autopilot = Autopilot(autopilot, self.pools, store, clock, state_dir)
+        self.autopilot = Autopilot(autopilot, self.pools, store, clock, book)
+        self.foresight = Foresight(self.pools, store, clock)
         self.launcher = Launcher(self.pools, self.register, secrets)
-        self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules)
+        self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules, self.foresight)
         self._retirements = {name: Retirement(pool, self.archive, self.ledger) for name, pool in self.pools.items()}
         self._followers = {
             name: Follower(pool, self.register, self.launcher, self._retirements[name])
@@ -129,6 +133,7 @@ class Broker:
             yield self._settle_often(self.pools[name])
         yield self._dispatch_when_ready()
         yield self._expire_logs()
+        yield self.foresight.run()
         if self.autopilot.settings.mode is not Mode.OFF:
             yield self.autopilot.run()
 

@@ -16,7 +16,8 @@ def build_broker(settings: Settings) -> Broker:
 
     Raises `InvalidInput` for pools that can't be, `PriceMissing`, `StoreError`.
     """
-    pools = settings.pools(price_offers(), capabilities)
+    book = price_offers()
+    pools = settings.pools(book, capabilities)
     store = open_store(settings.store_url)
     charged_up_to_ns = max((store.watermark(pool.name) for pool in pools), default=0)
     return Broker(
@@ -31,6 +32,7 @@ def build_broker(settings: Settings) -> Broker:
         settle_every_s=settings.settle_every_s,
         logs=settings.logs,
         autopilot=settings.autopilot,
+        book=[offer for offer in book if offer.tier.is_commitment],
     )
 
 

@@ -20,6 +20,7 @@ from broker.model.errors import BrokerError
 from broker.model.jobs import Job, JobSpec
 from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Verdict
+from broker.run.foresight import Foresight
 from broker.run.launcher import Launcher
 from broker.run.live import Held
 from broker.run.pools import RunningPool
@@ -39,12 +40,18 @@ class Dispatcher:
     """Places queued jobs and ends those whose cancellation was asked for."""
 
     def __init__(
-        self, pools: Mapping[str, RunningPool], register: Register, launcher: Launcher, rules: PlacementRules
+        self,
+        pools: Mapping[str, RunningPool],
+        register: Register,
+        launcher: Launcher,
+        rules: PlacementRules,
+        foresight: Foresight,
     ) -> None:
         self._pools = pools
         self._register = register
         self._launcher = launcher
         self._rules = rules
+        self._foresight = foresight
         self._stopped = False
         self._look_again_ns: int | None = None
         self._looked_ns = 0
@@ -140,10 +147,11 @@ class Dispatcher:
         capacities = await asyncio.gather(*(pool.capacity() for pool in self._pools.values()))
         return tuple(
             PoolState(
-                pool=running.pool,
+                pool=running.as_now,
                 capacity=capacity,
                 problem=running.problem,
                 running=tuple(self._running(held) for held in self._register.live.of_pool(name)),
+                expected=self._foresight.expected.get(name),
             )
             for (name, running), capacity in zip(self._pools.items(), capacities, strict=True)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -40,6 +41,12 @@ class RunningPool:
     def usable(self) -> bool:
         """Whether it takes work."""
         return self.executor is not None and self.problem is None
+
+    @property
+    def as_now(self) -> Pool:
+        """The pool, with its containers kept warm as they are now."""
+        kept = self.last_capacity.keep_warm if self.last_capacity else None
+        return replace(self.pool, scaledown_window_s=kept.scaledown_window_s) if kept else self.pool
 
     async def open(self) -> Executor:
         """Constructs and opens the executor. Raises `Unreachable` or `Misconfigured`, kept as `problem`."""

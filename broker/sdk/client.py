@@ -164,7 +164,7 @@ class Client:
         return list(self._json("GET", "/v1/pools")["pools"])
 
     def autopilot(self) -> Json:
-        """Whether clusters are scaled by themselves, and what was decided last: `AutopilotView`."""
+        """Whether pools are steered by themselves, what was decided last and is proposed: `AutopilotView`."""
         return self._json("GET", "/v1/autopilot")
 
     def status(self) -> Json:

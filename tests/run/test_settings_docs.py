@@ -15,6 +15,7 @@ from broker.run.settings.document import (
     PricePart,
     SecretsPart,
     SettingsDocument,
+    WarmPart,
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -24,6 +25,7 @@ PARTS = {
     "logs.": LogsPart,
     "secrets.": SecretsPart,
     "pools.NAME.": PoolPart,
+    "keep_warm.": WarmPart,
     "price.": PricePart,
     "price.own.": OwnPart,
 }

@@ -26,7 +26,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/v1/autopilot", responses=problems())
     async def autopilot() -> AutopilotView:
-        """Says whether clusters are scaled by themselves, and what was decided last, with the reasons."""
+        """Says whether pools are steered by themselves, and what was decided last and is proposed, with the reasons."""
         return view(service.operations.autopilot())
 
     @router.post("/v1/shutdown", status_code=202, responses=problems(422))

@@ -14,7 +14,7 @@ import numpy as np
 
 from broker.decide.warm.fleet import Played, play
 from broker.decide.warm.idle import LEAST_S, MOST_S, best_window_s, idle_times
-from broker.decide.wording import number, seconds
+from broker.decide.wording import seconds
 from broker.decide.workload import Workload
 from broker.model.pools import KeepWarm
 
@@ -164,7 +164,7 @@ def _reason(setting: KeepWarm, played: Played, apart: Played, wanted: Wanted) ->
     if not played.jobs:
         return "no jobs have been seen: as little is kept as is allowed"
     warm = f"{played.warm_share:.0%} of the last {played.jobs:,} jobs would have found a container"
-    idle = f"{_hours(played.idle_gpu_s)} idle and {_hours(played.cold_gpu_s)} starting"
+    idle = f"{seconds(played.idle_gpu_s)} of idleness and {seconds(played.cold_gpu_s)} of starts"
     saved = 1 - played.paid_gpu_s / apart.paid_gpu_s
     more = "less" if saved >= 0 else "more"
     text = f"{warm}, for {idle}: {abs(saved):.0%} {more} than a container for each job"
@@ -178,7 +178,3 @@ def _reason(setting: KeepWarm, played: Played, apart: Played, wanted: Wanted) ->
 def _promised(wanted: Wanted) -> str:
     assert wanted.promise is not None
     return f"the promise that {wanted.promise.share:.0%} start within {seconds(wanted.promise.within_s)}"
-
-
-def _hours(gpu_s: float) -> str:
-    return f"{number(round(gpu_s / 3_600, 2))} h"

@@ -112,7 +112,7 @@ def attempt(connection: Connection, attempt_id: str) -> Attempt:
 
 
 def runs(connection: Connection, specs: Specs, since_ns: int) -> tuple[Run, ...]:
-    """Attempts that had not ended before a time, by when they began."""
+    """Attempts that had not ended before a time, once for each node, by when they began."""
     began = func.coalesce(attempts.c.started_ns, attempts.c.stored_ns)
     query = (
         select(attempts, jobs.c.user, jobs.c.spec_id, began.label("began_ns"))
@@ -121,19 +121,21 @@ def runs(connection: Connection, specs: Specs, since_ns: int) -> tuple[Run, ...]
         .order_by(began)
     )
     rows = connection.execute(query).all()
-    environments = specs.environments(connection, {row.spec_id for row in rows})
-    return tuple(
-        Run(
+    needs = specs.needs(connection, {row.spec_id for row in rows})
+    found: list[Run] = []
+    for row in rows:
+        environment, nodes = needs[row.spec_id]
+        run = Run(
             attempt_id=row.id,
             user=row.user,
             pool=row.pool,
-            environment=environments[row.spec_id],
+            environment=environment,
             resources=resources_of(row),
             started_ns=row.began_ns,
             ended_ns=row.ended_ns,
         )
-        for row in rows
-    )
+        found += [run] * nodes
+    return tuple(found)
 
 
 def runtimes(connection: Connection, user: str, name: str, limit: int) -> tuple[float, ...]:

@@ -40,9 +40,10 @@ class Specs:
         found = self._of(connection, {row.spec_id for row in rows})
         return tuple(job_of(row, found[row.spec_id]) for row in rows)
 
-    def environments(self, connection: Connection, spec_ids: set[int]) -> dict[int, str]:
-        """The environment that the jobs of each spec need."""
-        return {spec_id: environment_key(spec) for spec_id, spec in self._of(connection, spec_ids).items()}
+    def needs(self, connection: Connection, spec_ids: set[int]) -> dict[int, tuple[str, int]]:
+        """The environment and the number of nodes that the jobs of each spec need."""
+        found = self._of(connection, spec_ids)
+        return {spec_id: (environment_key(spec), spec.resources.num_nodes) for spec_id, spec in found.items()}
 
     def _of(self, connection: Connection, spec_ids: set[int]) -> dict[int, JobSpec]:
         with self._lock:

@@ -124,7 +124,7 @@ class SqlStore:
             return reading.runtimes(connection, user, name, limit)
 
     def runs(self, since_ns: int) -> tuple[Run, ...]:
-        """Attempts that had not ended before `since_ns`, by the time they began."""
+        """Attempts that had not ended before `since_ns`, once for each node, by the time they began."""
         with self._read() as connection:
             return reading.runs(connection, self._specs, since_ns)
 
