@@ -17,23 +17,31 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="W
 def import_(
     source: Annotated[str, typer.Argument(help="A file, also compressed; - reads standard input.")],
     form: Annotated[
-        str | None, typer.Option("--format", help="slurm, swf, ray, kubernetes, broker or requests.")
+        str | None, typer.Option("--format", help="jobs, slurm, swf, ray, kubernetes, modal, broker or requests.")
     ] = None,
     out: Out = None,
+    prefill: Annotated[float, typer.Option(min=1, help="Requests: tokens read a second.")] = 8_000.0,
+    decode: Annotated[float, typer.Option(min=0.1, help="Requests: tokens written a second.")] = 40.0,
+    per_gpu: Annotated[float, typer.Option("--requests-per-gpu", min=0.01, help="Requests that share a GPU.")] = 16.0,
 ) -> None:
     """Turn another system's records into a trace.
 
     Example: sacct --parsable2 -a -o JobID,User,Submit,Start,End,State,AllocTRES | broker trace import - -o trace.csv
     """
     from broker.model.errors import InvalidInput, Problem
-    from simulator.traces.foreign import FORMATS, recognise
+    from simulator.traces.formats import FORMATS, recognise
+    from simulator.traces.formats.serving import Serving
+    from simulator.traces.formats.source import Source
+    from simulator.traces.opening import opened
 
-    text, name = _text(source), "standard input" if source == "-" else source
-    chosen = form or recognise(text)
-    if chosen not in FORMATS:
-        said = f"there is no format {form!r}" if form else "its format is not recognised"
-        raise InvalidInput(Problem(file=name, message=f"{said}: say --format {', '.join(FORMATS)}"))
-    _write(FORMATS[chosen](text, name), out)
+    serving = Serving(prefill_tokens_per_s=prefill, decode_tokens_per_s=decode, requests_per_gpu=per_gpu)
+    with opened(source) as (text, head, name):
+        chosen = form or recognise(head)
+        if chosen not in FORMATS:
+            said = f"there is no format {form!r}" if form else "its format is not recognised"
+            raise InvalidInput(Problem(file=name, message=f"{said}: say --format {', '.join(FORMATS)}"))
+        table = FORMATS[chosen](Source(text=text, name=name, serving=serving))
+    _write(table, out)
 
 
 @app.command()
@@ -81,20 +89,6 @@ def synth(
         _write(made(kind, days, gpus, seed), out)
     except ValueError as error:
         raise InvalidInput(str(error)) from None
-
-
-def _text(source: str) -> str:
-    import gzip
-
-    from broker.model.errors import InvalidInput, Problem
-
-    if source == "-":
-        return sys.stdin.read()
-    try:
-        data = Path(source).read_bytes()
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", errors="replace")
-    except OSError as error:
-        raise InvalidInput(Problem(file=source, message=str(error.strerror or error))) from None
 
 
 def _write(table: Any, out: Path | None) -> None:

@@ -1,0 +1,53 @@
+"""A file or standard input, compressed or not → text that is read as it is needed, with progress where somebody looks."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, TextIO
+
+from broker.model.errors import InvalidInput, Problem
+
+GZIP = b"\x1f\x8b"
+HEAD = 4_000  # bytes by which a format is recognised
+WORTH_SHOWING = 16 << 20  # bytes of a file whose reading takes long enough to be watched
+Opened = tuple[TextIO, str, str]
+
+
+@contextmanager
+def opened(source: str) -> Iterator[Opened]:
+    """The text, its beginning (still to be read), and its name. Raises `InvalidInput` where it can't be read."""
+    if source == "-":
+        yield _text(sys.stdin.buffer, "standard input")
+        return
+    try:
+        with _watched(source) as raw:
+            yield _text(raw, source)
+    except OSError as error:
+        raise InvalidInput(Problem(file=source, message=str(error.strerror or error))) from None
+
+
+@contextmanager
+def _watched(path: str) -> Iterator[BinaryIO]:
+    with open(path, "rb") as raw:
+        size = os.fstat(raw.fileno()).st_size
+        if not sys.stderr.isatty() or size < WORTH_SHOWING:
+            yield raw
+            return
+        from rich.console import Console
+        from rich.progress import wrap_file
+
+        with wrap_file(raw, size, description="reading", console=Console(stderr=True), transient=True) as watched:
+            yield watched
+
+
+def _text(raw: BinaryIO, name: str) -> Opened:
+    buffered = io.BufferedReader(raw, 1 << 16)  # type: ignore[arg-type]
+    if buffered.peek(2)[:2] == GZIP:
+        buffered = io.BufferedReader(gzip.GzipFile(fileobj=buffered), 1 << 16)  # type: ignore[arg-type]
+    head = buffered.peek(HEAD)[:HEAD].decode("utf-8", errors="replace")
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors="replace"), head, name
