@@ -9,6 +9,7 @@ the best fixed window of the second half itself, for comparison.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from broker.decide.warm import Bounds, Histogram, Played, Promise, Wanted, best_
 from broker.decide.warm import play_histogram as histogram
 from broker.decide.workload import Workload
 from broker.model.pools import KeepWarm
-from simulator.traces.foreign import requests
+from simulator.traces.formats.request_log import request_log
+from simulator.traces.formats.source import Source
 
 COLD_START_S = 10.0
 FIXED_S = 60.0
@@ -88,7 +90,7 @@ def recorded() -> Iterator[tuple[Path, Workload]]:
     for path in sorted((SHARED / "traces").glob("*.csv.gz")):
         table = pd.read_csv(path)
         if "context_tokens" in table:
-            table = requests(table.to_csv(index=False), path.name)
+            table = request_log(Source(text=io.StringIO(table.to_csv(index=False)), name=path.name))
         if {"submit_s", "duration_s", "gpus"} <= set(table):
             yield path, Workload.of(table["submit_s"], table["duration_s"], table["gpus"])
 

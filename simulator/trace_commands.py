@@ -37,7 +37,7 @@ def import_(
     serving = Serving(prefill_tokens_per_s=prefill, decode_tokens_per_s=decode, requests_per_gpu=per_gpu)
     with opened(source) as (text, head, name):
         chosen = form or recognise(head)
-        if chosen not in FORMATS:
+        if chosen is None or chosen not in FORMATS:
             said = f"there is no format {form!r}" if form else "its format is not recognised"
             raise InvalidInput(Problem(file=name, message=f"{said}: say --format {', '.join(FORMATS)}"))
         table = FORMATS[chosen](Source(text=text, name=name, serving=serving))

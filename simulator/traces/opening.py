@@ -1,4 +1,4 @@
-"""A file or standard input, compressed or not → text that is read as it is needed, with progress where somebody looks."""
+"""A file or standard input, compressed or not → text that is read as it is needed, with progress on a terminal."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from broker.model.errors import InvalidInput, Problem
 
 GZIP = b"\x1f\x8b"
+BUFFER = 1 << 16
 HEAD = 4_000  # bytes by which a format is recognised
 WORTH_SHOWING = 16 << 20  # bytes of a file whose reading takes long enough to be watched
 Opened = tuple[TextIO, str, str]
@@ -46,8 +47,9 @@ def _watched(path: str) -> Iterator[BinaryIO]:
 
 
 def _text(raw: BinaryIO, name: str) -> Opened:
-    buffered = io.BufferedReader(raw, 1 << 16)  # type: ignore[arg-type]
-    if buffered.peek(2)[:2] == GZIP:
-        buffered = io.BufferedReader(gzip.GzipFile(fileobj=buffered), 1 << 16)  # type: ignore[arg-type]
+    compressed: Any = io.BufferedReader(cast(io.RawIOBase, raw), BUFFER)
+    buffered: Any = compressed
+    if compressed.peek(len(GZIP))[: len(GZIP)] == GZIP:
+        buffered = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=compressed)), BUFFER)
     head = buffered.peek(HEAD)[:HEAD].decode("utf-8", errors="replace")
-    return io.TextIOWrapper(buffered, encoding="utf-8", errors="replace"), head, name
+    return io.TextIOWrapper(buffered, encoding="utf-8-sig", errors="replace"), head, name

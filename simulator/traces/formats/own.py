@@ -14,7 +14,7 @@ def own(source: Source) -> pd.DataFrame:
     pieces = []
     for piece in source.separated(",", NUMBERS):
         submit, duration, gpus = (source.numbers(piece, column) for column in NUMBERS)
-        texts = {column: piece[column] if column in piece else "" for column in TEXTS}
+        texts = {column: piece.get(column, "") for column in TEXTS}
         found = jobs(submit, duration, gpus, **texts)
         pieces.append(found[found["gpus"] > 0])
     return source.table(pieces)

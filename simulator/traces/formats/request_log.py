@@ -26,7 +26,7 @@ def request_log(source: Source) -> pd.DataFrame:
         else:
             read, written = (source.numbers(piece, column) for column in needed)
             served = read / serving.prefill_tokens_per_s + written / serving.decode_tokens_per_s
-        user = piece["user"] if "user" in piece else ""
+        user = piece.get("user", "")
         pieces.append(jobs(_arrivals(source, piece), served, 1 / serving.requests_per_gpu, user=user, kind="request"))
     return source.table(pieces)
 

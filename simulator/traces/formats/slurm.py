@@ -26,7 +26,7 @@ def slurm(source: Source) -> pd.DataFrame:
         held = [GPUS.findall(each) for each in whole["AllocTRES"]]
         gpus = np.array([max((int(count) for _, count in each), default=0) for each in held], np.float64)
         models = [next((model for model, _ in each if model), "") for each in held]
-        users = whole["User"] if "User" in whole else ""
+        users = whole.get("User", "")
         found = jobs(began, ended - began, gpus, user=users, kind="slurm", gpu_type=models)
         pieces.append(found[(found["gpus"] > 0) & found["duration_s"].notna()])
     return source.table(pieces)

@@ -1,11 +1,14 @@
 """Other systems' records become traces, traces are described truly, and made-up ones are repeatable."""
 
+import gzip
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from broker.decide.demand import Demand, demand
@@ -13,7 +16,9 @@ from broker.decide.workload import Workload
 from broker.model.errors import InvalidInput
 from simulator.traces import load
 from simulator.traces.describe import busy_shares, cycle, describe
-from simulator.traces.foreign import FORMATS, recognise
+from simulator.traces.formats import FORMATS, recognise, source
+from simulator.traces.formats.serving import Serving
+from simulator.traces.formats.source import Source
 from simulator.traces.synth import KINDS, synth
 
 BROKER = str(Path(sys.executable).with_name("broker"))
@@ -69,6 +74,13 @@ OURS = json.dumps(
         "next_cursor": None,
     }
 )
+JOBS = "\ufeffuser,submit_s,duration_s,gpus,note\nb,7200,30,0.5,x\na,3600,60,2,\nc,3600,60,0,\n"
+MODAL = """Object ID,Description,Environment,Interval Start,Resource,Cost
+ap-1,train,main,2026-07-05T09:00:00+00:00,Nvidia H100,5.9238
+ap-1,train,main,2026-07-05T09:00:00+00:00,CPU,0.11
+ap-1,train,main,2026-07-05T09:00:00+00:00,Memory,0.2
+ap-2,serve,main,2026-07-05T10:00:00+00:00,Nvidia A100 80GB,1.2492
+"""
 REQUESTS = "TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-05T09:00:00Z,8000,40\n2026-01-05T09:00:01Z,0,80\n"
 
 
@@ -80,12 +92,14 @@ REQUESTS = "TIMESTAMP,ContextTokens,GeneratedTokens\n2026-01-05T09:00:00Z,8000,4
         ("ray", RAY, [(8 * 3600.0, 3600.0, 1.0)]),
         ("kubernetes", KUBERNETES, [(9 * 3600.0, 600.0, 2.0)]),
         ("broker", OURS, [(9 * 3600.0, 600.0, 4.0)]),
+        ("jobs", JOBS, [(3600.0, 60.0, 2.0), (7200.0, 30.0, 0.5)]),
+        ("modal", MODAL, [(9 * 3600.0, 3600.0, 1.5), (10 * 3600.0, 3600.0, 0.5)]),
         ("requests", REQUESTS, [(9 * 3600.0, 2.0, 1 / 16), (9 * 3600.0 + 1, 2.0, 1 / 16)]),
     ],
 )
 def test_other_systems_records_become_jobs(form: str, text: str, rows: list[tuple[float, ...]]) -> None:
     assert recognise(text) == form
-    found = FORMATS[form](text, "file")
+    found = FORMATS[form](Source(text=io.StringIO(text), name="file"))
     assert [tuple(row) for row in found[["submit_s", "duration_s", "gpus"]].to_numpy()] == [
         pytest.approx(row) for row in rows
     ]
@@ -99,12 +113,16 @@ def test_other_systems_records_become_jobs(form: str, text: str, rows: list[tupl
         ("ray", "{}", "is a JSON dict, not a list"),
         ("slurm", "JobID|User\n1|ann\n", "file:1: no column Start, End, AllocTRES"),
         ("kubernetes", '{"items": []}', "no ended job with GPUs"),
-        ("requests", "TIMESTAMP,ContextTokens\n", "file:1: no column generated_tokens"),
+        ("slurm", SLURM.replace("T10:00:00", "T1o:00:00"), "file:2: End: '2026-01-05T1o:00:00' is no time"),
+        ("jobs", "submit_s,duration_s,gpus\n1,2,3\n1,-2,3\n", "file:3: duration_s: '-2' is not a number of at least 0"),
+        ("modal", MODAL.replace("H100", "X9"), "file:2: Resource: Modal has no price of a X9"),
+        ("modal", "Object ID,Cost\n", "no column Description, Interval Start, Resource"),
+        ("requests", "TIMESTAMP,ContextTokens\n2026-01-05T09:00:00Z,1\n", "file:1: no column generated_tokens"),
     ],
 )
 def test_what_can_t_be_read_is_named(form: str, text: str, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
-        FORMATS[form](text, "file")
+        FORMATS[form](Source(text=io.StringIO(text), name="file"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,4 +176,26 @@ def test_commands_fit_together(tmp_path: Path) -> None:
     assert "use training" in wrong.stderr
     odd = subprocess.run([BROKER, "trace", "import", "-"], input="what", capture_output=True, text=True, check=False)
     assert odd.returncode == 2
-    assert "--format slurm" in odd.stderr
+    assert "--format jobs, slurm" in odd.stderr
+    packed = tmp_path / "jobs.csv.gz"
+    packed.write_bytes(gzip.compress(made.stdout.encode()))
+    again = subprocess.run([BROKER, "trace", "import", str(packed)], capture_output=True, text=True, check=True)
+    assert again.stdout == made.stdout
+
+
+def test_long_files_are_read_in_pieces_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> pd.DataFrame:
+        return FORMATS["slurm"](Source(text=io.StringIO(SLURM), name="file"))
+
+    whole = read()
+    monkeypatch.setattr(source, "CHUNK", 2)
+    pd.testing.assert_frame_equal(read(), whole)
+    with pytest.raises(InvalidInput, match="file:7: End: 'x' is no time"):
+        FORMATS["slurm"](Source(text=io.StringIO(SLURM + "5|a|b|2026-01-05T12:00:00|x|F|gres/gpu=1\n"), name="file"))
+
+
+def test_requests_are_served_as_one_says() -> None:
+    twice = Serving(prefill_tokens_per_s=16_000, decode_tokens_per_s=80, requests_per_gpu=8)
+    found = FORMATS["requests"](Source(text=io.StringIO(REQUESTS), name="file", serving=twice))
+    assert found["duration_s"].tolist() == pytest.approx([1.0, 1.0])
+    assert found["gpus"].tolist() == [1 / 8, 1 / 8]
