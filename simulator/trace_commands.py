@@ -50,9 +50,12 @@ def describe(
     breakeven: Annotated[
         float, typer.Option(min=0.01, max=1.0, help="Busy share above which a GPU is worth holding.")
     ] = 0.45,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report that opens in a browser.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Say what is in a trace: busy GPUs, how busy each is, how long jobs are, whether days are alike, and who it is.
+    """Say what is in a trace: what a planner looks at first.
+
+    Busy GPUs, how busy each would be, how long jobs are, whether days are alike, and who it is.
 
     Example: broker trace describe trace.csv.gz
     """
@@ -64,6 +67,12 @@ def describe(
 
     history = load(trace)
     found = described(history, breakeven)
+    if html is not None:
+        from simulator.report.trace import page
+        from simulator.traces.describe import busy_gpus
+        from simulator.traces.ours import file_stem
+
+        html.write_text(page(file_stem(trace), history, busy_gpus(history), found), encoding="utf-8")
     if as_json:
         print(json.dumps(found))
     else:

@@ -25,18 +25,18 @@ def over_time(
     if len(busy) > POINTS:
         peaks = _parts(busy, np.max)
         figure.add_scatter(x=x, y=peaks, name="their peaks", line={"color": SERVERLESS, "width": 0.7, "dash": "dot"})
-    figure.add_scatter(x=x, y=means(held), name=f"held by {held_by}", line={"color": CLUSTER, "width": 1.6})
+    if held.any():
+        figure.add_scatter(x=x, y=means(held), name=f"held by {held_by}", line={"color": CLUSTER, "width": 1.6})
     if committed.any():
         figure.add_scatter(x=x, y=means(committed), name="committed", line={"color": COMMITTED, "width": 1.6})
     if history_steps:
         upto = history_steps * step_s / 86_400.0
         figure.add_vrect(x0=0, x1=upto, fillcolor="#8794a0", opacity=0.13, line_width=0, annotation_text="history")
     counted = slice(history_steps, None)
-    says = (
-        f"Demand is {busy[counted].mean():,.1f} GPUs on average and {busy[counted].max():,.0f} at most; "
-        f"{held_by} holds {held[counted].mean():,.1f} on average and {held[counted].max():,.0f} at most."
-    )
-    return Chart(figure=drawn(figure, x="days", y="GPUs"), says=says)
+    says = f"Demand is {busy[counted].mean():,.1f} GPUs on average and {busy[counted].max():,.0f} at most"
+    if held.any():
+        says += f"; {held_by} holds {held[counted].mean():,.1f} on average and {held[counted].max():,.0f} at most"
+    return Chart(figure=drawn(figure, x="days", y="GPUs"), says=f"{says}.")
 
 
 def means(values: Floats) -> Floats:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from broker.decide.demand import Demand, demand
-from broker.decide.workload import Floats, Workload
+from broker.decide.workload import Floats, Labels, Workload
 
 STEP_S = 300.0
 HOUR_STEPS = 12
@@ -16,7 +16,7 @@ QUANTILES = (0.1, 0.5, 0.9, 0.99)
 
 def describe(history: Workload | Demand, breakeven: float) -> dict[str, Any]:
     """Sizes in GPUs, times in seconds, shares from 0 to 1."""
-    busy = history.gpus if isinstance(history, Demand) else demand(history, STEP_S).gpus
+    busy = busy_gpus(history)
     shares = busy_shares(busy)
     found: dict[str, Any] = {
         "days": len(busy) * STEP_S / 86_400.0,
@@ -31,7 +31,39 @@ def describe(history: Workload | Demand, breakeven: float) -> dict[str, Any]:
     }
     if isinstance(history, Workload):
         found |= _of_jobs(history)
+        found["by_gpu_type"] = _parts(history, history.gpu_type, breakeven)
+        found["by_kind"] = _parts(history, history.kind, breakeven)
     return found
+
+
+def _parts(jobs: Workload, label: Labels, breakeven: float) -> dict[str, dict[str, float]]:
+    """The demand of each GPU model, or class of jobs, on its own; nothing where there is but one."""
+    present = np.unique(label.codes)
+    if len(present) < 2:
+        return {}
+    found = {}
+    for code in present:
+        busy = demand(jobs.take(label.codes == code), STEP_S).gpus
+        found[label.names[code] or "not said"] = {
+            "gpu_hours": float(busy.sum() * STEP_S / 3_600.0),
+            "mean_gpus": float(busy.mean()),
+            "peak_gpus": float(busy.max()),
+            "worth_holding": int(np.count_nonzero(busy_shares(busy) > breakeven)),
+        }
+    return dict(sorted(found.items(), key=lambda item: -item[1]["gpu_hours"]))
+
+
+def week(busy: Floats) -> Floats:
+    """Mean GPUs busy in each hour of the week, (7, 24), counted from the trace's first midnight; NaN where unseen."""
+    hours = np.arange(len(busy)) // HOUR_STEPS % 168
+    with np.errstate(invalid="ignore"):
+        means = np.bincount(hours, weights=busy, minlength=168) / np.bincount(hours, minlength=168)
+    return np.asarray(means.reshape(7, 24), np.float64)
+
+
+def busy_gpus(history: Workload | Demand) -> Floats:
+    """GPUs busy in each step of five minutes, or of the series' own."""
+    return history.gpus if isinstance(history, Demand) else demand(history, STEP_S).gpus
 
 
 def busy_shares(busy: Floats) -> Floats:

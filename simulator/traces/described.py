@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from broker.decide.demand import Demand, demand
+from broker.decide.demand import Demand
 from broker.decide.workload import Floats, Workload
-from simulator.traces.describe import STEP_S
+from simulator.traces.describe import busy_gpus
 
 BARS = " ▁▂▃▄▅▆▇█"
 WIDTH = 72
@@ -16,7 +16,7 @@ WIDTH = 72
 
 def print_description(history: Workload | Demand, found: dict[str, Any]) -> None:
     """Prints it."""
-    busy = history.gpus if isinstance(history, Demand) else demand(history, STEP_S).gpus
+    busy = busy_gpus(history)
     print(f"{found['days']:.1f} days, {found['gpu_hours']:,.0f} GPU-hours")
     print(f"busy GPUs: mean {found['mean_gpus']:.1f}, most {found['peak_gpus']:.0f}")
     print(f"over time      |{drawn(busy)}|")
@@ -26,14 +26,18 @@ def print_description(history: Workload | Demand, found: dict[str, Any]) -> None
     print(
         f"worth holding at a breakeven of {found['breakeven']:.0%}, if nothing changed: {found['worth_holding']} GPUs"
     )
-    print(
-        f"alike to the day before: {_alike(found['daily_cycle'])}; to the week before: {_alike(found['weekly_cycle'])}"
-    )
+    print(f"alike to the day before: {alike(found['daily_cycle'])}; to the week before: {alike(found['weekly_cycle'])}")
     if "jobs" in found:
-        lasts = ", ".join(f"{name} {_time(value)}" for name, value in found["duration_s"].items())
-        comes = ", ".join(f"{name} {_time(value)}" for name, value in found["between_arrivals_s"].items())
+        lasts = ", ".join(f"{name} {shortly(value)}" for name, value in found["duration_s"].items())
+        comes = ", ".join(f"{name} {shortly(value)}" for name, value in found["between_arrivals_s"].items())
         print(f"{found['jobs']:,} jobs; they last {lasts}; between two arrivals {comes}")
         print("users by GPU time: " + ", ".join(f"{name} {share:.0%}" for name, share in found["users"].items()))
+        for title, key in (("GPU model", "by_gpu_type"), ("class", "by_kind")):
+            for name, part in found[key].items():
+                print(
+                    f"{title} {name}: {part['gpu_hours']:,.0f} GPU-hours, mean {part['mean_gpus']:.1f}, "
+                    f"most {part['peak_gpus']:.0f}, worth holding {part['worth_holding']}"
+                )
 
 
 def drawn(values: Floats) -> str:
@@ -43,14 +47,16 @@ def drawn(values: Floats) -> str:
     return "".join(BARS[round(mean / most * (len(BARS) - 1))] for mean in means) if most > 0 else " " * WIDTH
 
 
-def _alike(correlation: float | None) -> str:
+def alike(correlation: float | None) -> str:
+    """A correlation in words."""
     if correlation is None:
         return "too short to say"
     words = "strongly" if correlation > 0.6 else "somewhat" if correlation > 0.3 else "hardly"
     return f"{words} (correlation {correlation:.2f})"
 
 
-def _time(seconds: float) -> str:
+def shortly(seconds: float) -> str:
+    """A time in its largest unit."""
     for unit, length in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"

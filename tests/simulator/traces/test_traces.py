@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from broker.decide.demand import Demand, demand
 from broker.decide.workload import Workload
 from broker.model.errors import InvalidInput
 from simulator.traces import load
-from simulator.traces.describe import busy_shares, cycle, describe
+from simulator.traces.describe import busy_shares, cycle, describe, week
 from simulator.traces.formats import FORMATS, recognise, source
 from simulator.traces.formats.serving import Serving
 from simulator.traces.formats.source import Source
@@ -160,6 +161,37 @@ def test_what_is_described_is_what_is_there() -> None:
     assert found["users"] == pytest.approx({"ann": 2 / 3, "bob": 1 / 3})
     assert found["gpu_hours"] == pytest.approx(demand(jobs, 300.0).gpus.sum() / 12)
     assert found["peak_gpus"] == 2
+
+
+def test_models_and_classes_are_described_apart_and_add_up(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    submit, lasts, gpus = rng.uniform(0, 9 * 86_400.0, 300), rng.exponential(7_200.0, 300), rng.choice([1.0, 2.0], 300)
+    models = rng.choice(["H100", "L4"], 300).tolist()
+    found = describe(Workload.of(submit, lasts, gpus, gpu_type=models, kind=["a"] * 300), 0.45)
+    assert set(found["by_gpu_type"]) == {"H100", "L4"}
+    assert found["by_kind"] == {}
+    assert sum(each["gpu_hours"] for each in found["by_gpu_type"].values()) == pytest.approx(
+        found["gpu_hours"], rel=0.02
+    )
+
+
+def test_a_week_is_the_mean_of_its_hours() -> None:
+    busy = np.repeat(np.arange(24 * 14) % 168, 12).astype(float)
+    assert week(busy).ravel().tolist() == list(range(168))
+
+
+def test_a_description_has_a_page_that_needs_nothing_else(tmp_path: Path) -> None:
+    for name, table in (
+        ("jobs", synth("mixed", 10.0, 4.0, 1)),
+        ("series", pd.DataFrame({"time_s": [0, 300], "gpus": [1, 2]})),
+    ):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+        page = tmp_path / f"{name}.html"
+        call = [BROKER, "trace", "describe", str(tmp_path / f"{name}.csv"), "--html", str(page)]
+        subprocess.run(call, capture_output=True, text=True, check=True)
+        text = page.read_text()
+        assert f"What is in {name}" in text
+        assert not re.search(r"<(script|link|img|iframe)[^>]*(src|href)=", text)
 
 
 def test_commands_fit_together(tmp_path: Path) -> None:
