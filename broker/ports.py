@@ -327,8 +327,15 @@ class Store(Protocol):
         """Metered charges grouped and summed exactly."""
         ...
 
-    def charges(self, *, job_id: str | None = None, pool: str | None = None) -> tuple[Charge, ...]:
-        """Charges of a job (its attempts) or a pool, oldest first."""
+    def charges(
+        self,
+        *,
+        job_id: str | None = None,
+        pool: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> tuple[Charge, ...]:
+        """Charges of a job (its attempts) or a pool that begin in a time, oldest first."""
         ...
 
     def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:

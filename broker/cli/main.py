@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import broker.cli.daemon as daemon
+import broker.cli.foresight as foresight
 import broker.cli.jobs as jobs
 import broker.cli.money as money
 import broker.cli.submit as submit
@@ -64,6 +65,9 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     daemon.down,
     daemon.status,
     daemon.autopilot,
+    foresight.forecast,
+    foresight.accuracy,
+    foresight.counterfactual,
     daemon.version,
 )
 

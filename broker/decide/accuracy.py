@@ -13,7 +13,7 @@ from broker.decide.outlook import came, scenarios
 from broker.decide.workload import Floats
 from broker.model.foresight import NodesDecision, Outlook
 from broker.model.money import NS_PER_S, Money
-from broker.model.pools import Pool
+from broker.model.pools import Pool, PoolKind
 from broker.model.runs import Run
 
 DAY_NS = 86_400 * NS_PER_S
@@ -87,7 +87,7 @@ def _day(
         forecast_size=judged.size,
         error_cost=judged.cost,
         paid=paid,
-        note="; ".join(_notes(made, market, decisions)),
+        note="; ".join(_notes(pool, made, market, decisions)),
     )
 
 
@@ -179,9 +179,13 @@ def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _notes(made: Sequence[Outlook], market: Market | None, decisions: Sequence[NodesDecision]) -> Iterator[str]:
+def _notes(
+    pool: Pool, made: Sequence[Outlook], market: Market | None, decisions: Sequence[NodesDecision]
+) -> Iterator[str]:
     if not made:
         yield "no forecast was kept in the day before"
+    if pool.kind is PoolKind.SERVERLESS:
+        return
     if market is None:
         yield "the pool has no price: what an error cost is not known"
     if not decisions:

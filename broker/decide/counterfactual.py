@@ -108,7 +108,7 @@ def counterfactual(
         paid=paid,
         unknown=unknown,
         alternatives=tuple(sorted(found, key=lambda each: each.cost.nanodollars)),
-        notes=tuple(_notes(pool, others, terms, unknown)),
+        notes=tuple(_notes(pool, others, terms, unknown, day)),
     )
 
 
@@ -191,14 +191,14 @@ def _usd(amount: float) -> Money:
     return Money.of_usd(str(round(amount, 9)))
 
 
-def _notes(pool: Pool, others: Sequence[Pool], terms: Market, unknown: int) -> Iterator[str]:
+def _notes(pool: Pool, others: Sequence[Pool], terms: Market, unknown: int, day: date) -> Iterator[str]:
     if _alone(terms):
         yield f"no serverless pool with a known price could take the work of {pool.name}"
     else:
         elsewhere = ", ".join(each.name for each in others)
         yield (
             f"the work is what ran in {pool.name}, and in {elsewhere} where its nodes could hold it; a node costs "
-            f"${terms.cluster:.4g} an hour, its work on serverless ${terms.serverless:.4g}"
+            f"${terms.cluster:.4g} an hour, its work on serverless ${terms.serverless:.4g}, as on {day}"
         )
     if unknown:
         yield f"{unknown} charges have no known price and are not in what was paid"

@@ -20,6 +20,7 @@ from broker.sdk.problems import raise_problem
 from broker.sdk.transport import Answer, Transport
 
 TIMEOUT_S: Final = 30.0
+LONG_S: Final = 300.0  # for what has to be computed from a long history
 _NOTHING: Final[Mapping[str, Any]] = {}
 LONGEST_WAIT_S: Final = 60.0  # of one request; a longer wait is several
 
@@ -162,6 +163,20 @@ class Client:
     def pools(self) -> list[Json]:
         """All pools by name: `PoolView`s."""
         return list(self._json("GET", "/v1/pools")["pools"])
+
+    def forecast(self, pool: str | None = None) -> list[Json]:
+        """How many units of each pool, or of one, will be busy in the next two days: `ForecastView`s."""
+        return list(self._json("GET", "/v1/forecast", params=_given({"pool": pool}), timeout_s=LONG_S)["forecasts"])
+
+    def accuracy(self, pool: str | None = None, period: str = "7d") -> list[Json]:
+        """Day by day what was forecast and planned, and what came: `AccountView`s."""
+        params = _given({"pool": pool, "period": period})
+        return list(self._json("GET", "/v1/accuracy", params=params, timeout_s=LONG_S)["accounts"])
+
+    def counterfactual(self, pool: str | None = None, period: str = "7d") -> list[Json]:
+        """What a past time would have cost bought otherwise: `CounterfactualView`s."""
+        params = _given({"pool": pool, "period": period})
+        return list(self._json("GET", "/v1/counterfactual", params=params, timeout_s=LONG_S)["counterfactuals"])
 
     def autopilot(self) -> Json:
         """Whether pools are steered by themselves, what was decided last and is proposed: `AutopilotView`."""

@@ -11,7 +11,7 @@ from broker.model.foresight import NodesDecision, Outlook, Proposal, WarmDecisio
 from broker.model.money import NS_PER_S, Money
 from broker.model.pools import KeepWarm
 from broker.ports import Store
-from broker.testing.store_values import NOW_NS, attempt, job, report, unit
+from broker.testing.store_values import NOW_NS, attempt, charge, job, report, unit
 
 OUTLOOK = Outlook(
     pool="home",
@@ -74,6 +74,12 @@ class ForesightContract:
         assert store.cold_starts("home") == (3.0, 2.0)
         assert store.cold_starts("home", limit=1) == (3.0,)
         assert store.cold_starts("cloud") == ()
+
+    def test_charges_of_a_time_begin_in_it(self, store: Store) -> None:
+        made = [charge(str(n), n * NS_PER_S, 1) for n in range(4)]
+        store.settle("home", report(9 * NS_PER_S), made)
+        found = store.charges(pool="home", since_ns=NS_PER_S, until_ns=3 * NS_PER_S)
+        assert [each.key for each in found] == ["1", "2"]
 
     def test_runs_say_whose_they_are_and_what_they_need(self, store: Store) -> None:
         stored = job("a")

@@ -10,6 +10,7 @@ from broker.ports import Stream
 from broker.run.broker import Broker
 from broker.run.service.answers import JobStanding
 from broker.run.service.following import Following
+from broker.run.service.foresights import Foresights
 from broker.run.service.jobs import Jobs
 from broker.run.service.operations import Operations
 from broker.run.service.output import STREAMS, Output, Piece
@@ -30,6 +31,7 @@ class Service:
         self.output = Output(broker, self.jobs)
         self._broker = broker
         self.spending = Spending(broker, settling)
+        self.foresights = Foresights(broker, settling)
         self.operations = Operations(broker, stale_price_days)
 
     async def follow(

@@ -75,14 +75,20 @@ def settle(connection: Connection, pool: str, report: UsageReport, added: Sequen
     upsert(connection, watermarks, [{"pool": pool, "at_ns": report.as_of_ns}])
 
 
-def find_charges(connection: Connection, job_id: str | None, pool: str | None) -> tuple[Charge, ...]:
-    """Charges of a job (or all tasks of an array), of a pool, or of both; oldest first."""
+def find_charges(
+    connection: Connection, job_id: str | None, pool: str | None, since_ns: int | None, until_ns: int | None
+) -> tuple[Charge, ...]:
+    """Charges of a job (or all tasks of an array), of a pool, or of both, that begin in a time; oldest first."""
     query = select(charges).order_by(charges.c.started_ns, charges.c.seq)
     if job_id is not None:
         named = or_(jobs.c.id == job_id, jobs.c.head == job_id)
         query = query.where(charges.c.job_seq.in_(select(jobs.c.seq).where(named)))
     if pool is not None:
         query = query.where(charges.c.pool == pool)
+    if since_ns is not None:
+        query = query.where(charges.c.started_ns >= since_ns)
+    if until_ns is not None:
+        query = query.where(charges.c.started_ns < until_ns)
     rows = connection.execute(query).all()
     offers = _offers(connection, {row.price_id for row in rows if row.price_id is not None})
     return tuple(charge_of(row, offers.get(row.price_id)) for row in rows)

@@ -196,10 +196,17 @@ class SqlStore:
         with self._read() as connection:
             return spending.spend(connection, wanted)
 
-    def charges(self, *, job_id: str | None = None, pool: str | None = None) -> tuple[Charge, ...]:
-        """Charges of a job or array, of a pool, or of both; oldest first."""
+    def charges(
+        self,
+        *,
+        job_id: str | None = None,
+        pool: str | None = None,
+        since_ns: int | None = None,
+        until_ns: int | None = None,
+    ) -> tuple[Charge, ...]:
+        """Charges of a job or array, of a pool, or of both, that begin in a time; oldest first."""
         with self._read() as connection:
-            return settlement.find_charges(connection, job_id, pool)
+            return settlement.find_charges(connection, job_id, pool, since_ns, until_ns)
 
     def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:
         """For each job: what it is known to have cost, and how many charges lack a price."""

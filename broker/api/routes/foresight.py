@@ -1,0 +1,36 @@
+"""/v1/forecast, /v1/accuracy and /v1/counterfactual: what comes, and what came beside what was thought."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from broker.api import foresight as views
+from broker.api.requests import Text, problems
+from broker.decide.spend import PERIODS
+from broker.run.service import Service
+
+InWords = Annotated[Text, Query(description=f"In words: {PERIODS}.")]
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of foresight."""
+    router = APIRouter(prefix="/v1", tags=["foresight"])
+
+    @router.get("/forecast", responses=problems(404, 422, 503))
+    async def forecast(pool: Text | None = None) -> views.ForecastList:
+        """Says how many units of each pool, or of one, will be busy in the next two days, with bands and why."""
+        return views.forecasts(await service.foresights.forecast(pool))
+
+    @router.get("/accuracy", responses=problems(404, 422, 503))
+    async def accuracy(pool: Text | None = None, period: InWords = "7d") -> views.AccuracyView:
+        """Says day by day what was forecast and planned, what came, and what the forecast's error cost."""
+        return views.accuracy(await service.foresights.accuracy(pool, period))
+
+    @router.get("/counterfactual", responses=problems(404, 422, 503))
+    async def counterfactual(pool: Text | None = None, period: InWords = "7d") -> views.CounterfactualList:
+        """Says what a past time would have cost bought otherwise, and with perfect hindsight."""
+        return views.counterfactuals(await service.foresights.counterfactual(pool, period))
+
+    return router

@@ -1,0 +1,161 @@
+"""A pool and a period → what is forecast for it, how forecasts and decisions did, and what else it could have cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+from broker.decide.spend import Period, parse_period
+from broker.model.errors import InvalidInput, Problem, UnknownName
+from broker.model.foresight import NodesDecision, Outlook
+from broker.model.money import NS_PER_S, ZERO, Money
+from broker.model.pools import Pool, PoolKind
+from broker.model.query import SpendFilter
+from broker.model.usage import Book
+from broker.run.broker import Broker
+from broker.run.pools import RunningPool
+from broker.run.service.settling import Settling
+
+if TYPE_CHECKING:
+    from broker.decide.accuracy import Day
+    from broker.decide.counterfactual import Counterfactual
+
+_FRESH_S: Final = 1.0
+_DAY_NS: Final = 86_400 * NS_PER_S
+_MOST_DAYS: Final = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What is forecast for a pool now."""
+
+    pool: Pool
+    outlook: Outlook | None  # None: nothing has run yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """How forecasts and decisions about a pool did."""
+
+    pool: Pool
+    days: tuple[Day, ...]
+
+
+class Foresights:
+    """Answers about what comes, and about what came beside what was thought."""
+
+    def __init__(self, broker: Broker, settling: Settling) -> None:
+        self._broker = broker
+        self._settling = settling
+
+    async def forecast(self, pool: str | None = None) -> tuple[Foreseen, ...]:
+        """The forecast of each pool, or of one, made now. Raises `UnknownName`."""
+        found = [(each, await self._broker.foresight.look(each)) for each in self._pools(pool)]
+        return tuple(Foreseen(pool=running.pool, outlook=outlook) for running, outlook in found)
+
+    async def accuracy(self, pool: str | None, words: str) -> tuple[Account, ...]:
+        """Day by day what was forecast, planned, and came. Raises `InvalidInput` for a period, `UnknownName`."""
+        pools, period = self._pools(pool), self._period(words)
+        await self._settling.within(_FRESH_S)
+        return tuple([await asyncio.to_thread(self._account, each.pool, period) for each in pools])
+
+    async def counterfactual(self, pool: str | None, words: str) -> tuple[Counterfactual, ...]:
+        """What else the work of each cluster, or of one, could have cost; none for clusters without a price.
+
+        Raises `InvalidInput` for a period and for a pool that is no cluster, `UnknownName`.
+        """
+        pools, period = self._pools(pool), self._period(words)
+        clusters = [each.pool for each in pools if each.pool.kind is PoolKind.CLUSTER]
+        if pool is not None and not clusters:
+            raise InvalidInput(Problem(field="pool", message=f"{pool} is serverless: name a cluster"))
+        await self._settling.within(_FRESH_S)
+        found = [await asyncio.to_thread(self._alternatives, each, period) for each in clusters]
+        return tuple(each for each in found if each is not None)
+
+    def _pools(self, name: str | None) -> list[RunningPool]:
+        pools = self._broker.pools
+        if name is not None and name not in pools:
+            raise UnknownName(f"there is no pool {name!r}; there are {', '.join(sorted(pools))}")
+        return [running for each, running in sorted(pools.items()) if name in (None, each)]
+
+    def _period(self, words: str) -> tuple[int, int]:
+        """A period in words, from the first thing that ran at the earliest, until now at the latest."""
+        now_ns = self._broker.clock.now_ns()
+        try:
+            found: Period = parse_period(words, now_ns)
+        except InvalidInput as error:
+            raise InvalidInput(Problem(field="period", message=str(error))) from error
+        until_ns = min(found.until_ns or now_ns, now_ns)
+        since_ns = found.since_ns
+        if since_ns is None:
+            since_ns = min((run.started_ns for run in self._broker.store.runs(0)), default=until_ns - _DAY_NS)
+        if since_ns >= until_ns:
+            raise InvalidInput(Problem(field="period", message=f"{words!r} has not begun yet"))
+        if until_ns - since_ns > _MOST_DAYS * _DAY_NS:
+            raise InvalidInput(Problem(field="period", message=f"{words!r} is longer than {_MOST_DAYS} days"))
+        return since_ns, until_ns
+
+    def _account(self, pool: Pool, period: tuple[int, int]) -> Account:
+        from broker.decide.accuracy import days
+        from broker.decide.steering import market
+
+        since_ns, until_ns = period
+        store, begin_ns = self._broker.store, since_ns // _DAY_NS * _DAY_NS
+        cluster = pool.kind is PoolKind.CLUSTER
+        made = store.decisions(begin_ns - _DAY_NS, until_ns, pool.name)
+        spent = store.spend(SpendFilter(since_ns=begin_ns, until_ns=until_ns, by=("day",), pool=pool.name))
+        found = days(
+            pool,
+            store.outlooks(pool.name, begin_ns - _DAY_NS, until_ns),
+            [each for each in made if isinstance(each, NodesDecision)],
+            store.runs(begin_ns),
+            market(pool, self._others(pool), _day(until_ns)) if cluster else None,
+            {_begin_ns(row.group[0]): row.total for row in spent if row.total or not row.unknown},
+            until_ns,
+            begin_ns,
+        )
+        return Account(pool=pool, days=found)
+
+    def _alternatives(self, pool: Pool, period: tuple[int, int]) -> Counterfactual | None:
+        from broker.decide.counterfactual import counterfactual, takes_work_of
+        from broker.decide.outlook import counted
+
+        since_ns, until_ns = period
+        day = _day(until_ns)
+        others = [other for other in self._others(pool) if takes_work_of(other, pool, day)]
+        names = {pool.name, *(other.name for other in others)}
+        runs = [run for run in counted(self._broker.store.runs(since_ns), pool) if run.pool in names]
+        paid, unknown = self._paid(pool, others, {run.attempt_id for run in runs}, period)
+        starts = [start for other in others for start in self._broker.store.cold_starts(other.name)]
+        cold_s = median(starts) if starts else max((other.cold_start_s for other in others), default=0.0)
+        return counterfactual(pool, others, runs, paid, unknown, since_ns, until_ns, day, cold_s)
+
+    def _paid(
+        self, pool: Pool, others: Sequence[Pool], attempts: set[str], period: tuple[int, int]
+    ) -> tuple[Money, int]:
+        """What the cluster cost, and in serverless pools these attempts and what was paid for none."""
+        since_ns, until_ns = period
+        total, unknown = ZERO, 0
+        for each in (pool, *others):
+            for charge in self._broker.store.charges(pool=each.name, since_ns=since_ns, until_ns=until_ns):
+                foreign = each is not pool and charge.attempt_id is not None and charge.attempt_id not in attempts
+                if charge.book is not Book.METERED or foreign:
+                    continue
+                total, unknown = total + (charge.amount or ZERO), unknown + (charge.amount is None)
+        return total, unknown
+
+    def _others(self, pool: Pool) -> list[Pool]:
+        pools = [running.as_now for running in self._broker.pools.values()]
+        return [each for each in pools if each.kind is PoolKind.SERVERLESS and each.name != pool.name]
+
+
+def _day(ns: int) -> date:
+    return datetime.fromtimestamp(ns // NS_PER_S, UTC).date()
+
+
+def _begin_ns(day: str) -> int:
+    return round(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * NS_PER_S

@@ -1,0 +1,142 @@
+"""Forecast, accuracy and counterfactual of a broker with weeks behind it: what the API answers and people read."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from broker.api.app import create_app
+from broker.cli import foresight
+from broker.cli.sparkline import sparkline
+from broker.decide.rules import PlacementRules
+from broker.run.broker import Broker
+from broker.run.service import Service
+from broker.run.settings.secrets import ConfiguredSecrets
+from broker.run.store import SqlStore, open_store
+from broker.testing.fakes import FakeClock, FakeExecutor
+from tests.run.past import BURST, COMMIT, DAY_NS, HOUR_NS, RAY, keep_foresight, keep_work
+
+DAYS, FORESEEN = 16, 3
+NOW = 20_500 * DAY_NS + 11 * HOUR_NS
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
+    opened = open_store(f"sqlite:///{tmp_path_factory.mktemp('past') / 'broker.db'}")
+    keep_work(opened, DAYS, NOW)
+    keep_foresight(opened, FORESEEN, NOW)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def broker(store: SqlStore, tmp_path: Path) -> Broker:
+    return Broker(
+        pools=(RAY, BURST),
+        store=store,
+        clock=FakeClock(NOW),
+        secrets=ConfiguredSecrets(prefix="BROKER_SECRET_", file=None),
+        state_dir=tmp_path,
+        rules=PlacementRules(),
+        settle_every_s=3_600.0,
+        book=[COMMIT],
+        build=FakeExecutor,
+    )
+
+
+@pytest.fixture
+async def past(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(Service(broker)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://broker", timeout=None) as client:
+        yield client
+
+
+async def asked(past: httpx.AsyncClient, path: str) -> Any:
+    answer = await past.get(f"/v1/{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_forecast_of_each_pool_with_bands_and_why(past, capsys: pytest.CaptureFixture[str]) -> None:
+    burst, ray = (await asked(past, "forecast"))["forecasts"]
+    assert (burst["pool"], ray["pool"], ray["max_units"]) == ("burst", "ray", 6)
+    outlook = ray["outlook"]
+    assert len(outlook["quantiles"]) == len(outlook["levels"]) and len(outlook["quantiles"][0]) == 48
+    assert all(low <= high + 1e-9 for low, high in zip(outlook["quantiles"][0], outlook["quantiles"][-1], strict=True))
+    foresight._print_forecast(ray)
+    said = capsys.readouterr().out
+    assert "ray: units busy in the next 48 h, at most 6" in said
+    assert "median" in said and "█" in said and outlook["reason"] in said
+    foresight._print_forecast({**ray, "outlook": None})
+    assert "nothing has run yet" in capsys.readouterr().out
+
+
+async def test_day_by_day_what_was_thought_and_what_came(past, capsys: pytest.CaptureFixture[str]) -> None:
+    (account,) = (await asked(past, "accuracy?pool=ray&period=5d"))["accounts"]
+    days = {day["day"]: day for day in account["days"]}
+    assert list(days) == ["2026-02-11", "2026-02-12", "2026-02-13", "2026-02-14", "2026-02-15", "2026-02-16"]
+    judged = [day for day in days.values() if day["forecast"] is not None]
+    assert [day["day"] for day in judged] == ["2026-02-13", "2026-02-14", "2026-02-15"]
+    for day in judged:
+        assert day["low"] <= day["forecast"] <= day["high"]
+        assert 0.5 <= day["coverage"] <= 1.0 and abs(day["forecast"] - day["busy"]) < 1.0
+        assert int(day["error_cost"]["nanodollars"]) >= 0 and day["planned"] == 2.0
+    assert days["2026-02-15"]["paid"]["usd"] == "48.00" and days["2026-02-16"]["hours"] == 11.0
+    foresight._print_account(account)
+    said = capsys.readouterr().out
+    assert "errors of the forecasts cost $" in said and "no forecast was kept" in said
+
+
+async def test_what_else_it_could_have_cost(past, capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = (await asked(past, "counterfactual?period=7d"))["counterfactuals"]
+    costs = {each["name"]: each["cost"]["nanodollars"] for each in found["alternatives"]}
+    assert set(costs) == {"hindsight", "policy", "best-static", "all-serverless", "peak"}
+    assert min(costs, key=lambda name: costs[name]) == "hindsight"
+    assert found["paid"]["usd"] == f"{7 * 54}.00"
+    assert found["regret"] == pytest.approx(found["paid"]["nanodollars"] / costs["hindsight"])
+    foresight._print_counterfactual(found)
+    said = capsys.readouterr().out
+    assert "what was paid" in said and "regret:" in said and "note: the work is what ran in ray" in said
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("forecast?pool=x", 404, "there is no pool 'x'; there are burst, ray"),
+        ("counterfactual?pool=burst", 422, "is serverless: name a cluster"),
+        ("accuracy?period=nonsense", 422, "is no period"),
+        ("accuracy?period=2031", 422, "has not begun yet"),
+        ("counterfactual?period=500d", 422, "longer than 400 days"),
+    ],
+)
+async def test_what_can_not_be_answered_is_said(past, path: str, status: int, words: str) -> None:
+    answer = await past.get(f"/v1/{path}")
+    assert answer.status_code == status and words in answer.json()["detail"]
+
+
+async def test_forecasts_are_kept_once_an_hour_and_known_to_placements(broker: Broker, store: SqlStore) -> None:
+    running = broker.pools["ray"]
+    first = await broker.foresight.step(running)
+    assert first is not None and store.last_outlook("ray") == first
+    assert await broker.foresight.step(running) == first
+    assert len(store.outlooks("ray", NOW, NOW + HOUR_NS)) == 1
+    expected = broker.foresight.expected["ray"]
+    assert len(expected.full) == 48 and expected.usd_per_unit_hour == 2
+    assert "burst" not in broker.foresight.expected
+
+
+async def test_a_commitment_is_proposed_and_shown(broker: Broker, past: httpx.AsyncClient) -> None:
+    made = await broker.autopilot.proposal(broker.pools["ray"])
+    assert made is not None
+    (shown,) = (await asked(past, "autopilot"))["proposals"]
+    assert (shown["offer_id"], shown["nodes"], shown["days"]) == (COMMIT.id, 1, 30)
+
+
+@pytest.mark.parametrize(
+    ("values", "most", "line"),
+    [([0.0, 0.001, 1.0, 2.0, 9.0], 2.0, " ▁▄██"), ([], 1.0, ""), ([1.0], 0.0, " ")],
+)
+def test_a_sparkline_is_as_tall_as_its_numbers(values: list[float], most: float, line: str) -> None:
+    assert sparkline(values, most) == line
