@@ -18,7 +18,7 @@ from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, KeepWarm, Pool
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
-from broker.model.usage import Charge, SpendRow, UnitUsage, UsageReport
+from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 
 Stream = Literal["stdout", "stderr"]
 
@@ -325,6 +325,10 @@ class Store(Protocol):
 
     def spend(self, wanted: SpendFilter) -> tuple[SpendRow, ...]:
         """Metered charges grouped and summed exactly."""
+        ...
+
+    def billed(self, wanted: SpendFilter) -> tuple[BilledLine, ...]:
+        """The metered charges that a filter takes, by day, unit, job, kind and price; its `by` does not count."""
         ...
 
     def charges(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,6 +14,12 @@ from broker.cli.connection import client
 from broker.cli.render import Column, Row
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+class Export(StrEnum):
+    """Formats of other tools."""
+
+    FOCUS = "focus"  # the FinOps Open Cost and Usage Specification
 
 
 def spend(
@@ -28,6 +35,7 @@ def spend(
     tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may be repeated.")] = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a head.")] = False,
+    export: Annotated[Export | None, typer.Option(help="The charges themselves, for cost tools.")] = None,
 ) -> None:
     """Show what was spent, and on what.
 
@@ -44,6 +52,12 @@ def spend(
         "tag": tag,
     }
     connected = client()
+    if export is not None:
+        text, unknown = connected.spend_focus(**wanted)
+        sys.stdout.write(text)
+        if unknown:
+            render.say(f"{unknown} charges have no known price and are in no row", style="yellow")
+        return
     if as_csv:
         sys.stdout.write(connected.spend_csv(**wanted))
         return

@@ -5,6 +5,7 @@ Intervals are half open, [start, end), in nanoseconds since the epoch of a clock
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -82,6 +83,23 @@ class Charge:
     ended_ns: int
     amount: Money | None  # None: the price is not known
     offer: Offer | None  # the price used, frozen with its source and date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BilledLine:
+    """Metered charges of one day, unit, job, kind and price, summed."""
+
+    day_ns: int  # when the day begins, UTC
+    pool: str
+    unit_id: str
+    kind: ChargeKind
+    job_id: str | None  # None: of no job, as idle time
+    job_name: str
+    user: str
+    tags: Mapping[str, str]  # of the job
+    duration_ns: int
+    amount: Money | None  # None: the price is not known
+    offer: Offer | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -160,6 +160,11 @@ class Client:
         """The same as CSV."""
         return self._send("GET", "/v1/spend", params=_given({**wanted, "format": "csv"})).body.decode()
 
+    def spend_focus(self, **wanted: Any) -> tuple[str, int]:
+        """The charges behind it as CSV of the FOCUS specification, and how many of unknown cost are not in it."""
+        answer = self._send("GET", "/v1/spend", params=_given({**wanted, "format": "focus"}))
+        return answer.body.decode(), int(answer.headers.get("x-unknown-charges", "0"))
+
     def pools(self) -> list[Json]:
         """All pools by name: `PoolView`s."""
         return list(self._json("GET", "/v1/pools")["pools"])

@@ -129,6 +129,25 @@ class SpendContract:
             (("ann", "1970-01-02"), Money(20)),
         ]
 
+    def test_a_bill_has_a_line_for_each_day_unit_job_kind_and_price(self, store: Store) -> None:
+        _with_attempts(store, job("a", name="x", tags={"team": "t1", "p": "q"}))
+        _settle(
+            store,
+            charge("k1", 10, 1, attempt_id="a-a1"),
+            charge("k2", 20, 2, attempt_id="a-a1"),
+            charge("k3", 30, 4, kind=ChargeKind.IDLE),
+            charge("k4", _DAY_NS + 1, 8, attempt_id="a-a1"),
+            charge("k5", _DAY_NS + 2, None, attempt_id="a-a1"),
+            charge("k6", 10, 1_000_000, book=Book.ESTIMATED),
+        )
+        lines = store.billed(SpendFilter())
+        amounts = {(line.day_ns // _DAY_NS, line.job_id, line.kind.value): line.amount for line in lines if line.amount}
+        assert amounts == {(0, "a", "job"): Money(3), (0, None, "idle"): Money(4), (1, "a", "job"): Money(8)}
+        assert [line.offer for line in lines if line.amount is None] == [None]
+        assert {(line.job_name, line.user, len(line.tags)) for line in lines} == {("x", "ann", 2), ("", "", 0)}
+        assert sum(line.duration_ns for line in lines) == 5 * NS_PER_S
+        assert {line.job_id for line in store.billed(SpendFilter(tags={"team": "t1"}))} == {"a"}
+
     def test_spend_filters(self, store: Store) -> None:
         _with_attempts(store, job("a", tags={"team": "t1"}), job("b", user="bob"))
         _settle(store, charge("k1", 10, 1, attempt_id="a-a1"), charge("k2", 20, 2, attempt_id="b-a1"))

@@ -1,5 +1,6 @@
 import csv
 import io
+from decimal import Decimal
 
 import pytest
 
@@ -101,3 +102,15 @@ async def test_a_failed_job_costs_what_it_used(house: House, http, submitted) ->
     await house.end(submitted, AttemptState.FAILED, 1)
     shown = (await http.get(f"/v1/jobs/{submitted}")).json()
     assert shown["cost"]["nanodollars"] > 0
+
+
+async def test_the_charges_are_exported_for_cost_tools_and_add_up(house: House, http) -> None:
+    id = await finished(house, http, name="a", tags={"team": "red"})
+    report = (await http.get("/v1/spend", params={"by": "pool"})).json()
+    answer = await http.get("/v1/spend", params={"format": "focus"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    total = sum(Decimal(row["BilledCost"]) for row in rows)
+    assert total >= Decimal(report["total"]["total"]["usd"]) > 0
+    assert {row["x_Job"] for row in rows} == {"", id}
+    assert answer.headers["x-unknown-charges"] == "0"

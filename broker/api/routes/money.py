@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
@@ -13,11 +14,15 @@ from broker.api import reports, schemas
 from broker.api.amounts import nanoseconds
 from broker.api.decisions import placement
 from broker.api.requests import JOB_BODY, JobFields, Since, TagFilter, Text, Until, User, problems, tags_of
+from broker.decide.focus import COLUMNS, focus, unknown
 from broker.decide.spend import PERIODS, SpendReport, to_csv
 from broker.model.query import SpendFilter
+from broker.model.usage import BilledLine
 from broker.run.service import Service
 
 _CSV: Final[dict[str, Any]] = {"content": {"text/csv": {"schema": {"type": "string"}}}}
+UNKNOWN: Final = "X-Unknown-Charges"  # how many lines have no row, as nobody knows what they cost
+ACCOUNT: Final = "gpu-broker"  # whose bill it is, where it is of all users
 By = Annotated[
     list[Text], Query(description="Columns: job, user, name, pool, day, kind or tag:KEY; several split further.")
 ]
@@ -42,7 +47,9 @@ def routes(service: Service) -> APIRouter:
         user: Text | None = None,
         pool: Text | None = None,
         tag: TagFilter = [],  # noqa: B006 - FastAPI copies it
-        format: Annotated[Literal["json", "csv"], Query(description="How to answer.")] = "json",
+        format: Annotated[
+            Literal["json", "csv", "focus"], Query(description="How to answer; focus: CSV of the FOCUS specification.")
+        ] = "json",
     ) -> schemas.SpendView | Response:
         """Sums what was spent: execution of jobs, and what is paid besides (boot, idle, cold start, idle tail)."""
         wanted = SpendFilter(
@@ -54,6 +61,8 @@ def routes(service: Service) -> APIRouter:
             pool=pool,
             tags=tags_of(tag),
         )
+        if format == "focus":
+            return _focus(await service.spending.bill(wanted, period), user or ACCOUNT)
         report = await service.spending.report(wanted, period)
         return reports.spend(report) if format == "json" else _csv(report)
 
@@ -64,3 +73,11 @@ def _csv(report: SpendReport) -> Response:
     text = io.StringIO()
     csv.writer(text).writerows(to_csv(report))
     return Response(text.getvalue(), media_type="text/csv")
+
+
+def _focus(lines: Sequence[BilledLine], account: str) -> Response:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(focus(lines, account))
+    return Response(text.getvalue(), media_type="text/csv", headers={UNKNOWN: str(unknown(lines))})

@@ -9,6 +9,7 @@ from typing import Final
 from broker.decide.spend import Period, SpendReport, parse_period, spend_report
 from broker.model.errors import InvalidInput, Problem
 from broker.model.query import SpendFilter
+from broker.model.usage import BilledLine
 from broker.run.broker import Broker
 from broker.run.service.settling import Settling
 
@@ -31,6 +32,12 @@ class Spending:
         await self._settling.within(_FRESH_S)
         rows = await asyncio.to_thread(self._broker.store.spend, narrowed)
         return spend_report(rows, narrowed.by, Period(since_ns=narrowed.since_ns, until_ns=narrowed.until_ns))
+
+    async def bill(self, wanted: SpendFilter, period: str | None = None) -> tuple[BilledLine, ...]:
+        """The charges behind a report, by day, unit, job, kind and price. Raises as `report`."""
+        narrowed = self._within(wanted, period) if period else wanted
+        await self._settling.within(_FRESH_S)
+        return await asyncio.to_thread(self._broker.store.billed, narrowed)
 
     def _within(self, wanted: SpendFilter, words: str) -> SpendFilter:
         try:

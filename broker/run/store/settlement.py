@@ -90,7 +90,7 @@ def find_charges(
     if until_ns is not None:
         query = query.where(charges.c.started_ns < until_ns)
     rows = connection.execute(query).all()
-    offers = _offers(connection, {row.price_id for row in rows if row.price_id is not None})
+    offers = offers_of(connection, {row.price_id for row in rows if row.price_id is not None})
     return tuple(charge_of(row, offers.get(row.price_id)) for row in rows)
 
 
@@ -166,7 +166,8 @@ def _charge_rows(connection: Connection, fresh: Sequence[Charge]) -> list[Values
     ]
 
 
-def _offers(connection: Connection, price_ids: Iterable[int]) -> dict[int, Offer]:
+def offers_of(connection: Connection, price_ids: Iterable[int]) -> dict[int, Offer]:
+    """The frozen prices of these keys."""
     offers: dict[int, Offer] = {}
     for chunk in chunks(sorted(price_ids)):
         query = select(prices_used).where(prices_used.c.id.in_(chunk))

@@ -17,7 +17,7 @@ from broker.model.query import SpendFilter
 from broker.model.usage import Book, ChargeKind, SpendRow
 from broker.run.store.tables import charges, job_tags, jobs, tags
 
-_DAY_NS: Final = 86_400 * 1_000_000_000
+DAY_NS: Final = 86_400 * 1_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).date()
 _COLUMNS: Final[dict[str, ColumnElement[Any]]] = {
     "job": jobs.c.id,
@@ -25,7 +25,7 @@ _COLUMNS: Final[dict[str, ColumnElement[Any]]] = {
     "name": jobs.c.name,
     "pool": charges.c.pool,
     "kind": charges.c.kind,
-    "day": charges.c.started_ns.op("/")(_DAY_NS),
+    "day": charges.c.started_ns.op("/")(DAY_NS),
 }
 _TAG: Final = "tag:"
 
@@ -48,7 +48,7 @@ def spend(connection: Connection, wanted: SpendFilter) -> tuple[SpendRow, ...]:
             func.count().label("number"),
         )
         .select_from(source)
-        .where(charges.c.book == Book.METERED.value, *_where(wanted))
+        .where(charges.c.book == Book.METERED.value, *where(wanted))
         .group_by(*columns)
     )
     rows = (_row(row, wanted.by) for row in connection.execute(query) if row.number)
@@ -66,23 +66,24 @@ def _column(source: FromClause, name: str) -> tuple[FromClause, ColumnElement[An
     return source.outerjoin(tag, tag.c.id == link.c.tag_id), tag.c.value
 
 
-def _where(wanted: SpendFilter) -> list[ColumnElement[bool]]:
-    where: list[ColumnElement[bool]] = []
+def where(wanted: SpendFilter) -> list[ColumnElement[bool]]:
+    """The conditions under which charges, joined with their jobs, are taken."""
+    found: list[ColumnElement[bool]] = []
     if wanted.since_ns is not None:
-        where.append(charges.c.started_ns >= wanted.since_ns)
+        found.append(charges.c.started_ns >= wanted.since_ns)
     if wanted.until_ns is not None:
-        where.append(charges.c.started_ns < wanted.until_ns)
+        found.append(charges.c.started_ns < wanted.until_ns)
     if wanted.pool is not None:
-        where.append(charges.c.pool == wanted.pool)
+        found.append(charges.c.pool == wanted.pool)
     if wanted.user is not None:
-        where.append(jobs.c.user == wanted.user)
+        found.append(jobs.c.user == wanted.user)
     if wanted.job_id is not None:
         named = or_(jobs.c.id == wanted.job_id, jobs.c.head == wanted.job_id)
-        where.append(charges.c.job_seq.in_(select(jobs.c.seq).where(named).correlate(None)))
+        found.append(charges.c.job_seq.in_(select(jobs.c.seq).where(named).correlate(None)))
     for key, value in wanted.tags.items():
         tagged = select(job_tags.c.job_seq).join(tags, tags.c.id == job_tags.c.tag_id)
-        where.append(jobs.c.seq.in_(tagged.where(tags.c.key == key, tags.c.value == value)))
-    return where
+        found.append(jobs.c.seq.in_(tagged.where(tags.c.key == key, tags.c.value == value)))
+    return found
 
 
 def _row(row: Any, by: tuple[str, ...]) -> SpendRow:

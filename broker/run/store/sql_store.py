@@ -15,8 +15,8 @@ from broker.model.money import Money
 from broker.model.placement import Placement
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
-from broker.model.usage import Charge, SpendRow, UnitUsage, UsageReport
-from broker.run.store import foresight, listing, reading, recording, settlement, spending, submission
+from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
+from broker.run.store import billing, foresight, listing, reading, recording, settlement, spending, submission
 from broker.run.store.engine import connect, insert_new, store_errors
 from broker.run.store.specs import Specs
 from broker.run.store.tables import blobs
@@ -195,6 +195,11 @@ class SqlStore:
         """Metered charges, grouped and summed exactly. Raises InvalidInput for a column that does not exist."""
         with self._read() as connection:
             return spending.spend(connection, wanted)
+
+    def billed(self, wanted: SpendFilter) -> tuple[BilledLine, ...]:
+        """Metered charges by day, unit, job, kind and price; `wanted.by` does not count."""
+        with self._read() as connection:
+            return billing.billed(connection, wanted)
 
     def charges(
         self,
