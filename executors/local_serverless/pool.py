@@ -17,7 +17,6 @@ from broker.model.resources import Resources
 from executors.local_serverless.container import ContainerFailed
 from executors.local_serverless.fleet import Bounds, Fleet, Unit
 from executors.local_serverless.lives import Lives
-from executors.local_serverless.reports import Reports
 from executors.local_serverless.serving import Serving, setup_failed
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.environment import EnvironmentFailed
@@ -25,6 +24,7 @@ from executors.on_machine.journal import Journal
 from executors.on_machine.order import Order
 from executors.on_machine.outcome import Outcome, ended
 from executors.on_machine.processes import end, marked
+from executors.on_machine.reports import Reports
 
 
 class ServerlessPool:
@@ -61,7 +61,7 @@ class ServerlessPool:
         if isinstance(unit, str):
             return unit
         try:
-            await self._reports.launched(order, unit.id, self._held(order), self._clock.now_ns())
+            await self._reports.launched(order.attempt_id, unit.id, self._held(order), self._clock.now_ns())
         except OSError:
             self._fleet.release(unit, order.attempt_id)
             raise
@@ -82,9 +82,9 @@ class ServerlessPool:
 
     async def _refuse_cancelled(self, order: Order) -> None:
         outcome = ended("cancelled", reason="cancelled before it ran")
-        await self._reports.launched(order, "", self._held(order), self._clock.now_ns())
+        await self._reports.launched(order.attempt_id, "", self._held(order), self._clock.now_ns())
         AttemptDir(self._root / "attempts" / order.attempt_id).close_if_open(outcome)
-        await self._reports.ended(order.attempt_id, outcome, self._clock)
+        await self._reports.ended(order.attempt_id, outcome, self._clock.now_ns())
 
     async def _serve(self, serving: Serving, unit: Unit) -> None:
         attempt_id = serving.order.attempt_id
@@ -92,7 +92,7 @@ class ServerlessPool:
         with suppress(OSError):
             await serving.tidy()
             serving.folder.close_if_open(outcome)
-        await self._reports.ended(attempt_id, outcome, self._clock)
+        await self._reports.ended(attempt_id, outcome, self._clock.now_ns())
         self._fleet.release(unit, attempt_id)
         self._serving.pop(attempt_id, None)
 

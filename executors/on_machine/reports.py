@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from executors.on_machine.attempt_dir import AttemptDir
-from executors.on_machine.clock import SteadyClock
 from executors.on_machine.journal import Journal
-from executors.on_machine.order import Order
 
 Report = dict[str, Any]
 
@@ -52,6 +50,15 @@ class Reports:
         """Those that held a unit at or after a time."""
         return [one for one in self._reports.values() if (one["released_ns"] or since_ns) >= since_ns]
 
+    def get(self, attempt_id: str) -> Report:
+        """What is known of an attempt. Raises KeyError."""
+        return self._reports[attempt_id]
+
+    def note(self, attempt_id: str, **more: Any) -> None:
+        """Keeps more about an attempt, of which nobody is told."""
+        self._reports[attempt_id] |= more
+        self._keep(self._reports[attempt_id])
+
     def cancel(self, attempt_id: str, grace_s: float) -> None:
         """It must end, or not start."""
         if attempt_id not in self._cancelled.reports:
@@ -62,10 +69,11 @@ class Reports:
         line = self._cancelled.reports.get(attempt_id)
         return None if line is None else line["grace_s"]
 
-    async def launched(self, order: Order, unit: str, held: dict[str, Any], at_ns: int) -> None:
-        """An attempt has been given to a unit. Raises OSError, and nothing was launched."""
+    async def launched(self, attempt_id: str, unit: str, held: dict[str, Any], at_ns: int, **more: Any) -> None:
+        """An attempt was accepted, and given to a unit where one is named. Raises OSError, and nothing was launched."""
         report: Report = {
-            "attempt_id": order.attempt_id,
+            **more,
+            "attempt_id": attempt_id,
             "state": "starting",
             "at_ns": at_ns,
             "launched_ns": at_ns,
@@ -88,12 +96,11 @@ class Reports:
         self._keep(report)
         await self._tell(report)
 
-    async def ended(self, attempt_id: str, outcome: Report, clock: SteadyClock) -> None:
+    async def ended(self, attempt_id: str, outcome: Report, at_ns: int) -> None:
         """It has ended, and holds its unit no more."""
         known = {name: value for name, value in outcome.items() if value is not None}
         report = self._reports[attempt_id]
-        now_ns = clock.now_ns()
-        report |= known | {"at_ns": now_ns, "ended_ns": now_ns, "released_ns": now_ns}
+        report |= known | {"at_ns": at_ns, "ended_ns": at_ns, "released_ns": at_ns}
         self._keep(report)
         await self._tell(report)
 

@@ -1,0 +1,41 @@
+"""What Modal's client raises → the four kinds of errors that the broker acts on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Rejected, Unreachable
+
+
+@contextmanager
+def translated(pool: str, doing: str) -> Iterator[None]:
+    """Turns what the client raises within into an ExecutorError that says what was done."""
+    import grpclib.exceptions
+    import modal.exception
+
+    foreign = (modal.exception.Error, grpclib.exceptions.GRPCError, grpclib.exceptions.ProtocolError, OSError)
+    try:
+        yield
+    except ExecutorError:
+        raise
+    except (*foreign, grpclib.exceptions.StreamTerminatedError, TimeoutError) as error:
+        raise translation(pool, doing, error) from error
+
+
+def translation(pool: str, doing: str, error: BaseException) -> ExecutorError:
+    """The error of ours that a caller can act on."""
+    from modal import exception
+
+    said = f"pool {pool}: {doing}: {str(error) or type(error).__name__}"
+    if isinstance(error, exception.AuthError):
+        return Misconfigured(f"{said}; set its token (`modal token new` makes one) and try again")
+    if isinstance(error, exception.PermissionDeniedError):
+        return Misconfigured(f"{said}; the token has no permission for that")
+    if isinstance(error, exception.ResourceExhaustedError):
+        return NoCapacity(said)
+    if isinstance(error, exception.NotFoundError):
+        return Misconfigured(f"{said}; make it, or correct the pool's options")
+    if isinstance(error, exception.InvalidError | exception.UnimplementedError):
+        return Rejected(said)
+    return Unreachable(said)

@@ -1,0 +1,74 @@
+"""What a job's environment asks for → an image of Modal's, built once for each environment."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from broker.model.environment import environment_key
+from broker.model.jobs import LaunchRequest
+from executors.modal_pool.connection import Connection
+from executors.modal_pool.errors import translated
+from executors.modal_pool.options import Options
+from executors.on_machine.environment import EnvironmentFailed
+
+PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Images:
+    """The images of one pool, built in its app. A build goes on at Modal, whoever stops waiting for it."""
+
+    def __init__(self, pool: str, options: Options, connection: Connection) -> None:
+        self._pool, self._options, self._connection = pool, options, connection
+        self._built: dict[str, Any] = {}
+        self._builds: dict[str, asyncio.Lock] = {}
+
+    async def built(self, request: LaunchRequest) -> Any:
+        """The image of a request. Raises `EnvironmentFailed` with what could not be built."""
+        from modal.exception import ImageBuildError
+
+        key = environment_key(request.spec)
+        async with self._builds.setdefault(key, asyncio.Lock()):
+            if key not in self._built:
+                with translated(self._pool, "building an image"):
+                    try:
+                        image = await asyncio.to_thread(self.described, request)
+                        self._built[key] = await image.build.aio(self._connection.app)
+                    except ImageBuildError as error:
+                        said = " ".join(str(error).split())
+                        raise EnvironmentFailed(f"{self._asked(request)} could not be built: {said}") from None
+                    except FileNotFoundError as error:
+                        raise EnvironmentFailed(f"{error.filename}: {error.strerror}") from None
+        return self._built[key]
+
+    def described(self, request: LaunchRequest) -> Any:
+        """The image as its layers, none of which is built by this."""
+        spec, options = request.spec, self._options
+        image = self._base(spec.image)
+        if options.apt:
+            image = image.apt_install(*options.apt)
+        packages = [*options.pip, *spec.requirements]
+        if spec.function is not None:
+            packages.append(f"cloudpickle=={version('cloudpickle')}")
+        return image.pip_install(*packages) if packages else image
+
+    def _base(self, named: str | None) -> Any:
+        import modal
+
+        added = {"add_python": self._options.add_python} if self._options.add_python else {}
+        if named:
+            return modal.Image.from_registry(named, **added)
+        if self._options.dockerfile:
+            file = Path(self._options.dockerfile)
+            return modal.Image.from_dockerfile(file, context_dir=file.parent, **added)
+        if self._options.base_image:
+            return modal.Image.from_registry(self._options.base_image, **added)
+        return modal.Image.debian_slim(python_version=PYTHON)
+
+    def _asked(self, request: LaunchRequest) -> str:
+        named = request.spec.image or self._options.dockerfile or self._options.base_image or "debian"
+        packages = ", ".join([*self._options.apt, *self._options.pip, *request.spec.requirements])
+        return f"the image {named}" + (f" with {packages}" if packages else "")

@@ -1,0 +1,56 @@
+"""A stream of lines that comes from a container → the attempt's file; and what the agent tells between them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from executors.modal_pool.lines import Frame, decoded, frame
+
+
+class Copy:
+    """Copies one stream. It may begin again from its start as often as the connection is lost."""
+
+    def __init__(self, path: Path, told: Callable[[Frame], None]) -> None:
+        self._path, self._told = path, told
+        self._seen = 0  # bytes of this reading, of which the file has some already
+        self._result: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self.lost = ""  # why some of it could not be written
+
+    def begin(self) -> None:
+        """The stream is read from its start."""
+        self._seen = 0
+        self._result = []
+
+    def take(self, line: str) -> None:
+        """One line more."""
+        known = frame(line)
+        if known is None:
+            self._keep(decoded(line))
+        elif known["kind"] == "result":
+            self._result.append(base64.b64decode(known["data"]))
+        else:
+            self._told(known)
+
+    @property
+    def result(self) -> bytes:
+        """What a function returned or raised; empty where there was nothing."""
+        return b"".join(self._result)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _keep(self, data: bytes) -> None:
+        try:
+            if self._file is None:
+                self._file = self._path.open("ab", buffering=0)
+            self._file.write(data[max(self._file.tell() - self._seen, 0) :])
+        except OSError as error:  # the command goes on, and its end says what is missing
+            self.lost = self.lost or f"its output could not be written: {error.strerror}"
+        self._seen += len(data)

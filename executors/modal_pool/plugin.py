@@ -1,0 +1,205 @@
+"""The executor plugin: the `Executor` port → sandboxes, or calls of a deployed function, at Modal."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import secrets
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+import structlog
+
+from broker.model.errors import Misconfigured, NoCapacity, Rejected, Unreachable
+from broker.model.jobs import LaunchRequest
+from broker.model.pools import Capability, Capacity, UnitState
+from broker.model.resources import Resources
+from broker.model.usage import UsageReport
+from broker.ports import ExecutorContext, LogChunk, Poll, Stream
+from executors.modal_pool import demands
+from executors.modal_pool.connection import Connection
+from executors.modal_pool.images import PYTHON, Images
+from executors.modal_pool.in_sandbox import InSandbox
+from executors.modal_pool.meter import Meter
+from executors.modal_pool.options import Options
+from executors.modal_pool.prices import check_prices
+from executors.modal_pool.sandboxes import Sandboxes
+from executors.modal_pool.site import Site
+from executors.on_machine.attempt_dir import read_result, read_stream
+from executors.on_machine.environment import EnvironmentFailed
+from executors.on_machine.journal import Journal
+from executors.on_machine.outcome import Outcome, ended
+from executors.on_machine.reporting import attempt_report
+from executors.on_machine.reports import Reports
+
+log = structlog.get_logger()
+
+MADE_WITHIN_S: Final = 5.0  # what is being made when the broker ends is waited for this long
+STOP_GRACE_S: Final = 1.0
+
+
+class ModalPool:
+    """Runs attempts at Modal; see `broker.ports.Executor` for what each method promises."""
+
+    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.FUNCTIONS, Capability.IMAGES})
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Whether Modal's client is installed; it is not imported by this."""
+        return None if importlib.util.find_spec("modal") else "not installed: pip install 'gpu-broker[modal]'"
+
+    def __init__(self, context: ExecutorContext) -> None:
+        self._context, self._pool = context, context.pool
+        self._options = Options.of(context.pool.name, context.pool.options)
+        check_prices(context.pool, self._options)
+        self._site = self._new_site()
+        self._running: dict[str, tuple[InSandbox, asyncio.Task[None]]] = {}
+
+    def _new_site(self) -> Site:
+        root, name = self._context.state_dir, self._pool.name
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        owner = root / "owner"
+        if not owner.exists():
+            owner.write_text(secrets.token_hex(8))
+        connection = Connection(name, self._options)
+        return Site(
+            pool=self._pool,
+            options=self._options,
+            root=root,
+            owner=owner.read_text(),
+            max_stream_bytes=self._context.max_stream_bytes,
+            connection=connection,
+            images=Images(name, self._options, connection),
+            meter=Meter(root, 0.0),
+            reports=Reports(root, Journal(root / "journal.jsonl")),
+        )
+
+    async def open(self) -> None:
+        """Connects; goes on with the attempts that an earlier broker left, and ends what belongs to none."""
+        if self._site.connection.client is not None:
+            return
+        await self._site.connection.open()
+        going = self._site.reports.going()
+        for attempt_id in going:
+            self._run(attempt_id, None)
+        with suppress(NoCapacity, Unreachable):  # tried again when it is opened again
+            if strays := await Sandboxes(self._site).sweep(set(going)):
+                log.warning("ended sandboxes that ran for no attempt", pool=self._pool.name, attempts=strays)
+
+    async def close(self, *, stop: bool) -> None:
+        """Disconnects; with `stop`, ends all attempts first."""
+        tasks = [task for _, task in self._running.values()]
+        if stop:
+            for attempt_id in list(self._running):
+                await self.cancel(attempt_id, STOP_GRACE_S)
+        elif making := [task for serving, task in self._running.values() if serving.starting]:
+            await asyncio.wait(making, timeout=MADE_WITHIN_S)
+        if not stop:
+            for task in tasks:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._running.clear()
+        await self._site.connection.close()
+
+    async def launch(self, request: LaunchRequest) -> None:
+        """Takes it in; the sandbox is made by and by, and is `REFUSED` where Modal has no room in time."""
+        if self._site.connection.client is None:
+            raise Unreachable(f"pool {self._pool.name} is closed")
+        demands.check(request, self._pool, self._options, PYTHON)
+        reports = self._site.reports
+        if reports.known(request.attempt_id):
+            return
+        held = asdict(demands.paid(request.resources))
+        if reports.grace_s(request.attempt_id) is not None:
+            await reports.launched(request.attempt_id, "", held, self._now())
+            await self._ended(request.attempt_id, ended("cancelled", reason="cancelled before it ran"))
+            return
+        if len(reports.going()) >= self._pool.max_units:
+            raise NoCapacity(f"pool {self._pool.name} runs {self._pool.max_units} containers already, its most")
+        await reports.launched(request.attempt_id, "", held, self._now())
+        self._run(request.attempt_id, request)
+
+    def _now(self) -> int:
+        return self._site.meter.clock.now_ns()
+
+    def _run(self, attempt_id: str, request: LaunchRequest | None) -> None:
+        serving = InSandbox(self._site, attempt_id, request)
+        if (grace_s := self._site.reports.grace_s(attempt_id)) is not None:
+            serving.cancel(grace_s)
+        self._running[attempt_id] = (serving, asyncio.create_task(self._serve(attempt_id, serving)))
+
+    async def _serve(self, attempt_id: str, serving: InSandbox) -> None:
+        await self._ended(attempt_id, await self._outcome(serving))
+        self._running.pop(attempt_id, None)
+
+    async def _outcome(self, serving: InSandbox) -> Outcome:
+        """Runs it; whatever happens becomes an outcome."""
+        try:
+            return await serving.run()
+        except (NoCapacity, Misconfigured, Unreachable) as error:
+            return ended("refused", reason=str(error))
+        except Rejected as error:
+            return ended("failed", reason=str(error))
+        except (EnvironmentFailed, OSError) as error:
+            return ended("failed", exit_code=125, reason=f"could not be set up: {error}")
+        except Exception as error:
+            log.exception("an attempt was lost by its pool", pool=self._pool.name)
+            return ended("failed", reason=f"the pool failed: {type(error).__name__}: {error}")
+
+    async def _ended(self, attempt_id: str, outcome: Outcome) -> None:
+        site = self._site
+        at_ns = self._now()
+        for unit_id in site.reports.get(attempt_id)["nodes"]:
+            site.meter.release(unit_id, attempt_id, at_ns, ends=True)
+        with suppress(OSError):
+            site.folder(attempt_id).close_if_open(outcome)
+        await site.reports.ended(attempt_id, outcome, at_ns)
+
+    async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
+        """What changed."""
+        version, reports = await self._site.reports.poll(since, wait_s)
+        return Poll(version=version, reports=tuple(attempt_report(report) for report in reports))
+
+    async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+        """Read from the attempt's folder, which its output is copied to as it comes."""
+        return await asyncio.to_thread(read_stream, self._site.folder(attempt_id), stream, offset, limit)
+
+    async def result(self, attempt_id: str) -> bytes | None:
+        """Read from the attempt's folder."""
+        return await asyncio.to_thread(read_result, self._site.folder(attempt_id))
+
+    async def usage(self, since_ns: int) -> UsageReport:
+        """Lives of containers, as seen from here."""
+        return self._site.meter.usage(since_ns, self._site.pending)
+
+    async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
+        """Asks for its end: the agent beside the command obeys, or Modal does."""
+        self._site.reports.cancel(attempt_id, grace_s)
+        if attempt_id in self._running:
+            self._running[attempt_id][0].cancel(grace_s)
+
+    async def forget(self, attempt_ids: Sequence[str]) -> None:
+        """Drops reports and folders; what was measured stays until it is charged."""
+        for attempt_id in self._site.reports.forget(attempt_ids):
+            await asyncio.to_thread(shutil.rmtree, self._site.folder(attempt_id).path, ignore_errors=True)
+
+    async def capacity(self) -> Capacity:
+        """Containers that are up or coming; Modal has more, up to the pool's limit."""
+        if self._site.connection.client is None:
+            raise Unreachable(f"pool {self._pool.name} is closed")
+        up = {life["attempt_id"]: life for life in self._site.meter.up()}
+        coming = [one for one in map(self._site.reports.get, self._site.reports.going()) if not one["nodes"]]
+        units = [_state(unit_id, life["resources"], life["ready_ns"] is not None) for unit_id, life in up.items()]
+        units += [_state(one["attempt_id"], one["held"], ready=False) for one in coming]
+        note = f"Modal, app {self._options.app}: a {self._options.containers} for each attempt"
+        return Capacity(
+            as_of_ns=self._context.clock.now_ns(), units=tuple(units), max_units=self._pool.max_units, note=note
+        )
+
+
+def _state(unit_id: str, resources: dict[str, Any], ready: bool) -> UnitState:
+    total = Resources(**resources)
+    return UnitState(unit_id=unit_id, total=total, free=Resources(gpu_model=total.gpu_model), ready=ready)
