@@ -9,6 +9,10 @@ from broker.model.pools import Pool
 from executors.modal_pool.options import Options
 
 PRODUCTS: Final = {"sandbox": "sandbox", "function": "functions"}
+_PRICES: Final = {
+    "sandbox": '{ provider = "modal", product = "sandbox", gpus_of = "functions" }',
+    "function": '{ provider = "modal", product = "functions" }',
+}
 
 
 def check_prices(pool: Pool, options: Options) -> None:
@@ -20,7 +24,7 @@ def check_prices(pool: Pool, options: Options) -> None:
         if offer.product != product:
             raise Misconfigured(
                 f"pool {pool.name}: its containers are of the kind {options.containers!r}, and its price is that of "
-                f'Modal\'s {offer.product}: say price = {{ provider = "modal", product = "{product}" }}'
+                f"Modal's {offer.product}: say price = {_PRICES[options.containers]}"
             )
         if options.region and offer.region in ("", "auto"):
             raise Misconfigured(

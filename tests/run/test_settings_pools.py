@@ -92,6 +92,17 @@ def test_a_machine_with_gpus_offers_them_in_its_cluster(tmp_path: Path, monkeypa
     assert serverless.offers == (), "a price that is not known is none, not zero"
 
 
+def test_gpus_may_cost_what_they_cost_in_another_product(tmp_path: Path) -> None:
+    """Nothing but the GPU's own price comes from there."""
+    price = "price = {provider = 'modal', product = 'sandbox', gpus_of = 'functions'}"
+    pool = pools(tmp_path, SERVERLESS + f"emulated = true\naccelerators = 'L4'\n{price}")["p"]
+    bare, gpu = sorted(pool.offers, key=lambda offer: offer.gpu_model)
+    listed = {offer.id: offer for offer in OFFERS}
+    assert (gpu.id, gpu.product) == ("modal/sandbox/l4/auto/serverless", "sandbox")
+    assert gpu.usd_per_hour == listed["modal/functions/l4/auto/serverless"].usd_per_hour
+    assert (gpu.usd_per_cpu_hour, gpu.usd_per_gib_hour) == (bare.usd_per_cpu_hour, bare.usd_per_gib_hour)
+
+
 def test_a_node_worth_two_of_an_offer(tmp_path: Path) -> None:
     text = (
         RAY

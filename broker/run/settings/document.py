@@ -103,6 +103,9 @@ class PricePart(Part):
     count: Count = Field(1, description="How many of the offer a node is worth: 2 where it has twice the GPUs.")
     provider: Line | None = Field(None, description="All serverless offers of this provider.")
     product: Line | None = Field(None, description="Of these, those of this product; required where there are several.")
+    gpus_of: Line | None = Field(
+        None, description="GPUs at the price of this product; CPUs and memory stay those of `product`."
+    )
     region: Line | None = Field(None, description="Of these, those of this region; required where there are several.")
     usd_per_hour: Usd | None = Field(None, description="Own number: a node, or one GPU of a container, per hour.")
     usd_per_cpu_hour: Usd | None = Field(None, description="Own number: one virtual CPU of a container, per hour.")

@@ -108,14 +108,39 @@ def _of_provider(
     """All that one product of a provider asks for serverless GPUs, CPUs and memory in one region."""
     if kind is not PoolKind.SERVERLESS:
         raise WrongPrice("provider", "prices serverless pools; name one offer for a cluster")
-    sold = [offer for offer in offers if offer.tier is Tier.SERVERLESS]
+    everything = [offer for offer in offers if offer.tier is Tier.SERVERLESS]
+    sold = everything
     for field in ("provider", "product", "region"):
         sold = _narrowed(sold, field, getattr(price, field))
+    if price.gpus_of is not None:
+        sold += _with_gpus_of(price, sold, everything)
     priced = {offer.gpu_model for offer in sold}
     if missing := [model for model in gpu_models if model not in priced]:
         there = ", ".join(sorted(model for model in priced if model)) or "no GPU"
         raise WrongPrice("provider", f"has no serverless price for {', '.join(missing)}; it has: {there}")
     return tuple(offer for offer in sold if not offer.gpu_model or offer.gpu_model in gpu_models)
+
+
+def _with_gpus_of(price: PricePart, sold: list[Offer], everything: list[Offer]) -> list[Offer]:
+    """GPUs of another product of the provider, with the rates that this one has for CPUs and memory."""
+    bare = next((offer for offer in sold if not offer.gpu_model), None)
+    if bare is None:
+        raise WrongPrice("gpus_of", f"{price.product} says no price of CPUs and memory without a GPU")
+    others = _narrowed(_narrowed(everything, "provider", price.provider), "product", price.gpus_of)
+    return [
+        replace(
+            offer,
+            id="/".join([offer.provider, bare.product, *offer.id.split("/")[2:]]),
+            product=bare.product,
+            usd_per_cpu_hour=bare.usd_per_cpu_hour,
+            usd_per_gib_hour=bare.usd_per_gib_hour,
+            valid_from=max(offer.valid_from, bare.valid_from),
+            source="; ".join(dict.fromkeys((offer.source, bare.source))),
+            note=f"the GPU as in {offer.product}, CPUs and memory as in {bare.product}",
+        )
+        for offer in others
+        if offer.gpu_model and offer.region == bare.region
+    ]
 
 
 def _narrowed(sold: list[Offer], field: str, wanted: str | None) -> list[Offer]:

@@ -54,7 +54,8 @@ class Blobs:
     async def BlobCreate(self, request: Any) -> Any:
         blob_id = new_id("bl")
         self._hashes[blob_id] = request.content_sha256_base64
-        return api_pb2.BlobCreateResponse(blob_id=blob_id, upload_url=f"{self._url}/{blob_id}")
+        urls = api_pb2.UploadUrlList(items=[f"{self._url}/{blob_id}"])
+        return api_pb2.BlobCreateResponse(blob_ids=[blob_id], upload_urls=urls)
 
     async def BlobGet(self, request: Any) -> Any:
         self.of(request.blob_id)

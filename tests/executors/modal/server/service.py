@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +27,26 @@ from tests.executors.modal.server.world import Faults, World
 Answering = Callable[[Any], Any]
 
 
+class Listening(Server):
+    """A server that takes its connections with it: clients of it may have forgotten theirs."""
+
+    def __init__(self, services: list[Any]) -> None:
+        super().__init__(services)
+        self._protocols: list[Any] = []
+
+    def _protocol_factory(self) -> Any:
+        self._protocols.append(super()._protocol_factory())
+        return self._protocols[-1]
+
+    async def hang_up(self) -> None:
+        self.close()
+        await self.wait_closed()
+        for protocol in self._protocols:
+            if hasattr(protocol, "connection"):
+                protocol.connection.close()
+        await asyncio.sleep(0)  # the turn of the loop in which they are closed
+
+
 class ModalServer:
     """A service on loopback that speaks Modal's protocol and runs containers as processes of this machine."""
 
@@ -42,7 +63,7 @@ class ModalServer:
             _complete(ModalClientBase, nouns, self.world, self.world.admit),
             _complete(TaskCommandRouterBase, (Router(self.world, self.sandboxes),), self.world, self._routed),
         ]
-        self._server = Server(services)
+        self._server = Listening(services)
 
     @property
     def faults(self) -> Faults:
@@ -62,8 +83,7 @@ class ModalServer:
     async def stop(self) -> None:
         await self.sandboxes.end_all()
         await self.blobs.stop()
-        self._server.close()
-        await self._server.wait_closed()
+        await self._server.hang_up()
 
 
 @asynccontextmanager

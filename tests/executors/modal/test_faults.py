@@ -1,0 +1,203 @@
+"""What goes wrong at Modal, or on the way there, and what becomes of the attempt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpclib import Status
+
+from broker.model.errors import Misconfigured
+from broker.model.jobs import AttemptState
+from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
+from broker.testing.builders import launch_request
+from broker.testing.executor_contract_pool import check
+from broker.testing.executor_watch import Watch
+from tests.executors.modal.driving import UNIT_GPU, executor_on, open_pool, pool_of
+from tests.executors.modal.server.service import ModalServer
+
+GPU_POOL = {"unit": UNIT_GPU, "gpu_models": ("H100", "L4"), "max_units": 4}
+CPU = Resources(cpus=0.5, memory_bytes=GIB // 4)
+GPU = Resources(cpus=0.5, memory_bytes=GIB // 4, gpus=1.0, gpu_model="H100")
+KINDS = pytest.mark.parametrize("held", [CPU, GPU], ids=["second kind", "first kind"])
+
+
+def call_of(held: Resources, name: str) -> str:
+    return name if held.gpus else f"{name}V2"
+
+
+async def test_without_capacity_the_next_gpu_is_tried(server: ModalServer, tmp_path: Path) -> None:
+    server.faults.no_capacity = {"H100"}
+    request = launch_request("true", resources=GPU)
+    asked = ResourceRequest(gpu_choices=(Gpu(model="H100"), Gpu(model="L4")), gpu_ordered=True)
+    request = replace(request, spec=replace(request.spec, resources=asked))
+    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 0.3}, **GPU_POOL) as watch:
+        assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+        usage = await watch.executor.usage(0)
+        assert [unit.resources.gpu_model for unit in usage.units] == ["L4"]
+
+
+@KINDS
+async def test_without_any_it_goes_elsewhere(server: ModalServer, tmp_path: Path, held: Resources) -> None:
+    server.faults.no_capacity = {"", "H100"}
+    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 0.3}, **GPU_POOL) as watch:
+        report = await watch.run(launch_request("true", resources=held))
+        assert report.state is AttemptState.REFUSED and "within 0.3 s" in report.reason
+        usage = await watch.executor.usage(0)
+        assert not usage.units, "nothing was paid for"
+    assert not server.sandboxes.running(), "what waits for capacity would start later, for nobody"
+
+
+@KINDS
+@pytest.mark.parametrize("status", [Status.RESOURCE_EXHAUSTED, Status.PERMISSION_DENIED])
+async def test_limits_and_permissions_send_it_elsewhere(
+    server: ModalServer, tmp_path: Path, held: Resources, status: Status
+) -> None:
+    server.faults.fail(call_of(held, "SandboxCreate"), status, "the workspace says no")
+    async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
+        report = await watch.run(launch_request("true", resources=held))
+        assert report.state is AttemptState.REFUSED and "the workspace says no" in report.reason
+
+
+@KINDS
+async def test_an_answer_that_is_lost_starts_nothing_twice(
+    server: ModalServer, tmp_path: Path, held: Resources
+) -> None:
+    """Modal had accepted it; the client gave up; it is found by its name."""
+    server.faults.fail_after(call_of(held, "SandboxCreate"), Status.UNAVAILABLE, times=5)
+    async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
+        request = launch_request("echo once; sleep 1", resources=held)
+        assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+        assert await watch.output(request.attempt_id) == b"once\n"
+    assert len(server.sandboxes.all) == 1
+
+
+@KINDS
+async def test_streams_that_break_lose_and_repeat_nothing(server: ModalServer, tmp_path: Path, held: Resources) -> None:
+    server.faults.drop("SandboxStdioReadV2", times=4)
+    server.faults.drop("SandboxGetLogs", times=4)
+    async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
+        request = launch_request("for i in 1 2 3 4 5; do echo $i; echo e$i >&2; sleep 0.05; done", resources=held)
+        assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+        assert await watch.output(request.attempt_id) == b"1\n2\n3\n4\n5\n"
+        assert await watch.output(request.attempt_id, "stderr") == b"e1\ne2\ne3\ne4\ne5\n"
+
+
+@KINDS
+async def test_a_service_that_is_away_for_a_while_is_waited_for(
+    server: ModalServer, tmp_path: Path, held: Resources
+) -> None:
+    async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
+        request = launch_request("echo on; sleep 1; echo off", resources=held)
+        await watch.launch(request)
+        await watch.says(request.attempt_id, b"on")
+        server.faults.fail(call_of(held, "SandboxWait"), Status.INTERNAL, times=6)
+        assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
+        assert await watch.output(request.attempt_id) == b"on\noff\n"
+
+
+@KINDS
+async def test_what_is_terminated_from_outside_is_interrupted(
+    server: ModalServer, tmp_path: Path, held: Resources
+) -> None:
+    async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
+        request = launch_request("echo on; sleep 3600", resources=held)
+        await watch.launch(request)
+        await watch.says(request.attempt_id, b"on")
+        await server.sandboxes.end_all()
+        report = await watch.ended(request.attempt_id)
+        assert report.state is AttemptState.INTERRUPTED and "terminated" in report.reason
+
+
+async def test_codes_that_modal_uses_itself_are_the_commands_own(server: ModalServer, tmp_path: Path) -> None:
+    async with open_pool(server, tmp_path / "state") as watch:
+        for code in (124, 137):
+            report = await watch.run(launch_request(f"exit {code}"))
+            assert (report.state, report.exit_code, report.signal) == (AttemptState.FAILED, code, None)
+
+
+async def test_modals_own_time_limit_is_told(server: ModalServer, tmp_path: Path) -> None:
+    async with open_pool(server, tmp_path / "state", options={"startup_s": 0.5}) as watch:
+        report = await watch.run(launch_request("true", setup="sleep 3600", max_duration_s=0.5))
+        assert report.state is AttemptState.TIMED_OUT and "Modal's own time limit" in report.reason
+
+
+async def test_an_image_without_python_says_so(server: ModalServer, tmp_path: Path) -> None:
+    async with open_pool(server, tmp_path / "state") as watch:
+        report = await watch.run(launch_request("true", envs={"PATH": "/nonexistent:/bin"[:12]}))
+        assert report.state is AttemptState.FAILED and report.exit_code == 127
+
+
+async def test_a_slow_start_is_cold_start(server: ModalServer, tmp_path: Path) -> None:
+    server.faults.boot_s = 0.5
+    async with open_pool(server, tmp_path / "state") as watch:
+        report = await watch.run(launch_request("true"))
+        usage = await watch.executor.usage(0)
+        check(usage)
+        (unit,) = usage.units
+        assert unit.ready_ns is not None and unit.ready_ns - unit.started_ns >= 450_000_000
+        assert report.started_ns is not None and report.started_ns >= unit.ready_ns
+
+
+@pytest.mark.parametrize("wrong", ["token", "variable", "permission"])
+async def test_credentials_that_do_not_work_are_a_persons_to_mend(
+    server: ModalServer, tmp_path: Path, wrong: str
+) -> None:
+    options: dict[str, Any] = {}
+    if wrong == "token":
+        server.faults.bad_token = True
+    elif wrong == "variable":
+        options = {"token_id_env": "NO_SUCH_VARIABLE"}
+    else:
+        server.faults.fail("AppGetOrCreate", Status.PERMISSION_DENIED, "may not make apps")
+    executor = executor_on(pool_of(server, options=options), tmp_path / "state")
+    with pytest.raises(
+        Misconfigured, match={"variable": "NO_SUCH_VARIABLE", "token": "token"}.get(wrong, "permission")
+    ):
+        await executor.open()
+    await executor.close(stop=False)
+
+
+@KINDS
+async def test_a_broker_killed_before_it_noted_the_sandbox_finds_it(
+    server: ModalServer, tmp_path: Path, held: Resources
+) -> None:
+    pool, folder = pool_of(server, **GPU_POOL), tmp_path / "state"
+    watch = Watch(executor_on(pool, folder))
+    await watch.executor.open()
+    request = launch_request("echo on; sleep 1; echo off", resources=held)
+    await watch.launch(request)
+    await watch.says(request.attempt_id, b"on")
+    await watch.executor.close(stop=False)
+    watch.executor._site.reports.note(request.attempt_id, object_id="", nodes=[])  # type: ignore[attr-defined]
+    (folder / "units.jsonl").unlink()
+    watch.executor, watch.version = executor_on(pool, folder), 0
+    await watch.executor.open()
+    await watch.executor.launch(request)
+    assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
+    assert await watch.output(request.attempt_id) == b"on\noff\n"
+    assert len(server.sandboxes.all) == 1
+    assert len((await watch.executor.usage(0)).units) == 1
+    await watch.executor.close(stop=True)
+
+
+async def test_a_sandbox_that_runs_for_no_attempt_is_ended(server: ModalServer, tmp_path: Path) -> None:
+    """Its broker died before it could know of it, and its state is gone; that of another broker is left alone."""
+    pool, folder = pool_of(server), tmp_path / "state"
+    async with open_pool(server, tmp_path / "other") as other:
+        theirs = launch_request("echo on; sleep 3600")
+        await other.launch(theirs)
+        await other.says(theirs.attempt_id, b"on")
+        watch = Watch(executor_on(pool, folder))
+        await watch.executor.open()
+        request = launch_request("echo on; sleep 3600")
+        await watch.launch(request)
+        await watch.says(request.attempt_id, b"on")
+        await watch.executor.close(stop=False)
+        (folder / "journal.jsonl").unlink()
+        again = executor_on(pool, folder)
+        await again.open()
+        assert [one.name for one in server.sandboxes.running()] == [theirs.attempt_id]
+        await again.close(stop=True)
