@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from broker.model.errors import Misconfigured
 
-CONTAINERS: Final = ("sandbox", "function")
+CONTAINERS: Final = ("sandbox",)
 DAY_S: Final = 86_400  # Modal ends what runs longer
 
 
@@ -16,7 +16,7 @@ DAY_S: Final = 86_400  # Modal ends what runs longer
 class Options:
     """Settings of a Modal pool; its GPUs, CPUs, memory and number of containers are said by the pool itself."""
 
-    containers: str = "sandbox"  # sandbox: one for each attempt. function: warm containers of a deployed function
+    containers: str = "sandbox"  # sandbox: one for each attempt
     app: str = "gpu-broker"  # in which app of the workspace all of it runs
     environment: str = ""  # Modal's environment; empty: the workspace's default
     token_id_env: str = "MODAL_TOKEN_ID"  # which environment variable of the broker holds the token's id

@@ -1,0 +1,129 @@
+"""A broker's daemon with a pool of its own machine and one at Modal: where a job goes, and what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from broker.run.lifecycle import DaemonFile
+from tests.executors.modal.server.service import ModalServer, modal_server
+from tests.executors.modal.server.world import TOKEN
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "pools" / "modal.toml"
+BROKER = str(Path(sys.executable).with_name("broker"))
+CPUS, GIB = 2, 4
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Shell:
+    """A person at the command line, whose Modal is the server of the test."""
+
+    def __init__(self, folder: Path, server: ModalServer) -> None:
+        self._folder = folder
+        config = EXAMPLE.read_text(encoding="utf-8").replace("max_containers = 2", "max_containers = 1")
+        (folder / "broker.toml").write_text('settle_every = "200ms"\n' + config, encoding="utf-8")
+        self._env = {
+            **os.environ,
+            "BROKER_CONFIG": str(folder / "broker.toml"),
+            "BROKER_STATE_DIR": str(folder / "state"),
+            "MODAL_SERVER_URL": server.world.url,
+            "MODAL_TOKEN_ID": TOKEN[0],
+            "MODAL_TOKEN_SECRET": TOKEN[1],
+            "HOME": str(folder),
+        }
+
+    async def call(self, *words: str) -> str:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [BROKER, *words],
+            cwd=self._folder,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert done.returncode == 0, f"broker {' '.join(words)}: {done.stdout} {done.stderr}"
+        return done.stdout.strip()
+
+    def kill(self) -> None:
+        """SIGKILL to the daemon, as the kernel does when memory is short."""
+        said = DaemonFile.read(self._folder / "state")
+        assert said is not None
+        os.kill(said.pid, signal.SIGKILL)
+
+    async def json(self, *words: str) -> Any:
+        return json.loads(await self.call(*words, "--json"))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ModalServer]:
+    async with modal_server(tmp_path_factory.mktemp("modal")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shell(server: ModalServer) -> AsyncIterator[Shell]:
+    """One daemon for all: it takes a moment to start."""
+    folder = Path(tempfile.mkdtemp(prefix="bm-"))
+    person = Shell(folder, server)
+    await person.call("up")
+    yield person
+    await person.call("down", "--now")
+    shutil.rmtree(folder)
+
+
+async def test_a_job_with_a_gpu_goes_to_modal_and_costs_what_modal_asks(shell: Shell, server: ModalServer) -> None:
+    """GPU, virtual CPUs and GiB each at the rate of the catalogue; whole seconds are billed."""
+    wanted = ("--gpus", "H100", "--cpus", str(CPUS), "--memory", f"{GIB}GiB", "--est-runtime", "1s")
+    job = await shell.call("submit", "-d", *wanted, "--", "sh", "-c", "echo $BROKER_POOL; sleep 1")
+    await shell.call("wait", job)
+    assert await shell.call("logs", job) == "modal"
+    (made,) = server.world.seen("SandboxCreate")
+    assert made.definition.resources.gpu_config.gpu_type == "H100"
+    charges = (await shell.json("show", job))["charges"]
+    rate = Decimal("3.9492") + CPUS * Decimal("0.070955") + GIB * Decimal("0.024192")
+    billed = sum(Decimal(charge["amount"]["nanodollars"]) for charge in charges)
+    seconds = billed / 10**9 / rate * 3600
+    assert abs(seconds - round(seconds)) < Decimal("1e-5"), "whole seconds, and not a nanodollar more"
+    assert {charge["price"]["offer"] for charge in charges} == {"modal/sandbox/h100/auto/serverless"}
+    assert {charge["kind"] for charge in charges} == {"cold_start", "job", "rounding"}
+    (row,) = (await shell.json("spend", "--by", "pool"))["rows"]
+    assert row["total"]["nanodollars"] == billed
+    predicted = Decimal(row["predicted"]["nanodollars"]) / 10**9 / rate * 3600
+    assert abs(predicted - 6) < Decimal("1e-5"), "five seconds of cold start, as configured, and one of run"
+
+
+async def test_what_has_no_room_here_goes_to_modal(shell: Shell, server: ModalServer) -> None:
+    wanted = ("--cpus", "1", "--memory", "256MiB", "--est-runtime", "1s")
+    first = await shell.call("submit", "-d", *wanted, "--", "sleep", "4")
+    second = await shell.call("submit", "-d", *wanted, "--max-wait", "0s", "--", "sh", "-c", "echo $BROKER_POOL")
+    await shell.call("wait", second)
+    assert await shell.call("logs", second) == "modal"
+    assert [made.definition.name for made in server.world.seen("SandboxCreateV2")] == [f"{second}-a1"]
+    assert "here" in await shell.call("explain", second)
+    await shell.call("cancel", first)
+
+
+async def test_a_daemon_that_is_killed_goes_on_with_what_runs_at_modal(shell: Shell, server: ModalServer) -> None:
+    wanted = ("--gpus", "L4", "--cpus", "1", "--memory", "1GiB")
+    job = await shell.call("submit", "-d", *wanted, "--", "sh", "-c", "echo on; sleep 3; echo off")
+    while not (named := server.sandboxes.named(f"{job}-a1")) or b"on" not in named[0].container.streams["stdout"].data:
+        await asyncio.sleep(0.05)
+    shell.kill()
+    await shell.call("up")
+    await shell.call("wait", job)
+    assert await shell.call("logs", job) == "on\noff"
+    assert len(server.sandboxes.named(f"{job}-a1")) == 1
