@@ -1,7 +1,7 @@
-"""A workload → others that might as well have been: whole weeks of it, drawn with replacement and put in a row.
+"""A workload → others that might as well have been: blocks of it, drawn with replacement and put in a row.
 
 The block bootstrap of Künsch, The Jackknife and the Bootstrap for General Stationary Observations, 1989. What runs on
-past the end of its week goes on into the week that follows.
+past the end of its block goes on into the block that follows.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from broker.decide.capacity import History
 from broker.decide.demand import Demand
 from broker.decide.workload import Workload
 
-WEEK_S = 7 * 86_400.0
+DAY_S = 86_400.0
+WEEK_S = 7 * DAY_S
 
 
-def resampled(history: History, seed: int) -> History:
-    """One other history of as many weeks; the same for the same seed."""
+def resampled(history: History, seed: int, block_s: float = WEEK_S) -> History:
+    """One other history of as many blocks, whole weeks where nothing else is said; the same for the same seed."""
     rng = np.random.default_rng(seed)
     if isinstance(history, Demand):
-        return _series(history, rng)
-    weeks = max(int(np.ceil(history.submit_s.max(initial=0.0) / WEEK_S)), 1)
-    week_of = (history.submit_s // WEEK_S).astype(np.int64)
-    drawn = rng.integers(0, weeks, weeks)
-    rows = [np.flatnonzero(week_of == week) for week in drawn]
+        return _series(history, rng, block_s)
+    blocks = max(int(np.ceil(history.submit_s.max(initial=0.0) / block_s)), 1)
+    block_of = (history.submit_s // block_s).astype(np.int64)
+    drawn = rng.integers(0, blocks, blocks)
+    rows = [np.flatnonzero(block_of == block) for block in drawn]
     shift = np.concatenate(
-        [np.full(len(part), (at - week) * WEEK_S) for at, (week, part) in enumerate(zip(drawn, rows, strict=True))]
+        [np.full(len(part), (at - block) * block_s) for at, (block, part) in enumerate(zip(drawn, rows, strict=True))]
     )
     picked = history.take(np.concatenate(rows))
     return Workload(
@@ -39,8 +40,8 @@ def resampled(history: History, seed: int) -> History:
     )
 
 
-def _series(series: Demand, rng: np.random.Generator) -> Demand:
-    block = max(round(WEEK_S / series.step_s), 1)
+def _series(series: Demand, rng: np.random.Generator, block_s: float) -> Demand:
+    block = max(round(block_s / series.step_s), 1)
     count = -(-len(series) // block)
     drawn = rng.integers(0, count, count)
     parts = [series.gpus[at * block : (at + 1) * block] for at in drawn]

@@ -37,6 +37,9 @@ def simulate_jobs(
         float, typer.Option(min=0, help="How wrong run times are known: deviation of the logarithm.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Of failures and estimates.")] = 0,
+    replicates: Annotated[int, typer.Option(min=0, help="Resampled workloads behind each interval.")] = 0,
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes that play them; default: one a core.")] = None,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Play them on this Ray cluster instead.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report that opens in a browser.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -47,7 +50,8 @@ def simulate_jobs(
     from rich.console import Console
 
     from simulator.jobs import Terms, table
-    from simulator.jobs.rules import live_rules, rules
+    from simulator.jobs.intervals import Case, intervals, with_intervals
+    from simulator.jobs.rules import fixed_size, live_rules, rules
     from simulator.jobs.setting import jobs_of, with_offers, with_spot
     from simulator.names import known
     from simulator.virtual.result import played
@@ -73,6 +77,17 @@ def simulate_jobs(
         for name in known(rule or list(quick), there, "rule"):
             status.update(f"{there[name].title}: {len(workload):,} jobs")
             runs[name] = table.Played(named=there[name], result=played(workload, terms, there[name].rule))
+        if replicates:
+            status.update(f"playing {replicates} resampled workloads")
+            case = Case(
+                workload=workload,
+                terms=terms,
+                names=tuple(runs),
+                usable=frozenset(name for name in runs if not there[name].hindsight),
+                size=fixed_size(quick),
+                error=estimate_error,
+            )
+            runs = with_intervals(runs, intervals(case, replicates, processes, ray))
     if html is not None:
         from simulator.report.jobs import page
         from simulator.traces.ours import file_stem

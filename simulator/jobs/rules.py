@@ -90,6 +90,12 @@ def live_rules(workload: Workload, terms: Terms, error: float = 0.0) -> Mapping[
     }
 
 
+def fixed_size(there: Mapping[str, Named]) -> int:
+    """How many nodes the fixed clusters of these rules have."""
+    rule = there["no-wait"].rule
+    return rule.max_nodes
+
+
 def _with_spot(peak: int) -> dict[str, Named]:
     return {
         "spot": Named(

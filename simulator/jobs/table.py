@@ -32,11 +32,14 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """One rule, played; the interval is that of its cost over workloads like this one, where it was asked for."""
+    """One rule, played; the interval is that of its cost over workloads like this one, where it was asked for,
+    as are those of what follows."""
 
     named: Named
     result: Result
     interval: tuple[float, float] | None = None
+    over_best: tuple[float, float] | None = None  # of its cost over the cheapest rule's that needs no hindsight
+    mean_wait_s: tuple[float, float] | None = None
 
 
 Runs = Mapping[str, Played]
@@ -121,6 +124,8 @@ def as_document(runs: Runs, terms: Terms) -> dict[str, Any]:
                 "rule": rule_document(played.named.rule),
                 **document(played.result),
                 "interval": list(played.interval) if played.interval else None,
+                "over_best_interval": list(played.over_best) if played.over_best else None,
+                "mean_wait_interval_s": list(played.mean_wait_s) if played.mean_wait_s else None,
             }
             for name, played in ordered(runs)
         },

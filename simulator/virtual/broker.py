@@ -100,14 +100,17 @@ def play(
     sites: Sequence[Site],
     manner: Manner | None = None,
     told: Callable[[Placement], None] | None = None,
+    began_ns: int | None = None,
 ) -> Outcome:
     """Plays jobs to the end of the last. `told` is given each placement as it is made.
+
+    Nodes are paid for from `began_ns` on, or from the first submission.
 
     Raises `InvalidInput` where there is no job, or some wait for ever.
     """
     if not works:
         raise InvalidInput("there is no job to play")
-    broker = VirtualBroker(works, sites, manner or Manner(), told or (lambda _: None))
+    broker = VirtualBroker(works, sites, manner or Manner(), told or (lambda _: None), began_ns)
     while broker.left and broker.clock.now_ns() < broker.for_ever_ns and broker.clock.step():
         pass
     return broker.outcome()
@@ -117,10 +120,15 @@ class VirtualBroker:
     """One run."""
 
     def __init__(
-        self, works: Sequence[Work], sites: Sequence[Site], manner: Manner, told: Callable[[Placement], None]
+        self,
+        works: Sequence[Work],
+        sites: Sequence[Site],
+        manner: Manner,
+        told: Callable[[Placement], None],
+        began_ns: int | None,
     ) -> None:
         ordered = sorted(works, key=lambda work: (work.job.submitted_ns, work.job.id))
-        self.clock = VirtualClock(ordered[0].job.submitted_ns)
+        self.clock = VirtualClock(ordered[0].job.submitted_ns if began_ns is None else began_ns)
         self.left = len(ordered)
         self.for_ever_ns = ordered[-1].job.submitted_ns + FOR_EVER_NS
         self._began_ns, self._manner, self._told = self.clock.now_ns(), manner, told

@@ -24,6 +24,7 @@ class Timing:
     """What a pool takes, in seconds, beyond its cold start and its window."""
 
     launch_s: float = 0.0  # from a place in a unit that is ready to the command's first instruction
+    gather_s: float = 0.0  # more than that, for an attempt on several nodes
     finish_s: float = 0.0  # from the command's end until the broker is told; so long it holds its place
     autoscales: bool = False  # a cluster starts nodes for attempts that found no room, and ends them when idle
     node_idle_s: float = 300.0  # before it does
@@ -180,7 +181,8 @@ class SimPool:
 
     def _start_when_ready(self, running: Running) -> None:
         if all(unit.ready_ns is not None for unit in running.units) and not running.ended:
-            self._clock.after(self._timing.launch_s, lambda: self._start(running))
+            gather_s = self._timing.gather_s if running.nodes > 1 else 0.0
+            self._clock.after(self._timing.launch_s + gather_s, lambda: self._start(running))
 
     def _start(self, running: Running) -> None:
         if not running.ended:
