@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from sys import intern
 from threading import Lock
 from typing import Any, Final, TypeVar
 
@@ -18,6 +19,7 @@ from broker.run.store.tables import documents, specs
 
 Item = TypeVar("Item")
 _CHUNK: Final = 500  # names in one query: databases limit them
+_MOST_NEEDS: Final = 1_000_000
 
 
 def chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
@@ -34,6 +36,7 @@ class Specs:
         self._size = size
         self._lock = Lock()
         self._read: OrderedDict[int, JobSpec] = OrderedDict()
+        self._needs: dict[int, tuple[str, int]] = {}  # small, and asked for again and again
 
     def jobs(self, connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Job, ...]:
         """Rows of `jobs` as jobs, in their order."""
@@ -42,8 +45,17 @@ class Specs:
 
     def needs(self, connection: Connection, spec_ids: set[int]) -> dict[int, tuple[str, int]]:
         """The environment and the number of nodes that the jobs of each spec need."""
-        found = self._of(connection, spec_ids)
-        return {spec_id: (environment_key(spec), spec.resources.num_nodes) for spec_id, spec in found.items()}
+        with self._lock:
+            known = {spec_id: self._needs[spec_id] for spec_id in spec_ids & self._needs.keys()}
+        for chunk in chunks(spec_ids - known.keys()):
+            read = self._of(connection, set(chunk)).items()
+            found = {key: (intern(environment_key(spec)), spec.resources.num_nodes) for key, spec in read}
+            known.update(found)
+            with self._lock:
+                if len(self._needs) > _MOST_NEEDS:
+                    self._needs.clear()
+                self._needs.update(found)
+        return known
 
     def _of(self, connection: Connection, spec_ids: set[int]) -> dict[int, JobSpec]:
         with self._lock:
