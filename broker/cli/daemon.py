@@ -84,9 +84,13 @@ def autopilot(as_json: AsJson = False) -> None:
         print('the autopilot is off: set autopilot.mode to "dry-run" or "on" in the configuration')
         return
     print(f"mode {found['mode']}, decides every {render.seconds(found['every_s'])}")
-    render.table(_NODES, found["decisions"][:20])
-    if found["warm"]:
-        render.table(_WARM, found["warm"][:20])
+    if not found["decisions"] and not found["warm"]:
+        print(
+            "nothing has been decided yet: no pool can be steered, its price or start is not known, or it is too soon"
+        )
+    for columns, made in ((_NODES, found["decisions"]), (_WARM, found["warm"])):
+        if made:
+            render.table(columns, made[:20])
     for proposal in found["proposals"]:
         print(f"proposed for {proposal['pool']}, for a person to buy: {proposal['reason']}")
 

@@ -28,12 +28,12 @@ class Decided:
 
     def keep(self, decision: Decision) -> None:
         """Remembers a decision; stores it where it differs from the last one about its pool, or that is long ago."""
-        self.last.append(decision)
         about = type(decision), decision.pool
         before = self._stored.get(about)
         if before is None or _gist(before) != _gist(decision) or decision.at_ns - before.at_ns >= REPEAT_S * NS_PER_S:
             self._store.keep_decisions([decision])
             self._stored[about] = decision
+        self.last.append(decision)
 
     def of_nodes(self) -> list[NodesDecision]:
         """Those about nodes, newest first."""
@@ -45,8 +45,7 @@ class Decided:
 
     def proposals(self) -> list[Proposal]:
         """The newest proposal for each pool."""
-        found: dict[str, Proposal] = {each.pool: each for each in self.last if isinstance(each, Proposal)}
-        return list(found.values())
+        return [each for each in self._stored.values() if isinstance(each, Proposal)]
 
 
 def _gist(decision: Decision) -> tuple[object, ...]:

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-import broker.decide.steering
-import broker.decide.warm.steering  # noqa: F401 - loaded before anything is waited for
 from broker.decide.expand import expand
 from broker.decide.rules import PlacementRules
+from broker.decide.warm.steering import FEW  # loads what weighs before anything is waited for
 from broker.model.jobs import JobSpec
 from broker.model.offers import Offer, Tier
 from broker.model.pools import KeepWarm, Pool, PoolKind, WarmLimits
@@ -121,7 +120,8 @@ async def test_nodes_and_containers_follow_the_work(folder: Path, store: SqlStor
     running = asyncio.create_task(broker.run())
     try:
         await broker.ready(lambda _: None)
-        submit(broker, "short", "true", ("burst",))
+        for number in range(FEW):
+            submit(broker, f"short{number}", "true", ("burst",))
         for number in range(2):
             submit(broker, f"long{number}", "sleep 600", ("ray",))
         decided = broker.autopilot.decided

@@ -14,7 +14,7 @@ import numpy as np
 
 from broker.decide.warm.fleet import Played, play
 from broker.decide.warm.idle import LEAST_S, MOST_S, best_window_s, idle_times
-from broker.decide.wording import seconds
+from broker.decide.wording import number, seconds
 from broker.decide.workload import Workload
 from broker.model.pools import KeepWarm
 
@@ -165,14 +165,19 @@ def _reason(setting: KeepWarm, played: Played, apart: Played, wanted: Wanted) ->
         return "no jobs have been seen: as little is kept as is allowed"
     warm = f"{played.warm_share:.0%} of the last {played.jobs:,} jobs would have found a container"
     idle = f"{seconds(played.idle_gpu_s)} of idleness and {seconds(played.cold_gpu_s)} of starts"
-    saved = 1 - played.paid_gpu_s / apart.paid_gpu_s
-    more = "less" if saved >= 0 else "more"
-    text = f"{warm}, for {idle}: {abs(saved):.0%} {more} than a container for each job"
+    text = f"{warm}, for {idle}: {_compared(played.paid_gpu_s / apart.paid_gpu_s)} a container for each job"
     if not wanted.kept(played):
         return f"{text}; {_promised(wanted)} can't be kept within the limits"
     if wanted.promise and wanted.cold_start_s > wanted.promise.within_s:
         return f"{text}; {_promised(wanted)} is kept"
     return f"{text}; a start is worth {seconds(wanted.cold_start_s + wanted.worth_s)} of idleness"
+
+
+def _compared(ratio: float) -> str:
+    """What is paid over what else would be, in words that go before the other."""
+    if ratio > 2:
+        return f"{number(round(ratio, 1))} times the price of"
+    return f"{abs(1 - ratio):.0%} {'less' if ratio <= 1 else 'more'} than"
 
 
 def _promised(wanted: Wanted) -> str:

@@ -20,6 +20,7 @@ from broker.model.pools import KeepWarm, Pool
 from broker.model.runs import Run
 
 WORTH_WHILE = 0.10  # of what is paid beside the work
+FEW = 10  # jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +81,12 @@ def ran_anywhere(runs: Sequence[Run], pool: Pool, since_ns: int, until_ns: int) 
 
 def steer_warm(jobs: Workload, aim: Wanted, now: KeepWarm, other: int) -> WarmStep:
     """From how containers are kept now to how they should be."""
+    if len(jobs) < FEW:
+        few = f"{len(jobs)} jobs have been seen, {FEW} are needed to choose by"
+        return WarmStep(setting=_within(now, aim.bounds), other=0, reason=few)
     choice = choose(jobs, aim)
-    if choice.setting == now or not len(jobs):
-        return WarmStep(setting=_within(now, aim.bounds), other=0, reason=choice.reason)
+    if choice.setting == now:
+        return WarmStep(setting=now, other=0, reason=choice.reason)
     before = play(jobs, now, aim.cold_start_s)
     if not aim.kept(before) and aim.broken(choice.played) < aim.broken(before):
         return WarmStep(setting=choice.setting, other=0, reason=f"{choice.reason}; now it is broken")
@@ -94,7 +98,7 @@ def steer_warm(jobs: Workload, aim: Wanted, now: KeepWarm, other: int) -> WarmSt
         return WarmStep(setting=now, other=0, reason=f"{text}, too little to change for")
     if other + 1 < PATIENCE:
         return WarmStep(setting=now, other=other + 1, reason=f"{text}; kept for now, in case that passes")
-    return WarmStep(setting=choice.setting, other=0, reason=text)
+    return WarmStep(setting=choice.setting, other=other + 1, reason=text)
 
 
 def _gain(before: Played, after: Played, aim: Wanted) -> float:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.decide.warm.steering import ran, ran_anywhere, steer_warm, wanted
+from broker.decide.warm.steering import FEW, ran, ran_anywhere, steer_warm, wanted
 from broker.model.money import NS_PER_S
 from broker.model.pools import KeepWarm, WarmLimits
 from broker.model.resources import GIB, Resources
@@ -65,6 +65,21 @@ def test_a_broken_promise_is_mended_at_once() -> None:
     step = steer_warm(ran(every(120.0), promised, NOW), aim, KeepWarm(scaledown_window_s=2.0), 0)
     assert aim.promise is not None and step.setting != KeepWarm(scaledown_window_s=2.0)
     assert "now it is broken" in step.reason
+
+
+def test_a_few_jobs_are_no_reason_to_change_anything() -> None:
+    aim = wanted(POOL, [1.0])
+    assert aim is not None
+    step = steer_warm(ran(every(30.0, count=FEW - 1), POOL, NOW), aim, MINUTE, 9)
+    assert step.setting == MINUTE and "9 jobs have been seen, 10 are needed" in step.reason
+
+
+def test_in_a_dry_run_the_same_is_wished_for_again() -> None:
+    aim = wanted(POOL, [1.0])
+    assert aim is not None
+    jobs = ran(every(30.0), POOL, NOW)
+    second = steer_warm(jobs, aim, MINUTE, 1)
+    assert steer_warm(jobs, aim, MINUTE, second.other).setting == second.setting != MINUTE
 
 
 @pytest.mark.parametrize("runs", [[], every(30.0)])
