@@ -56,7 +56,7 @@ def pool(name: str, executor: str, kind: PoolKind, usd: str, **more: Any) -> Poo
         kind=kind,
         executor=executor,
         unit=UNIT,
-        max_units=2,
+        max_units=2 if kind is PoolKind.CLUSTER else FEW,
         offers=(offer(name, tier, usd),),
         capabilities=can,
         **more,
