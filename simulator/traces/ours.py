@@ -58,7 +58,7 @@ def numbers(table: pd.DataFrame, column: str, name: str) -> Floats:
     bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
     if len(bad):
         said = f"{str(table[column].iloc[bad[0]])!r} is not a number of at least 0"
-        raise InvalidInput(Problem(file=name, line=int(bad[0]) + 2, field=column, message=said))
+        raise InvalidInput(Problem(file=name, line=int(table.index[bad[0]]) + 2, field=column, message=said))
     return values
 
 

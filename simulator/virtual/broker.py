@@ -247,7 +247,6 @@ class VirtualBroker:
             resources=running.attempt.resources,
             num_nodes=running.nodes,
             remaining_s=max(expected_s - ran_s, ran_s * 0.1, 0.0),
-            unit_ids=tuple(unit.id for unit in running.units),
         )
 
     def _launch(self, placement: Placement, duration: Duration) -> None:

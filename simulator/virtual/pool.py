@@ -16,6 +16,7 @@ from broker.model.usage import AttemptUsage, UsageReport
 from simulator.virtual.clock import Action, VirtualClock
 from simulator.virtual.unit import Unit
 
+JUST_NS = 10**9
 Report = Callable[[AttemptReport], None]
 
 
@@ -24,7 +25,7 @@ class Timing:
     """What a pool takes, in seconds, beyond its cold start and its window."""
 
     launch_s: float = 0.0  # from a place in a unit that is ready to the command's first instruction
-    gather_s: float = 0.0  # more than that, for an attempt on several nodes
+    gather_s: float = 0.0  # more than that, where a gang takes over what was just left, or others what a gang just left
     finish_s: float = 0.0  # from the command's end until the broker is told; so long it holds its place
     autoscales: bool = False  # a cluster starts nodes for attempts that found no room, and ends them when idle
     node_idle_s: float = 300.0  # before it does
@@ -181,8 +182,12 @@ class SimPool:
 
     def _start_when_ready(self, running: Running) -> None:
         if all(unit.ready_ns is not None for unit in running.units) and not running.ended:
-            gather_s = self._timing.gather_s if running.nodes > 1 else 0.0
+            gather_s = self._timing.gather_s if any(map(self._changes_hands, running.units)) else 0.0
             self._clock.after(self._timing.launch_s + gather_s, lambda: self._start(running))
+
+    def _changes_hands(self, unit: Unit) -> bool:
+        just = self._clock.now_ns() - unit.left_ns < JUST_NS
+        return just and (unit.left_by_gang or any(self.running[each].nodes > 1 for each in unit.held))
 
     def _start(self, running: Running) -> None:
         if not running.ended:
@@ -198,7 +203,7 @@ class SimPool:
         del self.running[running.attempt.id]
         self._metered += _usage(running, now_ns)
         for unit in running.units:
-            unit.release(running.attempt.id, now_ns)
+            unit.release(running.attempt.id, now_ns, gang=running.nodes > 1)
             if not unit.held and unit.ended_ns is None:
                 self._idle(unit)
         self._say(running, state, reason)

@@ -22,6 +22,8 @@ class Unit:
     ready_ns: int | None = None
     ended_ns: int | None = None
     idle_since_ns: int = 0
+    left_ns: int = 0  # when an attempt last left it, and whether that was one on several nodes
+    left_by_gang: bool = False
     held: dict[str, Resources] = field(default_factory=dict)  # by attempt
     free: Resources = field(init=False)
 
@@ -38,9 +40,10 @@ class Unit:
         self.held[attempt_id] = resources
         self.free = self.free.minus(resources)
 
-    def release(self, attempt_id: str, now_ns: int) -> None:
+    def release(self, attempt_id: str, now_ns: int, *, gang: bool) -> None:
         """An attempt has left it."""
         del self.held[attempt_id]
+        self.left_ns, self.left_by_gang = now_ns, gang
         self.free = self.total
         for resources in self.held.values():
             self.free = self.free.minus(resources)

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from broker.decide.workload import Workload
 from broker.model.errors import InvalidInput
 from simulator.jobs import Rule, Spot, Terms, document, run, run_parts
+from simulator.traces import parts
 from tests.simulator.jobs.cases import CASES, case, workload
 
 
@@ -99,6 +101,22 @@ def test_nothing_that_happens_depends_on_what_is_submitted_later(cut: float, **d
     if drawn["trouble"] in ("none", "targets"):  # otherwise a start may be that of a later attempt
         assert (again.start_s[started] == whole.start_s[: len(seen)][started]).all()
         assert (again.serverless[started] == whole.serverless[: len(seen)][started]).all()
+
+
+def test_a_file_is_played_in_parts(tmp_path: Path) -> None:
+    drawn = workload(8, 120, 20.0)
+    jobs = Workload.of(drawn.submit_s.round(1), drawn.duration_s.round(1), drawn.gpus)
+    columns = zip(jobs.submit_s, jobs.duration_s, jobs.gpus, strict=True)
+    path = tmp_path / "long.csv"
+    path.write_text("submit_s,duration_s,gpus\n" + "".join(f"{a:.1f},{b:.1f},{c}\n" for a, b, c in columns))
+    rule = Rule(min_nodes=2, max_nodes=4, wait_s=500.0)
+    assert document(run_parts(parts(str(path), 17), Terms(), rule)) == document(run(jobs, Terms(), rule))
+    with path.open("a") as file:
+        file.write("1e9,-5,1\n")
+    with pytest.raises(InvalidInput, match=r"long\.csv:122: duration_s"):
+        run_parts(parts(str(path), 17), Terms(), rule)
+    with pytest.raises(InvalidInput, match="no such file"):
+        run_parts(parts(str(tmp_path / "none.csv")), Terms(), rule)
 
 
 def test_a_gang_waits_for_whole_nodes() -> None:
