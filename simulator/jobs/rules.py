@@ -62,6 +62,10 @@ def rules(workload: Workload, terms: Terms, size: int | None = None, error: floa
     }
     return {
         "broker": Named(title="the broker's capacity, no wait", rule=by_capacity(workload, terms)),
+        "broker-wait": Named(
+            title="the broker's capacity, wait for a node",
+            rule=by_capacity(workload, terms, terms.boot_s + STEP_S),
+        ),
         "all-serverless": Named(title="all serverless", rule=Rule(max_nodes=0)),
         "peak": Named(
             title="cluster for the peak", rule=Rule(min_nodes=peak, max_nodes=peak, wait_s=math.inf), hindsight=True
@@ -109,10 +113,10 @@ def _with_spot(peak: int) -> dict[str, Named]:
     }
 
 
-def by_capacity(workload: Workload, terms: Terms) -> Rule:
-    """As many nodes in each step as the broker's own capacity policy holds; what finds no room runs serverless at once.
+def by_capacity(workload: Workload, terms: Terms, wait_s: float = 0.0) -> Rule:
+    """As many nodes in each step as the broker's own capacity policy holds; jobs wait so long for them.
 
-    A job is known to have ended once it must have, whether it started warm or cold: no later, no earlier.
+    A job is known to have ended once it must have, however long it waited and whether it started cold: no earlier.
     """
     market = Market(
         step_s=STEP_S,
@@ -122,9 +126,9 @@ def by_capacity(workload: Workload, terms: Terms) -> Rule:
         node=max(round(terms.node_gpus), 1),
         warmup=0,
     )
-    seen = replace(workload, duration_s=workload.duration_s + terms.cold_start_s)
+    seen = replace(workload, duration_s=workload.duration_s + wait_s + terms.cold_start_s)
     held = np.rint(targets(seen, market).cluster_gpus / market.node).astype(np.int64)
-    return Rule(targets=tuple(held.tolist()), step_s=STEP_S)
+    return Rule(targets=tuple(held.tolist()), step_s=STEP_S, wait_s=wait_s)
 
 
 def best_size(workload: Workload, terms: Terms, most: int) -> int:
