@@ -241,7 +241,7 @@ def simulated(real: Real, jobs: Sequence[Asked], ran: Ran, taken: dict[str, Meas
         Work(job=replace(job, state=JobState.QUEUED, attempts=0, started_ns=None), seconds=asked.seconds + extra_s)
         for asked, (job, _) in zip(jobs, ran.jobs, strict=True)
     ]
-    return play(works, sites, Manner(), began_ns=ran.began_ns)
+    return play(works, sites, Manner(knows_units=False), began_ns=ran.began_ns)
 
 
 def completion_s(job: Job) -> float:
