@@ -44,7 +44,7 @@ def test_nobody_waits(seed: int, count: int, load: float, nodes: int) -> None:
     slow = result(jobs, costs, play(list(works(jobs, costs)), sites(costs, nodes, nodes)))
     assert slow.start_s == pytest.approx(fast.start_s, abs=1e-6)
     assert (slow.serverless == fast.serverless).all()
-    assert slow.cost == pytest.approx(fast.cost, rel=1e-8)
+    assert slow.cost == pytest.approx(fast.cost, rel=1e-8, abs=1e-7)
     for part, amount in fast.parts.items():
         assert slow.parts[part] == pytest.approx(amount, rel=1e-7, abs=1e-7)
     assert slow.waits.quantile(0.9) == pytest.approx(fast.waits.quantile(0.9), rel=0.08, abs=1e-5)
@@ -61,7 +61,7 @@ def test_jobs_of_one_gpu_wait_for_a_cluster_without_an_alternative(
     cluster, _ = sites(costs, nodes, nodes)
     slow = result(jobs, costs, play(list(works(jobs, costs, wait_s=1e9)), [cluster]))
     assert np.sort(slow.start_s) == pytest.approx(np.sort(fast.start_s), abs=1e-6)
-    assert slow.cost == pytest.approx(fast.cost, rel=1e-8)
+    assert slow.cost == pytest.approx(fast.cost, rel=1e-8, abs=1e-7)
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 40), load=st.floats(1, 30))
@@ -73,7 +73,7 @@ def test_what_is_charged_is_what_units_cost(seed: int, count: int, load: float) 
     hours = (outcome.ended_ns - outcome.began_ns) / 3.6e12
     cluster = sum(float(amount.usd) for (pool, kind), amount in outcome.spent.items() if pool == "cluster")
     rounding = float(outcome.spent["cluster", ChargeKind.ROUNDING].usd)
-    assert cluster - rounding == pytest.approx(2 * 4 * hours * costs.cluster, rel=1e-8)
+    assert cluster - rounding == pytest.approx(2 * 4 * hours * costs.cluster, rel=1e-8, abs=1e-7)
     ran = sum(jobs.duration_s[at] * jobs.gpus[at] for at, lived in enumerate(outcome.jobs) if lived.pool != "cluster")
     paid = outcome.spent.get(("serverless", ChargeKind.JOB))
-    assert (float(paid.usd) if paid else 0.0) == pytest.approx(ran / 3600 * costs.serverless, rel=1e-8, abs=1e-9)
+    assert (float(paid.usd) if paid else 0.0) == pytest.approx(ran / 3600 * costs.serverless, rel=1e-8, abs=1e-7)
