@@ -88,6 +88,10 @@ def keep_work(store: Store, days: int, now_ns: int) -> None:
     store.record(attempts=attempts)
     for pool in ("ray", "burst"):
         charges = [_charge(pool, day, now_ns) for day in range(days, 0, -1)]
+        if pool == "burst":  # of work that the cluster could have had, and of work that it could not
+            known = next(attempt.id for attempt in reversed(attempts) if attempt.pool == "burst")
+            for name, usd in ((known, 1), ("stranger-a1", 1_000)):
+                charges.append(replace(charges[-1], key=name, attempt_id=name, amount=Money.of_usd(usd)))
         store.settle(pool, UsageReport(as_of_ns=now_ns, units=(), attempts=()), charges)
 
 
