@@ -71,7 +71,7 @@ POOLS = (
         PoolKind.SERVERLESS,
         "0.15",
         scaledown_window_s=3_600.0,
-        warm=WarmLimits(least_window_s=0.2, most_window_s=5.0, most_containers=1),
+        warm=WarmLimits(least_window_s=0.2, most_window_s=5.0),
     ),
 )
 
