@@ -119,9 +119,9 @@ class Autopilot:
         if aim is None or capacity is None or capacity.keep_warm is None:
             return None
         runs = await asyncio.to_thread(self._store.runs, now_ns - round(HISTORY_S * NS_PER_S))
-        jobs = steering.ran(runs, pool, now_ns)
+        seen = steering.ran(runs, pool, now_ns)
         before = capacity.keep_warm
-        step = await asyncio.to_thread(steering.steer_warm, jobs, aim, before, self._other.get(pool.name, 0))
+        step = await asyncio.to_thread(steering.steer_warm, seen, aim, before, self._other.get(pool.name, 0))
         self._other[pool.name] = step.other
         applied = self._applies and step.setting != before and await self._keep_warm(running, step.setting)
         decision = WarmDecision(

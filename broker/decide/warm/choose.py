@@ -74,8 +74,11 @@ class Choice:
     reason: str
 
 
-def choose(jobs: Workload, wanted: Wanted) -> Choice:
-    """The setting for the jobs to come, taken to be like the last ones seen. Without any, as little as is allowed."""
+def choose(jobs: Workload, wanted: Wanted, until_s: float | None = None) -> Choice:
+    """The setting for the jobs to come, taken to be like the last ones seen. Without any, as little as is allowed.
+
+    `until_s` is when one looks: containers that are kept without work are paid for until then.
+    """
     recent = jobs if len(jobs) <= RECENT else jobs.take(np.arange(len(jobs) - RECENT, len(jobs)))
     bounds = wanted.bounds
     idle = idle_times(recent)
@@ -85,7 +88,7 @@ def choose(jobs: Workload, wanted: Wanted) -> Choice:
     windows = np.unique(
         np.clip([best_s, *tried, *USUAL_S, 0.0, bounds.most_window_s], bounds.least_window_s, bounds.most_window_s)
     )
-    trials = Trials(recent, wanted)
+    trials = Trials(recent, wanted, until_s)
     setting = KeepWarm(scaledown_window_s=best_s, min_containers=bounds.least_containers)
     if not wanted.kept(trials.played(setting)):
         setting = trials.best_pair(setting, windows.tolist())
@@ -108,9 +111,10 @@ def choose(jobs: Workload, wanted: Wanted) -> Choice:
 class Trials:
     """Settings played on the same jobs, each once."""
 
-    def __init__(self, jobs: Workload, wanted: Wanted) -> None:
+    def __init__(self, jobs: Workload, wanted: Wanted, until_s: float | None) -> None:
         self._jobs = jobs
         self._wanted = wanted
+        self._until_s = until_s
         self._played: dict[KeepWarm, Played] = {}
 
     def played(self, setting: KeepWarm) -> Played:
@@ -118,7 +122,11 @@ class Trials:
         if setting not in self._played:
             wanted = self._wanted
             self._played[setting] = play(
-                self._jobs, setting, wanted.cold_start_s, jobs_per_container=wanted.jobs_per_container
+                self._jobs,
+                setting,
+                wanted.cold_start_s,
+                jobs_per_container=wanted.jobs_per_container,
+                until_s=self._until_s,
             )
         return self._played[setting]
 

@@ -52,18 +52,22 @@ def wanted(pool: Pool, cold_starts_s: Sequence[float]) -> Wanted | None:
     )
 
 
-def ran(runs: Sequence[Run], pool: Pool, now_ns: int) -> Workload:
-    """What ran in a pool as jobs; those that need the same environment and size can use each other's containers."""
+def ran(runs: Sequence[Run], pool: Pool, now_ns: int) -> tuple[Workload, float]:
+    """What ran in a pool as jobs, and what their clock shows now.
+
+    Those that need the same environment and size can use each other's containers.
+    """
     here = [run for run in runs if run.pool == pool.name]
     begin_ns = min((run.started_ns for run in here), default=now_ns)
     ends = [run.ended_ns if run.ended_ns is not None else now_ns for run in here]
-    return Workload.of(
+    jobs = Workload.of(
         [(run.started_ns - begin_ns) / NS_PER_S for run in here],
         [max(end - run.started_ns, 0) / NS_PER_S for run, end in zip(here, ends, strict=True)],
         [min(share_of_node(run.resources, pool.unit), 1.0) for run in here],
         ended=[run.ended_ns is not None for run in here],
         kind=[f"{run.environment}/{run.resources}" for run in here],
     )
+    return jobs, (now_ns - begin_ns) / NS_PER_S
 
 
 def ran_anywhere(runs: Sequence[Run], pool: Pool, since_ns: int, until_ns: int) -> Workload:
@@ -79,20 +83,21 @@ def ran_anywhere(runs: Sequence[Run], pool: Pool, since_ns: int, until_ns: int) 
     )
 
 
-def steer_warm(jobs: Workload, aim: Wanted, now: KeepWarm, other: int) -> WarmStep:
-    """From how containers are kept now to how they should be."""
+def steer_warm(seen: tuple[Workload, float], aim: Wanted, now: KeepWarm, other: int) -> WarmStep:
+    """From how containers are kept now to how they should be, by jobs seen until a time."""
+    jobs, until_s = seen
     if len(jobs) < FEW:
         few = f"{len(jobs)} jobs have been seen, {FEW} are needed to choose by"
         return WarmStep(setting=_within(now, aim.bounds), other=0, reason=few)
-    choice = choose(jobs, aim)
+    choice = choose(jobs, aim, until_s)
     if choice.setting == now:
         return WarmStep(setting=now, other=0, reason=choice.reason)
-    before = play(jobs, now, aim.cold_start_s)
+    before = play(jobs, now, aim.cold_start_s, until_s=until_s)
     if not aim.kept(before) and aim.broken(choice.played) < aim.broken(before):
         return WarmStep(setting=choice.setting, other=0, reason=f"{choice.reason}; now it is broken")
     if _within(now, aim.bounds) != now:
         return WarmStep(setting=choice.setting, other=0, reason=f"{choice.reason}; what is set is beyond the limits")
-    gain = _gain(before, play(jobs, choice.setting, aim.cold_start_s), aim)
+    gain = _gain(before, play(jobs, choice.setting, aim.cold_start_s, until_s=until_s), aim)
     text = f"{choice.reason}; {_than(now)} {gain:.0%} more is paid beside the work"
     if gain < WORTH_WHILE:
         return WarmStep(setting=now, other=0, reason=f"{text}, too little to change for")

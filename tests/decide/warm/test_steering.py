@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from broker.decide.steering import PATIENCE
 from broker.decide.warm.steering import FEW, ran, ran_anywhere, steer_warm, wanted
 from broker.model.money import NS_PER_S
 from broker.model.pools import KeepWarm, WarmLimits
@@ -33,8 +34,8 @@ def test_measured_starts_replace_what_was_thought() -> None:
 
 
 def test_what_ran_elsewhere_is_another_pools() -> None:
-    seen = ran([*every(60.0), *every(60.0, where="ray")], POOL, NOW)
-    assert len(seen) == 60 and set(seen.gpus) == {0.5}
+    seen, now_s = ran([*every(60.0), *every(60.0, where="ray")], POOL, NOW)
+    assert len(seen) == 60 and set(seen.gpus) == {0.5} and now_s == 3_600.0
     assert len(ran_anywhere(every(60.0), POOL, NOW - 600 * NS_PER_S, NOW)) == 10
 
 
@@ -91,3 +92,13 @@ def test_what_is_set_is_brought_within_the_limits(runs: list[Run]) -> None:
         ran(runs, limited, NOW), aim, KeepWarm(scaledown_window_s=900.0, buffer_containers=7), 0
     ).setting
     assert setting.scaledown_window_s <= 20.0 and setting.min_containers >= 1 and setting.buffer_containers <= 2
+
+
+def test_containers_that_wait_are_paid_for_until_now() -> None:
+    """Ten jobs in a burst: one container kept since would have cost a day."""
+    aim = wanted(replace(POOL, warm=WarmLimits(most_containers=4)), [30.0])
+    assert aim is not None
+    burst = every(2.0, count=40, runs_s=1.0)
+    jobs, now_s = ran(burst, POOL, NOW)
+    later = steer_warm((jobs, now_s + 86_400.0), aim, KeepWarm(scaledown_window_s=60.0, min_containers=4), PATIENCE)
+    assert later.setting.min_containers == 0
