@@ -3,7 +3,8 @@
 A level is a slice of the demand, one node wide: level 0 is busy when anything is, level k when more than k nodes are.
 Each rule is the right one for some workload: hold what is busy now (training jobs, which last); hold it a while longer
 (gaps that are shorter than a boot is dear); wait before holding (short bursts); hold what has been busy for most of the
-last hours (request traffic); hold what is busy at this time of the day (people).
+last hours (request traffic); hold what is busy at this time of the day (people); hold what will be busy after a boot if
+the load rises as it usually does at this time (people, where booting takes long).
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ _HOLDS = (0, 1, 2, 3, 4, 6, 12, 36, 144)
 _LOOKBACKS = (3.0, 12.0, 36.0, 144.0, 576.0, 4_032.0)
 _DAYS = (3.0, 10.0)
 
-NOW, LAST, SHARE, SEASON = 0, 1, 2, 3
+# Signals by which a level is busy or idle: at the start of the step, over the last one, and after a boot if the load
+# rises as it usually does in a day or in a week. Then averages of how busy it was: lately, and at this hour.
+NOW, LAST, DAILY, WEEKLY, SHARE, SEASON = range(6)
+_SIGNALS = ("busy now", "busy in the last step", "busy soon, as daily", "busy soon, as weekly")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experts:
     """One column a parameter, one row an expert, for compiled loops."""
 
-    kind: npt.NDArray[np.int64]  # NOW, LAST: busy at the start of the step, over the last step; SHARE; SEASON
+    kind: npt.NDArray[np.int64]  # a signal, SHARE or SEASON
     delay: npt.NDArray[np.int64]  # steps that a level must have been busy before it is held
     hold: npt.NDArray[np.int64]  # steps that it is held after it was last busy
     memory: Floats  # of SHARE in steps, of SEASON in days: the time constant of its average
@@ -46,8 +50,7 @@ class Experts:
             return f"busy share at this hour over the last {memory:g} days"
         if self.delay[row] == NEVER:
             return "never hold"
-        signal = "busy now" if kind == NOW else "busy in the last step"
-        return f"{signal}: hold after {self.delay[row]} steps, until idle for {self.hold[row]}"
+        return f"{_SIGNALS[kind]}: hold after {self.delay[row]} steps, until idle for {self.hold[row]}"
 
 
 def experts() -> Experts:
@@ -58,6 +61,7 @@ def experts() -> Experts:
     rows.append((NOW, NEVER, 0, 0.0))
     rows += [(SHARE, 0, 0, memory) for memory in _LOOKBACKS]
     rows += [(SEASON, 0, 0, days) for days in _DAYS]
+    rows += [(kind, 0, hold, 0.0) for kind in (DAILY, WEEKLY) for hold in _HOLDS]
     kind, delay, hold, memory = zip(*rows, strict=True)
     return Experts(
         kind=np.array(kind, np.int64),

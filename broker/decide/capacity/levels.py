@@ -11,8 +11,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from broker.decide.capacity.experts import LAST, NEVER, NOW, SEASON, SHARE, experts
+from broker.decide.capacity.experts import NEVER, SEASON, SHARE, experts
 from broker.decide.capacity.observe import Seen
+from broker.decide.capacity.seasonal import expected
 from broker.decide.compiled import compiled
 from broker.decide.market import Market
 from broker.decide.workload import Floats
@@ -28,16 +29,24 @@ Ints = npt.NDArray[np.int64]
 
 def elastic(seen: Seen, market: Market) -> Floats:
     """GPUs to hold in each step, in whole nodes, where the cluster may change in every step."""
-    edges = _edges(float(max(seen.level.max(initial=0.0), seen.demand.max(initial=0.0))), float(market.node))
+    signals = _signals(seen, market)
+    # Up to the highest that any rule could ask for: where levels end must not tell how high the load will be.
+    edges = _edges(float(max(signals.max(initial=0.0), seen.demand.max(initial=0.0))), float(market.node))
     rules = experts()
     return _run(
-        seen.level,
+        signals,
         seen.demand,
         edges,
         (rules.kind, rules.delay, rules.hold, rules.memory),
         (market.cluster, market.serverless, market.boot, 86_400.0 / market.step_s),
         (0.5 ** (market.step_s / HALF_LIFE_S), max(round(REVIEW_S / market.step_s), 1)),
     )
+
+
+def _signals(seen: Seen, market: Market) -> Floats:
+    """GPUs that count as busy, one row a signal: now, in the last step, after a boot as usual by day, by week."""
+    last = np.concatenate([[0.0], seen.demand[:-1]])[: len(seen.demand)]
+    return np.concatenate([[seen.level, last], expected(seen, market)])
 
 
 def _edges(peak: float, node: float) -> Floats:
@@ -50,7 +59,7 @@ def _edges(peak: float, node: float) -> Floats:
 
 @compiled
 def _run(
-    level: Floats,
+    signals: Floats,
     demand: Floats,
     edges: Floats,
     rules: tuple[Ints, Ints, Ints, Floats],
@@ -62,22 +71,21 @@ def _run(
     cluster, serverless, boot, day = terms
     decay, every = review
     levels, count = len(edges) - 1, len(kind)
-    busy, idle = np.zeros((2, levels), np.int64), np.full((2, levels), NEVER)
+    busy, idle = np.zeros((len(signals), levels), np.int64), np.full((len(signals), levels), NEVER)
     share = np.zeros((count, levels))
     season = np.zeros((count, levels, SLOTS))
     asked = np.zeros((count, levels), np.int64)  # steps since it was asked for; 0: not held
     paid = np.zeros((count, levels))
     leader = np.zeros(levels, np.int64)
-    held = np.zeros(len(level))
-    for t in range(len(level)):
+    held = np.zeros(len(demand))
+    for t in range(len(demand)):
         if t and t % every == 0:
             _lead(paid, edges, leader)
         slot, later = int(t % day * SLOTS / day), int((t + boot) % day * SLOTS / day)
-        last = demand[t - 1] if t else 0.0
         for k in range(levels):
             width = edges[k + 1] - edges[k]
-            _look(busy[NOW], idle[NOW], k, (level[t] - edges[k]) / width, cluster / serverless)
-            _look(busy[LAST], idle[LAST], k, (last - edges[k]) / width, cluster / serverless)
+            for s in range(len(signals)):
+                _look(busy[s], idle[s], k, (signals[s, t] - edges[k]) / width, cluster / serverless)
             spilled = min(max((demand[t] - edges[k]) / width, 0.0), 1.0)
             for e in range(count):
                 if kind[e] == SHARE:
