@@ -95,10 +95,10 @@ def test_what_is_set_is_brought_within_the_limits(runs: list[Run]) -> None:
 
 
 def test_containers_that_wait_are_paid_for_until_now() -> None:
-    """Ten jobs in a burst: one container kept since would have cost a day."""
-    aim = wanted(replace(POOL, warm=WarmLimits(most_containers=4)), [30.0])
+    """Jobs twenty seconds apart, a day ago: one container kept since would have cost that day."""
+    aim = wanted(replace(POOL, warm=WarmLimits(most_containers=4, worth_s=30.0)), [15.0])
     assert aim is not None
-    burst = every(2.0, count=40, runs_s=1.0)
-    jobs, now_s = ran(burst, POOL, NOW)
-    later = steer_warm((jobs, now_s + 86_400.0), aim, KeepWarm(scaledown_window_s=60.0, min_containers=4), PATIENCE)
-    assert later.setting.min_containers == 0
+    jobs, now_s = ran(every(20.0, count=40, runs_s=1.0), POOL, NOW)
+    kept = KeepWarm(scaledown_window_s=19.0, min_containers=1)
+    assert steer_warm((jobs, now_s), aim, kept, PATIENCE).setting == kept
+    assert steer_warm((jobs, now_s + 86_400.0), aim, kept, PATIENCE).setting.min_containers == 0
