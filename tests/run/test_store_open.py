@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event, text
@@ -78,6 +80,20 @@ def test_what_was_stored_is_there_after_opening_again(url: str) -> None:
     first.close()
     with closing(open_store(url)) as again:
         assert again.job("a") == job("a")
+
+
+def test_a_store_of_an_earlier_version_is_brought_up_to_date_with_what_it_has(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'earlier.db'}"
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO watermarks VALUES ('home', 7)"))
+    engine.dispose()
+    with closing(open_store(url)) as store:
+        store.keep_outlook(OUTLOOK)
+        assert (store.watermark("home"), store.last_outlook("home")) == (7, OUTLOOK)
 
 
 def test_a_newer_schema_is_refused(url: str) -> None:
