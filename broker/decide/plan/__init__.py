@@ -1,4 +1,4 @@
-"""How much to commit to, to hold and to leave to serverless: offers, classes and scenarios of demand → the cheapest plan.
+"""How much to commit to, to hold and to leave to serverless: offers, classes, scenarios of demand → the cheapest plan.
 
 `solve(problem)` is the plan. Each feature of the programme has a file: `nodes` (commitments, what is held), `ramps`
 (starts, boots, minimum billing), `cold_starts`, `serving` (classes and speeds), `waiting`, `limits`.
@@ -11,4 +11,16 @@ from broker.decide.plan.plan import Holding, LoadDuration, Plan
 from broker.decide.plan.problem import Limit, Problem, Scenario
 from broker.decide.plan.solve import solve
 
-__all__ = ["Class", "Holding", "Kind", "Limit", "LoadDuration", "NoPlan", "Offer", "Plan", "Problem", "Scenario", "solve"]
+__all__ = [
+    "Class",
+    "Holding",
+    "Kind",
+    "Limit",
+    "LoadDuration",
+    "NoPlan",
+    "Offer",
+    "Plan",
+    "Problem",
+    "Scenario",
+    "solve",
+]

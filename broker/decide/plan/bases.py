@@ -65,7 +65,8 @@ class SliceProgramme:
 
     def _dual_numbers(self) -> Ints:
         duals = np.round(np.stack([basis.duals for basis in self.bases]), ALIKE) + 0.0
-        return np.unique(duals, axis=0, return_inverse=True)[1].ravel()
+        numbers: Ints = np.unique(duals, axis=0, return_inverse=True)[1].ravel()
+        return numbers
 
     def _solve(self, right: Floats) -> Basis:
         rows = np.arange(len(right), dtype=np.int32)

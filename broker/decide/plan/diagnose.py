@@ -62,11 +62,18 @@ def _said(model: Model, name: str, at: int, missing: float) -> str:
 
 def _money(problem: Problem) -> str:
     """Which limit on money leaves no plan, and what the least is without it."""
-    for field, says in (("worst_usd", "no scenario"), ("commitments_usd", "what commitments oblige to pay")):
-        most = getattr(problem, field)
+    limits = (
+        ("worst_usd", "no scenario", problem.worst_usd, replace(problem, worst_usd=None, budget_usd=None)),
+        (
+            "commitments_usd",
+            "what commitments oblige to pay",
+            problem.commitments_usd,
+            replace(problem, commitments_usd=None, budget_usd=None),
+        ),
+    )
+    for field, says, most, free in limits:
         if most is None:
             continue
-        free = replace(problem, **{field: None, "budget_usd": None})
         model = build(free, slices(free, collapsed=not in_order(free)))
         found = optimum(model.programme.arrays())
         if found.status is Status.OPTIMAL:

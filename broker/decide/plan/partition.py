@@ -92,7 +92,8 @@ def _first_labels(parts: Slices) -> Ints:
     each = max(FIRST_GROUPS // len(np.unique(parts.cell)), 1)
     total = parts.demand.sum(0)
     level = np.floor(np.argsort(np.argsort(total)) * each / len(total)).astype(np.int64)
-    return np.unique(np.stack([parts.cell, level]), axis=1, return_inverse=True)[1].ravel()
+    labels: Ints = np.unique(np.stack([parts.cell, level]), axis=1, return_inverse=True)[1].ravel()
+    return labels
 
 
 def _whole(fine: _Fine, coarse: Model, found: Solution, values: Floats, upper: float) -> Solution:
@@ -115,4 +116,5 @@ def _whole(fine: _Fine, coarse: Model, found: Solution, values: Floats, upper: f
 
 def _any_step(parts: Slices) -> Ints:
     """(slices,) a place of each among all steps of all scenarios."""
-    return parts.scenario * parts.of_step.shape[1] + parts.step
+    places: Ints = parts.scenario * parts.of_step.shape[1] + parts.step
+    return places

@@ -82,7 +82,9 @@ class Problem:
             name for scenario in self.scenarios for name in scenario.available
         }
         if used - names:
-            raise ValueError(f"limits or availability name offers that there are not: {', '.join(sorted(used - names))}")
+            raise ValueError(
+                f"limits or availability name offers that there are not: {', '.join(sorted(used - names))}"
+            )
 
     @property
     def steps(self) -> int:

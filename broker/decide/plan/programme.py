@@ -57,8 +57,7 @@ class Programme:
         self, name: str, count: int, *, upper: npt.ArrayLike = INF, lower: npt.ArrayLike = 0.0, whole: bool = False
     ) -> Ints:
         """Adds so many variables; returns their indices."""
-        bounds = (np.broadcast_to(np.asarray(each, np.float64), (count,)) for each in (lower, upper))
-        self._columns.append((name, *bounds, whole))
+        self._columns.append((name, _each(lower, count), _each(upper, count), whole))
         self.width += count
         return np.arange(self.width - count, self.width)
 
@@ -75,9 +74,7 @@ class Programme:
         self._bound(name, count, lower, upper)
         return at
 
-    def row(
-        self, name: str, terms: Sequence[Term], *, lower: npt.ArrayLike = -INF, upper: npt.ArrayLike = INF
-    ) -> Ints:
+    def row(self, name: str, terms: Sequence[Term], *, lower: npt.ArrayLike = -INF, upper: npt.ArrayLike = INF) -> Ints:
         """Adds one row: the sum over all places of all terms."""
         for coefficients, columns in terms:
             values = np.broadcast_to(np.asarray(coefficients, np.float64), columns.shape)
@@ -86,8 +83,7 @@ class Programme:
         return np.array([self.height - 1])
 
     def _bound(self, name: str, count: int, lower: npt.ArrayLike, upper: npt.ArrayLike) -> None:
-        bounds = (np.broadcast_to(np.asarray(each, np.float64), (count,)) for each in (lower, upper))
-        self._rows.append((name, *bounds))
+        self._rows.append((name, _each(lower, count), _each(upper, count)))
         self.height += count
 
     def charge(self, offer: str, part: str, columns: Ints, usd: npt.ArrayLike) -> None:
@@ -118,3 +114,7 @@ class Programme:
     def row_names(self) -> list[str]:
         """One a row."""
         return [f"{name}_{n}" for name, lower, _ in self._rows for n in range(len(lower))]
+
+
+def _each(values: npt.ArrayLike, count: int) -> Floats:
+    return np.broadcast_to(np.asarray(values, np.float64), (count,))

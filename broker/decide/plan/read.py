@@ -65,7 +65,7 @@ def read(model: Model, found: Solution, prices: Solution, rows: int) -> Plan:
         scenario_usd=_scenario_costs(model, found),
         gap=max(found.cost - found.bound, 0.0) / max(abs(found.cost), NOTHING) if found.cost > found.bound else 0.0,
         holdings={offer.name: _holding(solved, offer, costs[offer.name]) for offer in problem.offers},
-        period_hours=np.bincount(problem.periods()) * problem.step_hours,
+        period_hours=np.asarray(np.bincount(problem.periods()) * problem.step_hours, np.float64),
         classes=tuple(work.name for work in problem.classes),
         demand_gpus=np.stack(demand),
         gpu_hour_price=np.stack(prices_of),
@@ -90,7 +90,9 @@ def _holding(solved: _Solved, offer: Offer, cost_of: dict[str, float]) -> Holdin
         gpu_hours=float(hours @ bought),
         busy_gpu_hours=float(hours @ busy),
         cost_of=cost_of,
-        gpu_hour_worth=solved.per_hour(-solved.prices.row_duals[capacity] if capacity is not None else np.zeros(len(hours))),
+        gpu_hour_worth=solved.per_hour(
+            -solved.prices.row_duals[capacity] if capacity is not None else np.zeros(len(hours))
+        ),
         next_gpu_usd=_next_gpu(solved, offer),
         obliged_usd=max(beyond, 0.0) * now if committed else 0.0,
     )

@@ -1,7 +1,7 @@
 """Who works on what: GPUs of each offer on each class, no more than there are, enough for what is needed.
 
-    sum_c use_oc <= working_o          for nodes;  <= available_o  for what is paid by use
-    sum_o speed_oc * use_oc >= demand_c                            (with what waits, see `waiting`)
+sum_c use_oc <= working_o          for nodes;  <= available_o  for what is paid by use
+sum_o speed_oc * use_oc >= demand_c                            (with what waits, see `waiting`)
 """
 
 from __future__ import annotations

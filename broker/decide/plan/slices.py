@@ -35,7 +35,7 @@ class Slices:
     def merged(self, labels: Ints) -> Slices:
         """Slices of the same label as one, at their mean: labels must not cross cells."""
         _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-        hours = np.bincount(inverse, weights=self.hours)
+        hours: Floats = np.bincount(inverse, weights=self.hours).astype(np.float64)
         share = self.hours / hours[inverse]
 
         def mean(values: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """Work left undone, at a price that no plan should pay: where it stays, there was no way to do it.
 
-    sum_o speed_oc * use_oc + unserved_c >= demand_c
+sum_o speed_oc * use_oc + unserved_c >= demand_c
 """
 
 from __future__ import annotations
