@@ -1,46 +1,122 @@
-"""`broker plan`: demand and offers → what to commit to, what to hold day by day, what to leave to serverless."""
+"""`broker plan`: demand and offers → what to commit to, what to hold, what to leave to serverless."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from broker.decide.plan import Problem
+    from simulator.planning.offers import Ways
+
+HOUR_S = 3_600.0
+QUICK = 5_000  # steps in all courses for which prices are looked into unasked
 
 
 def plan(
     trace: Annotated[str, typer.Argument(help="A trace whose demand is to be met; - reads standard input.")] = "-",
     demand: Annotated[Path | None, typer.Option(metavar="FILE", help="The demand itself: step,gpus_busy.")] = None,
     pools: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Offers as YAML; default: by today's prices.")
+        Path | None, typer.Option(metavar="FILE", help="Offers, classes, limits as YAML; default: today's prices.")
     ] = None,
     gpu: Annotated[str, typer.Option(metavar="MODEL", help="The GPU whose prices are taken without --pools.")] = "H100",
     step: Annotated[float, typer.Option(min=1, help="Seconds of a step of the demand.")] = 300.0,
+    forecast: Annotated[
+        float | None, typer.Option(min=0.1, max=3_660, metavar="DAYS", help="Plan for what may come, not what was.")
+    ] = None,
+    courses: Annotated[int, typer.Option(min=1, max=200, help="Courses of demand that a forecast has.")] = 12,
     whole_nodes: Annotated[bool, typer.Option("--whole-nodes", help="Buy whole nodes only.")] = False,
     budget: Annotated[float | None, typer.Option(min=0, help="Dollars that the whole may cost.")] = None,
+    sensitivity: Annotated[
+        bool | None, typer.Option(help="Say up to which price each offer is bought; default: where it is quick.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report that opens in a browser.")] = None,
+    lp: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the programme, for another solver.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
-    """Say how many GPUs to commit to, to hold, and to leave to serverless, and what one more would be worth.
+    """Say what to commit to, to hold and to leave to serverless.
 
+    And what one more would be worth, and at which prices the answer changes.
     Example: broker trace synth --days 90 | broker plan
     """
-    from broker.decide.plan import Problem, Scenario, solve
-    from simulator.planning import demand_of, offers_of_market, offers_of_pools, print_json, print_plan
+    from rich.console import Console
+
+    from broker.decide.plan import solve
+    from broker.decide.plan.sensitivity import bought_below
+    from simulator.planning.offers import ways_of_market, ways_of_pools
+    from simulator.planning.shown import print_json, print_plan
     from simulator.quiet import quiet
 
-    gpus = demand_of(trace, demand, step)
-    offers = offers_of_pools(pools) if pools is not None else offers_of_market(gpu)
-    problem = Problem(
-        offers=offers,
-        scenarios=(Scenario(gpus=gpus, weight=1.0),),
-        step_hours=step / 3_600.0,
-        block_steps=max(round(86_400.0 / step), 1),
-        whole_nodes=whole_nodes,
-        budget_usd=budget,
-    )
-    with quiet():
-        found = solve(problem)
+    ways = ways_of_pools(pools) if pools is not None else ways_of_market(gpu)
+    step_s = max(step, HOUR_S) if forecast is not None else step
+    with Console(stderr=True).status("reading the demand") as status:
+        problem, why = _problem(trace, demand, ways, step_s, (forecast, courses), whole_nodes, budget)
+        status.update(f"solving for {problem.steps:,} steps in {len(problem.scenarios)} courses")
+        with quiet():
+            found = solve(problem)
+            turns = {}
+            quick = problem.steps * len(problem.scenarios) <= QUICK
+            for name in found.holdings if sensitivity or (sensitivity is None and quick) else ():
+                status.update(f"looking up to which price {name} is bought")
+                turns[name] = bought_below(problem, name)
+    if lp is not None:
+        _write_lp(problem, lp)
+    if html is not None:
+        from simulator.report.plan import page
+        from simulator.traces.ours import file_stem
+
+        source = file_stem(demand or trace)
+        html.write_text(page(source, problem, found, turns, ways.prices_from, why), encoding="utf-8")
     if as_json:
-        print_json(problem, found)
+        print_json(problem, found, turns)
     else:
-        print_plan(problem, found)
+        print_plan(problem, found, turns)
+
+
+def _problem(
+    trace: str,
+    file: Path | None,
+    ways: Ways,
+    step_s: float,
+    ahead: tuple[float | None, int],
+    whole_nodes: bool,
+    budget: float | None,
+) -> tuple[Problem, str]:
+    """The problem, and why demand is thought to be as it is."""
+    from broker.decide.plan import Class, Problem
+    from broker.model.errors import InvalidInput
+    from simulator.planning.courses import as_forecast, as_it_was, of_file, of_trace
+
+    classes = ways.classes or (Class(name="all"),)
+    histories = of_file(file, step_s, classes) if file else of_trace(trace, step_s, classes, ways.matches)
+    days, count = ahead
+    why = "demand is taken to be what it was"
+    if days is None:
+        scenarios = as_it_was(histories, step_s)
+    else:
+        scenarios, why = as_forecast(histories, step_s, days, count)
+    try:
+        return Problem(
+            offers=ways.offers,
+            scenarios=scenarios,
+            step_hours=step_s / HOUR_S,
+            classes=classes,
+            limits=ways.limits,
+            whole_nodes=whole_nodes,
+            budget_usd=budget if budget is not None else ways.budget_usd,
+            worst_usd=ways.worst_usd,
+            commitments_usd=ways.commitments_usd,
+        ), why
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+
+
+def _write_lp(problem: Problem, file: Path) -> None:
+    from broker.decide.plan.by_pulp import pulp_problem
+    from broker.decide.plan.solve import solved
+    from simulator.quiet import quiet
+
+    with quiet():
+        pulp_problem(solved(problem)[0].programme).writeLP(str(file))

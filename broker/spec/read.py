@@ -157,7 +157,9 @@ def parse(*trees: Tree, world: World) -> Parsed:
 
 def _in_order(problems: Iterable[Problem]) -> list[Problem]:
     """As they stand in the file; of a field, what was found first."""
-    first = {(problem.file, problem.line, problem.field): problem for problem in reversed([*problems])}
+    first: dict[tuple[str, int | None, str], Problem] = {}
+    for problem in problems:
+        first.setdefault((problem.file, problem.line, problem.field), problem)
     return sorted(first.values(), key=lambda problem: (problem.file, problem.line or 0))
 
 

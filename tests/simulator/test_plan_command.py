@@ -46,16 +46,87 @@ def test_a_made_up_trace_and_today_s_prices_are_enough() -> None:
     assert "Buy:" in said.stdout
 
 
+RULES = """
+pools:
+  eu: {kind: cluster, usd_per_hour: 2, region: eu, gpu: H100, boot: 10m, minimum: 1h, start_usd: 0.1}
+  us: {kind: serverless, usd_per_hour: 3, region: us, gpu: H100, overhead: 0.1}
+  burst: {kind: serverless, usd_per_hour: 5, region: eu, gpu: H100}
+classes:
+  private: {regions: [eu]}
+  batch: {max_wait: 2h}
+limits:
+  quota: {pools: [eu], max_gpus: 3}
+"""
+
+
+def test_classes_limits_and_waiting_are_planned_for(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    rows = "".join(f"{t},{4 if t % 6 < 2 else 1},{2 if t % 12 < 6 else 0}\n" for t in range(144))
+    (tmp_path / "demand.csv").write_text(f"step,private,batch\n{rows}")
+    words = ("plan", "--demand", str(tmp_path / "demand.csv"), "--pools", str(tmp_path / "rules.yaml"))
+    said = call(*words, "--step", "600", "--json", "--html", str(tmp_path / "p.html"), "--lp", str(tmp_path / "p.lp"))
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert set(found["demand_gpus"]) == {"private", "batch"}
+    assert max(found["gpus_by_period"]["eu"]) <= 3 + 1e-6
+    assert sum(found["cost_by_offer_usd"].values()) == pytest.approx(found["cost_usd"])
+    assert found["bought_below_usd"]["burst"] == "any"
+    assert "What to buy for demand" in (tmp_path / "p.html").read_text()
+    assert "Minimize" in (tmp_path / "p.lp").read_text()
+
+
+def test_jobs_of_a_trace_go_to_their_classes_and_the_rest_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    (tmp_path / "t.csv").write_text(
+        "submit_s,duration_s,gpus,kind\n0,7200,2,private\n600,7200,1,batch\n3600,7200,1,other\n"
+    )
+    words = ("plan", str(tmp_path / "t.csv"), "--pools", str(tmp_path / "rules.yaml"), "--step", "600")
+    said = call(*words)
+    assert said.returncode == 2
+    assert "1 job of" in said.stderr
+    assert "kind 'other'" in said.stderr
+    text = RULES.replace("batch: {max_wait: 2h}", "batch: {max_wait: 2h, match: {kind: [batch, other]}}")
+    (tmp_path / "rules.yaml").write_text(text)
+    assert call(*words).returncode == 0
+
+
+def test_what_may_come_is_planned_for_with_how_sure_that_is(tmp_path: Path) -> None:
+    made = call("trace", "synth", "--kind", "serving", "--days", "20", "--gpus", "4").stdout
+    said = call("plan", "--forecast", "7", "--courses", "4", "--json", stdin=made)
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["hours"] == 7 * 24
+    assert len(found["scenario_usd"]) == found["scenarios"] == 4
+    assert "How sure: in nine of ten courses" in found["advice"][-1]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
         ("demand", "step,gpus\n0,1\n", "needs rows and the columns step, gpus_busy"),
         ("demand", "step,gpus_busy\n0,1\n1,-4\n", ":3: gpus_busy: '-4'"),
         ("pools", "pools: {}", "name at least one pool"),
-        ("pools", "pools: {a: {kind: cloud}}", "pools.a.kind: must be one of"),
-        ("pools", "pools: {a: {kind: cluster}}", "pools.a.usd_per_hour: must be dollars"),
+        ("pools", "pools:\n  a:\n    kind: cloud", "pools.yaml:3: pools.a.kind: must be 'committed'"),
+        ("pools", "pools: {a: {kind: cluster}}", "pools.a.usd_per_hour: is required"),
+        (
+            "pools",
+            "pools:\n  a: {kind: cluster,\n    usd_per_hours: 2}",
+            "pools.yaml:3: pools.a.usd_per_hours: unknown field (did you mean 'usd_per_hour'?)",
+        ),
+        (
+            "pools",
+            "pools: {a: {kind: cluster, usd_per_hour: -2}}",
+            "pools.a.usd_per_hour: input should be greater than or equal to 0, not -2",
+        ),
+        ("pools", "pools: {a: {kind: cluster, usd_per_hour: 1, boot: soon}}", "pools.a.boot: "),
+        (
+            "pools",
+            "pools: {a: {kind: cluster, usd_per_hour: 1}}\nclasses: {x: {pools: [b]}}",
+            "classes.x.pools: there is no pool 'b': there are a",
+        ),
+        ("pools", "pools: {a: {kind: cluster, usd_per_hour: 1, resize: 7m}}", "no whole number of steps"),
         ("pools", "pools: [", "is not YAML"),
-        ("pools", "pools: {a: {kind: cluster, usd_per_hour: 1, gpus: 1, max_gpus: 1}}", "raise max_gpus"),
+        ("pools", "pools: {a: {kind: cluster, usd_per_hour: 1, gpus: 1, max_gpus: 1}}", "a has max_gpus 1"),
     ],
 )
 def test_what_is_wrong_is_named(files: tuple[Path, Path], name: str, text: str, complaint: str) -> None:

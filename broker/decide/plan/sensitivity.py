@@ -1,7 +1,7 @@
-"""A plan and other prices → from which price on another amount of an offer would be bought, exactly.
+"""A plan and other prices → up to which price an offer is bought at all, exactly.
 
 The least cost is a concave, piecewise linear function of a price, whose slope is what is bought of the offer. Where the
-slope changes is found by intersecting tangents, without any grid (Eisner and Severance, "Mathematical techniques for
+slope becomes 0 is found by intersecting tangents, without any grid (Eisner and Severance, "Mathematical techniques for
 efficient record segmentation in large shared databases", Journal of the ACM, 1976).
 """
 
@@ -15,17 +15,9 @@ from broker.decide.plan.build import build
 from broker.decide.plan.problem import Problem
 from broker.decide.plan.solve import solved
 
-FAR = 10.0  # times the dearest offer: nothing is bought for more
+FAR = 1_000.0  # times the dearest offer: what is bought for more is bought at any price
 SAME = 1e-7  # of a cost or an amount
-MOST_TANGENTS = 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceRange:
-    """Prices of an offer, in dollars a GPU-hour, between which the same amount of it is bought."""
-
-    below_usd: float | None  # below this more is bought; None: at no price
-    above_usd: float | None  # above this less is bought; None: at no price
+MOST_TANGENTS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,31 +28,24 @@ class _Tangent:
     cost: float
     slope: float  # GPU-hours bought
 
-    def at(self, usd: float) -> float:
-        return self.cost + self.slope * (usd - self.usd)
 
+def bought_below(problem: Problem, name: str) -> float | None:
+    """The price, in dollars a GPU-hour, below which any of an offer is bought, all other prices as they are.
 
-def price_range(problem: Problem, name: str) -> PriceRange:
-    """The prices of an offer between which the plan does not change how much of it is bought.
-
-    The problem must have a plan at its own prices; a budget is left aside.
+    Infinite where nothing can take its place; None where it is bought at no price. The problem must have a plan at its
+    own prices; limits on money are left aside, and nodes may be parts.
     """
     free = replace(problem, budget_usd=None, worst_usd=None, whole_nodes=False)
-    offer = next(each for each in free.offers if each.name == name)
-    here = _tangent(free, name, offer.usd_per_gpu_hour)
-    far = FAR * max(each.usd_per_gpu_hour for each in free.offers)
-    return PriceRange(below_usd=_turn(free, name, here, 0.0), above_usd=_turn(free, name, here, far))
-
-
-def _turn(problem: Problem, name: str, here: _Tangent, end: float) -> float | None:
-    """The price nearest to `here` on the way to `end` where the slope is another one."""
-    there = _tangent(problem, name, end)
+    far = _tangent(free, name, FAR * max(each.usd_per_gpu_hour for each in free.offers))
+    if far.slope > SAME:
+        return float("inf")
+    there = _tangent(free, name, 0.0)
     for _ in range(MOST_TANGENTS):
-        if abs(there.slope - here.slope) <= SAME * max(abs(here.slope), 1.0):
+        if there.slope <= SAME:
             return None
-        meet = (there.at(0.0) - here.at(0.0)) / (here.slope - there.slope)
-        found = _tangent(problem, name, meet)
-        if here.at(meet) - found.cost <= SAME * max(abs(found.cost), 1.0):
+        meet = there.usd + (far.cost - there.cost) / there.slope
+        found = _tangent(free, name, meet)
+        if far.cost - found.cost <= SAME * max(abs(far.cost), 1.0):
             return meet
         there = found
     return there.usd

@@ -1,11 +1,11 @@
-"""Where an answer turns: the amount bought is the same within the range of prices, and another one beyond it."""
+"""Where an answer turns: above the price that is said nothing of an offer is bought, below it something is."""
 
 from dataclasses import replace
 
 import pytest
 
-from broker.decide.plan import Problem, solve
-from broker.decide.plan.sensitivity import price_range
+from broker.decide.plan import Kind, Offer, Problem, solve
+from broker.decide.plan.sensitivity import bought_below
 from tests.decide.plan.problems import drawn
 from tests.decide.plan.test_solve import plain
 
@@ -17,30 +17,23 @@ def _hours(problem: Problem, name: str, usd: float) -> float:
 
 @pytest.mark.parametrize("name", ["firm", "short", "daily", "burst"])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_amount_changes_where_it_is_said_and_not_before(seed: int, name: str) -> None:
+def test_it_is_bought_below_the_price_and_not_above(seed: int, name: str) -> None:
     problem = plain(seed)
-    price = next(each.usd_per_gpu_hour for each in problem.offers if each.name == name)
-    here, found = _hours(problem, name, price), price_range(problem, name)
-    if found.above_usd is not None:
-        assert found.above_usd >= price - 1e-9
-        assert _hours(problem, name, found.above_usd + 1e-3) < here - 1e-6
-        inside = (price + found.above_usd) / 2
-        assert _hours(problem, name, inside) == pytest.approx(here, rel=1e-6)
-    if found.below_usd is not None:
-        assert found.below_usd <= price + 1e-9
-        assert _hours(problem, name, found.below_usd - 1e-3) > here + 1e-6
+    found = bought_below(problem, name)
+    assert found is not None
+    assert _hours(problem, name, found + 1e-3) == pytest.approx(0.0, abs=1e-6)
+    assert _hours(problem, name, found - 1e-3) > 1e-6
 
 
-def test_an_offer_that_nobody_takes_has_a_price_from_which_on_it_is_taken() -> None:
-    problem = plain(1)
-    dear = replace(problem, offers=(*problem.offers[:3], replace(problem.offers[3], usd_per_gpu_hour=400.0)))
-    found = price_range(dear, "burst")
-    assert found.above_usd is None or _hours(dear, "burst", 400.0) > 0
-    assert found.below_usd is not None
-    assert found.below_usd < 400.0
+@pytest.mark.parametrize("seed", range(3))
+def test_classes_starts_and_waiting_do_not_get_in_the_way(seed: int) -> None:
+    problem = drawn(seed, steps=16)
+    found = bought_below(problem, "firm")
+    if found is not None and found < float("inf"):
+        assert _hours(problem, "firm", found + 1e-2) == pytest.approx(0.0, abs=1e-5)
+        assert _hours(problem, "firm", max(found - 1e-2, 0.0)) > 1e-6
 
 
-def test_classes_and_starts_do_not_get_in_the_way() -> None:
-    problem = drawn(5, steps=16)
-    found = price_range(problem, "firm")
-    assert found.below_usd is None or found.above_usd is None or found.below_usd <= found.above_usd
+def test_what_nothing_can_replace_is_bought_at_any_price() -> None:
+    only = Offer(name="only", kind=Kind.SERVERLESS, usd_per_gpu_hour=1.0)
+    assert bought_below(replace(plain(1), offers=(only,)), "only") == float("inf")

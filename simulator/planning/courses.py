@@ -1,0 +1,115 @@
+"""A trace, or demand itself → the courses that demand may take, by class: the past, or what is forecast from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from broker.decide.demand import Demand, demand
+from broker.decide.forecast import forecast
+from broker.decide.plan import Class, Scenario
+from broker.decide.workload import Floats, Labels, Workload
+from broker.model.errors import InvalidInput, Problem
+from simulator.planning.document import Match
+from simulator.traces import load
+
+SEED = 1
+DAY_S = 86_400.0
+TOTAL = "gpus_busy"
+
+Histories = list[Workload | Demand]
+
+
+def of_file(file: Path, step_s: float, classes: Sequence[Class]) -> Histories:
+    """`step,gpus_busy`; with classes, a column for each by its name. Raises `InvalidInput` with the place."""
+    try:
+        table = pd.read_csv(file)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(Problem(file=str(file), message=f"can't be read as CSV: {error}")) from None
+    columns = [each.name for each in classes] if len(classes) > 1 else [TOTAL]
+    if table.empty or any(column not in table for column in columns):
+        said = f"needs rows and the columns step, {', '.join(columns)}"
+        raise InvalidInput(Problem(file=str(file), line=1, message=said))
+    return [Demand(step_s=step_s, gpus=_numbers(table, column, file)) for column in columns]
+
+
+def _numbers(table: pd.DataFrame, column: str, file: Path) -> Floats:
+    values: Floats = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
+    if len(bad):
+        said = f"{str(table[column].iloc[bad[0]])!r} is not a number of at least 0"
+        raise InvalidInput(Problem(file=str(file), line=int(bad[0]) + 2, field=column, message=said))
+    return values
+
+
+def of_trace(trace: str, step_s: float, classes: Sequence[Class], matches: Sequence[Match | None]) -> Histories:
+    """The trace, split into classes. Raises `InvalidInput` for jobs that belong to none."""
+    history = load(trace, step_s)
+    if len(classes) < 2:
+        return [history]
+    if isinstance(history, Demand):
+        raise InvalidInput(
+            f"{trace} is a series of busy GPUs, which has no classes: give jobs, or --demand with columns"
+        )
+    owner = _owners(history, classes, matches)
+    if len(lost := np.flatnonzero(owner < 0)):
+        first = lost[0]
+        what = f"kind {_text(history.kind, first)!r}, gpu_type {_text(history.gpu_type, first)!r}"
+        raise InvalidInput(
+            f"{len(lost)} jobs of {trace} belong to no class, the first has {what}: add one without match"
+        )
+    return [history.take(owner == number) for number in range(len(classes))]
+
+
+def _owners(
+    jobs: Workload, classes: Sequence[Class], matches: Sequence[Match | None]
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """The first class that takes a job; a class without a match takes jobs of its kind, and the last such the rest."""
+    owner = np.full(len(jobs), -1)
+    rest = -1
+    for number, (work, match) in enumerate(zip(classes, matches, strict=True)):
+        wanted = match or Match(kind=(work.name,))
+        rest = number if match is None and work.name not in jobs.kind.names else rest
+        owner[(owner < 0) & _taken(jobs, wanted)] = number
+    owner[owner < 0] = rest
+    return owner
+
+
+def _taken(jobs: Workload, match: Match) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    found = np.ones(len(jobs), bool)
+    for labels, values in ((jobs.kind, match.kind), (jobs.gpu_type, match.gpu_type), (jobs.user, match.user)):
+        if values:
+            found &= np.isin(labels.codes, [n for n, name in enumerate(labels.names) if name in values])
+    return found
+
+
+def _text(labels: Labels, row: int) -> str:
+    return str(labels.names[labels.codes[row]])
+
+
+def as_it_was(histories: Histories, step_s: float) -> tuple[Scenario, ...]:
+    """The past as the one course that demand may take."""
+    each = [h.gpus if isinstance(h, Demand) else demand(h, step_s).gpus for h in histories]
+    steps = max(map(len, each))
+    gpus = np.stack([np.pad(one, (0, steps - len(one))) for one in each])
+    return (Scenario(gpus=gpus if len(each) > 1 else gpus[0], weight=1.0),)
+
+
+def as_forecast(histories: Histories, step_s: float, days: float, count: int) -> tuple[tuple[Scenario, ...], str]:
+    """Courses that are equally likely from the end of the past on, and why; classes are drawn by themselves."""
+    rng = np.random.default_rng(SEED)
+    now_s = max(_end_s(each, step_s) for each in histories)
+    steps = max(round(days * DAY_S / step_s), 1)
+    found = [forecast(each, now_s, steps, step_s, rng, paths=count) for each in histories]
+    courses = np.stack([each.paths for each in found], axis=1)
+    scenarios = tuple(Scenario(gpus=course if len(found) > 1 else course[0], weight=1 / count) for course in courses)
+    return scenarios, " ".join(each.reason for each in found)
+
+
+def _end_s(history: Workload | Demand, step_s: float) -> float:
+    if isinstance(history, Demand):
+        return len(history) * history.step_s
+    return float(np.ceil(history.submit_s.max(initial=0.0) / step_s) * step_s)

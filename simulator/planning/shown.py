@@ -1,0 +1,97 @@
+"""A plan → lines for pipes, a table on a terminal, one JSON document."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from broker.decide.plan import Holding, Kind, Plan, Problem
+from simulator.planning.told import advice, alternatives, in_words
+
+COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
+
+Turns = Mapping[str, float | None]
+
+
+def rows(problem: Problem, plan: Plan) -> list[tuple[str, ...]]:
+    """A row for each offer."""
+    return [_row(problem, each) for each in plan.holdings.values()]
+
+
+def _row(problem: Problem, each: Holding) -> tuple[str, ...]:
+    return (
+        each.offer.name,
+        each.offer.kind.value,
+        f"{each.offer.usd_per_gpu_hour:.4g}",
+        f"{each.gpu_hours / problem.hours:.2f}",
+        "" if each.busy_share is None or each.offer.kind is Kind.SERVERLESS else f"{each.busy_share:.0%}",
+        f"{each.gpu_hours:,.0f}",
+        f"${each.cost_usd:,.0f}",
+    )
+
+
+def print_plan(problem: Problem, plan: Plan, turns: Turns) -> None:
+    """A table where somebody looks, tab-separated lines elsewhere; and the words."""
+    lines = [in_words(problem, plan), *advice(problem, plan, turns)]
+    if not sys.stdout.isatty():
+        print("\n".join("\t".join(row) for row in (COLUMNS, *rows(problem, plan))))
+        print("\n".join(lines))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column in ("offer", "kind") else "right", overflow="fold")
+    for row in rows(problem, plan):
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(lines[0], style="bold")
+    for line in lines[1:]:
+        console.print(f"  {line}", markup=False)
+
+
+def document(problem: Problem, plan: Plan, turns: Turns) -> dict[str, Any]:
+    """A plan as plain values."""
+    return {
+        "hours": problem.hours,
+        "scenarios": len(problem.scenarios),
+        "busy_gpu_hours": float(problem.weights @ problem.demand.sum((1, 2))) * problem.step_hours,
+        "cost_usd": plan.cost_usd,
+        "scenario_usd": plan.scenario_usd.tolist(),
+        "not_proved": plan.gap,
+        "committed_gpus": dict(plan.committed_gpus),
+        "held_gpus_mean": {
+            name: each.gpu_hours / problem.hours for name, each in plan.holdings.items() if each.offer.kind is Kind.HELD
+        },
+        "gpu_hours": dict(plan.used_hours),
+        "cost_by_offer_usd": dict(plan.cost_of),
+        "cost_parts_usd": {name: dict(each.cost_of) for name, each in plan.holdings.items()},
+        "busy_share": {name: each.busy_share for name, each in plan.holdings.items()},
+        "next_gpu_usd": {name: each.next_gpu_usd for name, each in plan.holdings.items()},
+        "obliged_usd": {name: each.obliged_usd for name, each in plan.holdings.items() if each.obliged_usd},
+        "period_hours": plan.period_hours.tolist(),
+        "gpus_by_period": {name: each.gpus.tolist() for name, each in plan.holdings.items()},
+        "demand_gpus": dict(zip(plan.classes, plan.demand_gpus.tolist(), strict=True)),
+        "gpu_hour_price_usd": dict(zip(plan.classes, plan.gpu_hour_price.tolist(), strict=True)),
+        "limit_usd": dict(plan.limit_usd),
+        "bought_below_usd": {name: _finite(found) for name, found in turns.items()},
+        "alternatives_usd": alternatives(problem),
+        "rows_solved": plan.rows,
+        "in_words": in_words(problem, plan),
+        "advice": list(advice(problem, plan, turns)),
+    }
+
+
+def _finite(usd: float | None) -> float | str | None:
+    return "any" if usd is not None and math.isinf(usd) else usd
+
+
+def print_json(problem: Problem, plan: Plan, turns: Turns) -> None:
+    """One JSON document."""
+    print(json.dumps(document(problem, plan, turns)))

@@ -1,0 +1,171 @@
+"""A plan → the report of `broker plan`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import plotly.graph_objects as go
+
+from broker.decide.plan import Kind, Plan, Problem
+from simulator.planning.shown import COLUMNS, rows
+from simulator.planning.told import MONTH_H, advice, alternatives
+from simulator.report.costs import Bar, costs
+from simulator.report.document import Chart, Page, Section, Table
+from simulator.report.style import CLUSTER, COMMITTED, INK, SERVERLESS, SPOT, drawn
+
+OF_KIND = {Kind.COMMITTED: (COMMITTED, "#3f6f9f", "#6f97bf"), Kind.HELD: (CLUSTER, SPOT, "#8cc0a0")}
+OF_SERVERLESS = (SERVERLESS, "#f0b27a", "#c9722b")
+LITTLE = 1e-6
+
+
+def page(
+    trace: str, problem: Problem, plan: Plan, turns: Mapping[str, float | None], prices_from: str, why: str
+) -> str:
+    """The report as HTML."""
+    count = len(problem.scenarios)
+    courses = f", {count} courses that demand may take" if count > 1 else ""
+    return Page(
+        title=f"What to buy for {trace}",
+        subtitle=f"{problem.hours / 24:,.0f} days{courses}; {prices_from}",
+        lead=_lead(problem, plan),
+        advice=tuple(advice(problem, plan, turns)),
+        figures=tuple(_figures(problem, plan)),
+        sections=tuple(_sections(problem, plan, turns)),
+        assumptions=tuple(_assumptions(problem, why)),
+    ).html()
+
+
+def _months(problem: Problem) -> float:
+    return problem.hours / MONTH_H
+
+
+def _lead(problem: Problem, plan: Plan) -> str:
+    text = f"The cheapest mix costs ${plan.cost_usd / _months(problem):,.0f} a month"
+    others = alternatives(problem)
+    for name in [n for n in others if n.startswith("all ")][:1] + [n for n in others if n.endswith("peak")][:1]:
+        if others[name] > 0:
+            saved = (others[name] - plan.cost_usd) / _months(problem)
+            text += f", ${saved:,.0f} ({1 - plan.cost_usd / others[name]:.0%}) less than {name}"
+    return f"{text}."
+
+
+def _figures(problem: Problem, plan: Plan) -> Iterator[tuple[str, str]]:
+    yield f"${plan.cost_usd / _months(problem):,.0f}", "a month"
+    yield f"{sum(plan.committed_gpus.values()):,.3g}", "GPUs to commit to"
+    held = sum(each.gpu_hours for each in plan.holdings.values() if each.offer.kind is Kind.HELD)
+    burst = sum(each.busy_gpu_hours for each in plan.holdings.values() if each.offer.kind is Kind.SERVERLESS)
+    yield f"{held / problem.hours:,.1f}", "GPUs held on average"
+    needed = float(problem.weights @ problem.demand.sum((1, 2))) * problem.step_hours
+    yield f"{burst / max(needed, LITTLE):.0%}", "of the work on serverless"
+    if needed:
+        yield f"${plan.cost_usd / needed:,.2f}", "for an hour of a busy GPU"
+
+
+def _sections(problem: Problem, plan: Plan, turns: Mapping[str, float | None]) -> Iterator[Section]:
+    yield Section(title="What is bought", parts=(_bars(problem, plan), Table(heads=COLUMNS, rows=rows(problem, plan))))
+    yield Section(title="Capacity against demand", parts=(_capacity(problem, plan),))
+    yield Section(title="The load-duration curve", parts=(_curve(plan),))
+    yield Section(
+        title="What a GPU-hour is worth",
+        says="What one more GPU-hour of work would cost in each period: the dual of demand. Where it is near "
+        "serverless's price, capacity is short; where it is near nothing, it is idle.",
+        parts=(_prices(plan),),
+    )
+    if table := _turns(plan, turns):
+        yield Section(
+            title="At which prices an offer is bought",
+            says="Up to these prices an offer is bought at all, while the others cost what they do.",
+            parts=(table,),
+        )
+
+
+def _colours(plan: Plan) -> dict[str, str]:
+    used: dict[Kind, int] = {}
+    found = {}
+    for name, each in plan.holdings.items():
+        number = used.get(each.offer.kind, 0)
+        used[each.offer.kind] = number + 1
+        shades = OF_SERVERLESS if each.offer.kind is Kind.SERVERLESS else OF_KIND[each.offer.kind]
+        found[name] = shades[number % len(shades)]
+    return found
+
+
+def _bars(problem: Problem, plan: Plan) -> Chart:
+    bars = [Bar(title="the plan", parts=dict(plan.cost_of), label=f"${plan.cost_usd:,.0f}")]
+    for name, cost in sorted(alternatives(problem).items(), key=lambda item: item[1]):
+        offer = name.removeprefix("all ").removesuffix(" for the peak")
+        more = cost / plan.cost_usd - 1 if plan.cost_usd else 0.0
+        bars.append(Bar(title=name, parts={offer: cost}, label=f"{more:+.0%}"))
+    says = (
+        "What the plan costs, by offer, beside one offer alone." if len(bars) > 1 else "What the plan costs, by offer."
+    )
+    return costs(bars, _colours(plan), unit="cost, US dollars", says=says, floor=plan.cost_usd)
+
+
+def _capacity(problem: Problem, plan: Plan) -> Chart:
+    """By period; what is bought stacked, with what is needed as a line."""
+    begins = np.concatenate([[0.0], np.cumsum(plan.period_hours)[:-1]]) / 24
+    figure, colours = go.Figure(), _colours(plan)
+    for name, each in plan.holdings.items():
+        if each.gpu_hours > LITTLE:
+            line = {"width": 0, "shape": "hv", "color": colours[name]}
+            figure.add_scatter(x=begins, y=each.gpus, name=name, stackgroup="bought", line=line)
+    needed = plan.demand_gpus.sum(0)
+    figure.add_scatter(x=begins, y=needed, name="needed", line={"color": INK, "width": 1.6, "shape": "hv"})
+    says = (
+        f"On average over each period; {needed.mean():,.1f} GPUs are needed on average, {needed.max():,.1f} in the "
+        f"busiest period, {problem.demand.sum(1).max():,.0f} at most in a step."
+    )
+    return Chart(figure=drawn(figure, x="days", y="GPUs"), says=says)
+
+
+def _curve(plan: Plan) -> Chart:
+    figure, colours, curve = go.Figure(), _colours(plan), plan.load_duration
+    for name, gpus in curve.by_offer.items():
+        if gpus.max(initial=0.0) > LITTLE:
+            line = {"width": 0, "shape": "hv", "color": colours[name]}
+            figure.add_scatter(x=curve.share, y=gpus, name=name, stackgroup="used", line=line)
+    figure.add_scatter(x=curve.share, y=curve.gpus, name="needed", line={"color": INK, "width": 1.6})
+    drawn(figure, x="share of the time, busiest first", y="GPUs at work")
+    figure.update_xaxes(tickformat=".0%")
+    half = float(np.interp(0.5, curve.share, curve.gpus))
+    return Chart(figure=figure, says=f"Half of the time {half:,.1f} GPUs or more are needed; which offer serves them.")
+
+
+def _prices(plan: Plan) -> Chart:
+    begins = np.concatenate([[0.0], np.cumsum(plan.period_hours)[:-1]]) / 24
+    figure = go.Figure()
+    for name, prices in zip(plan.classes, plan.gpu_hour_price, strict=True):
+        figure.add_scatter(x=begins, y=prices, name=name, line={"shape": "hv", "width": 1.6})
+    drawn(figure, x="days", y="$ a GPU-hour", height=280)
+    figure.update_yaxes(rangemode="tozero")
+    low, high = float(plan.gpu_hour_price.min()), float(plan.gpu_hour_price.max())
+    return Chart(figure=figure, says=f"Between ${low:,.2f} and ${high:,.2f} a GPU-hour.")
+
+
+def _turns(plan: Plan, turns: Mapping[str, float | None]) -> Table | None:
+    lines = [
+        (
+            name,
+            f"${plan.holdings[name].offer.usd_per_gpu_hour:,.4g}",
+            "no price" if found is None else "any price" if math.isinf(found) else f"${found:,.4g}",
+            f"${plan.holdings[name].next_gpu_usd:,.0f}",
+        )
+        for name, found in turns.items()
+    ]
+    heads = ("offer", "$/GPU-h", "bought below", "the next GPU is worth")
+    return Table(heads=heads, rows=lines) if lines else None
+
+
+def _assumptions(problem: Problem, why: str) -> Iterator[str]:
+    yield f"{why[0].upper()}{why[1:].rstrip('.')}."
+    if problem.whole_nodes:
+        yield "Nodes are whole; what GPU-hours are worth is that of the programme without this rule."
+    else:
+        yield "Parts of nodes can be bought; --whole-nodes asks for whole ones."
+    yield "Demand is known within a course once it begins: what surprises cost, `broker simulate` says."
+    yield "GPUs divide without loss: large gangs on few nodes leave holes that cost more than this says."
+    if any(offer.kind is Kind.COMMITTED for offer in problem.offers):
+        yield "What a commitment costs after the time planned is told beside it and is not in the cost."
