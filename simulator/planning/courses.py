@@ -58,9 +58,8 @@ def of_trace(trace: str, step_s: float, classes: Sequence[Class], matches: Seque
     if len(lost := np.flatnonzero(owner < 0)):
         first = lost[0]
         what = f"kind {_text(history.kind, first)!r}, gpu_type {_text(history.gpu_type, first)!r}"
-        raise InvalidInput(
-            f"{len(lost)} jobs of {trace} belong to no class, the first has {what}: add one without match"
-        )
+        many = "1 job" if len(lost) == 1 else f"{len(lost)} jobs"
+        raise InvalidInput(f"{many} of {trace} in no class, the first with {what}: add it to the match of one")
     return [history.take(owner == number) for number in range(len(classes))]
 
 
