@@ -28,7 +28,9 @@ def simulate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What a recorded workload would have cost under different policies, and at the least.
+    """Say what policies would have cost on a recorded workload.
+
+    And the least that it could have cost.
 
     Example: broker simulate trace.csv.gz --scenario elastic --policy broker --policy cackle
     """

@@ -25,7 +25,9 @@ def warm(
     together: Annotated[int, typer.Option(min=1, help="Jobs that share a container at once.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """How serverless containers should be kept warm (Modal's scaledown_window, min_ and buffer_containers).
+    """Say how serverless containers should be kept warm.
+
+    By Modal's scaledown_window, min_containers and buffer_containers.
 
     Example: broker warm requests.csv --cold-start 20 --start-within 5
     """

@@ -72,7 +72,9 @@ def status(as_json: AsJson = False) -> None:
 
 
 def autopilot(as_json: AsJson = False) -> None:
-    """Show what the autopilot decided last about nodes and warm containers, why, and what it proposes to buy.
+    """Show what the autopilot decided last, and why.
+
+    About nodes and warm containers; and what it proposes to buy.
 
     `autopilot.mode` in the configuration switches it on. Example: broker autopilot
     """

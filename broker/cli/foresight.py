@@ -20,7 +20,9 @@ EVERY = 3  # steps between the rows of a table
 
 
 def forecast(pool: OfPool = None, as_json: AsJson = False) -> None:
-    """Show how many nodes or containers will be busy in the next two days, with bands, and why.
+    """Show how much will be busy in the next two days.
+
+    Nodes or containers of each pool, with bands, and why.
 
     Example: broker forecast --pool ray
     """
@@ -67,7 +69,9 @@ def _bands(outlook: Row) -> list[Column]:
 
 
 def accuracy(pool: OfPool = None, period: Period = "7d", as_json: AsJson = False) -> None:
-    """Show day by day what was forecast and planned, what came, and what the forecast's error cost.
+    """Show what was forecast and planned, and what came.
+
+    Day by day, with what the forecast's error cost.
 
     Example: broker accuracy --for "last month"
     """
@@ -130,7 +134,9 @@ _DAYS = [
 
 
 def counterfactual(pool: OfPool = None, period: Period = "7d", as_json: AsJson = False) -> None:
-    """Show what a past time would have cost all serverless, all cluster and with hindsight, next to what was paid.
+    """Show what a past time would have cost otherwise.
+
+    All serverless, all cluster and with hindsight, next to what was paid.
 
     Example: broker counterfactual --for 30d
     """

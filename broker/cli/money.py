@@ -97,7 +97,7 @@ _AMOUNTS = [
 
 
 def pools(as_json: AsJson = False) -> None:
-    """List the pools: what they have and cost, and what is wrong.
+    """List the pools: what they have, cost, and lack.
 
     Example: broker pools
     """

@@ -22,7 +22,9 @@ def logs(
     stderr: Annotated[bool, typer.Option("--stderr", help="What it wrote to stderr only.")] = False,
     attempt: Annotated[int | None, typer.Option(help="Number of the attempt; by default the last.")] = None,
 ) -> None:
-    """Print what a job wrote: stdout to stdout, stderr to stderr.
+    """Print what a job wrote.
+
+    Its stdout to stdout, its stderr to stderr.
 
     Example: broker logs k3f9a2 -f
     """

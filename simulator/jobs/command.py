@@ -43,7 +43,9 @@ def simulate_jobs(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report that opens in a browser.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What a workload costs job by job: queues, whole nodes for gangs, boots, cold starts, idle tails, interruptions.
+    """Say what a workload costs, job by job.
+
+    With queues, whole nodes for gangs, boots, cold starts, idle tails and interruptions.
 
     Example: broker simulate-jobs trace.csv.gz --window 30
     """

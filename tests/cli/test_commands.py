@@ -18,9 +18,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 NAMES = sorted(command.__name__.removesuffix("_jobs") for command in COMMANDS)
 
 
-def call(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def call(*words: str, cwd: Path | None = None, columns: int = 120) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory(prefix="bc-") as state:
-        environment = {**os.environ, "BROKER_STATE_DIR": state, "COLUMNS": "120"}
+        environment = {**os.environ, "BROKER_STATE_DIR": state, "COLUMNS": str(columns)}
         return subprocess.run([BROKER, *words], capture_output=True, text=True, env=environment, cwd=cwd, check=False)
 
 
@@ -29,6 +29,10 @@ def test_help_lists_every_command() -> None:
     assert said.returncode == 0
     for name in [*NAMES, "prices"]:
         assert f"  {name} " in said.stdout
+
+
+def test_help_says_what_each_command_does_in_whole_words_on_a_narrow_terminal() -> None:
+    assert "..." not in call("--help", columns=80).stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("name", NAMES)
