@@ -90,6 +90,9 @@ class Executor(Protocol):
 
         Idempotent by `attempt_id`: a repeat finds the first launch, even after it ended or this process was restarted,
         and starts nothing. Raises `NoCapacity` (nothing was started; try elsewhere), `Rejected` (can never run here).
+        With `in_line`, where there is no room and an attempt with the same resources and environment runs, it may be
+        accepted all the same, as many as `Capacity.line` says: it holds nothing until one of those ends, takes that
+        place at once, and is reported `REFUSED` when it has waited in vain.
         A command that can't be started, or an environment that can't be built, is no error of launch: it is reported
         as `FAILED` with the reason.
         """

@@ -70,7 +70,7 @@ def units_of(state: PoolState) -> list[Unit]:
         places = _places(filling, attempt)
         for place in places:
             place.assign(amounts(attempt.resources), attempt.remaining_s)
-        if state.pool.kind is PoolKind.SERVERLESS and not places:
+        if state.pool.kind is PoolKind.SERVERLESS and not places and not attempt.in_line:
             coming.append(_coming(attempt))
     return [place.unit() for place in filling] + coming
 
@@ -84,6 +84,8 @@ def _places(filling: Sequence[_Filling], attempt: RunningAttempt) -> list[_Filli
     model = attempt.resources.gpu_model
     of_model = [place for place in filling if not model or place.state.total.gpu_model == model]
     held = [place for place in of_model if covers(place.unexplained, visible)]
+    if attempt.in_line:
+        return held[:1]  # it has taken a place over, which is not known yet, or holds nothing
     free = [place for place in of_model if covers(place.own_free, need) and place not in held]
     return (held + free)[: attempt.num_nodes]
 

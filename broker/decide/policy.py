@@ -13,10 +13,13 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
+from broker.decide import reasons
+from broker.decide.line import SHORT_S, Line
 from broker.decide.place import place
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.quote import Answer, Ask, Option, Quoter, kind_of
 from broker.decide.rules import PlacementRules
+from broker.decide.wording import seconds
 from broker.model.environment import environment_key
 from broker.model.jobs import Job
 from broker.model.money import ZERO, Money
@@ -61,6 +64,7 @@ class Round:
 
     def __init__(self, pools: Sequence[PoolState], now_ns: int, rules: PlacementRules) -> None:
         self._quoters = [Quoter(state, now_ns, rules) for state in sorted(pools, key=attrgetter("pool.name"))]
+        self._lines = {state.pool.name: Line(state) for state in pools}
         self._now_ns = now_ns
         self._rules = rules
         self._stuck: dict[Hashable, Placement] = {}
@@ -77,7 +81,7 @@ class Round:
             )
         answers = [quoter.answer(ask) for quoter in self._quoters]
         options = [option for answer in answers for option in answer.options]
-        placement = self._decide(job, ask, answers, options)
+        placement = self._line_up(self._decide(job, ask, answers, options), ask, options)
         if placement.chosen is not None:
             self._take(placement, options)
         if placement.verdict is not Verdict.RUN and not any(option.quote.available_now for option in options):
@@ -94,14 +98,35 @@ class Round:
         again_ns = min(until) if placement.decide_again_ns is None else min(*until, placement.decide_again_ns)
         return replace(placement, decide_again_ns=again_ns)
 
+    def _line_up(self, placement: Placement, ask: Ask, options: Sequence[Option]) -> Placement:
+        """A short job that waits for a pool is launched there for a place that comes free soon."""
+        if placement.verdict is not Verdict.WAIT or placement.chosen is None:
+            return placement
+        option = _chosen(placement, options)
+        line = self._lines[option.quote.pool]
+        if not line.admits(ask, option):
+            return placement
+        line.take(option)
+        return replace(
+            placement,
+            verdict=Verdict.RUN,
+            reason=reasons.why_in_line(option),
+            flip=f"it would stay in the queue if fewer than nine in ten like it ended within {seconds(SHORT_S)}",
+            decide_again_ns=None,
+        )
+
     def _take(self, placement: Placement, options: Sequence[Option]) -> None:
-        option = next(option for option in options if option.quote is placement.chosen)
+        option = _chosen(placement, options)
         pool = option.quote.pool
         if placement.verdict is Verdict.WAIT:
             self._waiting[pool] += 1
             if self._waiting[pool] > HELD_PLACES:
                 return
         next(quoter for quoter in self._quoters if quoter.pool.name == pool).take(option)
+
+
+def _chosen(placement: Placement, options: Sequence[Option]) -> Option:
+    return next(option for option in options if option.quote is placement.chosen)
 
 
 def _ask(job: Job, duration: Duration, spent: Mapping[str, Money], avoid: Mapping[str, Mapping[str, int]]) -> Ask:

@@ -12,13 +12,15 @@ from broker.model.resources import Resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningAttempt:
-    """An attempt that holds resources of a pool."""
+    """An attempt that was given to a pool and has not ended."""
 
     attempt_id: str
     resources: Resources  # on each node
     num_nodes: int = 1
     remaining_s: float  # expected, from now
     unit_ids: tuple[str, ...] = ()  # where it runs; empty: not known
+    key: str = ""  # of its environment
+    in_line: bool = False  # it holds nothing yet: it waits in the pool for the place of one like it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

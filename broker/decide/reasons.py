@@ -41,6 +41,11 @@ def why_no_room(chosen: Option) -> str:
     )
 
 
+def why_in_line(chosen: Option) -> str:
+    """Why a job is launched that nothing has room for yet."""
+    return f"{chosen.quote.pool}: next in line for the place of one like it, and the run {adds(chosen)}"
+
+
 def why_nowhere(refusals: Sequence[Refusal], *, for_ever: bool) -> str:
     """Why no pool can take a job."""
     if not refusals:

@@ -212,6 +212,7 @@ class LaunchRequest:
     envs: dict[str, str]  # complete: job's, task's, BROKER_*, secrets
     secret_names: frozenset[str] = frozenset()  # names in `envs` whose values must never be shown or written
     function_payload: bytes | None = None  # cloudpickle of (function, args, kwargs)
+    in_line: bool = False  # where there is no room, it may wait in the pool for the place of one like it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

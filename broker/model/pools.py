@@ -96,6 +96,7 @@ class Capacity:
     as_of_ns: int
     units: tuple[UnitState, ...]
     max_units: int  # how many units it may grow to
+    line: int = 0  # launches that it lets wait at once, each for the place of one like it (`LaunchRequest.in_line`)
     backoff_until_ns: int = 0  # the pool starts nothing new before this (containers kept failing)
     note: str = ""  # for people: how work is isolated, why it is degraded
     keep_warm: KeepWarm | None = None  # how containers are kept warm now; None: not known, or not serverless

@@ -16,6 +16,7 @@ from broker.decide.expand import expand
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.rules import PlacementRules
+from broker.model.environment import environment_key
 from broker.model.errors import BrokerError
 from broker.model.jobs import Job, JobSpec
 from broker.model.money import NS_PER_S
@@ -98,6 +99,8 @@ class Dispatcher:
             placements = await self._place(queued)
             looked_at.update(job.id for job in queued)
             again += [p.decide_again_ns for p in placements if p.decide_again_ns is not None]
+            if all(p.verdict is Verdict.RUN for p in placements):
+                limit = min(2 * limit, PAGE)
             if not any(p.verdict is Verdict.RUN for p in placements):
                 if limit == HEAD == len(queued):
                     again.append(self._whole_page_ns + round(WHOLE_PAGE_EVERY_S * NS_PER_S))
@@ -164,6 +167,8 @@ class Dispatcher:
             resources=held.attempt.resources,
             num_nodes=held.job.spec.resources.num_nodes,
             remaining_s=max(held.expected_s - ran_s, ran_s * 0.1, 0.0),
+            key=environment_key(held.job.spec),
+            in_line=held.in_line,
         )
 
     async def _cancel(self) -> None:

@@ -26,6 +26,7 @@ def launch_request(held: Held, store: Store, secrets: SecretSource) -> LaunchReq
         envs={**job.spec.envs, **job.task_envs, **values, **_broker_envs(job, attempt)},
         secret_names=frozenset(values),
         function_payload=store.blob(call.blob) if call else None,
+        in_line=held.in_line,
     )
 
 

@@ -20,6 +20,11 @@ class Held:
     launched: bool  # the executor is known to have accepted it
 
     @property
+    def in_line(self) -> bool:
+        """Whether it waits for a place in its pool: it was launched before there was room, and has not begun."""
+        return self.quote is not None and not self.quote.available_now and self.attempt.started_ns is None
+
+    @property
     def expected_s(self) -> float:
         """How long it was thought to run."""
         return self.quote.duration.p50_s if self.quote else 0.0

@@ -31,6 +31,7 @@ def launch_request(run: str | None = None, **fields: Any) -> LaunchRequest:
         "envs": {},
         "secret_names": frozenset[str](),
         "function_payload": None,
+        "in_line": False,
     }
     request |= {name: fields.pop(name) for name in list(fields) if name in request and name != "resources"}
     held = fields.pop("resources", SMALL)

@@ -29,6 +29,7 @@ from broker.ports import Executor
 from broker.testing.builders import launch_request
 from broker.testing.executor_contract_ends import CancelContract, EndContract
 from broker.testing.executor_contract_launch import FunctionContract, LaunchContract, OutputContract
+from broker.testing.executor_contract_line import LineContract
 from broker.testing.executor_contract_pool import (
     CapacityContract,
     PollContract,
@@ -121,6 +122,7 @@ class ExecutorContract(
     RestartContract,
     LossContract,
     CapacityContract,
+    LineContract,
     ScaleContract,
     WarmContract,
     UsageContract,

@@ -135,10 +135,18 @@ class Fleet:
         files = tuple(Path(one) for one in order.requirements if one.startswith("/"))
         return View(kind=plain.kind, readable=(*plain.readable, *files), writable=(environment.home_of(order), cache))
 
+    def shape(self, order: Order) -> Shape:
+        """What a container has to be for an order."""
+        held = Resources(cpus=order.cpus, memory_bytes=order.memory_bytes, gpus=order.gpus, gpu_model=order.gpu_model)
+        return Shape(order.environment, held, self._view(order))
+
+    def works(self, shape: Shape) -> bool:
+        """Whether an attempt runs, or is about to, in a container of a shape."""
+        return any(unit.busy and unit.shape == shape for unit in self._up.values())
+
     def take(self, order: Order) -> Unit | str:
         """A unit for an order: a warm one, or a new one that is to be started; or why there is none."""
-        held = Resources(cpus=order.cpus, memory_bytes=order.memory_bytes, gpus=order.gpus, gpu_model=order.gpu_model)
-        shape = Shape(order.environment, held, self._view(order))
+        shape = self.shape(order)
         unit = self._warm(shape) or self._new(shape, order.attempt_id)
         if isinstance(unit, Unit):
             unit.busy.add(order.attempt_id)

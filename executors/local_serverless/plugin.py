@@ -24,6 +24,7 @@ from executors.local_serverless.fleet import Bounds
 from executors.local_serverless.options import Options
 from executors.on_machine import limits
 from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
+from executors.on_machine.line import LIMIT
 from executors.on_machine.link import Link
 from executors.on_machine.order import order_of
 from executors.on_machine.reporting import attempt_report, attempt_usage
@@ -211,6 +212,7 @@ class LocalServerless:
             as_of_ns=self._context.clock.now_ns(),
             units=tuple(_state(one, self._options.concurrency) for one in held["up"]),
             max_units=self._pool.max_units,
+            line=LIMIT,
             backoff_until_ns=held["backoff_until_ns"],
             note=self._note,
             keep_warm=held["keep_warm"],

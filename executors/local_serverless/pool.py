@@ -21,6 +21,7 @@ from executors.local_serverless.serving import Serving, setup_failed
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.environment import EnvironmentFailed
 from executors.on_machine.journal import Journal
+from executors.on_machine.line import WHY_REFUSED, Line
 from executors.on_machine.order import Order
 from executors.on_machine.outcome import Outcome, ended
 from executors.on_machine.processes import end, marked
@@ -44,6 +45,8 @@ class ServerlessPool:
         self._serving: dict[str, tuple[Serving, asyncio.Task[None]]] = {}
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._builds: dict[str, asyncio.Lock] = {}
+        self._line = Line(self._refuse)
+        self._refusing: set[asyncio.Task[None]] = set()
 
     async def configure(self, bounds: Bounds) -> None:
         """Takes over new settings; containers that are up stay as they are."""
@@ -59,15 +62,58 @@ class ServerlessPool:
             return ""
         unit = self._fleet.take(order)
         if isinstance(unit, str):
-            return unit
+            return "" if await self._lined_up(order) else unit
         try:
             await self._reports.launched(order.attempt_id, unit.id, self._held(order), self._clock.now_ns())
         except OSError:
-            self._fleet.release(unit, order.attempt_id)
+            self._leave(unit, order)
             raise
+        self._begin(order, unit)
+        return ""
+
+    def _begin(self, order: Order, unit: Unit) -> None:
         serving = Serving(order, unit, self._root, self._fleet, self._builds)
         self._serving[order.attempt_id] = (serving, asyncio.create_task(self._serve(serving, unit)))
-        return ""
+
+    async def _lined_up(self, order: Order) -> bool:
+        """Whether it may wait for the place of one like it."""
+        shape = self._fleet.shape(order)
+        if not order.in_line or self._line.full or not self._fleet.works(shape):
+            return False
+        AttemptDir(self._root / "attempts" / order.attempt_id).make()
+        self._line.join(shape, order)
+        try:
+            await self._reports.launched(order.attempt_id, "", self._held(order), self._clock.now_ns())
+        except OSError:
+            self._line.leave(order.attempt_id)
+            raise
+        return True
+
+    def _leave(self, unit: Unit, order: Order) -> None:
+        """A unit is free again: for the next in line, if there is one. Where none is left, nobody waits any longer."""
+        self._fleet.release(unit, order.attempt_id)
+        while (following := self._line.first(unit.shape)) is not None:
+            taken = self._fleet.take(following)
+            if isinstance(taken, str):
+                break
+            self._line.leave(following.attempt_id)
+            self._reports.placed(following.attempt_id, taken.id, self._clock.now_ns())
+            self._begin(following, taken)
+        if not self._fleet.works(unit.shape):
+            for waiting in self._line.all(unit.shape):
+                self._line.leave(waiting.attempt_id)
+                self._refuse(waiting)
+
+    def _refuse(self, order: Order) -> None:
+        """It has waited in vain."""
+        task = asyncio.create_task(self._end_unplaced(order.attempt_id, ended("refused", reason=WHY_REFUSED)))
+        self._refusing.add(task)
+        task.add_done_callback(self._refusing.discard)
+
+    async def _end_unplaced(self, attempt_id: str, outcome: Outcome) -> None:
+        """The end of an attempt that held no unit."""
+        AttemptDir(self._root / "attempts" / attempt_id).close_if_open(outcome)
+        await self._reports.ended(attempt_id, outcome, self._clock.now_ns())
 
     def _held(self, order: Order) -> dict[str, Any]:
         """Its part of a unit, which attempts share evenly."""
@@ -81,10 +127,8 @@ class ServerlessPool:
         return asdict(held)
 
     async def _refuse_cancelled(self, order: Order) -> None:
-        outcome = ended("cancelled", reason="cancelled before it ran")
         await self._reports.launched(order.attempt_id, "", self._held(order), self._clock.now_ns())
-        AttemptDir(self._root / "attempts" / order.attempt_id).close_if_open(outcome)
-        await self._reports.ended(order.attempt_id, outcome, self._clock.now_ns())
+        await self._end_unplaced(order.attempt_id, ended("cancelled", reason="cancelled before it ran"))
 
     async def _serve(self, serving: Serving, unit: Unit) -> None:
         attempt_id = serving.order.attempt_id
@@ -93,7 +137,7 @@ class ServerlessPool:
             await serving.tidy()
             serving.folder.close_if_open(outcome)
         await self._reports.ended(attempt_id, outcome, self._clock.now_ns())
-        self._fleet.release(unit, attempt_id)
+        self._leave(unit, serving.order)
         self._serving.pop(attempt_id, None)
 
     async def _outcome(self, serving: Serving, unit: Unit) -> Outcome:
@@ -155,6 +199,8 @@ class ServerlessPool:
     async def cancel(self, attempt_id: str, grace_s: float) -> None:
         """As the port's `cancel`."""
         self._reports.cancel(attempt_id, grace_s)
+        if self._line.leave(attempt_id):
+            await self._end_unplaced(attempt_id, ended("cancelled", reason="cancelled before it ran"))
         if attempt_id in self._serving:
             serving, _ = self._serving[attempt_id]
             serving.grace_s = grace_s
@@ -177,9 +223,9 @@ class ServerlessPool:
 
     async def stop(self) -> dict[str, Any]:
         """Ends all attempts and containers; what `held` says after that."""
-        for attempt_id in self._reports.going():
+        for attempt_id in sorted(self._reports.going(), key=lambda one: one not in self._line):
             await self.cancel(attempt_id, 1.0)
-        await asyncio.gather(*(task for _, task in self._serving.values()))
+        await asyncio.gather(*(task for _, task in self._serving.values()), *self._refusing)
         self._keeping.cancel()
         await self._fleet.close()
         return await self.held(0)

@@ -32,6 +32,7 @@ class Order:
     max_duration_s: float | None
     max_stream_bytes: int
     ray_program: bool
+    in_line: bool = False  # where there is no room, it may wait for the place of one like it
     rank: int = 0
     master: str = "127.0.0.1"
 
@@ -59,4 +60,5 @@ def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: st
         max_duration_s=spec.max_duration_s,
         max_stream_bytes=max_stream_bytes,
         ray_program=spec.runtime == "ray",
+        in_line=request.in_line,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.journal import Journal
+from executors.on_machine.news import News
 
 Report = dict[str, Any]
 
@@ -22,17 +22,15 @@ class Reports:
         self._journal = journal
         self._reports: dict[str, Report] = journal.reports
         self._cancelled = Journal(root / "cancelled.jsonl")
-        self._changed = asyncio.Condition()
-        self._version = 1
-        for report in self._reports.values():
-            report["version"] = 1
+        self._news = News(self._reports)
 
     def interrupt(self, at_ns: int) -> list[str]:
         """Ends what an earlier host was running: it died with it. Their ids."""
         lost = self.going()
         for attempt_id in lost:
             report = self._reports[attempt_id]
-            report |= {"state": "interrupted", "at_ns": at_ns, "ended_ns": at_ns, "released_ns": at_ns}
+            state = "interrupted" if report["nodes"] else "refused"  # it waited for a place
+            report |= {"state": state, "at_ns": at_ns, "ended_ns": at_ns, "released_ns": at_ns}
             report["reason"] = "the host process of the serverless pool was lost, and the attempt with it"
             self._journal.write(report)
             AttemptDir(self._root / "attempts" / attempt_id).close_if_open(report)
@@ -87,14 +85,20 @@ class Reports:
             "held": held,
         }
         self._journal.write(report)
-        await self._tell(report)
+        await self._news.tell(report)
+
+    def placed(self, attempt_id: str, unit: str, at_ns: int) -> None:
+        """An attempt that waited has been given to a unit, which it holds from now on."""
+        report = self._reports[attempt_id]
+        report |= {"nodes": [unit], "launched_ns": at_ns}
+        self._keep(report)
 
     async def started(self, attempt_id: str, at_ns: int) -> None:
         """Its command runs."""
         report = self._reports[attempt_id]
         report |= {"state": "running", "at_ns": at_ns, "started_ns": at_ns}
         self._keep(report)
-        await self._tell(report)
+        await self._news.tell(report)
 
     async def ended(self, attempt_id: str, outcome: Report, at_ns: int) -> None:
         """It has ended, and holds its unit no more."""
@@ -102,7 +106,7 @@ class Reports:
         report = self._reports[attempt_id]
         report |= known | {"at_ns": at_ns, "ended_ns": at_ns, "released_ns": at_ns}
         self._keep(report)
-        await self._tell(report)
+        await self._news.tell(report)
 
     def _keep(self, report: Report) -> None:
         """Journals it. On a full disk it is known to this process only, and interrupted for the next one."""
@@ -111,22 +115,9 @@ class Reports:
         except OSError as error:
             print(f"{report['attempt_id']} could not be journalled: {error}", file=sys.stderr, flush=True)
 
-    async def _tell(self, report: Report) -> None:
-        async with self._changed:
-            self._version += 1
-            report["version"] = self._version
-            self._changed.notify_all()
-
     async def poll(self, since: int, wait_s: float) -> tuple[int, list[Report]]:
         """Reports newer than a version; waits for one for a while when there is none."""
-        since = since if since <= self._version else 0
-        if since == self._version and wait_s > 0:
-            try:
-                async with asyncio.timeout(wait_s), self._changed:
-                    await self._changed.wait_for(lambda: self._version > since)
-            except TimeoutError:
-                return self._version, []
-        return self._version, [report for report in self._reports.values() if report["version"] > since]
+        return await self._news.since(since, wait_s)
 
     def forget(self, attempt_ids: Sequence[str]) -> list[str]:
         """Drops ended attempts; those that were dropped, or never known."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from broker.model.errors import NoCapacity, Rejected, Unreachable
 from broker.model.jobs import LaunchRequest
@@ -18,6 +18,7 @@ from broker.model.resources import Resources
 from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
 from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
+from executors.on_machine.line import LIMIT
 from executors.on_machine.link import CALL_TIMEOUT_S
 from executors.on_machine.order import order_of
 from executors.on_machine.reporting import attempt_report, attempt_usage
@@ -129,22 +130,38 @@ class RayCluster:
             raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
         if request.spec.runtime == "ray" and not (self._cluster or self._options.dashboard):
             raise Rejected(f"pool {self._pool.name}: Ray programs need the option `dashboard`, the cluster's address")
-        if not self._room.holds(request.attempt_id):
-            taken = self._room.take(request.attempt_id, request.resources, nodes)
-            if taken is None:
-                if await self._link.call("knows", request.attempt_id):
-                    return
-                raise NoCapacity(f"pool {self._pool.name} has no room for {request.attempt_id} now")
         order = order_of(request, self._pool, self._context.max_stream_bytes, str(self._dir))
-        if not await self._link.call("launch", order, self._room.holds(request.attempt_id)):
+        self._reserve(request)
+        said = await self._link.call("launch", order, self._room.holds(request.attempt_id))
+        if said == "no place":
+            await self._look()
+            if not self._reserve(request):
+                raise NoCapacity(f"pool {self._pool.name} has no room for {request.attempt_id} now")
+            said = await self._link.call("launch", order, self._room.holds(request.attempt_id))
+        if said == "ended":
             self._room.give_back(request.attempt_id)
+
+    def _reserve(self, request: LaunchRequest) -> bool:
+        """Whether there is room for it, which it holds from now on."""
+        held = self._room.holds(request.attempt_id)
+        return bool(held or self._room.take(request.attempt_id, request.resources, request.spec.resources.num_nodes))
+
+    async def _look(self) -> None:
+        """Learns at once what has ended, which the next poll would tell."""
+        self._see(await self._link.call("held"))
+
+    def _see(self, reports: list[dict[str, Any]]) -> None:
+        """Room is given back by what has ended, and taken over by what waited in line for it."""
+        for report in reports:
+            if report["ended_ns"] is not None:
+                self._room.give_back(report["attempt_id"])
+            elif report["nodes"]:
+                self._room.hold(report["attempt_id"], Resources(**report["held"]), report["nodes"])
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
         """What the supervisor has to report."""
         version, reports = await self._link.call("poll", since, wait_s, timeout_s=wait_s + 30.0)
-        for report in reports:
-            if report["ended_ns"] is not None:
-                self._room.give_back(report["attempt_id"])
+        self._see(reports)
         return Poll(version=version, reports=tuple(attempt_report(report) for report in reports))
 
     async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
@@ -201,7 +218,7 @@ class RayCluster:
         note = (
             "a Ray cluster of our own on this machine" if self._local else f"the Ray cluster at {self._options.address}"
         )
-        return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=len(units), note=note)
+        return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=len(units), line=LIMIT, note=note)
 
     async def scale(self, units: int) -> None:
         """Adds nodes on this machine, or ends idle ones, newest first; the head stays."""

@@ -51,6 +51,10 @@ class Room:
         self._held[attempt_id] = (resources, names)
         return names
 
+    def hold(self, attempt_id: str, resources: Resources, nodes: list[str]) -> None:
+        """It holds these, whoever held them before."""
+        self._held[attempt_id] = (resources, nodes)
+
     def give_back(self, attempt_id: str) -> None:
         """Its room is free again."""
         self._held.pop(attempt_id, None)

@@ -7,6 +7,7 @@ Ray programs, started by the Jobs API).
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import pickle
@@ -125,18 +126,35 @@ def _command(order: Order, folder: AttemptDir, argv: list[str], envs: Mapping[st
 
 def _begin(argv: list[str], envs: Mapping[str, str], cwd: Path, output: Output) -> subprocess.Popen[bytes]:
     out, err = output.writers
+    prefix, preexec = _dying_with_parent(argv[0], envs, cwd)
     process = subprocess.Popen(
-        argv,
+        [*prefix, *argv],
         cwd=cwd,
         env=dict(envs),
         stdin=subprocess.DEVNULL,
         stdout=out,
         stderr=err,
         start_new_session=True,
-        preexec_fn=_die_with_parent,
+        preexec_fn=preexec,
     )
     output.started()
     return process
+
+
+def _dying_with_parent(program: str, envs: Mapping[str, str], cwd: Path) -> tuple[list[str], Callable[[], None] | None]:
+    """How a command is started so that it dies with its worker. Raises OSError for one that can't be executed.
+
+    setpriv, where it is installed: with a `preexec_fn` all of a worker would be copied first, which takes longer than
+    most short commands.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return [], _die_with_parent
+    there = str(cwd / program) if "/" in program else program
+    if shutil.which(there, path=envs["PATH"]) is None:
+        error = errno.EACCES if "/" in program and Path(there).exists() else errno.ENOENT
+        raise OSError(error, os.strerror(error), program)
+    return [setpriv, "--pdeathsig", "KILL", "--"], None
 
 
 def _die_with_parent() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.journal import Journal
+from executors.on_machine.line import WHY_REFUSED, Line
+from executors.on_machine.news import News
 from executors.on_machine.order import Order
 from executors.on_machine.processes import end, marked
 from executors.ray_cluster import runner
 from executors.ray_cluster.programs import RayPrograms
 
 Report = dict[str, Any]
+Kind = Hashable
 
 
 def run_attempt(order: Order, supervisor: Any) -> Report:
@@ -49,16 +53,17 @@ class Supervisor:
 
     def __init__(self, root: str, dashboard: str) -> None:
         self._root = root
-        self._changed = asyncio.Condition()
         self._journal = Journal(Path(root) / "journal.jsonl")
         self._reports: dict[str, Report] = self._journal.reports
-        self._version = 1
+        self._news = News(self._reports)
         self._cancelled: set[str] = set()
         self._watching: dict[str, asyncio.Task[None]] = {}
         self._programs = RayPrograms(dashboard)
         self._node = ray.get_runtime_context().get_node_id()
+        self._line = Line(self._refuse)
+        self._unplaced: set[asyncio.Task[None]] = set()
+        self._working: Counter[Kind] = Counter()  # attempts that hold a node, by what they hold of it
         for report in self._reports.values():
-            report["version"] = 1
             if report["ended_ns"] is None:
                 self._lost(report)
 
@@ -66,7 +71,8 @@ class Supervisor:
         """An attempt of an earlier supervisor: its task died with it, its processes must too."""
         end(lambda: marked("BROKER_ATTEMPT_ID", report["attempt_id"]), 0.0)
         now = time.time_ns()
-        report |= {"state": "interrupted", "at_ns": now, "ended_ns": now, "released_ns": now}
+        state = "interrupted" if report["nodes"] else "refused"  # it waited for a place
+        report |= {"state": state, "at_ns": now, "ended_ns": now, "released_ns": now}
         report["reason"] = "the supervisor of the Ray cluster was lost, and the attempt with it"
         self._journal.write(report)
         self._folder(report["attempt_id"]).close_if_open(report)
@@ -74,15 +80,19 @@ class Supervisor:
     def _folder(self, attempt_id: str) -> AttemptDir:
         return AttemptDir(Path(self._root) / "attempts" / attempt_id)
 
-    async def launch(self, order: Order, nodes: list[str]) -> bool:
-        """Starts an order on the nodes named for it; False for one that has ended already, which is left alone."""
-        if order.attempt_id not in self._reports:
-            await self._start(order, nodes)
-        return self._reports[order.attempt_id]["ended_ns"] is None
+    async def launch(self, order: Order, nodes: list[str]) -> str:
+        """Starts an order on the nodes named for it, or lets it wait where none are.
 
-    async def knows(self, attempt_id: str) -> bool:
-        """Whether an attempt was launched."""
-        return attempt_id in self._reports
+        "going" or "ended", also for a repeat, which is left alone; "no place" when it may not wait either.
+        """
+        if order.attempt_id not in self._reports:
+            if not nodes and not self._may_wait(order):
+                return "no place"
+            await self._start(order, nodes)
+        return "going" if self._reports[order.attempt_id]["ended_ns"] is None else "ended"
+
+    def _may_wait(self, order: Order) -> bool:
+        return order.in_line and not self._line.full and self._working[_kind(order)] > 0
 
     async def _start(self, order: Order, nodes: list[str]) -> None:
         now = time.time_ns()
@@ -108,11 +118,17 @@ class Supervisor:
         }
         self._reports[order.attempt_id] = report
         if order.attempt_id in self._cancelled or self._folder(order.attempt_id).cancelled.exists():
-            outcome = {"state": "cancelled", "reason": "cancelled before it ran"}
-            self._folder(order.attempt_id).close_if_open(outcome)
-            await self._ended(order.attempt_id, outcome)
+            await self._end_unplaced(order.attempt_id, "cancelled", "cancelled before it ran")
             return
+        if nodes:
+            self._begin(order, nodes)
+        else:
+            self._folder(order.attempt_id).make()
+            self._line.join(_kind(order), order)
         await self._tell(report)
+
+    def _begin(self, order: Order, nodes: list[str]) -> None:
+        self._working[_kind(order)] += 1
         self._watching[order.attempt_id] = asyncio.create_task(self._watch(order, nodes))
 
     async def _watch(self, order: Order, nodes: list[str]) -> None:
@@ -126,8 +142,34 @@ class Supervisor:
         if order.attempt_id in self._cancelled and outcome["state"] != "succeeded":
             outcome["state"] = "cancelled"
         self._folder(order.attempt_id).close_if_open(outcome)
-        await self._ended(order.attempt_id, outcome)
+        self._working[_kind(order)] -= 1
+        await self._ended(order.attempt_id, outcome, self._follow(order, nodes, outcome))
         self._watching.pop(order.attempt_id, None)
+        if not self._working[_kind(order)]:
+            del self._working[_kind(order)]
+            for waiting in self._line.all(_kind(order)):
+                self._line.leave(waiting.attempt_id)
+                self._refuse(waiting)
+
+    def _follow(self, order: Order, nodes: list[str], outcome: Report) -> Order | None:
+        """The next in line, which takes over the place of one that ended; not that of one whose node may be gone."""
+        following = self._line.first(_kind(order))
+        if following is None or outcome["state"] == "interrupted":
+            return None
+        self._line.leave(following.attempt_id)
+        self._begin(following, nodes)
+        return following
+
+    def _refuse(self, order: Order) -> None:
+        """It has waited in vain."""
+        self._unplaced.add(task := asyncio.create_task(self._end_unplaced(order.attempt_id, "refused", WHY_REFUSED)))
+        task.add_done_callback(self._unplaced.discard)
+
+    async def _end_unplaced(self, attempt_id: str, state: str, reason: str) -> None:
+        """The end of an attempt that held no node."""
+        outcome = {"state": state, "reason": reason}
+        self._folder(attempt_id).close_if_open(outcome)
+        await self._ended(attempt_id, outcome)
 
     async def _run(self, order: Order, nodes: list[str]) -> Report:
         if order.ray_program:
@@ -179,30 +221,26 @@ class Supervisor:
             report |= {"state": "running", "at_ns": at_ns, "started_ns": at_ns}
             await self._tell(report)
 
-    async def _ended(self, attempt_id: str, outcome: Report) -> None:
+    async def _ended(self, attempt_id: str, outcome: Report, following: Order | None = None) -> None:
+        """It holds its nodes no more; `following` does, and both are told at once, so that no node seems free."""
         now = time.time_ns()
         report = self._reports[attempt_id]
         known = {name: value for name, value in outcome.items() if value is not None}
         report |= {"at_ns": now, "ended_ns": now, **known, "released_ns": now}
-        await self._tell(report)
+        news = [report]
+        if following is not None:
+            news.append(self._reports[following.attempt_id])
+            news[1] |= {"nodes": report["nodes"], "launched_ns": now}
+        await self._tell(*news)
 
-    async def _tell(self, report: Report) -> None:
-        self._journal.write(report)
-        async with self._changed:
-            self._version += 1
-            report["version"] = self._version
-            self._changed.notify_all()
+    async def _tell(self, *reports: Report) -> None:
+        for report in reports:
+            self._journal.write(report)
+        await self._news.tell(*reports)
 
     async def poll(self, since: int, wait_s: float) -> tuple[int, list[Report]]:
         """Reports newer than a version; waits for one for a while when there is none."""
-        since = since if since <= self._version else 0
-        if since == self._version and wait_s > 0:
-            try:
-                async with asyncio.timeout(wait_s), self._changed:
-                    await self._changed.wait_for(lambda: self._version > since)
-            except TimeoutError:
-                return self._version, []
-        return self._version, [report for report in self._reports.values() if report["version"] > since]
+        return await self._news.since(since, wait_s)
 
     async def cancel(self, attempt_id: str, grace_s: float) -> None:
         """Ends an attempt, or remembers that it must not start."""
@@ -212,6 +250,8 @@ class Supervisor:
             folder = self._folder(attempt_id)
             folder.make()
             folder.cancelled.touch()
+        elif self._line.leave(attempt_id):
+            await self._end_unplaced(attempt_id, "cancelled", "cancelled before it ran")
         elif report["ended_ns"] is None:
             asyncio.create_task(self._end_on_nodes(attempt_id, grace_s))  # noqa: RUF006 (its end is reported by the watcher)
 
@@ -248,8 +288,18 @@ class Supervisor:
         """Ends all that runs, at once."""
         going = [name for name, report in self._reports.items() if report["ended_ns"] is None]
         self._cancelled.update(going)
-        await asyncio.gather(*(self._end_on_nodes(name, 2.0) for name in going))
-        await asyncio.gather(*self._watching.values())
+        for name in going:
+            if self._line.leave(name):
+                await self._end_unplaced(name, "cancelled", "cancelled before it ran")
+        held = [name for name in going if self._reports[name]["ended_ns"] is None]
+        await asyncio.gather(*(self._end_on_nodes(name, 2.0) for name in held))
+        await asyncio.gather(*self._watching.values(), *self._unplaced)
+
+
+def _kind(order: Order) -> Kind:
+    """What it holds of its nodes: attempts of one kind can take over each other's places."""
+    alone = order.num_nodes == 1 and not order.ray_program
+    return (order.cpus, order.memory_bytes, order.gpus, order.gpu_model) if alone else order.attempt_id
 
 
 def _ray_resources(order: Order) -> dict[str, float]:

@@ -22,6 +22,7 @@ _SHOWN_WITHIN_S: Final = 10.0  # how old the cost of a job that still runs may b
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _REST_PER_LOOK: Final = 4  # a waiter looks for at most a fifth of the time, however much happens around its job
 _LONGEST_REST_S: Final = 0.05
+_ARRAYS_KEPT: Final = 1_000
 
 
 class Jobs:
@@ -31,6 +32,7 @@ class Jobs:
         self._broker = broker
         self._store = broker.store
         self._settling = settling
+        self._arrays: dict[str, Job] = {}  # one task of each that was asked about: of the rest, only counts change
 
     async def page(self, wanted: JobFilter, *, collapse: bool = False) -> ListPage:
         """One page, newest first; with `collapse` an array is one line. Raises `InvalidInput` for a bad cursor."""
@@ -119,22 +121,30 @@ class Jobs:
 
     def _standing(self, job_id: str) -> JobStanding | ArrayStanding:
         known(job_id)
+        if job_id in self._arrays:
+            return self._array_standing(job_id)
         try:
             job = self._store.job(job_id)
         except UnknownName:
-            counts = self._store.counts(job_id)
-            if not any(counts.values()):
+            tasks = self._store.jobs(JobFilter(array_id=job_id, limit=1)).jobs
+            if not tasks:
                 raise
-            (first,) = self._store.jobs(JobFilter(array_id=job_id, limit=1)).jobs
-            return ArrayStanding(
-                array_id=job_id,
-                name=first.spec.name,
-                user=first.user,
-                submitted_ns=first.submitted_ns,
-                counts={state: number for state, number in counts.items() if number},
-            )
+            if len(self._arrays) >= _ARRAYS_KEPT:
+                self._arrays.clear()
+            self._arrays[job_id] = tasks[0]
+            return self._array_standing(job_id)
         attempts = {job.id: self._store.attempt(f"{job.id}-a{job.attempts}")} if job.attempts else {}
         return self._standings([job], attempts)[0]
+
+    def _array_standing(self, array_id: str) -> ArrayStanding:
+        task, counts = self._arrays[array_id], self._store.counts(array_id)
+        return ArrayStanding(
+            array_id=array_id,
+            name=task.spec.name,
+            user=task.user,
+            submitted_ns=task.submitted_ns,
+            counts={state: number for state, number in counts.items() if number},
+        )
 
     async def _settle(self, standing: JobStanding | ArrayStanding) -> None:
         """Charges what ran, so that the cost shown is that of now, or of the end."""
