@@ -28,6 +28,7 @@ class Progress:
     job: Job
     attempt: Attempt
     changes: tuple[StateChange, ...]
+    unit_ids: tuple[str, ...] = ()  # where the attempt runs, as far as the executor says
     retry: RetryDecision | None = None  # what was decided when the attempt ended
 
 
@@ -50,7 +51,7 @@ def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int, refu
     retry = after(job, moved, now_ns, refused) if moved.state.ended else None
     job_moved = _ended(job, moved, retry) if retry else _going(job, moved)
     changes = _changes(job, job_moved, attempt, moved, now_ns)
-    return Progress(job=job_moved, attempt=moved, changes=changes, retry=retry)
+    return Progress(job=job_moved, attempt=moved, changes=changes, unit_ids=report.unit_ids, retry=retry)
 
 
 def _reason(job: Job, report: AttemptReport) -> str:

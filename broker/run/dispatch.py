@@ -169,6 +169,7 @@ class Dispatcher:
             remaining_s=max(held.expected_s - ran_s, ran_s * 0.1, 0.0),
             key=environment_key(held.job.spec),
             in_line=held.in_line,
+            unit_ids=held.unit_ids,
         )
 
     async def _cancel(self) -> None:

@@ -18,6 +18,7 @@ class Held:
     attempt: Attempt
     quote: Quote | None  # what was expected of it when it was placed; None: not known any more
     launched: bool  # the executor is known to have accepted it
+    unit_ids: tuple[str, ...] = ()  # where it runs, as far as the executor has said
 
     @property
     def in_line(self) -> bool:
@@ -69,4 +70,5 @@ class LiveAttempts:
         if progress.attempt.state.ended:
             del self._held[progress.attempt.id]
         else:
-            self._held[progress.attempt.id] = replace(held, job=progress.job, attempt=progress.attempt, launched=True)
+            moved = replace(held, job=progress.job, attempt=progress.attempt, launched=True)
+            self._held[progress.attempt.id] = replace(moved, unit_ids=progress.unit_ids or held.unit_ids)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import broker.run.dispatch as dispatching
 from broker.decide.expand import expand
+from broker.decide.policy import dispatch as decide
 from broker.decide.rules import PlacementRules
 from broker.model.errors import NoCapacity, Unreachable
 from broker.model.jobs import AttemptState, Cause, JobSpec, JobState, RetryPolicy
@@ -126,6 +128,25 @@ async def test_a_job_is_placed_run_archived_and_forgotten(world: World) -> None:
     history = [change.new for change in world.store.changes("j") if change.attempt_id is None]
     assert history in (["starting", "running", "succeeded"], ["starting", "succeeded"])  # the poll may see both at once
     assert "one" in world.store.recorded("j").placements[-1].reason
+
+
+async def test_where_a_job_runs_is_what_its_pool_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Placement counts with the units that attempts hold, not with those that they might hold."""
+    seen: list[tuple[str, ...]] = []
+
+    def watched(queued, states, *rest, **more):  # type: ignore[no-untyped-def]
+        seen.extend(attempt.unit_ids for state in states for attempt in state.running)
+        return decide(queued, states, *rest, **more)
+
+    monkeypatch.setattr(dispatching, "dispatch", watched)
+    async with world.running() as broker:
+        world.submit(broker, "first")
+        fake = await world.running_attempt("first-a1")
+        await fake.move("first-a1", AttemptState.RUNNING)
+        await world.until(lambda: world.state("first") is JobState.RUNNING)
+        world.submit(broker, "second")
+        await world.until(lambda: bool(seen))
+    assert seen[-1] == (fake.unit_id,)
 
 
 async def test_an_error_is_retried_as_often_as_the_job_says(world: World) -> None:
