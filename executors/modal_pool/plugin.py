@@ -22,6 +22,7 @@ from broker.ports import ExecutorContext, LogChunk, Poll, Stream
 from executors.modal_pool import demands
 from executors.modal_pool.connection import Connection
 from executors.modal_pool.images import PYTHON, Images
+from executors.modal_pool.in_container import InContainer
 from executors.modal_pool.in_sandbox import InSandbox
 from executors.modal_pool.meter import Meter
 from executors.modal_pool.options import Options
@@ -56,7 +57,7 @@ class ModalPool:
         self._options = Options.of(context.pool.name, context.pool.options)
         check_prices(context.pool, self._options)
         self._site = self._new_site()
-        self._running: dict[str, tuple[InSandbox, asyncio.Task[None]]] = {}
+        self._running: dict[str, tuple[InContainer, asyncio.Task[None]]] = {}
 
     def _new_site(self) -> Site:
         root, name = self._context.state_dir, self._pool.name
@@ -126,16 +127,16 @@ class ModalPool:
         return self._site.meter.clock.now_ns()
 
     def _run(self, attempt_id: str, request: LaunchRequest | None) -> None:
-        serving = InSandbox(self._site, attempt_id, request)
+        serving: InContainer = InSandbox(self._site, attempt_id, request)
         if (grace_s := self._site.reports.grace_s(attempt_id)) is not None:
             serving.cancel(grace_s)
         self._running[attempt_id] = (serving, asyncio.create_task(self._serve(attempt_id, serving)))
 
-    async def _serve(self, attempt_id: str, serving: InSandbox) -> None:
+    async def _serve(self, attempt_id: str, serving: InContainer) -> None:
         await self._ended(attempt_id, await self._outcome(serving))
         self._running.pop(attempt_id, None)
 
-    async def _outcome(self, serving: InSandbox) -> Outcome:
+    async def _outcome(self, serving: InContainer) -> Outcome:
         """Runs it; whatever happens becomes an outcome."""
         try:
             return await serving.run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,30 +16,18 @@ from broker.model.errors import ExecutorError, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
 from executors.modal_pool import agent, bundle, demands
+from executors.modal_pool.backoff import Backoff
 from executors.modal_pool.errors import translated
 from executors.modal_pool.site import Site
 
 log = structlog.get_logger()
 
 MOST_ARGV: Final = 60_000  # characters of a sandbox's arguments; Modal takes 65,536
-BACKOFF_S: Final = (0.2, 10.0)  # the first pause after a call that failed, and the longest
 AGENT: Final = Path(agent.__file__).read_text(encoding="utf-8")
 START: Final = (
     'command -v python3 >/dev/null || { echo "[broker: the image has no python3; option add_python puts one in]" >&2; '
     'exit 127; }; exec python3 -c "$0" "$@"'
 )
-
-
-class Backoff:
-    """Pauses that grow, with jitter."""
-
-    def __init__(self) -> None:
-        self._pause_s = BACKOFF_S[0]
-
-    async def pause(self) -> None:
-        """Waits, longer each time."""
-        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))
-        self._pause_s = min(2 * self._pause_s, BACKOFF_S[1])
 
 
 class Sandboxes:

@@ -1,0 +1,182 @@
+"""One attempt on its way through a container of either kind: begun or found again, copied, ended, its end told."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Final
+
+import structlog
+
+from broker.model.errors import ExecutorError, Unreachable
+from broker.model.jobs import LaunchRequest
+from executors.modal_pool.backoff import Backoff
+from executors.modal_pool.lines import Frame
+from executors.modal_pool.output import Copy
+from executors.modal_pool.site import Site
+from executors.on_machine.outcome import Outcome, ended, with_lost_output
+
+log = structlog.get_logger()
+
+DRAIN_S: Final = 20.0  # for the last of its output, once it has ended
+TERMINATE_AFTER_S: Final = 10.0  # beyond its grace, where its agent does not end it
+
+
+class InContainer(ABC):
+    """One attempt; `request` is None for one that an earlier broker launched."""
+
+    def __init__(self, site: Site, attempt_id: str, request: LaunchRequest | None) -> None:
+        self.site, self.id, self.request = site, attempt_id, request
+        self.starting = True  # it is being made
+        self.end: Frame | None = None  # as its agent told it
+        self._cancelled = asyncio.Event()
+        self._grace_s = 0.0
+        folder = site.folder(attempt_id)
+        self.copies = {name: Copy(getattr(folder, name), self._told) for name in ("stdout", "stderr")}
+        self._telling: list[asyncio.Task[None]] = []  # what the broker is being told of it
+
+    @abstractmethod
+    async def made(self) -> Any:
+        """Begins it at Modal; what it is followed by. Raises `NoCapacity`, and what else says that nothing ran."""
+
+    @abstractmethod
+    async def found(self) -> Any | None:
+        """What an earlier broker began; None where Modal knows of none. Raises `Unreachable`."""
+
+    @abstractmethod
+    async def abandon(self) -> None:
+        """Ends what may have been begun while it was cancelled."""
+
+    @abstractmethod
+    def streams(self, handle: Any) -> list[Coroutine[Any, Any, None]]:
+        """What copies its output, until nothing more comes."""
+
+    @abstractmethod
+    async def end_of(self, handle: Any) -> tuple[str, int | None]:
+        """Waits for its end: exit, timeout, terminated or gone; and its code."""
+
+    @abstractmethod
+    async def ask_to_end(self, handle: Any, grace_s: float) -> None:
+        """Tells its agent to end the command. Raises ExecutorError."""
+
+    @abstractmethod
+    async def terminate(self, handle: Any) -> None:
+        """Ends it now. Raises ExecutorError."""
+
+    @abstractmethod
+    async def leave(self, handle: Any) -> None:
+        """Nothing more is asked of it."""
+
+    @abstractmethod
+    def ready(self, frame: Frame, now_ns: int) -> None:
+        """Its container runs."""
+
+    def cancel(self, grace_s: float) -> None:
+        """It must end."""
+        self._grace_s = grace_s
+        self._cancelled.set()
+
+    async def run(self) -> Outcome:
+        """Follows it to its end. Raises `NoCapacity`, and what else says that nothing ran."""
+        self.site.folder(self.id).make()
+        handle = await self._begun()
+        self.starting = False
+        if handle is not None:
+            return await self._followed(handle)
+        if self._cancelled.is_set():
+            return ended("cancelled", reason="cancelled before it ran")
+        return ended("interrupted", reason="the broker ended while it was begun, and Modal knows nothing of it")
+
+    async def _begun(self) -> Any | None:
+        """What it is followed by; None when there is nothing, or it was cancelled meanwhile."""
+        making = asyncio.create_task(self.made() if self.request else self._found())
+        asked = asyncio.create_task(self._cancelled.wait())
+        try:
+            await asyncio.wait({making, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if making.done():
+                return making.result()
+        finally:
+            asked.cancel()
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+        await self.abandon()
+        return None
+
+    async def _found(self) -> Any | None:
+        backoff = Backoff()
+        while True:
+            try:
+                return await self.found()
+            except Unreachable as error:
+                log.info("an attempt is looked for again", attempt=self.id, error=str(error))
+                await backoff.pause()
+
+    async def _followed(self, handle: Any) -> Outcome:
+        streams = [asyncio.create_task(one) for one in self.streams(handle)]
+        obeying = asyncio.create_task(self._obeyed(handle))
+        try:
+            how, code = await self.end_of(handle)
+            await asyncio.wait(streams, timeout=DRAIN_S)
+        finally:
+            for task in (*streams, obeying):
+                task.cancel()
+            await asyncio.gather(*streams, obeying, *self._telling, return_exceptions=True)
+            for copy in self.copies.values():
+                copy.close()
+            await self.leave(handle)
+        return with_lost_output(self._outcome(how, code), self._lost())
+
+    async def _obeyed(self, handle: Any) -> None:
+        """Ends it once that was asked for: by its agent, and where that fails, by Modal."""
+        await self._cancelled.wait()
+        await self._tried(self.ask_to_end(handle, self._grace_s))
+        await asyncio.sleep(self._grace_s + TERMINATE_AFTER_S)
+        backoff = Backoff()
+        while not await self._tried(self.terminate(handle)):
+            await backoff.pause()
+
+    async def _tried(self, asking: Awaitable[None]) -> bool:
+        try:
+            await asking
+        except ExecutorError as error:
+            log.warning("an attempt could not be told to end", attempt=self.id, error=str(error))
+            return False
+        return True
+
+    def _told(self, frame: Frame) -> None:
+        """Takes what the agent tells."""
+        now_ns = self.site.meter.clock.now_ns()
+        if frame["kind"] == "ready":
+            self.ready(frame, now_ns)
+        elif frame["kind"] == "started" and self.site.reports.get(self.id)["state"] == "starting":
+            self._telling.append(asyncio.create_task(self.site.reports.started(self.id, now_ns)))
+        elif frame["kind"] == "end":
+            self.end = frame
+
+    def _lost(self) -> str:
+        return next((copy.lost for copy in self.copies.values() if copy.lost), "")
+
+    def _outcome(self, how: str, code: int | None) -> Outcome:
+        if self.end is not None:
+            self._keep_result()
+            known = {name: self.end.get(name) for name in ("exit_code", "signal", "reason")}
+            return ended(self.end["state"], **known)
+        if self._cancelled.is_set():
+            return ended("cancelled", exit_code=137, signal=9, reason="cancelled; Modal ended it")
+        if how == "timeout":
+            return ended("timed_out", exit_code=124, reason="Modal's own time limit was reached")
+        if code == 127:
+            with self.site.folder(self.id).stderr.open("rb") as file:
+                said = file.read(500).decode(errors="replace").strip()
+            return ended("failed", exit_code=127, reason=said or "a command was not found")
+        reason = {
+            "terminated": "its container was terminated from outside: by Modal, or by somebody in its workspace",
+            "gone": "Modal knows it no more",
+        }.get(how, f"what ran it in its container was lost (exit code {code})")
+        return ended("interrupted", reason=reason)
+
+    def _keep_result(self) -> None:
+        folder = self.site.folder(self.id)
+        if result := self.copies["stderr"].result:
+            folder.write_private(folder.result, result)
