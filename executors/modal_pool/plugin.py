@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import secrets
 import shutil
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -147,7 +148,8 @@ class ModalPool:
         except (EnvironmentFailed, OSError) as error:
             return ended("failed", exit_code=125, reason=f"could not be set up: {error}")
         except Exception as error:
-            log.exception("an attempt was lost by its pool", pool=self._pool.name)
+            # Without the variables of the frames, among which a secret might be.
+            log.error("an attempt was lost by its pool", pool=self._pool.name, error=traceback.format_exc())
             return ended("failed", reason=f"the pool failed: {type(error).__name__}: {error}")
 
     async def _ended(self, attempt_id: str, outcome: Outcome) -> None:
