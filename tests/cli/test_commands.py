@@ -35,6 +35,15 @@ def test_help_says_what_each_command_does_in_whole_words_on_a_narrow_terminal() 
     assert "..." not in call("--help", columns=80).stdout.partition("Commands:")[2]
 
 
+HEAVY = ("numba", "numpy", "pandas", "plotly", "pulp", "ray", "scipy", "sqlalchemy", "statsforecast", "fastapi")
+
+
+def test_the_start_with_all_plugins_loads_nothing_heavy() -> None:
+    code = "import sys, broker.cli.main as m; m.add_plugin_commands(m.app); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not [name for name in HEAVY if name in loaded]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_has_help_with_an_example_and_is_documented(name: str) -> None:
     said = call(name, "--help")

@@ -8,7 +8,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from broker.model.errors import InvalidInput, UnknownName
-from simulator.jobs.command import simulate_jobs
+from simulator.simulate_jobs_command import simulate_jobs
 
 app = Typer()
 app.command()(simulate_jobs)
