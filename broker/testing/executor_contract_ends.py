@@ -165,6 +165,7 @@ class CancelContract(Leftovers):
         first, second = (launch_request("echo on; sleep 3600") for _ in range(2))
         for request in (first, second):
             await watch.launch(request)
+            await watch.running(request.attempt_id)
             await watch.says(request.attempt_id, b"on")
         await watch.executor.cancel(first.attempt_id, grace_s=0.3)
         assert (await watch.ended(first.attempt_id)).state is AttemptState.CANCELLED

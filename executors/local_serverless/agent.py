@@ -49,7 +49,7 @@ class Agent:
                 os.read(self.wake_read, 512)
                 self.bury()
             if self.sock.fileno() in ready and not self.obey():
-                self.signal_all(signal.SIGKILL)
+                self.end_all()
                 return
 
     def obey(self) -> bool:
@@ -133,11 +133,11 @@ class Agent:
             if pid == 0:
                 return
             run = self.running.pop(pid, None)
+            if not self.running:  # looked for at each death: one may have been born while we looked
+                self.signal_all(signal.SIGKILL)
+            elif run is not None:
+                signal_these(marked(run), signal.SIGKILL)
             if run is not None:
-                if not self.running:
-                    self.signal_all(signal.SIGKILL)
-                else:
-                    signal_these(marked(run), signal.SIGKILL)
                 self.say({"id": run, "exit": os.waitstatus_to_exitcode(status)})
 
     def signal_run(self, run: str, signum: int) -> None:
@@ -149,6 +149,13 @@ class Agent:
             if name == run:
                 signal_these({pid, *descendants(pid), *marked(run)}, signum)
 
+    def end_all(self) -> None:
+        """Ends all processes of the container but this one, those born meanwhile too."""
+        with suppress(ChildProcessError):
+            while True:
+                self.signal_all(signal.SIGKILL)
+                os.waitpid(-1, 0)
+
     def signal_all(self, signum: int) -> None:
         """Signals all processes of the container but this one."""
         if not self.alone:
@@ -159,9 +166,9 @@ class Agent:
 
 
 def signal_these(pids: Iterable[int], signum: int) -> None:
-    """Signals those that are still there."""
+    """Signals those that are still there and are ours to signal."""
     for pid in pids:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signum)
 
 

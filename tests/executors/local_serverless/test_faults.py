@@ -280,10 +280,13 @@ async def test_weaker_isolation_still_ends_whole_trees(isolation: str) -> None:
         await watch.executor.cancel(request.attempt_id, 0.2)
         assert (await watch.ended(request.attempt_id)).state is AttemptState.CANCELLED
         await until(lambda: not processes_with("31536222"), 5.0)
-        request = launch_request("setsid sleep 31536333 & echo on; sleep 31536333")
+        request = launch_request(
+            "echo on; for i in $(seq 8); do (for j in $(seq 200); do sleep 31536333 & done; wait) & done; wait"
+        )
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")
-        os.kill(host_of(watch), signal.SIGKILL)
+        await until(lambda: bool(processes_with("31536333")))
+        os.kill(host_of(watch), signal.SIGKILL)  # while more are being born
         await until(lambda: not processes_with("31536333"), 5.0)
         await watch.executor.close(stop=False)
         await watch.executor.open()
