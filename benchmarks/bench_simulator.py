@@ -14,9 +14,8 @@ from broker.decide import fluid
 from broker.decide.demand import demand
 from broker.decide.market import SCENARIOS
 from broker.decide.plan import Class, Kind, Offer, Problem, Scenario, solve
-from broker.decide.plan.build import build
+from broker.decide.plan.build import modelled
 from broker.decide.plan.highs import optimum
-from broker.decide.plan.slices import slices
 from broker.decide.workload import Workload
 from simulator.policies import POLICIES
 from simulator.quiet import quiet
@@ -87,7 +86,7 @@ def problem(offers: int, classes: int, resize_hours: float) -> Problem:
 
 def full(wanted: Problem) -> tuple[float, int]:
     """The cost that HiGHS finds for the programme with a column for each offer, class and hour, and its columns."""
-    arrays = build(wanted, slices(wanted, collapsed=False)).programme.arrays()
+    arrays = modelled(wanted, collapsed=False).programme.arrays()
     return optimum(arrays).cost, len(arrays.cost)
 
 

@@ -114,9 +114,7 @@ def _problem(
 
 
 def _write_lp(problem: Problem, file: Path) -> None:
+    from broker.decide.plan.build import modelled
     from broker.decide.plan.by_pulp import pulp_problem
-    from broker.decide.plan.solve import solved
-    from simulator.quiet import quiet
 
-    with quiet():
-        pulp_problem(solved(problem)[0].programme).writeLP(str(file))
+    pulp_problem(modelled(problem).programme).writeLP(str(file))

@@ -42,8 +42,6 @@ def simulate(
     from simulator.intervals import intervals
     from simulator.names import known
     from simulator.policies import POLICIES
-    from simulator.report.simulation import page
-    from simulator.report.unit import Unit
     from simulator.sensitivity import sensitivity
     from simulator.traces import load
     from simulator.traces.ours import file_stem
@@ -66,6 +64,9 @@ def simulate(
                 status.update(f"{name}: deciding anew at other prices")
                 sensitivities[name] = sensitivity(history, market)
     if html is not None:
+        from simulator.report.simulation import page
+        from simulator.report.unit import Unit
+
         text = page(file_stem(trace), found, bands, sensitivities, Unit(usd=usd))
         html.write_text(text, encoding="utf-8")
     if decisions is not None:

@@ -65,3 +65,8 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     below = int(at)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (at - below)
+
+
+def remaining_s(expected_s: float, ran_s: float) -> float:
+    """How long a run is thought to go on: what is left of the expectation, and beyond it a tenth of what it has run."""
+    return max(expected_s - ran_s, ran_s * 0.1, 0.0)

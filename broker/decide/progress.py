@@ -19,6 +19,7 @@ from broker.model.jobs import (
     StateChange,
 )
 from broker.model.money import NS_PER_S
+from broker.model.placement import Placement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,21 @@ class Progress:
     changes: tuple[StateChange, ...]
     unit_ids: tuple[str, ...] = ()  # where the attempt runs, as far as the executor says
     retry: RetryDecision | None = None  # what was decided when the attempt ended
+
+
+def attempt_of(job: Job, placement: Placement, now_ns: int) -> Attempt:
+    """The next attempt of a job, as its placement says. Raises ValueError for a placement that names no pool."""
+    quote, number = placement.chosen, job.attempts + 1
+    if quote is None:
+        raise ValueError(f"placement of {job.id} says run but names no quote")
+    return Attempt(
+        id=f"{job.id}-a{number}",
+        job_id=job.id,
+        number=number,
+        pool=quote.pool,
+        resources=quote.resources,
+        stored_ns=now_ns,
+    )
 
 
 def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int, refused: int = 0) -> Progress | None:

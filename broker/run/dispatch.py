@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import structlog
 
-from broker.decide.duration import estimate
+from broker.decide.duration import estimate, remaining_s
 from broker.decide.expand import expand
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
@@ -166,7 +166,7 @@ class Dispatcher:
             attempt_id=held.attempt.id,
             resources=held.attempt.resources,
             num_nodes=held.job.spec.resources.num_nodes,
-            remaining_s=max(held.expected_s - ran_s, ran_s * 0.1, 0.0),
+            remaining_s=remaining_s(held.expected_s, ran_s),
             key=environment_key(held.job.spec),
             in_line=held.in_line,
             unit_ids=held.unit_ids,

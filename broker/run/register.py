@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from broker.decide.progress import Progress, advance
+from broker.decide.progress import Progress, advance, attempt_of
 from broker.model.errors import UnknownName
-from broker.model.jobs import Attempt, AttemptReport, Job, JobState, StateChange
+from broker.model.jobs import AttemptReport, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
 from broker.run.changes import Changes
@@ -121,21 +121,10 @@ class Register:
 
 
 def _started(job: Job, placement: Placement, now_ns: int) -> tuple[Held, StateChange]:
-    quote = placement.chosen
-    if quote is None:
-        raise ValueError(f"placement of {job.id} says run but names no quote")
-    number = job.attempts + 1
-    attempt = Attempt(
-        id=f"{job.id}-a{number}",
-        job_id=job.id,
-        number=number,
-        pool=quote.pool,
-        resources=quote.resources,
-        stored_ns=now_ns,
-    )
-    reason = f"attempt {number} in {quote.pool}: {placement.reason}"
-    moved = replace(job, state=JobState.STARTING, attempts=number, reason=reason)
-    held = Held(job=moved, attempt=attempt, quote=quote, launched=False)
+    attempt = attempt_of(job, placement, now_ns)
+    reason = f"attempt {attempt.number} in {attempt.pool}: {placement.reason}"
+    moved = replace(job, state=JobState.STARTING, attempts=attempt.number, reason=reason)
+    held = Held(job=moved, attempt=attempt, quote=placement.chosen, launched=False)
     return held, _change(job, moved, now_ns)
 
 

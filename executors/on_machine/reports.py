@@ -14,6 +14,24 @@ from executors.on_machine.news import News
 Report = dict[str, Any]
 
 
+def accepted(attempt_id: str, nodes: list[str], held: dict[str, Any], at_ns: int) -> Report:
+    """The first report of an attempt: it holds nodes, or waits for some, and has not begun."""
+    return {
+        "attempt_id": attempt_id,
+        "state": "starting",
+        "at_ns": at_ns,
+        "launched_ns": at_ns,
+        "started_ns": None,
+        "ended_ns": None,
+        "released_ns": None,
+        "exit_code": None,
+        "signal": None,
+        "reason": "",
+        "nodes": nodes,
+        "held": held,
+    }
+
+
 class Reports:
     """Reports by attempt id, and the ids that must not start."""
 
@@ -67,23 +85,9 @@ class Reports:
         line = self._cancelled.reports.get(attempt_id)
         return None if line is None else line["grace_s"]
 
-    async def launched(self, attempt_id: str, unit: str, held: dict[str, Any], at_ns: int, **more: Any) -> None:
+    async def launched(self, attempt_id: str, unit: str, held: dict[str, Any], at_ns: int) -> None:
         """An attempt was accepted, and given to a unit where one is named. Raises OSError, and nothing was launched."""
-        report: Report = {
-            **more,
-            "attempt_id": attempt_id,
-            "state": "starting",
-            "at_ns": at_ns,
-            "launched_ns": at_ns,
-            "started_ns": None,
-            "ended_ns": None,
-            "released_ns": None,
-            "exit_code": None,
-            "signal": None,
-            "reason": "",
-            "nodes": [unit] if unit else [],
-            "held": held,
-        }
+        report = accepted(attempt_id, [unit] if unit else [], held, at_ns)
         self._journal.write(report)
         await self._news.tell(report)
 

@@ -23,6 +23,7 @@ from executors.on_machine.line import WHY_REFUSED, Line
 from executors.on_machine.news import News
 from executors.on_machine.order import Order
 from executors.on_machine.processes import end, marked
+from executors.on_machine.reports import accepted
 from executors.ray_cluster import runner
 from executors.ray_cluster.programs import RayPrograms
 
@@ -95,27 +96,14 @@ class Supervisor:
         return order.in_line and not self._line.full and self._working[_kind(order)] > 0
 
     async def _start(self, order: Order, nodes: list[str]) -> None:
-        now = time.time_ns()
-        report: Report = {
-            "attempt_id": order.attempt_id,
-            "state": "starting",
-            "at_ns": now,
-            "launched_ns": now,
-            "started_ns": None,
-            "ended_ns": None,
-            "released_ns": None,
-            "exit_code": None,
-            "signal": None,
-            "reason": "",
-            "nodes": nodes,
-            "gang": order.num_nodes > 1 and not order.ray_program,
-            "held": {
-                "cpus": order.cpus,
-                "memory_bytes": order.memory_bytes,
-                "gpus": order.gpus,
-                "gpu_model": order.gpu_model,
-            },
+        held = {
+            "cpus": order.cpus,
+            "memory_bytes": order.memory_bytes,
+            "gpus": order.gpus,
+            "gpu_model": order.gpu_model,
         }
+        report = accepted(order.attempt_id, nodes, held, time.time_ns())
+        report["gang"] = order.num_nodes > 1 and not order.ray_program
         self._reports[order.attempt_id] = report
         if order.attempt_id in self._cancelled or self._folder(order.attempt_id).cancelled.exists():
             await self._end_unplaced(order.attempt_id, "cancelled", "cancelled before it ran")

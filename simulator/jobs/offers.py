@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from importlib.metadata import entry_points
 
 from broker.decide.price_book import PriceBook
 from broker.model.errors import InvalidInput
 from broker.model.offers import Offer, Tier
 from simulator.jobs.terms import Terms
+from simulator.prices import known_offers
 
 
 def priced(terms: Terms, node: str, serverless: str, spot: str | None, day: date) -> Terms:
@@ -19,7 +18,7 @@ def priced(terms: Terms, node: str, serverless: str, spot: str | None, day: date
     A container has its GPU alone: CPUs and memory that are billed beside it are left out. Raises `PriceMissing` for an
     id that is not known, and `InvalidInput` for offers that are not what they are used for, or of different GPUs.
     """
-    book = PriceBook(_known())
+    book = PriceBook(known_offers())
     held, bought = book.at(node, day), book.at(serverless, day)
     if held.tier is Tier.SERVERLESS or bought.tier is not Tier.SERVERLESS:
         raise InvalidInput(f"{node} must be a node and {serverless} serverless: they are {held.tier}, {bought.tier}")
@@ -43,8 +42,3 @@ def priced(terms: Terms, node: str, serverless: str, spot: str | None, day: date
 
 def _per_gpu(offer: Offer) -> float:
     return float(offer.usd_per_hour) / offer.gpu_count
-
-
-def _known() -> Iterator[Offer]:
-    for entry_point in entry_points(group="broker.price_sources"):
-        yield from entry_point.load()().offers()

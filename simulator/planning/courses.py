@@ -11,10 +11,11 @@ import pandas as pd
 from broker.decide.demand import Demand, demand
 from broker.decide.forecast import forecast
 from broker.decide.plan import Class, Scenario
-from broker.decide.workload import Floats, Labels, Workload
+from broker.decide.workload import Labels, Workload
 from broker.model.errors import InvalidInput, Problem
 from simulator.planning.document import Match
 from simulator.traces import load
+from simulator.traces.ours import numbers
 
 SEED = 1
 DAY_S = 86_400.0
@@ -33,16 +34,7 @@ def of_file(file: Path, step_s: float, classes: Sequence[Class]) -> Histories:
     if table.empty or any(column not in table for column in columns):
         said = f"needs rows and the columns step, {', '.join(columns)}"
         raise InvalidInput(Problem(file=str(file), line=1, message=said))
-    return [Demand(step_s=step_s, gpus=_numbers(table, column, file)) for column in columns]
-
-
-def _numbers(table: pd.DataFrame, column: str, file: Path) -> Floats:
-    values: Floats = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
-    if len(bad):
-        said = f"{str(table[column].iloc[bad[0]])!r} is not a number of at least 0"
-        raise InvalidInput(Problem(file=str(file), line=int(bad[0]) + 2, field=column, message=said))
-    return values
+    return [Demand(step_s=step_s, gpus=numbers(table, column, str(file))) for column in columns]
 
 
 def of_trace(trace: str, step_s: float, classes: Sequence[Class], matches: Sequence[Match | None]) -> Histories:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from broker.decide.plan import Class, Kind, Limit, Offer
@@ -15,6 +13,7 @@ from broker.model.offers import Offer as Priced
 from broker.model.offers import Tier
 from simulator.planning.document import ClassPart, Match, PoolPart, PoolsFile, Price
 from simulator.planning.reading import read_pools, wrong
+from simulator.prices import known_offers
 
 KINDS = {
     "committed": Kind.COMMITTED,
@@ -127,7 +126,7 @@ def _class(name: str, part: ClassPart) -> Class:
 
 def ways_of_market(gpu: str) -> Ways:
     """For each way to buy this GPU the cheapest offer that is known today. Raises `PriceMissing`."""
-    book, today = PriceBook(_known()), datetime.now(UTC).date()
+    book, today = PriceBook(known_offers()), datetime.now(UTC).date()
     found = [(offers[0], *how) for tier, how in TIERS.items() if (offers := book.find(today, gpu=gpu, tier=tier))]
     if not found:
         raise PriceMissing(f"no price of {gpu} is known: `broker prices` lists what there is, --pools brings your own")
@@ -149,8 +148,3 @@ def _bought(offer: Priced, kind: Kind, term_hours: float | None) -> Offer:
         region=offer.region,
         term_hours=term_hours,
     )
-
-
-def _known() -> Iterator[Priced]:
-    for entry_point in entry_points(group="broker.price_sources"):
-        yield from entry_point.load()().offers()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -44,7 +46,7 @@ def means(values: Floats) -> Floats:
     return _parts(values, np.mean)
 
 
-def _parts(values: Floats, of: object) -> Floats:
+def _parts(values: Floats, of: Callable[[Floats], float]) -> Floats:
     if len(values) <= POINTS:
         return values
-    return np.array([of(part) for part in np.array_split(values, POINTS)])  # type: ignore[operator]
+    return np.array([of(part) for part in np.array_split(values, POINTS)])

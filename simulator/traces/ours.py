@@ -52,12 +52,12 @@ def table_of(source: str | IO[str], name: str) -> pd.DataFrame:
     return table
 
 
-def numbers(table: pd.DataFrame, column: str, name: str) -> Floats:
-    """A column. Raises `InvalidInput`, with the line, for what is no number of at least 0."""
+def numbers(table: pd.DataFrame, column: str, name: str, least: float = 0.0) -> Floats:
+    """A column. Raises `InvalidInput`, with the line, for what is no number, or below the least."""
     values: Floats = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(values) | (values < 0))
+    bad = np.flatnonzero(~np.isfinite(values) | (values < least))
     if len(bad):
-        said = f"{str(table[column].iloc[bad[0]])!r} is not a number of at least 0"
+        said = f"{str(table[column].iloc[bad[0]])!r} is not a number of at least {least:g}"
         raise InvalidInput(Problem(file=name, line=int(table.index[bad[0]]) + 2, field=column, message=said))
     return values
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from broker.decide.duration import estimate
+from broker.decide.duration import estimate, remaining_s
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
-from broker.decide.progress import advance
+from broker.decide.progress import advance, attempt_of
 from broker.decide.rules import PlacementRules
 from broker.model.environment import environment_key
 from broker.model.errors import InvalidInput, NoCapacity
@@ -62,7 +62,7 @@ class Manner:
     rules: PlacementRules = NO_RULES
     decide_s: float = 0.0  # from when there is something to decide to the launch
     checkpoint_s: float | None = None  # interrupted jobs go on from a multiple of this; None: from their start
-    knows_units: bool = True  # on which unit each attempt runs; the daemon guesses it from what is free
+    knows_units: bool = True  # on which unit each attempt runs; else it is guessed from what is free
     steer_every_s: float | None = None  # how often clusters that scale are steered; None: never
     settle_every_s: float = SETTLE_S
 
@@ -247,29 +247,19 @@ class VirtualBroker:
             attempt_id=running.attempt.id,
             resources=running.attempt.resources,
             num_nodes=running.nodes,
-            remaining_s=max(expected_s - ran_s, ran_s * 0.1, 0.0),
+            remaining_s=remaining_s(expected_s, ran_s),
             unit_ids=tuple(unit.id for unit in running.units) if self._manner.knows_units else (),
         )
 
     def _launch(self, placement: Placement, duration: Duration) -> None:
-        quote, job = placement.chosen, self._jobs[placement.job_id]
-        if quote is None:
-            raise ValueError(f"placement of {job.id} says run but names no quote")
-        now_ns, number = self.clock.now_ns(), job.attempts + 1
-        attempt = Attempt(
-            id=f"{job.id}-a{number}",
-            job_id=job.id,
-            number=number,
-            pool=quote.pool,
-            resources=quote.resources,
-            stored_ns=now_ns,
-        )
-        self._jobs[job.id] = replace(job, state=JobState.STARTING, attempts=number)
+        job, now_ns = self._jobs[placement.job_id], self.clock.now_ns()
+        attempt = attempt_of(job, placement, now_ns)
+        self._jobs[job.id] = replace(job, state=JobState.STARTING, attempts=attempt.number)
         self._queued.remove((-job.spec.priority, job.submitted_ns, job.id))
         self._attempts[attempt.id] = (attempt, duration.p50_s)
         nodes, key = job.spec.resources.num_nodes, environment_key(job.spec)
         try:
-            self._pools[quote.pool].launch(attempt, nodes, self._work[job.id], key)
+            self._pools[attempt.pool].launch(attempt, nodes, self._work[job.id], key)
         except NoCapacity as error:
             refused = AttemptState.REFUSED
             self._report(

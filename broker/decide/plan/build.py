@@ -9,7 +9,7 @@ from broker.decide.plan.nodes import add_nodes
 from broker.decide.plan.problem import Problem
 from broker.decide.plan.ramps import add_starts
 from broker.decide.plan.serving import add_capacity, add_demand, add_use
-from broker.decide.plan.slices import Slices
+from broker.decide.plan.slices import Slices, slices
 from broker.decide.plan.unserved import add_unserved
 from broker.decide.plan.waiting import add_waiting, window
 
@@ -31,6 +31,11 @@ def build(problem: Problem, parts: Slices, unserved_usd: float | None = None) ->
     for add in IN_SLICES:
         add(model)
     return model
+
+
+def modelled(problem: Problem, *, collapsed: bool = True, unserved_usd: float | None = None) -> Model:
+    """The programme of a problem, in which equal steps are one where they do not follow each other."""
+    return build(problem, slices(problem, collapsed=collapsed and not in_order(problem)), unserved_usd)
 
 
 def in_order(problem: Problem) -> bool:

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from broker.decide.plan.build import build, in_order
+from broker.decide.plan.build import modelled
 from broker.decide.plan.classes import why_not
 from broker.decide.plan.highs import Solution, Status, optimum
 from broker.decide.plan.model import Model
 from broker.decide.plan.problem import Problem
-from broker.decide.plan.slices import slices
 
 MISSING = 1e-6  # GPUs
 
@@ -28,7 +27,7 @@ def why_no_plan(problem: Problem, found: Solution) -> str:
 def _unmet(problem: Problem) -> str:
     """Where demand can't be met whatever it costs."""
     free = replace(problem, budget_usd=None, worst_usd=None, commitments_usd=None, whole_nodes=False)
-    model = build(free, slices(free, collapsed=not in_order(free)), 1.0)
+    model = modelled(free, unserved_usd=1.0)
     arrays = model.programme.arrays()
     undone = np.concatenate(list(model.unserved.values()))
     cost = np.zeros_like(arrays.cost)
@@ -74,8 +73,7 @@ def _money(problem: Problem) -> str:
     for field, says, most, free in limits:
         if most is None:
             continue
-        model = build(free, slices(free, collapsed=not in_order(free)))
-        found = optimum(model.programme.arrays())
+        found = optimum(modelled(free).programme.arrays())
         if found.status is Status.OPTIMAL:
             return (
                 f"{field}: {says} may cost more than ${most:,.2f}, and no plan keeps to that: without it the least "

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from broker.decide.plan.build import build
+from broker.decide.plan.partition import undone_usd
 from broker.decide.plan.problem import Problem
 from broker.decide.plan.solve import solved
 
@@ -53,9 +54,9 @@ def bought_below(problem: Problem, name: str) -> float | None:
 
 def _tangent(problem: Problem, name: str, usd: float) -> _Tangent:
     model, found, _ = solved(_priced(problem, name, usd))
-    dearer = build(_priced(problem, name, usd + 1.0), model.slices, 1.0 if model.unserved else None)
-    cheaper = build(_priced(problem, name, usd), model.slices, 1.0 if model.unserved else None)
-    rise = dearer.programme.arrays().cost - cheaper.programme.arrays().cost
+    undone = undone_usd(model) if model.unserved else None  # as it is there, so that it is no part of the rise
+    dearer = build(_priced(problem, name, usd + 1.0), model.slices, undone)
+    rise = dearer.programme.arrays().cost - model.programme.arrays().cost
     return _Tangent(usd, found.cost, float(np.dot(rise, found.values)))
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from broker.decide.plan.build import build, in_order
+from broker.decide.plan.build import build, in_order, modelled
 from broker.decide.plan.diagnose import why_no_plan
 from broker.decide.plan.highs import Solution, Status, optimum
 from broker.decide.plan.model import Model
@@ -19,7 +19,6 @@ from broker.decide.plan.partition import pays, solve_by_parts, undone_usd
 from broker.decide.plan.plan import Plan
 from broker.decide.plan.problem import Problem
 from broker.decide.plan.read import read
-from broker.decide.plan.slices import slices
 
 NOTHING = 1e-7  # GPUs
 
@@ -46,9 +45,8 @@ def solve(problem: Problem, *, collapsed: bool = True) -> Plan:
 
 def solved(problem: Problem, *, collapsed: bool = True) -> tuple[Model, Solution, int]:
     """The programme with its solution, and how many slices were solved for."""
-    together = collapsed and not in_order(problem)
-    model = build(problem, slices(problem, collapsed=together))
-    if together and pays(model):
+    model = modelled(problem, collapsed=collapsed)
+    if collapsed and not in_order(problem) and pays(model):
         model = build(problem, model.slices, undone_usd(model))
     return model, *_optimum(model)
 

@@ -6,14 +6,14 @@ it. An app that held several GPUs, or one for a part of an hour, is a job that h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from importlib.metadata import entry_points
 
 import numpy as np
 import pandas as pd
 
 from broker.model.offers import Offer, Tier
+from simulator.prices import known_offers
 from simulator.traces.formats.source import Source, jobs
 
 COLUMNS = ("Object ID", "Description", "Interval Start", "Resource", "Cost")
@@ -58,12 +58,7 @@ def _price(source: Source, prices: Mapping[str, list[Offer]], model: str, at_s: 
 def _prices() -> Mapping[str, list[Offer]]:
     """Modal's offers of each GPU, oldest first."""
     found: dict[str, list[Offer]] = {}
-    for offer in sorted(_offers(), key=lambda each: each.valid_from):
+    for offer in sorted(known_offers(), key=lambda each: each.valid_from):
         if offer.provider == "modal" and offer.tier is Tier.SERVERLESS and offer.gpu_model:
             found.setdefault(offer.gpu_model.upper(), []).append(offer)
     return found
-
-
-def _offers() -> Iterator[Offer]:
-    for entry_point in entry_points(group="broker.price_sources"):
-        yield from entry_point.load()().offers()

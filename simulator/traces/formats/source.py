@@ -13,6 +13,7 @@ import pandas as pd
 from broker.decide.workload import Floats
 from broker.model.errors import InvalidInput, Problem
 from simulator.traces.formats.serving import Serving
+from simulator.traces.ours import numbers
 
 COLUMNS = ("submit_s", "duration_s", "gpus", "user", "kind", "gpu_type")
 CHUNK = 200_000  # rows that are read at once
@@ -47,12 +48,7 @@ class Source:
 
     def numbers(self, piece: pd.DataFrame, column: str, *, least: float = 0.0) -> Floats:
         """A column of a piece. Raises `InvalidInput`, with the line, for what is no number, or below the least."""
-        values: Floats = pd.to_numeric(piece[column], errors="coerce").to_numpy(dtype=np.float64)
-        bad = np.flatnonzero(~np.isfinite(values) | (values < least))
-        if len(bad):
-            said = f"{piece[column].iloc[bad[0]]!r} is not a number of at least {least:g}"
-            raise self.wrong(said, line=int(piece.index[bad[0]]) + 2, column=column)
-        return values
+        return numbers(piece, column, self.name, least)
 
     def seconds(self, piece: pd.DataFrame, column: str, absent: Sequence[str] = ()) -> Floats:
         """A column of times in ISO 8601, as seconds since 1970; NaN for words that say there is none.
