@@ -30,7 +30,7 @@ from broker.run.broker import Broker
 from broker.run.build import build_broker
 from broker.run.service import Service
 from broker.run.settings import load_settings
-from simulator.virtual import Lived, Manner, Outcome, Site, Timing, Work, play
+from simulator.virtual import Lived, Outcome, Site, Timing, Work, play
 
 SEEDS = (1, 2, 3)
 JOBS = 40
@@ -241,7 +241,7 @@ def simulated(real: Real, jobs: Sequence[Asked], ran: Ran, taken: dict[str, Meas
         Work(job=replace(job, state=JobState.QUEUED, attempts=0, started_ns=None), seconds=asked.seconds + extra_s)
         for asked, (job, _) in zip(jobs, ran.jobs, strict=True)
     ]
-    return play(works, sites, Manner(knows_units=False), began_ns=ran.began_ns)
+    return play(works, sites, began_ns=ran.began_ns)
 
 
 def completion_s(job: Job) -> float:

@@ -62,7 +62,6 @@ class Manner:
     rules: PlacementRules = NO_RULES
     decide_s: float = 0.0  # from when there is something to decide to the launch
     checkpoint_s: float | None = None  # interrupted jobs go on from a multiple of this; None: from their start
-    knows_units: bool = True  # on which unit each attempt runs; else it is guessed from what is free
     steer_every_s: float | None = None  # how often clusters that scale are steered; None: never
     settle_every_s: float = SETTLE_S
 
@@ -248,7 +247,7 @@ class VirtualBroker:
             resources=running.attempt.resources,
             num_nodes=running.nodes,
             remaining_s=remaining_s(expected_s, ran_s),
-            unit_ids=tuple(unit.id for unit in running.units) if self._manner.knows_units else (),
+            unit_ids=tuple(unit.id for unit in running.units),
         )
 
     def _launch(self, placement: Placement, duration: Duration) -> None:

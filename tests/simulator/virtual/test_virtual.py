@@ -110,16 +110,6 @@ def test_a_rule_of_either_kind_is_played() -> None:
         assert played(jobs, TERMS, rule).jobs == 20
 
 
-def test_a_broker_that_guesses_where_attempts_run_finds_less_room_and_loses_nothing() -> None:
-    jobs = workload(0, 60, 20.0, (1, 1, 2, 4))
-    known, guessed = (
-        play(list(works(jobs, TERMS)), sites(TERMS, 3, 3), Manner(knows_units=knows)) for knows in (True, False)
-    )
-    assert {lived.job.state for lived in guessed.jobs} == {JobState.SUCCEEDED}
-    here = [sum(lived.pool == "cluster" for lived in outcome.jobs) for outcome in (known, guessed)]
-    assert here[1] <= here[0]
-
-
 def test_what_waits_for_ever_and_nothing_at_all_are_refused() -> None:
     jobs = Workload.of([0], [10], [1])
     never: dict[str, Any] = {"nodes": np.array([0]), "time_s": np.array([0.0]), "period_s": 1e12}
