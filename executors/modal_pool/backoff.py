@@ -16,7 +16,12 @@ class Backoff:
     def __init__(self) -> None:
         self._pause_s = FIRST_S
 
-    async def pause(self) -> None:
-        """Waits, longer each time."""
-        await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))
+    def next_s(self) -> float:
+        """How long the next pause is to be; longer each time, up to a limit."""
+        pause_s = self._pause_s * random.uniform(0.5, 1.0)
         self._pause_s = min(2 * self._pause_s, LONGEST_S)
+        return pause_s
+
+    async def pause(self) -> None:
+        """Waits for it."""
+        await asyncio.sleep(self.next_s())

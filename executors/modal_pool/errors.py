@@ -29,13 +29,19 @@ def translation(pool: str, doing: str, error: BaseException) -> ExecutorError:
 
     said = f"pool {pool}: {doing}: {str(error) or type(error).__name__}"
     if isinstance(error, exception.AuthError):
-        return Misconfigured(f"{said}; set its token (`modal token new` makes one) and try again")
+        what = "its token has expired" if "expired" in said.lower() else "set its token"
+        return Misconfigured(f"{said}; {what} (`modal token new` makes one) and try again")
     if isinstance(error, exception.PermissionDeniedError):
         return Misconfigured(f"{said}; the token has no permission for that")
     if isinstance(error, exception.ResourceExhaustedError):
-        return NoCapacity(said)
+        return Unreachable(said) if _throttled(said) else NoCapacity(said)
     if isinstance(error, exception.NotFoundError):
         return Misconfigured(f"{said}; make it, or correct the pool's options")
     if isinstance(error, exception.InvalidError | exception.UnimplementedError):
         return Rejected(said)
     return Unreachable(said)
+
+
+def _throttled(said: str) -> bool:
+    """Whether too many calls were made, not too many containers: it is asked again, more slowly."""
+    return any(words in said.lower() for words in ("rate limit", "rate-limit", "too many requests", "throttl"))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from broker.model.errors import ExecutorError, Unreachable
+from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from executors.modal_pool.backoff import Backoff
 from executors.modal_pool.lines import Frame
@@ -108,8 +108,8 @@ class InContainer(ABC):
         while True:
             try:
                 return await self.found()
-            except Unreachable as error:
-                log.info("an attempt is looked for again", attempt=self.id, error=str(error))
+            except (Unreachable, NoCapacity, Misconfigured) as error:  # none says that it does not run
+                log.warning("an attempt is looked for again", attempt=self.id, error=str(error))
                 await backoff.pause()
 
     async def _followed(self, handle: Any) -> Outcome:

@@ -30,6 +30,11 @@ START: Final = (
 )
 
 
+def arguments_of(request: LaunchRequest, max_bytes: int) -> list[str]:
+    """The command of a sandbox: its agent, the order for it, and no bundle."""
+    return ["sh", "-c", START, AGENT, json.dumps(bundle.order_of(request, max_bytes)), ""]
+
+
 class Sandboxes:
     """Makes and finds the sandboxes of one pool. A sandbox's name is its attempt's id."""
 
@@ -52,16 +57,16 @@ class Sandboxes:
     @contextmanager
     def _loaded(self, image: Any, request: LaunchRequest) -> Iterator[tuple[Any, list[str]]]:
         """The image with what has to come along, and the arguments of its agent."""
-        order = json.dumps(bundle.order_of(request, self._site.max_stream_bytes))
+        arguments = arguments_of(request, self._site.max_stream_bytes)
         with tempfile.TemporaryDirectory(dir=self._site.root, prefix="bundle-") as folder:
             packed, ordered = Path(folder, "bundle.tar"), Path(folder, "order.json")
             if bundle.wanted(request):
                 bundle.packed(request, packed)
-                image = image.add_local_file(packed, bundle.BUNDLE)
-            if len(order) + len(AGENT) > MOST_ARGV:
-                ordered.write_text(order)
-                image, order = image.add_local_file(ordered, bundle.ORDER), f"@{bundle.ORDER}"
-            yield image, ["sh", "-c", START, AGENT, order, bundle.BUNDLE if packed.exists() else ""]
+                image, arguments[-1] = image.add_local_file(packed, bundle.BUNDLE), bundle.BUNDLE
+            if len(arguments[-2]) + len(AGENT) > MOST_ARGV:
+                ordered.write_text(arguments[-2])
+                image, arguments[-2] = image.add_local_file(ordered, bundle.ORDER), f"@{bundle.ORDER}"
+            yield image, arguments
 
     async def _within(self, request: LaunchRequest, image: Any, arguments: list[str], resources: Resources) -> Any:
         """The sandbox, as soon as Modal has room for it; it is asked again when it does not answer, for a while."""

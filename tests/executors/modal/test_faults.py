@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from grpclib import Status
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broker.model.errors import Misconfigured
 from broker.model.jobs import AttemptState
@@ -15,6 +18,7 @@ from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from broker.testing.builders import launch_request
 from broker.testing.executor_contract_pool import check
 from broker.testing.executor_watch import Watch
+from executors.modal_pool.backoff import FIRST_S, LONGEST_S, Backoff
 from tests.executors.modal.driving import UNIT_GPU, executor_on, open_pool, pool_of
 from tests.executors.modal.server.service import ModalServer
 
@@ -59,6 +63,74 @@ async def test_limits_and_permissions_send_it_elsewhere(
     async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
         report = await watch.run(launch_request("true", resources=held))
         assert report.state is AttemptState.REFUSED and "the workspace says no" in report.reason
+
+
+@KINDS
+async def test_throttled_calls_are_made_again_more_slowly(server: ModalServer, tmp_path: Path, held: Resources) -> None:
+    server.faults.fail(call_of(held, "SandboxCreate"), Status.RESOURCE_EXHAUSTED, "rate limit exceeded", times=2)
+    async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
+        assert (await watch.run(launch_request("true", resources=held))).state is AttemptState.SUCCEEDED
+    assert len(server.world.seen(call_of(held, "SandboxCreate"))) == 3
+    assert len(server.sandboxes.all) == 1
+
+
+@KINDS
+async def test_throttling_without_end_sends_it_elsewhere(server: ModalServer, tmp_path: Path, held: Resources) -> None:
+    """Asked a few times within its wait for capacity, not as fast as the line allows."""
+    server.faults.fail(call_of(held, "SandboxCreate"), Status.RESOURCE_EXHAUSTED, "too many requests")
+    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 1.0}, **GPU_POOL) as watch:
+        report = await watch.run(launch_request("true", resources=held))
+        assert report.state is AttemptState.REFUSED and "too many requests" in report.reason
+    assert 2 <= len(server.world.seen(call_of(held, "SandboxCreate"))) <= 8
+
+
+@given(st.integers(1, 40))
+def test_pauses_grow_to_a_limit_and_differ(pauses: int) -> None:
+    backoff, bound = Backoff(), FIRST_S
+    for _ in range(pauses):
+        assert bound / 2 <= backoff.next_s() <= bound
+        bound = min(2 * bound, LONGEST_S)
+    assert len({Backoff().next_s() for _ in range(20)}) > 1, "all that wait come back at once"
+
+
+@KINDS
+@pytest.mark.parametrize("status", [Status.UNAUTHENTICATED, Status.RESOURCE_EXHAUSTED, Status.PERMISSION_DENIED])
+async def test_what_runs_is_not_given_up_by_a_broker_that_may_not_ask(
+    server: ModalServer, tmp_path: Path, held: Resources, status: Status
+) -> None:
+    """A token that expires, or too many calls, while a new broker looks for what an earlier one launched."""
+    pool, folder = pool_of(server, **GPU_POOL), tmp_path / "state"
+    watch = Watch(executor_on(pool, folder))
+    await watch.executor.open()
+    request = launch_request("echo on; sleep 1; echo off", resources=held)
+    await watch.launch(request)
+    await watch.says(request.attempt_id, b"on")
+    await watch.executor.close(stop=False)
+    server.faults.fail(call_of(held, "SandboxWait"), status, "not now", times=3)
+    watch.executor, watch.version = executor_on(pool, folder), 0
+    await watch.executor.open()
+    assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
+    assert await watch.output(request.attempt_id) == b"on\noff\n"
+    assert len(server.sandboxes.all) == 1
+    await watch.executor.close(stop=True)
+
+
+@KINDS
+@pytest.mark.parametrize("ahead_s", [-7200.0, 7200.0])
+async def test_the_clock_of_modal_may_be_another(
+    server: ModalServer, tmp_path: Path, held: Resources, ahead_s: float
+) -> None:
+    """Times are those of this machine, and credentials that look expired, or valid for long, are of use."""
+    server.faults.clock_s = ahead_s
+    async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
+        begun_ns = time.time_ns()
+        report = await watch.run(launch_request("true", resources=held))
+        assert report.state is AttemptState.SUCCEEDED
+        usage = await watch.executor.usage(0)
+        check(usage)
+        (unit,) = usage.units
+        times = [unit.started_ns, unit.ready_ns, report.started_ns, report.ended_ns, usage.as_of_ns, time.time_ns()]
+        assert begun_ns <= times[0] and None not in times and times == sorted(times, key=lambda at: at or 0)
 
 
 @KINDS
@@ -141,21 +213,25 @@ async def test_a_slow_start_is_cold_start(server: ModalServer, tmp_path: Path) -
         assert report.started_ns is not None and report.started_ns >= unit.ready_ns
 
 
-@pytest.mark.parametrize("wrong", ["token", "variable", "permission"])
+@pytest.mark.parametrize("wrong", ["token", "expired", "variable", "permission"])
 async def test_credentials_that_do_not_work_are_a_persons_to_mend(
     server: ModalServer, tmp_path: Path, wrong: str
 ) -> None:
     options: dict[str, Any] = {}
-    if wrong == "token":
-        server.faults.bad_token = True
+    if wrong in ("token", "expired"):
+        server.faults.bad_token = {"token": "unknown token", "expired": "the token expired on 2026-11-01"}[wrong]
     elif wrong == "variable":
         options = {"token_id_env": "NO_SUCH_VARIABLE"}
     else:
         server.faults.fail("AppGetOrCreate", Status.PERMISSION_DENIED, "may not make apps")
     executor = executor_on(pool_of(server, options=options), tmp_path / "state")
-    with pytest.raises(
-        Misconfigured, match={"variable": "NO_SUCH_VARIABLE", "token": "token"}.get(wrong, "permission")
-    ):
+    said = {
+        "variable": "NO_SUCH_VARIABLE",
+        "token": "unknown token; set its token",
+        "expired": "its token has expired",
+        "permission": "may not make apps; the token has no permission",
+    }[wrong]
+    with pytest.raises(Misconfigured, match=said):
         await executor.open()
     await executor.close(stop=False)
 

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from grpclib import Status
@@ -19,7 +20,7 @@ from tests.executors.modal.server.files import Files
 from tests.executors.modal.server.images import Images
 from tests.executors.modal.server.secrets import Secrets, checked
 from tests.executors.modal.server.volumes import Volumes
-from tests.executors.modal.server.world import World, invalid, jwt, missing, new_id, refuse
+from tests.executors.modal.server.world import World, invalid, missing, new_id, refuse
 
 Result = api_pb2.GenericResult
 NAME = re.compile(r"[a-zA-Z0-9-_.]{1,64}")
@@ -39,7 +40,7 @@ class Sandbox:
     tags: dict[str, str]
     definition: Any
     container: Container
-    created_at: float = field(default_factory=time.time)
+    created_at: float
     task_id: str = ""  # once it is scheduled
     result: Any = None
     ending: str = ""  # why it is being ended
@@ -109,6 +110,7 @@ class Sandboxes:
             tags=tags,
             definition=definition,
             container=container,
+            created_at=time.time() + self._world.faults.clock_s,
         )
         self.all[sandbox_id] = sandbox
         self._spawn(self._live(sandbox))
@@ -287,9 +289,19 @@ class Sandboxes:
         return api_pb2.SandboxStdinWriteResponse()
 
     async def SandboxGetCommandRouterAccess(self, request: Any) -> Any:
-        token = jwt()
-        self._world.auth_tokens.add(token)
+        token = self._world.new_auth_token()
         return api_pb2.SandboxGetCommandRouterAccessResponse(jwt=token, url=self._world.url)
+
+    async def SandboxGetStats(self, request: Any) -> Any:
+        """What it has cost at the rates of this service's own; nothing yet of one that has just begun."""
+        sandbox = self._known(request.sandbox_id)
+        if not sandbox.over.is_set():
+            return api_pb2.SandboxGetStatsResponse()
+        costs = {"CPU": "0.000123456789", "Memory": "0.0000125"}
+        if gpu := sandbox.definition.resources.gpu_config.gpu_type:
+            costs[gpu] = "0.0125"
+        total = str(sum(map(Decimal, costs.values())))
+        return api_pb2.SandboxGetStatsResponse(cost=total, cost_by_resource=costs)
 
     async def SandboxGetLogs(self, request: Any) -> AsyncIterator[Any]:
         name = "stdout" if request.file_descriptor == api_pb2.FILE_DESCRIPTOR_STDOUT else "stderr"

@@ -35,8 +35,8 @@ def invalid(message: str) -> GRPCError:
     return GRPCError(Status.INVALID_ARGUMENT, message)
 
 
-def jwt() -> str:
-    parts = ({"alg": "none"}, {"exp": int(time.time()) + 3600, "sub": secrets.token_hex(4)})
+def jwt(clock_s: float = 0.0) -> str:
+    parts = ({"alg": "none"}, {"exp": int(time.time() + clock_s) + 3600, "sub": secrets.token_hex(4)})
     coded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
     return ".".join([*coded, "signature"])
 
@@ -50,7 +50,8 @@ class Faults:
     dropped: Counter[str] = field(default_factory=Counter)  # streams that break after their next message
     no_capacity: set[str] = field(default_factory=set)  # GPU models of which there is none; "" is all
     boot_s: float = 0.0  # from when a container is scheduled until it runs
-    bad_token: bool = False
+    bad_token: str = ""  # what is said of the token, which is refused
+    clock_s: float = 0.0  # how far the clock is ahead of the client's
 
     def fail(self, call: str, status: Status, message: str = "told to fail", times: int = 1_000_000) -> None:
         self.failing[call] = (status, message, times)
@@ -89,13 +90,14 @@ class World:
         """Raises UNAUTHENTICATED for calls without what the service asks for."""
         given = (metadata.get("x-modal-token-id"), metadata.get("x-modal-token-secret"))
         if given != TOKEN or self.faults.bad_token:
-            raise GRPCError(Status.UNAUTHENTICATED, "Token ID is malformed or unknown")
+            said = self.faults.bad_token or "Token ID is malformed or unknown"
+            raise GRPCError(Status.UNAUTHENTICATED, said)
         if "x-modal-client-version" not in metadata:
             raise invalid("no client version")
         if call.endswith("V2") and metadata.get("x-modal-auth-token") not in self.auth_tokens:
             raise GRPCError(Status.UNAUTHENTICATED, f"{call} needs an auth token")
 
     def new_auth_token(self) -> str:
-        token = jwt()
+        token = jwt(self.faults.clock_s)
         self.auth_tokens.add(token)
         return token

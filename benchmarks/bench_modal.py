@@ -1,0 +1,101 @@
+"""A launch through the Modal pool, against the bare client making the same sandbox at the same server of this machine.
+
+Both are timed until the command runs, as its agent tells: what the pool takes longer is the broker's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.harness import p50, p99, report
+from broker.model.jobs import LaunchRequest
+from broker.testing.builders import launch_request
+from executors.modal_pool import ModalPool, demands
+from executors.modal_pool.sandboxes import arguments_of
+from tests.executors.modal.driving import executor_on, pool_of
+from tests.executors.modal.server.service import modal_server
+from tests.executors.modal.server.world import TOKEN
+
+WARM_UP, RUNS = 5, 60
+
+
+async def bare(pool: ModalPool, request: LaunchRequest) -> float:
+    """Seconds until the sandbox of a request, made by Modal's client alone, says that the command runs."""
+    import modal
+
+    site = pool._site
+    image = await site.images.built(request)
+    begun = time.perf_counter()
+    sandbox = await modal.Sandbox.create.aio(
+        *arguments_of(request, 1 << 30),
+        app=site.connection.app,
+        client=site.connection.client,
+        name=f"bare-{secrets.token_hex(6)}",
+        image=image,
+        env=dict(request.envs),
+        timeout=3600,
+        **demands.shape(request.resources),
+    )
+    async for line in sandbox.stderr:
+        if '"started"' in line:
+            break
+    taken = time.perf_counter() - begun
+    await sandbox.terminate.aio()
+    await sandbox.detach.aio()
+    return taken
+
+
+async def ours(pool: ModalPool, request: LaunchRequest) -> float:
+    """Seconds until the pool reports that the command of a request runs."""
+    version = (await pool.poll(0)).version
+    begun = time.perf_counter()
+    await pool.launch(request)
+    while True:
+        poll = await pool.poll(version, 5.0)
+        version = poll.version
+        if any(one.attempt_id == request.attempt_id and one.started_ns for one in poll.reports):
+            return time.perf_counter() - begun
+
+
+async def run() -> tuple[list[float], list[float]]:
+    """Takes turns, so that both meet the same machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with modal_server(Path(folder, "modal")) as server:
+            pool = executor_on(pool_of(server, max_units=8), Path(folder, "state"))
+            await pool.open()
+            mine, theirs = [], []
+            for number in range(WARM_UP + RUNS):
+                request = launch_request("true")
+                other, own = await bare(pool, request), await ours(pool, request)
+                while pool._site.reports.going():
+                    await pool.poll((await pool.poll(0)).version, 0.2)
+                if number >= WARM_UP:
+                    mine.append(own)
+                    theirs.append(other)
+            await pool.close(stop=True)
+    return mine, theirs
+
+
+def main() -> None:
+    """Reports what a launch takes longer."""
+    os.environ |= {"MODAL_TOKEN_ID": TOKEN[0], "MODAL_TOKEN_SECRET": TOKEN[1]}
+    mine, theirs = asyncio.run(run())
+    more = p50([own - other for own, other in zip(mine, theirs, strict=True)])
+    report(
+        "a command in a sandbox at Modal, launched to running",
+        {
+            "broker's pool": f"p50 {p50(mine) * 1000:.0f} ms, p99 {p99(mine) * 1000:.0f} ms",
+            "bare client": f"p50 {p50(theirs) * 1000:.0f} ms, p99 {p99(theirs) * 1000:.0f} ms",
+            "the broker's own": f"p50 {more * 1000:.1f} ms (goal: under 20 ms)",
+        },
+        {"pool_p50_s": p50(mine), "bare_p50_s": p50(theirs), "own_p50_s": more},
+    )
+
+
+if __name__ == "__main__":
+    main()
