@@ -26,9 +26,9 @@ EARLIEST: Final = date(2020, 1, 1)
 Check = Callable[[Sequence[Offer]], Iterator[str]]
 
 
-def problems(offers: Sequence[Offer], today: date) -> list[str]:
-    """Everything that is wrong; empty when the offers may be published."""
-    found = [problem for check in CHECKS for problem in check(offers)]
+def problems(offers: Sequence[Offer], today: date, checks: Sequence[Check] = ()) -> list[str]:
+    """Everything that is wrong by these checks, or all; empty when the offers may be published."""
+    found = [problem for check in checks or CHECKS for problem in check(offers)]
     late = [offer for offer in offers if offer.valid_from > today + timedelta(days=1)]
     return found + [f"{named(offer)}: is of a day that has not come" for offer in late]
 
@@ -99,16 +99,18 @@ def gpus_cost_about_the_same(offers: Sequence[Offer]) -> Iterator[str]:
 
 
 def on_demand_is_dearest(offers: Sequence[Offer]) -> Iterator[str]:
-    """A commitment or spot is cheaper than on demand, of the same thing in the same region."""
+    """A commitment is cheaper than on demand, of the same thing in the same region; spot is capped there."""
     listed: dict[tuple[str, ...], Decimal] = {}
     for offer in offers:
         if offer.tier is Tier.ON_DEMAND:
             highest = listed.get(_thing(offer), offer.usd_per_hour)
             listed[_thing(offer)] = max(highest, offer.usd_per_hour)
     for offer in offers:
-        cheaper = offer.tier is Tier.SPOT or offer.tier.is_commitment
-        if cheaper and _thing(offer) in listed and offer.usd_per_hour >= listed[_thing(offer)]:
-            yield f"{named(offer)}: {offer.usd_per_hour} is no less than on demand, {listed[_thing(offer)]}"
+        on_demand = listed.get(_thing(offer))
+        if on_demand is None or offer.usd_per_hour < on_demand:
+            continue
+        if offer.tier.is_commitment or (offer.tier is Tier.SPOT and offer.usd_per_hour > on_demand):
+            yield f"{named(offer)}: {offer.usd_per_hour} is no less than on demand, {on_demand}"
 
 
 def billing_is_of_one_life(offers: Sequence[Offer]) -> Iterator[str]:
@@ -133,3 +135,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     on_demand_is_dearest,
     billing_is_of_one_life,
 )
+
+# Prices that were asked for are judged when they come, by the last price and the median of their tier.
+CHECKS_OF_LIVE: Final = tuple(check for check in CHECKS if check not in (gpus_are_known, gpus_cost_about_the_same))

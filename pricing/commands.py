@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pricing.live.commands import history, refresh
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from broker.model.offers import Offer
 
 app = typer.Typer(rich_markup_mode=None)
+app.command()(refresh)
+app.command()(history)
 
 
 class SortKey(StrEnum):
@@ -46,16 +51,18 @@ def prices(
     if context.invoked_subcommand is not None:
         return
     from pricing import listing
+    from pricing.known import known_offers
 
     day = _day(at)
     wanted = listing.Wanted(gpu=gpu, provider=provider, tier=tier, region=region, every=every)
-    found = listing.ordered(listing.select(_offers(), wanted, day), sort.value)
+    found = listing.ordered(listing.select(known_offers(), wanted, day), sort.value)
     if as_json:
         listing.print_json(found, day, stale_days)
     elif as_csv:
         listing.print_csv(found, day, stale_days)
     else:
         listing.print_table(found, day, stale_days, sources=sources)
+        _say_ages(found)
 
 
 @app.command()
@@ -64,21 +71,26 @@ def check() -> None:
 
     Example: broker prices check
     """
-    from pricing.checks import problems
+    from pricing import known
+    from pricing.checks import CHECKS, CHECKS_OF_LIVE, problems
 
-    offers = _offers()
-    if wrong := problems(offers, _day(None)):
+    day, sources = _day(None), known.by_source()
+    checks = {"live": CHECKS_OF_LIVE}
+    wrong = [each for name, offers in sources for each in problems(offers, day, checks.get(name, CHECKS))]
+    if wrong:
         print("\n".join(wrong))
         raise typer.Exit(1)
-    print(f"{len(offers)} offers, nothing wrong")
+    print(f"{sum(len(offers) for _, offers in sources)} offers, nothing wrong")
 
 
-def _offers() -> tuple[Offer, ...]:
-    """The offers of every installed price source, ours and others'."""
-    from importlib.metadata import entry_points
+def _say_ages(offers: Sequence[Offer]) -> None:
+    import time
 
-    sources = sorted(entry_points(group="broker.price_sources"), key=lambda found: found.name)
-    return tuple(offer for source in sources for offer in source.load()().offers())
+    from pricing.listing import print_ages
+    from pricing.live.history import PriceHistory
+    from pricing.live.where import prices_file
+
+    print_ages(offers, PriceHistory(prices_file()).last_refreshes(), int(time.time()))
 
 
 def _day(text: str | None) -> date:

@@ -14,6 +14,7 @@ from typing import Any
 from broker.model.errors import UnknownName
 from broker.model.offers import Offer, in_force
 from broker.model.resources import canonical_gpu
+from pricing.live.history import Refresh
 
 HEADS = ("offer", "GPUs", "tier", "$/GPU-h", "$/h", "$/CPU-h", "$/GiB-h", "billed by", "as of")
 NUMBERS = range(3, 7)  # columns of figures, aligned to the right
@@ -88,6 +89,28 @@ def print_table(offers: Sequence[Offer], day: date, stale_days: int, *, sources:
     old = sum(offer.age_days(day) > stale_days for offer in offers)
     summary = f"{len(offers)} offers as known on {day}"
     print(f"{summary}; * {old} of them older than {stale_days} days" if old else summary, file=sys.stderr)
+
+
+def print_ages(offers: Iterable[Offer], refreshes: Iterable[Refresh], now_s: int) -> None:
+    """For each provider that is shown: when it was asked for its prices, or how old what is bundled is."""
+    asked: dict[str, int] = {}
+    for refresh in refreshes:
+        asked[refresh.provider] = max(refresh.at_s, asked.get(refresh.provider, 0))
+    newest = {offer.provider: offer.valid_from for offer in sorted(offers, key=lambda offer: offer.valid_from)}
+    told = [f"{provider} {age(now_s - asked[provider])} ago" for provider in sorted(newest) if provider in asked]
+    bundled = [f"{provider} of {day}" for provider, day in sorted(newest.items()) if provider not in asked]
+    if told:
+        print(f"asked: {', '.join(told)}", file=sys.stderr)
+    if bundled:
+        print(f"bundled facts, the newest: {', '.join(bundled)}", file=sys.stderr)
+
+
+def age(seconds: int) -> str:
+    """A time span in the largest unit of which there are at least two."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{max(seconds, 0)} s"
 
 
 def _cells(offer: Offer, day: date, stale_days: int) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def test_usual_offers_have_no_problem() -> None:
         (serverless(sku="x", usd_per_gib_hour=Decimal("5.8")), "is not between 0.0005 and 0.10"),
         (offer(sku="x", usd_per_hour=Decimal("0.7")), "0.7000 per H100 and hour; the median is"),
         (offer(sku="x", usd_per_hour=Decimal("60")), "60.0000 per H100 and hour; the median is"),
-        (offer(tier=Tier.SPOT), "is no less than on demand"),
+        (offer(tier=Tier.SPOT, usd_per_hour=Decimal(7)), "is no less than on demand"),
         (offer(tier=Tier.COMMIT_3Y, usd_per_hour=Decimal(7)), "is no less than on demand"),
         (offer(sku="x", billing=BillingRule(minimum_s=94_608_000)), "is billed by"),
         (offer(sku="x", billing=BillingRule(granularity_s=86_400)), "is billed by"),

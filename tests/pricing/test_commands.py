@@ -5,13 +5,21 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from broker.model.errors import InvalidInput, UnknownName
-from pricing import commands
+from pricing import commands, known
 from tests.pricing.offers import DAY
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The bundled facts alone, whatever whoever runs the tests has asked for."""
+    monkeypatch.setenv("BROKER_STATE_DIR", str(tmp_path))
+
 
 AT = ("--at", DAY.isoformat())
 
@@ -115,8 +123,8 @@ def test_a_day_that_is_none() -> None:
 
 def test_check_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("check").endswith("offers, nothing wrong\n")
-    twice = commands._offers() * 2
-    monkeypatch.setattr(commands, "_offers", lambda: twice)
+    twice = [(name, offers * 2) for name, offers in known.by_source()]
+    monkeypatch.setattr(known, "by_source", lambda: twice)
     result = CliRunner().invoke(commands.app, ["check"])
     assert result.exit_code == 1 and "is there 2 times" in result.stdout
 

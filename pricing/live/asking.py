@@ -1,0 +1,22 @@
+"""One question asked: its answer, or why there is none. A provider that breaks its own form breaks only that part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from broker.model.errors import BrokerError, Unreachable
+from broker.model.offers import Offer
+from pricing.live.answer import Answer, Failure, Part, Refused
+
+Found = tuple[Sequence[Offer], Sequence[Refused]]
+
+
+def ask(part: Part, question: Callable[[], Found]) -> Answer | Failure:
+    """What a question finds, as the answer of a part."""
+    try:
+        offers, refused = question()
+    except BrokerError as error:
+        return Failure(part=part, error=error)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return Failure(part=part, error=Unreachable(f"{part}: the answer is not of the form that is known: {error!r}"))
+    return Answer(part=part, offers=tuple(offers), refused=tuple(refused))

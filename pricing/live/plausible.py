@@ -1,0 +1,191 @@
+"""An answer, and what is known → the offers to believe, and the others with the reason. Pure.
+
+A wrong price costs money unseen, an old one is marked as old: whatever is in doubt is refused, and the old price stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from fnmatch import fnmatch
+from statistics import median
+from typing import Final
+
+from broker.model.offers import Offer, Tier, in_force
+from pricing.checks import (
+    CPU_HOUR_USD,
+    KNOWN_GPU_COUNTS,
+    Check,
+    billing_is_of_one_life,
+    each_costs_something,
+    each_says_where_and_when,
+    rates_are_plausible,
+    serverless_is_by_the_gpu,
+)
+from pricing.live.answer import Answer, Part, Refused
+
+ALONE: Final[tuple[Check, ...]] = (  # what can be told of an offer by itself
+    each_costs_something,
+    each_says_where_and_when,
+    serverless_is_by_the_gpu,
+    rates_are_plausible,
+    billing_is_of_one_life,
+)
+MOST_MOVED: Final = 3  # a price is within this factor of its last one
+MOST_MOVED_SPOT: Final = 6
+WIDEST_SPREAD: Final = 5  # one without a last price is within this factor of the median of its GPU and tier
+DEEPEST_DISCOUNT: Final = 10  # spot and commitments cost at least on demand divided by this
+GPU_HOUR_USD: Final = (Decimal("0.02"), Decimal(100))  # no GPU costs less or more, of whatever model
+LEAST_SHARE: Final = 0.5  # of what was known before must be in an answer
+FEW: Final = 4  # offers, of which half may vanish in earnest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What an answer is worth."""
+
+    offers: tuple[Offer, ...]
+    refused: tuple[Refused, ...]
+
+
+def judge(answer: Answer, known: Iterable[Offer], day: date, accepted: Collection[str] = ()) -> Judged:
+    """Which offers of an answer are to be believed, by all dated prices `known` on `day`.
+
+    `accepted` are patterns of offer ids (`aws/ec2/p5*`) whose prices are believed however much they moved.
+    """
+    before = in_force(known, day)
+    if missing := _why_incomplete(answer.part, len(answer.offers) + len(answer.refused), before):
+        return Judged(offers=(), refused=(*answer.refused, Refused(thing=str(answer.part), reason=missing)))
+    doubts = _Doubts(before)
+    believed, refused = [], list(answer.refused)
+    for offer in sorted(answer.offers, key=lambda offer: offer.tier is not Tier.ON_DEMAND):
+        moved = any(fnmatch(offer.id, pattern) for pattern in accepted)
+        reason = next(doubts.about(offer, any_price=moved), None)
+        if reason is None:
+            believed.append(offer)
+            doubts.believe(offer)
+        else:
+            refused.append(Refused(thing=offer.id, reason=f"{reason}; {doubts.what_stays(offer)}"))
+    return Judged(offers=tuple(believed), refused=tuple(refused))
+
+
+def _why_incomplete(part: Part, answered: int, before: Sequence[Offer]) -> str:
+    """Why the answer as a whole is not believed: less than half of what the last one had."""
+    had = sum(part.covers(offer) and offer.source.startswith(LIVE) for offer in before)
+    if had >= FEW and answered < LEAST_SHARE * had:
+        return f"has {answered} offers where {had} are known: half an answer is none; the old prices stay"
+    return ""
+
+
+LIVE: Final = "live: "  # how the source of a price begins that was asked for, not read by a person
+
+
+@dataclass(slots=True)
+class _Doubts:
+    """What speaks against an offer, by the prices in force and those of its answer that are believed."""
+
+    before: Sequence[Offer]
+    _last: dict[str, Offer] = field(init=False)
+    _on_demand: dict[tuple[str, ...], Offer] = field(init=False)
+    _usual: dict[tuple[str, Tier | None], Decimal] = field(init=False)
+    _seen: set[str] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._last = {offer.id: offer for offer in self.before}
+        self._on_demand = {_thing(offer): offer for offer in self.before if offer.tier is Tier.ON_DEMAND}
+        self._usual = _medians(self.before)
+
+    def believe(self, offer: Offer) -> None:
+        """Others are judged by this one from now on."""
+        if offer.tier is Tier.ON_DEMAND:
+            self._on_demand[_thing(offer)] = offer
+
+    def about(self, offer: Offer, *, any_price: bool) -> Iterator[str]:
+        """Every reason, the gravest first; `any_price` leaves out those that speak of its price alone."""
+        if offer.id in self._seen:
+            yield "is there twice"
+        self._seen.add(offer.id)
+        for check in ALONE:
+            yield from (problem.partition(": ")[2] for problem in check([offer]))
+        yield from _of_its_gpus(offer)
+        last = self._last.get(offer.id)
+        if last is not None and (offer.gpu_model, offer.gpu_count) != (last.gpu_model, last.gpu_count):
+            yield f"has {_gpus(offer)}, and had {_gpus(last)}"
+        if not any_price:
+            yield from self._against_on_demand(offer)
+            yield from _moved(offer, last) if last else self._against_others(offer)
+
+    def what_stays(self, offer: Offer) -> str:
+        last = self._last.get(offer.id)
+        return f"the price of {last.valid_from} stays" if last else "no price of it is known"
+
+    def _against_on_demand(self, offer: Offer) -> Iterator[str]:
+        listed = self._on_demand.get(_thing(offer))
+        if listed is None or not (offer.tier is Tier.SPOT or offer.tier.is_commitment):
+            return
+        asks, on_demand = offer.usd_per_hour, listed.usd_per_hour
+        # Spot is capped at the on-demand price, and reaches it.
+        if asks > on_demand or (asks == on_demand and offer.tier.is_commitment):
+            yield f"asks ${asks:f} an hour, which is no less than ${on_demand:f} on demand"
+        elif asks * DEEPEST_DISCOUNT < on_demand:
+            yield f"asks ${asks:f} an hour, less than a tenth of ${on_demand:f} on demand"
+
+    def _against_others(self, offer: Offer) -> Iterator[str]:
+        per_gpu = offer.usd_per_gpu_hour
+        if per_gpu is None:
+            yield from _by_cpu(offer)
+            return
+        if not GPU_HOUR_USD[0] <= per_gpu <= GPU_HOUR_USD[1]:
+            yield f"asks ${per_gpu:f} per GPU and hour, which is not between {GPU_HOUR_USD[0]} and {GPU_HOUR_USD[1]}"
+        usual = self._usual.get((offer.gpu_model, offer.tier)) or self._usual.get((offer.gpu_model, None))
+        spread = WIDEST_SPREAD if (offer.gpu_model, offer.tier) in self._usual else 2 * WIDEST_SPREAD
+        if usual is not None and (factor := _factor(per_gpu, usual)) > spread:
+            yield f"asks ${per_gpu:.4f} per {offer.gpu_model} and hour, {factor:.1f} times off the usual ${usual:.4f}"
+
+
+def _of_its_gpus(offer: Offer) -> Iterator[str]:
+    if offer.gpu_count not in KNOWN_GPU_COUNTS or bool(offer.gpu_model) != bool(offer.gpu_count):
+        yield f"has {_gpus(offer)}"
+
+
+def _moved(offer: Offer, last: Offer) -> Iterator[str]:
+    limit = MOST_MOVED_SPOT if offer.tier is Tier.SPOT else MOST_MOVED
+    pairs = (
+        ("an hour", offer.usd_per_hour, last.usd_per_hour),
+        ("per CPU and hour", offer.usd_per_cpu_hour, last.usd_per_cpu_hour),
+        ("per GiB and hour", offer.usd_per_gib_hour, last.usd_per_gib_hour),
+    )
+    for what, now, then in pairs:
+        if now and then and (factor := _factor(now, then)) > limit:
+            yield f"asks ${now:f} {what}, {factor:.1f} times off the last ${then:f}"
+
+
+def _by_cpu(offer: Offer) -> Iterator[str]:
+    """A machine without GPUs costs about what its CPUs do elsewhere."""
+    low, high = CPU_HOUR_USD
+    if offer.cpus and not low <= (per_cpu := offer.usd_per_hour / Decimal(str(offer.cpus))) <= high:
+        yield f"asks ${per_cpu:.4f} per CPU and hour, which is not between {low} and {high}"
+
+
+def _medians(offers: Iterable[Offer]) -> dict[tuple[str, Tier | None], Decimal]:
+    """The usual price per GPU of each model, by tier and over all."""
+    found: dict[tuple[str, Tier | None], list[Decimal]] = {}
+    for offer in offers:
+        if per_gpu := offer.usd_per_gpu_hour:
+            for tier in (offer.tier, None):
+                found.setdefault((offer.gpu_model, tier), []).append(per_gpu)
+    return {key: median(prices) for key, prices in found.items()}
+
+
+def _factor(one: Decimal, other: Decimal) -> Decimal:
+    return max(one / other, other / one)
+
+
+def _gpus(offer: Offer) -> str:
+    return f"{offer.gpu_count:g} GPUs of {offer.gpu_model!r}" if offer.gpu_model else f"{offer.gpu_count:g} GPUs"
+
+
+def _thing(offer: Offer) -> tuple[str, ...]:
+    return offer.provider, offer.product, offer.sku, offer.region
