@@ -177,7 +177,11 @@ class Warmable(Protocol):
 
 
 class PriceSource(Protocol):
-    """Knows offers."""
+    """Knows offers.
+
+    Made without arguments, and again whenever the broker looks for new prices. What it keeps may be in the state
+    folder, which BROKER_STATE_DIR names in the environment.
+    """
 
     name: str
 

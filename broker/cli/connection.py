@@ -36,6 +36,11 @@ def state_dir() -> Path:
     return Path(named).expanduser().resolve() if named else settings().state_dir
 
 
+def name_state_dir() -> None:
+    """Names the state folder in BROKER_STATE_DIR: commands of plugins and price sources find it there."""
+    os.environ.setdefault("BROKER_STATE_DIR", str(state_dir()))
+
+
 def client(*, start: bool = False) -> Client:
     """A client of the running broker; with `start`, one is started if none runs. Raises `DaemonError`."""
     from broker.cli.render import say

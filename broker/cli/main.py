@@ -20,7 +20,7 @@ import broker.cli.money as money
 import broker.cli.submit as submit
 import broker.cli.watch as watch
 from broker.cli.breakeven import breakeven
-from broker.cli.connection import use_config
+from broker.cli.connection import name_state_dir, use_config
 from broker.cli.plugins import add_plugin_commands
 from broker.model.errors import BrokerError
 
@@ -43,9 +43,12 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
+    context: typer.Context,
     config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Configuration to use.")] = None,
 ) -> None:
     use_config(config)
+    if context.invoked_subcommand not in OUR_COMMANDS_WITHOUT_PRICES:
+        name_state_dir()
 
 
 COMMANDS: tuple[Callable[..., int | None], ...] = (
@@ -70,6 +73,8 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     foresight.counterfactual,
     daemon.version,
 )
+
+OUR_COMMANDS_WITHOUT_PRICES = {each.__name__.removesuffix("_jobs") for each in COMMANDS} - {"breakeven"}
 
 
 def _exiting(command: Callable[..., int | None]) -> Callable[..., None]:

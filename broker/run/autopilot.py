@@ -45,7 +45,7 @@ class Autopilot:
         self._pools = pools
         self._store = store
         self._clock = clock
-        self._book = book
+        self.book = book  # commitments that may be proposed
         self._fewer: dict[str, int] = {}
         self._other: dict[str, int] = {}
 
@@ -144,7 +144,7 @@ class Autopilot:
         now_ns = self._clock.now_ns()
         runs = await asyncio.to_thread(self._store.runs, now_ns - round(LOOK_BACK_S * NS_PER_S))
         found = await asyncio.to_thread(
-            proposing.propose, running.pool, self._serverless(), runs, self._book, now_ns, _day(now_ns)
+            proposing.propose, running.pool, self._serverless(), runs, self.book, now_ns, _day(now_ns)
         )
         if found is not None:
             await asyncio.to_thread(self.decided.keep, found)

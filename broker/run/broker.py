@@ -28,6 +28,7 @@ from broker.run.ledger import Ledger
 from broker.run.plugins import make_executor
 from broker.run.pools import RunningPool
 from broker.run.register import Register
+from broker.run.reprice import PricedPools, Repricing
 from broker.run.retire import Retirement
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.settings import LogLimits
@@ -56,6 +57,7 @@ class Broker:
         logs: LogLimits = KEEP_LOGS,
         autopilot: AutopilotSettings = NO_AUTOPILOT,
         book: Sequence[Offer] = (),
+        priced: Callable[[], PricedPools] | None = None,
         build: Callable[[ExecutorContext], Executor] = make_executor,
     ) -> None:
         self.store = store
@@ -70,6 +72,7 @@ class Broker:
             for pool in pools
         }
         self.autopilot = Autopilot(autopilot, self.pools, store, clock, book)
+        self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
         self.foresight = Foresight(self.pools, store, clock)
         self.launcher = Launcher(self.pools, self.register, secrets)
         self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules, self.foresight)
@@ -134,6 +137,8 @@ class Broker:
         yield self._dispatch_when_ready()
         yield self._expire_logs()
         yield self.foresight.run()
+        if self.repricing is not None:
+            yield self.repricing.run()
         if self.autopilot.settings.mode is not Mode.OFF:
             yield self.autopilot.run()
 

@@ -7,6 +7,7 @@ from broker.model.pools import Capability
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
 from broker.run.plugins import executor_type, price_offers
+from broker.run.reprice import PricedPools
 from broker.run.settings import Settings
 from broker.run.store import open_store
 
@@ -16,12 +17,17 @@ def build_broker(settings: Settings) -> Broker:
 
     Raises `InvalidInput` for pools that can't be, `PriceMissing`, `StoreError`.
     """
-    book = price_offers()
-    pools = settings.pools(book, capabilities)
+
+    def priced() -> PricedPools:
+        book = price_offers()
+        commitments = tuple(offer for offer in book if offer.tier.is_commitment)
+        return PricedPools(pools=settings.pools(book, capabilities), commitments=commitments)
+
+    first = priced()
     store = open_store(settings.store_url)
-    charged_up_to_ns = max((store.watermark(pool.name) for pool in pools), default=0)
+    charged_up_to_ns = max((store.watermark(pool.name) for pool in first.pools), default=0)
     return Broker(
-        pools=pools,
+        pools=first.pools,
         store=store,
         clock=SystemClock(charged_up_to_ns),
         secrets=settings.secrets(),
@@ -32,7 +38,8 @@ def build_broker(settings: Settings) -> Broker:
         settle_every_s=settings.settle_every_s,
         logs=settings.logs,
         autopilot=settings.autopilot,
-        book=[offer for offer in book if offer.tier.is_commitment],
+        book=first.commitments,
+        priced=priced,
     )
 
 

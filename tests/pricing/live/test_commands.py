@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +133,22 @@ def test_words_that_are_wrong() -> None:
         run("refresh", "awz")
     with pytest.raises(InvalidInput, match="--region: is the name of one provider's region"):
         run("refresh", "aws", "gcp", "--region", "us-east-1")
+
+
+def test_the_state_folder_of_the_configuration_is_where_prices_are(server: AwsServer, tmp_path: Path) -> None:
+    """Through the whole command line: one broker's prices are not another's."""
+    (tmp_path / "broker.toml").write_text('state_dir = "kept"\n')
+    environment = {name: value for name, value in os.environ.items() if name != "BROKER_STATE_DIR"}
+    environment |= {"XDG_STATE_HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "home")}
+
+    def broker(*words: str) -> str:
+        command = [str(Path(sys.executable).with_name("broker")), *words]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    broker("prices", "refresh", "aws", "--region", "us-east-1")
+    assert (tmp_path / "kept" / "prices.db").exists() and not (tmp_path / "home").exists()
+    assert "live: AWS Price List" in broker("prices", "--csv", "--provider", "aws")
+    assert f"{H100}/commit_1y" in broker("breakeven", "--gpu", "H100", "--all", "--csv")
+    environment["BROKER_STATE_DIR"] = str(tmp_path / "other")
+    assert "live: AWS" not in broker("prices", "--csv", "--provider", "aws")
