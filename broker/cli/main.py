@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+import broker.cli.cluster as cluster
 import broker.cli.daemon as daemon
 import broker.cli.foresight as foresight
 import broker.cli.jobs as jobs
@@ -90,6 +91,7 @@ def _exiting(command: Callable[..., int | None]) -> Callable[..., None]:
 
 for each in COMMANDS:
     app.command(each.__name__.removesuffix("_jobs"))(_exiting(each))
+app.add_typer(cluster.app, name="cluster")
 
 
 def main() -> None:

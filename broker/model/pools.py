@@ -76,6 +76,9 @@ class Pool:
     scaledown_window_s: float = 0.0  # serverless: idle seconds before a container ends
     warm: WarmLimits = field(default_factory=WarmLimits)  # serverless: what the autopilot may make of it
     options: dict[str, Any] = field(default_factory=dict)  # the executor's own settings, validated by it
+    nodes: dict[str, Any] = field(
+        default_factory=dict
+    )  # cluster: how its machines are made; validated by the provider's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

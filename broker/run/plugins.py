@@ -13,11 +13,13 @@ from typing import Any, cast
 
 from broker.model.errors import Misconfigured
 from broker.model.offers import Offer
-from broker.ports import Executor, ExecutorContext, PriceSource
+from broker.model.pools import Pool
+from broker.ports import Executor, ExecutorContext, NodeGroup, PriceSource
 
 EXECUTORS = "broker.executors"
 PRICE_SOURCES = "broker.price_sources"
 COMMANDS = "broker.commands"
+NODE_GROUPS = "broker.node_groups"
 
 ExecutorType = Callable[[ExecutorContext], Executor]
 
@@ -77,6 +79,23 @@ def make_executor(context: ExecutorContext) -> Executor:
     """The executor of a pool, constructed. Raises `Misconfigured`."""
     build = cast(ExecutorType, executor_type(context.pool.executor))
     return build(context)
+
+
+def make_node_group(pool: Pool, owner: str = "") -> NodeGroup | None:
+    """Who makes the machines of a pool, for this owner; None where it does not say. Raises `Misconfigured`."""
+    if not pool.nodes:
+        return None
+    plugins = installed(NODE_GROUPS)
+    name = pool.nodes.get("provider")
+    if name not in plugins:
+        there = ", ".join(sorted(plugins)) or "none"
+        raise Misconfigured(
+            f"pools.{pool.name}.nodes.provider: must be one that is installed, of: {there}; not {name!r}"
+        )
+    loaded = cast("type[NodeGroup]", plugins[name].load())
+    if reason := loaded.unavailable():
+        raise Misconfigured(f"nodes of provider {name!r}: {reason}")
+    return cast("Callable[[Pool, str], NodeGroup]", loaded)(pool, owner)
 
 
 def price_offers() -> tuple[Offer, ...]:

@@ -12,7 +12,7 @@ import structlog
 from broker.model.errors import ExecutorError
 from broker.model.pools import Capacity, Pool
 from broker.ports import Clock, Executor, ExecutorContext
-from broker.run.plugins import make_executor
+from broker.run.plugins import make_executor, make_node_group
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class RunningPool:
         try:
             if self.executor is None:
                 self._context.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self.executor = self._build(self._context)
+                self.executor = self._build(replace(self._context, nodes=make_node_group(self.pool)))
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await self.executor.open()
         except TimeoutError:

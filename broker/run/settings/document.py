@@ -175,6 +175,7 @@ class PoolPart(Part):
     )
     cold_start: Duration = Field(0.0, description="Time to a ready node or container, until it has been measured.")
     options: dict[str, Any] = Field({}, description="Settings of the executor itself.")
+    nodes: dict[str, Any] | None = Field(None, description="How the machines of a cluster are made at a provider.")
 
 
 class AutopilotPart(Part):

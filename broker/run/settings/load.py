@@ -135,11 +135,12 @@ def _copied(value: Any) -> Any:
 
 
 def _typed_options(data: dict[str, Any]) -> dict[str, Any]:
-    """Options of executors with numbers and truth values for what was written without quotes."""
+    """Settings of plugins with numbers and truth values for what was written without quotes."""
     pools = data.get("pools")
     for pool in pools.values() if isinstance(pools, dict) else ():
-        if isinstance(pool, dict) and "options" in pool:
-            pool["options"] = _typed(pool["options"])
+        for name in ("options", "nodes") if isinstance(pool, dict) else ():
+            if name in pool:
+                pool[name] = _typed(pool[name])
     return data
 
 

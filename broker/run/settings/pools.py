@@ -26,7 +26,7 @@ _ASSUMED: Final = OwnPart(purchase_usd=2_500, years=4, power_w=200, usd_per_kwh=
 
 _OF_THE_OTHER_KIND: Final = {
     "cluster": {"max_containers": ": say max_nodes", "scaledown_window": "", "keep_warm": ""},
-    "serverless": {"max_nodes": ": say max_containers"},
+    "serverless": {"max_nodes": ": say max_containers", "nodes": ""},
 }
 
 Capabilities = Callable[[str], frozenset[Capability]]
@@ -92,7 +92,7 @@ def make_pools(
 
 def is_local(part: PoolPart) -> bool:
     """Whether the pool runs on this machine."""
-    if part.executor == "ray":
+    if part.executor == "ray" and not part.nodes:
         return part.options.get("address", "local") in ("", "local")
     return part.executor == "local_serverless"
 
@@ -179,6 +179,7 @@ def _pool(
         scaledown_window_s=window if kind is PoolKind.SERVERLESS else 0.0,
         warm=_limits(part.keep_warm),
         options=part.options,
+        nodes=part.nodes or {},
     )
 
 

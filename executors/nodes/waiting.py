@@ -1,0 +1,43 @@
+"""Waiting for a provider: what fails for a moment is tried again, machines that do not come are `NoCapacity`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from broker.model.errors import NoCapacity, Unreachable
+
+TRIES: Final = 5
+
+
+def again() -> Retrying:
+    """Attempts at something that may be `Unreachable` for a moment: bounded, with growing pauses and jitter."""
+    return Retrying(
+        retry=retry_if_exception_type(Unreachable),
+        stop=stop_after_attempt(TRIES),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        reraise=True,
+    )
+
+
+class Waiting:
+    """One wait, with its limit."""
+
+    def __init__(self, who: str, where: str, problem: Callable[[], str], limit_s: float, every_s: float) -> None:
+        self._who = who
+        self._where = where
+        self._problem = problem  # what the provider says is wrong; "" for nothing
+        self._limit_s = limit_s
+        self._every_s = every_s
+        self._until = time.monotonic() + limit_s
+
+    def pause(self, have: str) -> None:
+        """A moment. Raises `NoCapacity` with what the provider says, or when the limit has passed."""
+        late = time.monotonic() > self._until
+        if (why := self._problem()) or late:
+            why = why or f"the provider found none within {self._limit_s:g} s"
+            raise NoCapacity(f"{self._who}: {have} in {self._where}: {why}")
+        time.sleep(self._every_s)
