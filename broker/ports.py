@@ -13,13 +13,13 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, AttemptReport, Job, JobState, LaunchRequest, StateChange
 from broker.model.money import Money
-from broker.model.nodes import NodeCluster, NodePart
 from broker.model.offers import Offer
 from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, KeepWarm, Pool
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
+from broker.node_group import NodeGroup
 
 Stream = Literal["stdout", "stderr"]
 
@@ -175,54 +175,6 @@ class Warmable(Protocol):
         possible. It holds until it is called again or the pool is opened by another executor, which begins with what
         the pool's configuration says. Raises `NoCapacity` for more containers than the pool may have.
         """
-        ...
-
-
-class NodeGroup(Protocol):
-    """Makes the machines of one cluster pool at a provider: a head, and nodes that join it and end themselves.
-
-    Construction (`Plugin(pool, owner)`) reads `pool.nodes`, raises `Misconfigured` for wrong settings and asks nobody.
-    All state is the provider's: any process goes on where another stopped. Methods block, are safe from any thread, try
-    again what fails for a moment, and raise `Unreachable`, `Misconfigured` (it names the permission) or `NoCapacity`.
-    """
-
-    provider: ClassVar[str]
-    offered_as: ClassVar[str]  # provider/product of offers for its machines: aws/ec2
-
-    @classmethod
-    def unavailable(cls) -> str | None:
-        """As an executor's."""
-        ...
-
-    def parts(self, nodes: int) -> tuple[NodePart, ...]:
-        """What `create` would make. Asks nobody."""
-        ...
-
-    def create(self, nodes: int) -> NodeCluster:
-        """Makes what is missing for so many nodes and returns once their machines were started.
-
-        When it fails, what it had made is taken away. Raises `Conflict` for a name that is another's, or a dead head.
-        """
-        ...
-
-    def find(self) -> NodeCluster | None:
-        """The cluster as the provider sees it, with machines that ended lately; None when there is none."""
-        ...
-
-    def token(self) -> str:
-        """What lets a process into the cluster. Raises `Misconfigured` when there is no cluster."""
-        ...
-
-    def grow(self, nodes: int) -> NodeCluster:
-        """Has at least so many nodes. Raises `NoCapacity` when the provider has fewer; those that it has stay."""
-        ...
-
-    def end(self, node_ids: Sequence[str]) -> None:
-        """Ends these machines and wants so many fewer; ids that are not there are ignored."""
-        ...
-
-    def delete(self) -> None:
-        """Ends all of it, and returns when nothing is paid for any more; a repeat is fine."""
         ...
 
 

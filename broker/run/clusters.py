@@ -11,7 +11,7 @@ from broker.model.errors import InvalidInput, Problem, UnknownName
 from broker.model.nodes import Machines, Node
 from broker.model.offers import Offer, in_force
 from broker.model.pools import Pool
-from broker.ports import NodeGroup
+from broker.node_group import NodeGroup
 from broker.run.build import capabilities
 from broker.run.plugins import make_node_group, price_offers
 from broker.run.settings import Settings

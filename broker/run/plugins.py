@@ -14,7 +14,8 @@ from typing import Any, cast
 from broker.model.errors import Misconfigured
 from broker.model.offers import Offer
 from broker.model.pools import Pool
-from broker.ports import Executor, ExecutorContext, NodeGroup, PriceSource
+from broker.node_group import NodeGroup
+from broker.ports import Executor, ExecutorContext, PriceSource
 
 EXECUTORS = "broker.executors"
 PRICE_SOURCES = "broker.price_sources"

@@ -43,7 +43,7 @@ class Ec2Settings(NodeSettings):
 
 
 class Ec2Nodes:
-    """Makes the machines of a pool at AWS; see `broker.ports.NodeGroup` for what each method promises."""
+    """Makes the machines of a pool at AWS; see `broker.node_group.NodeGroup` for what each method promises."""
 
     provider: ClassVar[str] = "aws"
     offered_as: ClassVar[str] = "aws/ec2"
