@@ -6,15 +6,18 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 DIGITS: Final = 12  # after the point; what lists give beyond is noise of their own arithmetic
-HIGHEST: Final = Decimal(1_000_000)  # dollars; nothing that is rented by the hour costs more
+HIGHEST: Final = 10_000  # dollars an hour; no machine costs more
 
 
 class Unusable(ValueError):
     """What a price list says can't be used; the text says why."""
 
 
-def amount(written: object) -> Decimal:
-    """A price above zero. Raises `Unusable` for what is no number, not finite, zero, negative or beyond all reason."""
+def amount(written: object, hours: int = 1) -> Decimal:
+    """The price above zero of so many hours.
+
+    Raises `Unusable` for what is no number, not finite, zero, negative or beyond all reason.
+    """
     try:
         value = Decimal(str(written).strip())
     except InvalidOperation:
@@ -23,14 +26,17 @@ def amount(written: object) -> Decimal:
         raise Unusable(f"{_shown(written)} is no amount")
     if value <= 0:
         raise Unusable(f"costs {_shown(written)}: nothing is free")
-    if value > HIGHEST:
-        raise Unusable(f"costs {_shown(written)}: nothing costs that much an hour")
+    if value > HIGHEST * hours:
+        raise Unusable(f"costs {_shown(written)}: no machine costs more than ${HIGHEST:,} an hour")
     return exact(value)
 
 
 def exact(value: Decimal) -> Decimal:
-    """The amount without digits of noise, and without zeros at its end."""
-    return Decimal(f"{round(value, DIGITS).normalize():f}")
+    """The amount without digits of noise and zeros at its end. Raises `Unusable` when nothing is left of it."""
+    rounded = Decimal(f"{round(value, DIGITS).normalize():f}")
+    if not rounded:
+        raise Unusable(f"costs {_shown(value)}: nothing costs so little")
+    return rounded
 
 
 def in_usd(currency: object) -> None:
@@ -40,4 +46,4 @@ def in_usd(currency: object) -> None:
 
 
 def _shown(written: object) -> str:
-    return repr(written)[:40]
+    return repr(str(written) if isinstance(written, Decimal) else written)[:40]

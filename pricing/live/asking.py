@@ -17,6 +17,6 @@ def ask(part: Part, question: Callable[[], Found]) -> Answer | Failure:
         offers, refused = question()
     except BrokerError as error:
         return Failure(part=part, error=error)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         return Failure(part=part, error=Unreachable(f"{part}: the answer is not of the form that is known: {error!r}"))
     return Answer(part=part, offers=tuple(offers), refused=tuple(refused))

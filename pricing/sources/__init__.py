@@ -10,6 +10,8 @@ from pricing.live.answer import Provider
 
 PROVIDERS: Final = {
     "aws": "pricing.sources.aws.provider:Aws",
+    "azure": "pricing.sources.azure.provider:Azure",
+    "modal": "pricing.sources.modal_rates:Modal",
 }
 
 

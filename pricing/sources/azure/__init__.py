@@ -1,0 +1,1 @@
+"""Azure virtual machines by the Retail Prices API, which needs no account."""
