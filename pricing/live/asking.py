@@ -13,10 +13,19 @@ Found = tuple[Sequence[Offer], Sequence[Refused]]
 
 def ask(part: Part, question: Callable[[], Found]) -> Answer | Failure:
     """What a question finds, as the answer of a part."""
-    try:
+
+    def answer() -> Answer:
         offers, refused = question()
+        return Answer(part=part, offers=tuple(offers), refused=tuple(refused))
+
+    return attempt(part, answer)
+
+
+def attempt(part: Part, question: Callable[[], Answer]) -> Answer | Failure:
+    """The answer, or why it could not be made."""
+    try:
+        return question()
     except BrokerError as error:
         return Failure(part=part, error=error)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         return Failure(part=part, error=Unreachable(f"{part}: the answer is not of the form that is known: {error!r}"))
-    return Answer(part=part, offers=tuple(offers), refused=tuple(refused))

@@ -11,6 +11,7 @@ from pricing.live.answer import Provider
 PROVIDERS: Final = {
     "aws": "pricing.sources.aws.provider:Aws",
     "azure": "pricing.sources.azure.provider:Azure",
+    "gcp": "pricing.sources.gcp.provider:Gcp",
     "modal": "pricing.sources.modal_rates:Modal",
 }
 
