@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
+from broker.model.bills import BillLine, Correction, LedgerLine
 from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, AttemptReport, Job, JobState, LaunchRequest, StateChange
 from broker.model.money import Money
@@ -192,6 +193,37 @@ class PriceSource(Protocol):
         ...
 
 
+class BillSource(Protocol):
+    """Reads one kind of bill from files."""
+
+    name: str
+
+    def reads(self, file: Path) -> bool:
+        """Whether the file looks like one of its kind, by its name and its beginning. Raises `InvalidInput`."""
+        ...
+
+    def lines(self, file: Path, *, billed: bool = False) -> Iterable[BillLine]:
+        """Its lines, in any order, one after another and not all in memory.
+
+        Costs are what usage cost with commitments spread over the time that they are for; with `billed`, what is on
+        the invoice. Raises `InvalidInput` with file, line and field for what can't be understood: nothing is skipped.
+        """
+        ...
+
+
+class FetchedBills(Protocol):
+    """Asks a provider for a bill. The group `broker.bills` has both kinds."""
+
+    name: str
+
+    def fetch(self, since_ns: int, until_ns: int, *, billed: bool = False) -> Iterable[BillLine]:
+        """The lines of whole days from `since_ns` on and before `until_ns`; `billed` as of `BillSource.lines`.
+
+        Raises `Misconfigured` (a library or a permission is missing: says which) and `Unreachable`.
+        """
+        ...
+
+
 class SecretSource(Protocol):
     """Knows the values of secrets."""
 
@@ -349,6 +381,17 @@ class Store(Protocol):
         until_ns: int | None = None,
     ) -> tuple[Charge, ...]:
         """Charges of a job (its attempts) or a pool that begin in a time, oldest first."""
+        ...
+
+    def ledger(self, since_ns: int, until_ns: int, pool: str | None = None) -> tuple[LedgerLine, ...]:
+        """Metered charges and corrections that begin in a time, summed by day, unit, kind, attempt and price."""
+        ...
+
+    def correct(self, corrections: Sequence[Correction]) -> int:
+        """Appends corrections, all or none; those whose key exists are skipped. Returns how many were new.
+
+        Raises `Conflict`, storing nothing, when a key exists with another amount: another bill was recorded meanwhile.
+        """
         ...
 
     def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:

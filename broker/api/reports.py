@@ -30,6 +30,7 @@ def _row(row: SpendRow, by: tuple[str, ...]) -> schemas.SpendRowView:
         job=money(row.job) if known else None,
         overhead=money(row.overhead) if known else None,
         total=money(row.total) if known else None,
+        corrected=money(row.corrected),
         unknown=row.unknown,
         predicted=money_or_none(row.predicted),
     )

@@ -12,7 +12,7 @@ from broker.api.decisions import placement, price, resources
 from broker.model.errors import Problem
 from broker.model.jobs import Attempt, JobSpec, StateChange
 from broker.model.resources import Gpu
-from broker.model.usage import Charge
+from broker.model.usage import Book, Charge
 from broker.run.service import ArrayStanding, JobRecord, JobStanding, ListPage, Submission
 
 _SHORT: Final = 80
@@ -141,6 +141,7 @@ def _change(change: StateChange) -> schemas.ChangeView:
 def _charge(charge: Charge) -> schemas.ChargeView:
     return schemas.ChargeView(
         kind=charge.kind.value,
+        book="correction" if charge.book is Book.CORRECTION else "metered",
         pool=charge.pool,
         unit_id=charge.unit_id,
         attempt_id=charge.attempt_id,

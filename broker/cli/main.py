@@ -23,6 +23,7 @@ import broker.cli.watch as watch
 from broker.cli.breakeven import breakeven
 from broker.cli.connection import name_state_dir, use_config
 from broker.cli.plugins import add_plugin_commands
+from broker.cli.reconcile import reconcile
 from broker.model.errors import BrokerError
 
 EXIT_CODES = """
@@ -63,6 +64,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     jobs.explain,
     submit.offers,
     money.spend,
+    reconcile,
     money.pools,
     breakeven,
     daemon.up,

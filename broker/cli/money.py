@@ -87,10 +87,15 @@ def _money(name: str) -> Any:
     return cell
 
 
+def _corrected(amount: Row) -> str:
+    return render.usd(amount["usd"]) if amount["nanodollars"] else ""
+
+
 _AMOUNTS = [
     Column(head="jobs", cell=_money("job"), right=True),
     Column(head="idle and overhead", cell=_money("overhead"), right=True),
     Column(head="total", cell=_money("total"), right=True),
+    Column(head="corrected by bills", cell=lambda row: _corrected(row["corrected"]), right=True),
     Column(head="predicted for jobs", cell=_money("predicted"), right=True),
     Column(head="unknown", cell=lambda row: str(row["unknown"] or ""), right=True),
 ]

@@ -2,7 +2,7 @@
 
 Columns are those that are mandatory in versions 1.2 and 1.4 of its data set "Cost and Usage" (ProviderName and
 PublisherName of the one, ServiceProviderName and HostProviderName of the other), what a row of usage has besides, and
-our own, which begin with `x_`. Costs are what the broker metered at the offer's price: no invoice has confirmed them.
+our own, which begin with `x_`. Costs are what the broker metered at the offer's price, and what bills have corrected.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ WORDS = MappingProxyType(
         ChargeKind.COLD_START: "a container started",
         ChargeKind.IDLE_TAIL: "a container was idle before it ended",
         ChargeKind.ROUNDING: "billing granularity and minimum",
+        ChargeKind.OTHER: "billed and not metered",
     }
 )
 PRICING = MappingProxyType({Tier.SPOT: "Dynamic", Tier.COMMIT_1Y: "Committed", Tier.COMMIT_3Y: "Committed"})

@@ -110,17 +110,18 @@ def _sum(rows: Iterable[SpendRow]) -> SpendRow:
         job=Money.total(row.job for row in every),
         overhead=Money.total(row.overhead for row in every),
         unknown=sum(row.unknown for row in every),
+        corrected=Money.total(row.corrected for row in every),
         predicted=Money.total(predicted) if predicted else None,
     )
 
 
 def to_csv(report: SpendReport) -> Iterator[tuple[str, ...]]:
     """A header and the rows, in exact dollars. A cost of which nothing is known is empty, not zero."""
-    yield (*report.by, "job_usd", "overhead_usd", "total_usd", "unknown_charges", "predicted_usd")
+    yield (*report.by, "job_usd", "overhead_usd", "total_usd", "unknown_charges", "predicted_usd", "corrected_usd")
     for row in report.rows:
         known = bool(row.total) or not row.unknown
         amounts = (row.job, row.overhead, row.total) if known else (None, None, None)
-        yield (*row.group, *map(_usd, amounts), str(row.unknown), _usd(row.predicted))
+        yield (*row.group, *map(_usd, amounts), str(row.unknown), _usd(row.predicted), _usd(row.corrected))
 
 
 def _usd(amount: Money | None) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from broker.model.money import Money
+from broker.model.money import ZERO, Money
 from broker.model.offers import Offer
 from broker.model.resources import Resources
 
@@ -56,14 +57,18 @@ class ChargeKind(StrEnum):
     COLD_START = "cold_start"  # serverless: paid, not ready
     IDLE_TAIL = "idle_tail"  # serverless: ready, nothing ran on (part of) it
     ROUNDING = "rounding"  # billing granularity and minimum, known when the unit ends
+    OTHER = "other"  # on the bill and not metered: storage, traffic, fees, nodes that nobody knew of
 
 
 class Book(StrEnum):
-    """Which of the three ledgers a charge is in; they are never added together."""
+    """Which ledger a charge is in. Metered and correction add up to what was paid; estimates are never added."""
 
     ESTIMATED = "estimated"
     METERED = "metered"
-    INVOICED = "invoiced"
+    CORRECTION = "correction"  # what a bill adds to, or takes from, what was metered
+
+
+ACTUAL: Final = (Book.METERED, Book.CORRECTION)  # what is known to have been paid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,7 @@ class SpendRow:
     job: Money  # execution of attempts
     overhead: Money  # boot, idle, cold start, idle tail and rounding
     unknown: int  # charges without a known price; never counted as zero silently
+    corrected: Money = ZERO  # of both: what bills have added
     predicted: Money | None  # what placements had predicted for the same jobs; None where nothing was predicted
 
     @property

@@ -18,6 +18,7 @@ from broker.node_group import NodeGroup
 from broker.ports import Executor, ExecutorContext, PriceSource
 
 EXECUTORS = "broker.executors"
+BILLS = "broker.bills"
 PRICE_SOURCES = "broker.price_sources"
 COMMANDS = "broker.commands"
 NODE_GROUPS = "broker.node_groups"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from broker.model.bills import Correction
 from broker.model.errors import Conflict, InvalidInput
 from broker.model.jobs import Job
 from broker.model.money import NS_PER_S, Money
@@ -189,6 +190,45 @@ class SpendContract:
             charge("k4", 20, 7),
         )
         assert store.job_costs(["a", "b"]) == {"a": (Money(120), 1), "b": (Money(0), 0)}
+
+    def test_corrections_add_to_what_was_metered_and_are_recorded_once(self, store: Store) -> None:
+        _with_attempts(store, job("a"))
+        _settle(store, charge("k1", 10, 100, attempt_id="a-a1"), charge("k2", 20, None, attempt_id="a-a1"))
+        wanted = [
+            Correction(charge=charge("c1", 10, -40, attempt_id="a-a1", book=Book.CORRECTION)),
+            Correction(charge=charge("c2", 20, 7, attempt_id="a-a1", book=Book.CORRECTION), resolves=1),
+            Correction(charge=charge("c3", 30, 5, kind=ChargeKind.OTHER, unit_id="", book=Book.CORRECTION)),
+        ]
+        assert [store.correct(wanted), store.correct(wanted)] == [3, 0]
+        (row,) = store.spend(SpendFilter(by=()))
+        assert (row.job, row.overhead, row.corrected, row.unknown) == (Money(67), Money(5), Money(-28), 0)
+        assert row.predicted == Money(5_000)
+        assert store.job_costs(["a"]) == {"a": (Money(67), 0)}
+        assert {(line.job_id, line.amount) for line in store.billed(SpendFilter())} == {
+            ("a", Money(67)),
+            (None, Money(5)),
+        }
+        with pytest.raises(Conflict, match="another bill"):
+            store.correct([Correction(charge=charge("c1", 10, -41, attempt_id="a-a1", book=Book.CORRECTION))])
+
+    def test_the_ledger_by_day_unit_kind_attempt_and_price(self, store: Store) -> None:
+        _with_attempts(store, job("a"))
+        _settle(
+            store,
+            charge("k1", 10, 100, attempt_id="a-a1"),
+            charge("k2", 20, 30, attempt_id="a-a1"),
+            charge("k3", 30, None, kind=ChargeKind.IDLE),
+            charge("k4", _DAY_NS, 7),
+            charge("k5", 10, 1_000_000, book=Book.ESTIMATED),
+        )
+        store.correct([Correction(charge=charge("c1", 10, -40, attempt_id="a-a1", book=Book.CORRECTION))])
+        idle, ran = sorted(store.ledger(0, _DAY_NS), key=lambda line: line.kind)
+        assert (ran.attempt_id, ran.metered, ran.corrected, ran.corrections) == ("a-a1", Money(130), Money(-40), 1)
+        assert (ran.started_ns, ran.ended_ns, ran.duration_ns) == (10, 20 + NS_PER_S, 2 * NS_PER_S)
+        assert (ran.offer, ran.unknown, ran.day_ns) == (OFFER, 0, 0)
+        assert (idle.metered, idle.unknown, idle.offer) == (Money(0), 1, None)
+        assert [line.metered for line in store.ledger(_DAY_NS, 2 * _DAY_NS, "home")] == [Money(7)]
+        assert store.ledger(0, 2 * _DAY_NS, "cloud") == ()
 
     @_shared
     @given(

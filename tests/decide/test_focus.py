@@ -42,6 +42,20 @@ MANDATORY_1_4 = [
     "ServiceProviderName",
 ]
 MANDATORY_1_2 = [*(set(MANDATORY_1_4) - {"HostProviderName", "ServiceProviderName"}), "ProviderName", "PublisherName"]
+# By the specification: the values that a column may have, where it lists them.
+ALLOWED = {
+    "ChargeCategory": {"Usage", "Purchase", "Tax", "Credit", "Adjustment"},
+    "ChargeClass": {"", "Correction"},
+    "ChargeFrequency": {"One-Time", "Recurring", "Usage-Based"},
+    "PricingCategory": {"Standard", "Dynamic", "Committed", "Other"},
+    "CommitmentDiscountStatus": {"", "Used", "Unused"},
+    "ServiceCategory": {
+        "AI and Machine Learning", "Analytics", "Business Applications", "Compute", "Databases", "Developer Tools",
+        "Identity", "Integration", "Internet of Things", "Management and Governance", "Media", "Migration", "Mobile",
+        "Multicloud", "Networking", "Security", "Storage", "Web", "Other",
+    },
+}  # fmt: skip
+DECIMALS = (*("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"), "ListUnitPrice", "PricingQuantity")
 NULLABLE = {"ChargeClass", "BillingAccountName", "ChargeDescription", "HostProviderName", "PricingQuantity"}
 COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -78,6 +92,12 @@ def test_each_row_keeps_the_rules(line: BilledLine) -> None:
         assert set(mandatory) <= set(row)
         assert all(row[column] for column in mandatory if column not in NULLABLE)
     assert len({row[cost] for cost in COSTS}) == 1
+    assert all(row[column] in allowed for column, allowed in ALLOWED.items())
+    assert all(re.fullmatch(r"-?\d+(\.\d+)?", row[column]) for column in DECIMALS)
+    assert re.fullmatch("[A-Z]{3}", row["BillingCurrency"])
+    # A quantity has its unit, and the other way round.
+    assert all(bool(row[f"{what}Quantity"]) == bool(row[f"{what}Unit"]) for what in ("Consumed", "Pricing"))
+    assert not row["CommitmentDiscountStatus"] or row["CommitmentDiscountId"]
     for start, end in (("ChargePeriodStart", "ChargePeriodEnd"), ("BillingPeriodStart", "BillingPeriodEnd")):
         assert TIME.fullmatch(row[start])
         assert row[start] < row[end]

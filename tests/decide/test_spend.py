@@ -104,8 +104,8 @@ def test_csv_is_exact_and_unknown_is_not_zero() -> None:
     rows = (row("a", "x", job=1, overhead=1_500_000_000, predicted=0), row("b", "y", unknown=1), row("c", "z"))
     report = spend_report(rows, ("job", "pool"), ALWAYS)
     assert list(to_csv(report)) == [
-        ("job", "pool", "job_usd", "overhead_usd", "total_usd", "unknown_charges", "predicted_usd"),
-        ("a", "x", "0.000000001", "1.500000000", "1.500000001", "0", "0.000000000"),
-        ("b", "y", "", "", "", "1", ""),
-        ("c", "z", "0.000000000", "0.000000000", "0.000000000", "0", ""),
+        ("job", "pool", "job_usd", "overhead_usd", "total_usd", "unknown_charges", "predicted_usd", "corrected_usd"),
+        ("a", "x", "0.000000001", "1.500000000", "1.500000001", "0", "0.000000000", "0.000000000"),
+        ("b", "y", "", "", "", "1", "", "0.000000000"),
+        ("c", "z", "0.000000000", "0.000000000", "0.000000000", "0", "", "0.000000000"),
     ]

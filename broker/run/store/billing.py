@@ -2,48 +2,47 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from broker.model.money import Money
 from broker.model.query import SpendFilter
-from broker.model.usage import BilledLine, Book, ChargeKind
+from broker.model.usage import ACTUAL, BilledLine, Book, ChargeKind
 from broker.run.store.settlement import offers_of
 from broker.run.store.specs import chunks
-from broker.run.store.spending import DAY_NS, where
+from broker.run.store.spending import DAY_NS, unknown, where
 from broker.run.store.tables import charges, job_tags, jobs, tags
 
 _DAY: Final = charges.c.started_ns.op("/")(DAY_NS)
-_KEYS: Final = (
-    _DAY.label("day"),
-    charges.c.pool,
-    charges.c.unit_id,
-    charges.c.kind,
-    charges.c.job_seq,
-    charges.c.price_id,
-    charges.c.amount.is_(None).label("unknown"),
-)
+_METERED: Final = charges.c.book == Book.METERED.value
+_WHAT: Final = (_DAY.label("day"), charges.c.pool, charges.c.unit_id, charges.c.kind, charges.c.job_seq)
+_KEYS: Final = (*_WHAT, charges.c.price_id, charges.c.amount.is_(None).label("without"))
 
 
 def billed(connection: Connection, wanted: SpendFilter) -> tuple[BilledLine, ...]:
-    """The lines, by day and in the order of their other keys."""
+    """The lines, by day and in the order of their other keys. What a bill has told the cost of is not unknown."""
     summed = (
         func.sum(charges.c.amount).label("amount"),
-        func.sum(charges.c.ended_ns - charges.c.started_ns).label("duration_ns"),
+        func.sum(case((_METERED, charges.c.ended_ns - charges.c.started_ns), else_=0)).label("duration_ns"),
+        unknown().label("unknown"),
     )
     query = (
         select(*_KEYS, *summed, jobs.c.id, jobs.c.name, jobs.c.user)
         .select_from(charges.outerjoin(jobs, jobs.c.seq == charges.c.job_seq))
-        .where(charges.c.book == Book.METERED.value, *where(wanted))
+        .where(charges.c.book.in_(ACTUAL), *where(wanted))
         .group_by(*_KEYS, jobs.c.id, jobs.c.name, jobs.c.user)
         .order_by(*_KEYS)
     )
     rows = connection.execute(query).all()
-    offers = offers_of(connection, {row.price_id for row in rows if row.price_id is not None})
-    labels = _tags(connection, {row.job_seq for row in rows if row.job_seq is not None})
+    unpriced: Counter[tuple[Any, ...]] = Counter()
+    for row in rows:
+        unpriced[tuple(row)[: len(_WHAT)]] += int(row.unknown)
+    shown = [row for row in rows if not row.without or unpriced[tuple(row)[: len(_WHAT)]]]
+    offers = offers_of(connection, {row.price_id for row in shown if row.price_id is not None})
+    labels = _tags(connection, {row.job_seq for row in shown if row.job_seq is not None})
     return tuple(
         BilledLine(
             day_ns=int(row.day) * DAY_NS,
@@ -55,10 +54,10 @@ def billed(connection: Connection, wanted: SpendFilter) -> tuple[BilledLine, ...
             user=row.user or "",
             tags=labels.get(row.job_seq, {}),
             duration_ns=int(row.duration_ns),
-            amount=None if row.unknown else Money(int(row.amount)),
+            amount=None if row.without else Money(int(row.amount)),
             offer=offers.get(row.price_id),
         )
-        for row in rows
+        for row in shown
     )
 
 

@@ -10,7 +10,7 @@ from broker.decide.charge import last_holder
 from broker.model.errors import Conflict
 from broker.model.money import NS_PER_S, Money
 from broker.model.offers import Offer
-from broker.model.usage import AttemptUsage, Book, Charge, UnitUsage, UsageReport
+from broker.model.usage import ACTUAL, AttemptUsage, Charge, UnitUsage, UsageReport
 from broker.run.store.engine import upsert
 from broker.run.store.rows import (
     Values,
@@ -23,6 +23,7 @@ from broker.run.store.rows import (
     usage_values,
 )
 from broker.run.store.specs import chunks, keep_once
+from broker.run.store.spending import unknown
 from broker.run.store.tables import (
     OPEN_UNIT,
     attempt_usage,
@@ -71,7 +72,7 @@ def settle(connection: Connection, pool: str, report: UsageReport, added: Sequen
         return
     _usage(connection, pool, settled, report)
     if fresh:
-        connection.execute(insert(charges), _charge_rows(connection, fresh))
+        connection.execute(insert(charges), charge_rows(connection, fresh))
     upsert(connection, watermarks, [{"pool": pool, "at_ns": report.as_of_ns}])
 
 
@@ -99,12 +100,12 @@ def job_costs(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, tu
     costs = {job_id: (Money(0), 0) for job_id in job_ids}
     for chunk in chunks(dict.fromkeys(job_ids)):
         query = (
-            select(jobs.c.id, func.sum(charges.c.amount), func.count() - func.count(charges.c.amount))
+            select(jobs.c.id, func.sum(charges.c.amount), unknown())
             .join(charges, charges.c.job_seq == jobs.c.seq)
-            .where(jobs.c.id.in_(chunk), charges.c.book == Book.METERED.value)
+            .where(jobs.c.id.in_(chunk), charges.c.book.in_(ACTUAL))
             .group_by(jobs.c.id)
         )
-        costs.update({job_id: (Money(int(known or 0)), n) for job_id, known, n in connection.execute(query)})
+        costs.update({job_id: (Money(int(known or 0)), int(n)) for job_id, known, n in connection.execute(query)})
     return costs
 
 
@@ -137,10 +138,11 @@ def _usage(connection: Connection, pool: str, settled: int, report: UsageReport)
         connection.execute(vanished.values(ended_ns=settled))
 
 
-def _charge_rows(connection: Connection, fresh: Sequence[Charge]) -> list[Values]:
+def charge_rows(connection: Connection, fresh: Sequence[Charge], *, predicted: bool = True) -> list[Values]:
+    """New charges as rows, by when they begin; `predicted`: an attempt's first takes over what was predicted."""
     names = {charge.attempt_id for charge in fresh if charge.attempt_id is not None}
     job_seqs: dict[str | None, int] = {}
-    predicted: dict[str | None, int] = {}
+    estimates: dict[str | None, int] = {}
     for chunk in chunks(sorted(names)):
         charged = select(charges.c.attempt_id).where(charges.c.attempt_id.in_(chunk))
         query = select(
@@ -148,8 +150,8 @@ def _charge_rows(connection: Connection, fresh: Sequence[Charge]) -> list[Values
         )
         for row in connection.execute(query.where(attempts.c.id.in_(chunk))):
             job_seqs[row.id] = row.job_seq
-            if not row.charged:
-                predicted[row.id] = row.predicted
+            if predicted and not row.charged:
+                estimates[row.id] = row.predicted
     prices = {
         offer: keep_once(connection, prices_used, offer_values(offer), "hash")
         for offer in {x.offer for x in fresh if x.offer is not None}
@@ -159,7 +161,7 @@ def _charge_rows(connection: Connection, fresh: Sequence[Charge]) -> list[Values
         | {
             "job_seq": job_seqs.get(charge.attempt_id),
             # What was predicted stands on an attempt's first charge alone, so that sums count it once.
-            "predicted": predicted.pop(charge.attempt_id, None),
+            "predicted": estimates.pop(charge.attempt_id, None),
             "price_id": prices[charge.offer] if charge.offer else None,
         }
         for charge in sorted(fresh, key=lambda charge: charge.started_ns)

@@ -14,7 +14,7 @@ from sqlalchemy.sql.selectable import FromClause
 from broker.model.errors import InvalidInput
 from broker.model.money import Money
 from broker.model.query import SpendFilter
-from broker.model.usage import Book, ChargeKind, SpendRow
+from broker.model.usage import ACTUAL, Book, ChargeKind, SpendRow
 from broker.run.store.tables import charges, job_tags, jobs, tags
 
 DAY_NS: Final = 86_400 * 1_000_000_000
@@ -43,12 +43,13 @@ def spend(connection: Connection, wanted: SpendFilter) -> tuple[SpendRow, ...]:
             *columns,
             func.sum(case((is_job, charges.c.amount), else_=0)).label("job"),
             func.sum(case((is_job, 0), else_=charges.c.amount)).label("overhead"),
-            (func.count() - func.count(charges.c.amount)).label("unknown"),
+            func.sum(case((charges.c.book == Book.CORRECTION.value, charges.c.amount), else_=0)).label("corrected"),
+            unknown().label("unknown"),
             func.sum(charges.c.predicted).label("predicted"),
             func.count().label("number"),
         )
         .select_from(source)
-        .where(charges.c.book == Book.METERED.value, *where(wanted))
+        .where(charges.c.book.in_(ACTUAL), *where(wanted))
         .group_by(*columns)
     )
     rows = (_row(row, wanted.by) for row in connection.execute(query) if row.number)
@@ -64,6 +65,11 @@ def _column(source: FromClause, name: str) -> tuple[FromClause, ColumnElement[An
     keyed = select(tags.c.id).where(tags.c.key == name.removeprefix(_TAG))
     source = source.outerjoin(link, (link.c.job_seq == jobs.c.seq) & link.c.tag_id.in_(keyed))
     return source.outerjoin(tag, tag.c.id == link.c.tag_id), tag.c.value
+
+
+def unknown() -> ColumnElement[int]:
+    """How many charges have no price, and no bill has told their cost since."""
+    return func.count() - func.count(charges.c.amount) - func.coalesce(func.sum(charges.c.resolves), 0)
 
 
 def where(wanted: SpendFilter) -> list[ColumnElement[bool]]:
@@ -93,7 +99,8 @@ def _row(row: Any, by: tuple[str, ...]) -> SpendRow:
         group=tuple(_shown(name, value) for name, value in zip(by, row, strict=False)),
         job=Money(int(row.job or 0)),
         overhead=Money(int(row.overhead or 0)),
-        unknown=row.unknown,
+        unknown=int(row.unknown),
+        corrected=Money(int(row.corrected or 0)),
         predicted=Money(int(row.predicted)) if compared else None,
     )
 

@@ -8,6 +8,7 @@ from threading import Lock
 
 from sqlalchemy import Connection, Engine, select
 
+from broker.model.bills import Correction, LedgerLine
 from broker.model.errors import UnknownName
 from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, Job, JobState, StateChange
@@ -16,7 +17,17 @@ from broker.model.placement import Placement
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
-from broker.run.store import billing, foresight, listing, reading, recording, settlement, spending, submission
+from broker.run.store import (
+    billing,
+    correcting,
+    foresight,
+    listing,
+    reading,
+    recording,
+    settlement,
+    spending,
+    submission,
+)
 from broker.run.store.engine import connect, insert_new, store_errors
 from broker.run.store.specs import Specs
 from broker.run.store.tables import blobs
@@ -212,6 +223,16 @@ class SqlStore:
         """Charges of a job or array, of a pool, or of both, that begin in a time; oldest first."""
         with self._read() as connection:
             return settlement.find_charges(connection, job_id, pool, since_ns, until_ns)
+
+    def ledger(self, since_ns: int, until_ns: int, pool: str | None = None) -> tuple[LedgerLine, ...]:
+        """Metered charges and corrections that begin in a time, summed by day, unit, kind, attempt and price."""
+        with self._read() as connection:
+            return correcting.ledger(connection, since_ns, until_ns, pool)
+
+    def correct(self, corrections: Sequence[Correction]) -> int:
+        """Appends corrections, and says how many were new. Raises Conflict when another bill was recorded."""
+        with self._write() as connection:
+            return correcting.correct(connection, corrections)
 
     def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:
         """For each job: what it is known to have cost, and how many charges lack a price."""

@@ -241,6 +241,7 @@ charges: Final = Table(
     Column("amount", BigInteger),
     Column("predicted", BigInteger),
     Column("price_id", BigInteger, ForeignKey("prices_used.id")),
+    Column("resolves", Integer, nullable=False, server_default="0"),
     Index("charges_by_job", "job_seq", "started_ns"),
     Index("charges_by_pool", "pool", "started_ns"),
     Index("charges_by_time", "started_ns"),

@@ -1,0 +1,173 @@
+"""Lines of a bill, however many, → sums by resource, pool, attempt and days: what is kept of a bill in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from broker.model.bills import BillLine, LineClass, Measure
+from broker.model.money import NS_PER_S
+
+DAY_NS: Final = 86_400 * NS_PER_S
+_NOTHING: Final = Decimal(0)
+
+
+class Whose(NamedTuple):
+    """What tells lines of a bill apart, and the days that they are for."""
+
+    provider: str
+    resource: str
+    pool: str
+    attempt: str
+    first_day: int  # days since the epoch
+    days: int
+
+
+@dataclass(slots=True)
+class Sums:
+    """Lines of one owner and the same days, added up while they are read."""
+
+    lines: int = 0
+    started_ns: int = 2**63
+    ended_ns: int = 0
+    usage: Decimal = _NOTHING
+    credit: Decimal = _NOTHING
+    tax: Decimal = _NOTHING
+    other: Decimal = _NOTHING
+    hours: dict[Measure, Decimal] = field(default_factory=dict)
+    unmeasured: bool = False  # a line of usage does not say how much
+    services: tuple[str, ...] = ()
+
+    def add(self, line: BillLine) -> None:
+        """One more line."""
+        self.lines += 1
+        self.started_ns = min(self.started_ns, line.started_ns)
+        self.ended_ns = max(self.ended_ns, line.ended_ns)
+        if line.service not in self.services and len(self.services) < _SERVICES:
+            self.services = (*self.services, line.service)
+        if line.what is LineClass.USAGE:
+            self.usage += line.cost
+            if line.quantity is None or line.measure is Measure.NONE:
+                self.unmeasured = True
+            else:
+                self.hours[line.measure] = self.hours.get(line.measure, _NOTHING) + line.quantity
+        elif line.what is LineClass.CREDIT:
+            self.credit += line.cost
+        elif line.what is LineClass.TAX:
+            self.tax += line.cost
+        else:
+            self.other += line.cost
+
+    def merge(self, more: Sums) -> None:
+        """All lines of another one as well."""
+        self.lines += more.lines
+        self.started_ns, self.ended_ns = min(self.started_ns, more.started_ns), max(self.ended_ns, more.ended_ns)
+        self.usage, self.credit = self.usage + more.usage, self.credit + more.credit
+        self.tax, self.other = self.tax + more.tax, self.other + more.other
+        for measure, hours in more.hours.items():
+            self.hours[measure] = self.hours.get(measure, _NOTHING) + hours
+        self.unmeasured |= more.unmeasured
+        self.services = tuple(dict.fromkeys((*self.services, *more.services)))[:_SERVICES]
+
+    @property
+    def used(self) -> bool:
+        """Whether any of it is about what the broker meters."""
+        return bool(self.hours or self.unmeasured or self.credit or self.tax)
+
+
+_SERVICES: Final = 4  # that are named of one owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """A bill in sums."""
+
+    owned: dict[Whose, Sums]  # of what has a resource or a tag of ours
+    elsewhere: dict[tuple[str, str], tuple[int, Decimal]]  # provider, service -> lines, cost of the rest
+    lines: int
+    cost: Decimal
+    started_ns: int  # of the first line
+    ended_ns: int  # of the last line of usage
+    digit: Decimal  # the smallest figure that its costs are told in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Which lines of a bill are taken, and whose those are that no tag tells."""
+
+    pool: str = ""  # of all the rest; "": of no pool
+    names: Mapping[str, str] = field(default_factory=dict)  # a resource or a service -> its pool
+    since_ns: int | None = None  # lines that begin from then on
+    until_ns: int | None = None  # and before then
+
+
+EVERY: Final = Taken()
+
+
+class Gathering:
+    """Takes lines one after another."""
+
+    def __init__(self, taken: Taken = EVERY) -> None:
+        self._pool, self._names = taken.pool, taken.names
+        since_ns, until_ns = taken.since_ns, taken.until_ns
+        self._since_ns = -(2**63) if since_ns is None else since_ns
+        self._until_ns = 2**63 if until_ns is None else until_ns
+        self._owned: dict[Whose, Sums] = {}
+        self._elsewhere: dict[tuple[str, str], tuple[int, Decimal]] = {}
+        self._lines = 0
+        self._cost = _NOTHING
+        self._started_ns, self._ended_ns, self._used_until_ns = 2**63, 0, 0
+        self._exponent = 0
+
+    def add(self, lines: Iterable[BillLine]) -> None:
+        """Adds those that begin in the period."""
+        for line in lines:
+            if not self._since_ns <= line.started_ns < self._until_ns:
+                continue
+            self._lines += 1
+            self._cost += line.cost
+            exponent = line.cost.as_tuple().exponent
+            if isinstance(exponent, int) and exponent < self._exponent:
+                self._exponent = exponent
+            self._started_ns = min(self._started_ns, line.started_ns)
+            # Taxes and fees are for months: only usage tells up to when a bill is complete.
+            if line.what is LineClass.USAGE and line.ended_ns - line.started_ns <= DAY_NS:
+                self._used_until_ns = max(self._used_until_ns, line.ended_ns)
+            self._ended_ns = max(self._ended_ns, line.ended_ns)
+            self._keep(line)
+
+    def _keep(self, line: BillLine) -> None:
+        named = self._names.get(line.resource) or self._names.get(line.service) if self._names else None
+        pool = line.pool or named or self._pool
+        if not (pool or line.resource or line.attempt):
+            lines, cost = self._elsewhere.get((line.provider, line.service), (0, _NOTHING))
+            self._elsewhere[line.provider, line.service] = (lines + 1, cost + line.cost)
+            return
+        first = line.started_ns // DAY_NS
+        days = max(-(-line.ended_ns // DAY_NS) - first, 1)
+        whose = Whose(line.provider, line.resource, pool, line.attempt, first, days)
+        sums = self._owned.get(whose)
+        if sums is None:
+            sums = self._owned[whose] = Sums()
+        sums.add(line)
+
+    def bill(self) -> Bill:
+        """What was added."""
+        return Bill(
+            owned=self._owned,
+            elsewhere=self._elsewhere,
+            lines=self._lines,
+            cost=self._cost,
+            started_ns=self._started_ns if self._lines else 0,
+            ended_ns=self._used_until_ns or self._ended_ns,
+            digit=Decimal(1).scaleb(self._exponent),
+        )
+
+
+def gather(lines: Iterable[BillLine], taken: Taken = EVERY) -> Bill:
+    """The sums of the lines that are taken."""
+    gathering = Gathering(taken)
+    gathering.add(lines)
+    return gathering.bill()

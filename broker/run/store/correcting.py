@@ -1,0 +1,93 @@
+"""The ledger by day, unit, kind, attempt and price, and the corrections that bills append to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, case, func, insert, select
+
+from broker.model.bills import Correction, LedgerLine
+from broker.model.errors import Conflict
+from broker.model.money import Money
+from broker.model.usage import ACTUAL, Book, Charge, ChargeKind
+from broker.run.store.settlement import charge_rows, offers_of
+from broker.run.store.specs import chunks
+from broker.run.store.spending import DAY_NS, unknown
+from broker.run.store.tables import charges
+
+_METERED: Final = charges.c.book == Book.METERED.value
+_KEYS: Final = (
+    charges.c.pool,
+    charges.c.unit_id,
+    charges.c.kind,
+    charges.c.attempt_id,
+    charges.c.price_id,
+    charges.c.started_ns.op("/")(DAY_NS).label("day"),
+)
+
+
+def ledger(connection: Connection, since_ns: int, until_ns: int, pool: str | None) -> tuple[LedgerLine, ...]:
+    """Charges that begin in a time, summed by day, unit, kind, attempt and price."""
+    query = (
+        select(
+            *_KEYS,
+            func.min(charges.c.started_ns).label("started_ns"),
+            func.max(charges.c.ended_ns).label("ended_ns"),
+            _sum(case((_METERED, charges.c.ended_ns - charges.c.started_ns), else_=0)).label("duration_ns"),
+            _sum(case((_METERED, charges.c.amount), else_=0)).label("metered"),
+            _sum(case((_METERED, 0), else_=charges.c.amount)).label("corrected"),
+            _sum(case((_METERED, 0), else_=1)).label("corrections"),
+            unknown().label("unknown"),
+        )
+        .where(charges.c.book.in_(ACTUAL), charges.c.started_ns >= since_ns, charges.c.started_ns < until_ns)
+        .group_by(*_KEYS)
+        .order_by(*_KEYS)
+    )
+    if pool is not None:
+        query = query.where(charges.c.pool == pool)
+    rows = connection.execute(query).all()
+    offers = offers_of(connection, {row.price_id for row in rows if row.price_id is not None})
+    return tuple(
+        LedgerLine(
+            pool=row.pool,
+            unit_id=row.unit_id,
+            attempt_id=row.attempt_id,
+            kind=ChargeKind(row.kind),
+            day_ns=int(row.day) * DAY_NS,
+            started_ns=row.started_ns,
+            ended_ns=row.ended_ns,
+            duration_ns=int(row.duration_ns),
+            metered=Money(int(row.metered)),
+            unknown=int(row.unknown),
+            corrected=Money(int(row.corrected)),
+            corrections=int(row.corrections),
+            offer=offers.get(row.price_id),
+        )
+        for row in rows
+    )
+
+
+def correct(connection: Connection, corrections: Sequence[Correction]) -> int:
+    """Appends corrections that are not there yet, and says how many. Raises Conflict, storing nothing."""
+    wanted = {each.charge.key: each for each in corrections}
+    for chunk in chunks(list(wanted)):
+        for row in connection.execute(select(charges.c.key, charges.c.amount).where(charges.c.key.in_(chunk))):
+            amount = wanted.pop(row.key).charge.amount
+            if amount is None or amount.nanodollars != row.amount:
+                raise Conflict("another bill was recorded for the same time meanwhile: reconcile again")
+    fresh = sorted(wanted.values(), key=_started)
+    if fresh:
+        rows = charge_rows(connection, [each.charge for each in fresh], predicted=False)
+        resolving = [row | {"resolves": each.resolves} for row, each in zip(rows, fresh, strict=True)]
+        connection.execute(insert(charges), resolving)
+    return len(fresh)
+
+
+def _started(each: Correction) -> int:
+    found: Charge = each.charge
+    return found.started_ns
+
+
+def _sum(values: ColumnElement[int]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(values), 0)
