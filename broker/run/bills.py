@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from broker.bill_source import BillSource, FetchedBills
 from broker.decide.reconcile import EVERY, Taken, covered, gather, reconcile
 from broker.model.bills import BillLine, Reconciliation
 from broker.model.errors import InvalidInput, Misconfigured, Problem
 from broker.model.money import NS_PER_S
-from broker.ports import BillSource, FetchedBills, Store
+from broker.ports import Store
 from broker.run.plugins import BILLS, installed
 
 _DAY_NS: Final = 86_400 * NS_PER_S
