@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from broker.api import schemas
+from broker.api import dashboard, schemas
 from broker.api.errors import handle_errors
 from broker.api.guard import Guard
-from broker.api.routes import foresight, jobs, money, operations, output
+from broker.api.routes import foresight, jobs, money, operations, output, prices
 from broker.run.service import Service
 from broker.spec.schema import job_schema
 
@@ -34,8 +34,9 @@ def create_app(service: Service, token: str | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for noun in (jobs, output, money, foresight, operations):
+    for noun in (jobs, output, money, prices, foresight, operations):
         app.include_router(noun.routes(service))
+    app.include_router(dashboard.routes())
     handle_errors(app)
     app.add_middleware(Guard, token=token)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

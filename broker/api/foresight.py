@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
 from broker.api.amounts import money, money_or_none, time
 from broker.api.schemas import Money
 from broker.model.foresight import Outlook
-from broker.run.service.foresights import Account, Foreseen
+from broker.run.service.foresights import Account, Demanded, Foreseen
 
 if TYPE_CHECKING:  # what they need weighs more than a daemon that is never asked
     from broker.decide.accuracy import Day
@@ -106,6 +106,45 @@ class CounterfactualList(BaseModel):
     """Counterfactuals by cluster; clusters without a price have none."""
 
     counterfactuals: list[CounterfactualView]
+
+
+class DemandView(BaseModel):
+    """The units (nodes or containers) of a pool that were busy, over time."""
+
+    pool: str
+    kind: Literal["cluster", "serverless"]
+    max_units: int
+    since: datetime
+    step_s: float
+    busy: list[float] = Field(description="Units busy in each step, on average; all work that they could hold counts.")
+    usd_per_unit_hour: float | None = Field(description="Of a node, busy or not. Null: of containers, or not known.")
+    serverless_usd_per_unit_hour: float | None = Field(
+        description="For the work of one node in the cheapest serverless pool that could take it; null: none could."
+    )
+
+
+class DemandList(BaseModel):
+    """Demand by pool."""
+
+    demands: list[DemandView]
+
+
+def demands(found: tuple[Demanded, ...]) -> DemandList:
+    """Demand by pool."""
+    return DemandList(demands=[_demand(each) for each in found])
+
+
+def _demand(found: Demanded) -> DemandView:
+    return DemandView(
+        pool=found.pool.name,
+        kind=found.pool.kind.value,
+        max_units=found.pool.max_units,
+        since=time(found.since_ns),
+        step_s=found.step_s,
+        busy=list(found.busy),
+        usd_per_unit_hour=found.usd_per_hour,
+        serverless_usd_per_unit_hour=found.serverless_usd_per_hour,
+    )
 
 
 def forecasts(found: tuple[Foreseen, ...]) -> ForecastList:

@@ -1,4 +1,4 @@
-"""The daemon's process: settings → a broker and its HTTP face, on a Unix socket or on loopback, until asked to stop.
+"""The daemon's process: settings → a broker and its HTTP face, on a Unix socket and on loopback, until asked to stop.
 
 SIGTERM and SIGINT detach: what runs in the pools goes on, and the next daemon finds it. `broker down` ends it.
 """
@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -22,9 +21,12 @@ from pathlib import Path
 import structlog
 import structlog.types
 import uvicorn
+from starlette.types import ASGIApp
 
 from broker.api.app import create_app
-from broker.model.errors import BrokerError, DaemonError
+from broker.api.guard import trusting
+from broker.api.listening import Listening, listen
+from broker.model.errors import BrokerError
 from broker.run.build import build_broker
 from broker.run.lifecycle import FAILED, READY, DaemonFile, only_daemon
 from broker.run.service import Service
@@ -83,30 +85,40 @@ async def _serve(settings: Settings, say: Say) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, broker.detach)
-    listening, address, token = _listen(settings)
-    server = _Server(Service(broker, user=settings.user, stale_price_days=settings.stale_price_days), token)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    listening = listen(settings)
+    service = Service(broker, user=settings.user, stale_price_days=settings.stale_price_days)
+    servers = _servers(create_app(service, listening.token), listening)
+    serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
     running = asyncio.create_task(broker.run())
-    _announce(settings.state_dir, address, token)
+    _announce(settings.state_dir, listening)
     try:
         ready = asyncio.create_task(broker.ready(say))
-        await asyncio.wait([ready, running, serving], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ready, running, *serving], return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             say(READY)
-        await asyncio.wait([running, serving], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([running, *serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
         broker.detach()
         await running
-        server.should_exit = True
-        await serving
+        for server, _ in servers:
+            server.should_exit = True
+        await asyncio.gather(*serving)
         broker.store.close()
+
+
+def _servers(app: ASGIApp, listening: Listening) -> list[tuple[_Server, socket.socket]]:
+    found = []
+    if listening.trusted is not None:
+        found.append((_Server(trusting(app)), listening.trusted))
+    if listening.guarded is not None:
+        found.append((_Server(app), listening.guarded))
+    return found
 
 
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: signals mean something else here."""
 
-    def __init__(self, service: Service, token: str | None) -> None:
-        app = create_app(service, token)
+    def __init__(self, app: ASGIApp) -> None:
         super().__init__(
             uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
         )
@@ -117,49 +129,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listen(settings: Settings) -> tuple[socket.socket, str, str | None]:
-    """A bound socket, its address for people and the client, and the token that it asks for."""
-    if settings.listen == "unix":
-        path = settings.state_dir / "broker.sock"
-        path.unlink(missing_ok=True)
-        return _unix(path), f"unix:{path}", None
-    port = int(settings.listen.removeprefix("loopback:"))
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind(("127.0.0.1", port))
-    except OSError as error:
-        raise DaemonError(
-            f"port {port} on 127.0.0.1 can't be used ({error.strerror}): set `listen` to another"
-        ) from error
-    return sock, f"http://127.0.0.1:{sock.getsockname()[1]}", secrets.token_urlsafe(32)
-
-
-def _unix(path: Path) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        sock.bind(str(path))
-    except OSError as error:
-        raise DaemonError(
-            f"the socket {path} can't be made ({error}); a path over 100 characters is too long for a socket: "
-            "set state_dir to a shorter one, or listen to loopback:PORT"
-        ) from error
-    finally:
-        os.umask(before)
-    return sock
-
-
-def _announce(state_dir: Path, address: str, token: str | None) -> None:
+def _announce(state_dir: Path, listening: Listening) -> None:
     token_file = state_dir / "token"
     token_file.unlink(missing_ok=True)
-    if token is not None:
+    if listening.guarded is not None:
         token_file.touch(mode=0o600)
-        token_file.write_text(token)
+        token_file.write_text(listening.token)
     DaemonFile(
         pid=os.getpid(),
-        address=address,
-        token_file=str(token_file) if token else "",
+        address=listening.address,
+        token_file=str(token_file) if listening.guarded else "",
+        dashboard=listening.dashboard,
         version=version("gpu-broker"),
         started=datetime.now(UTC).isoformat(),
     ).write(state_dir)

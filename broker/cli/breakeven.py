@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import date
     from decimal import Decimal
 
-    from broker.cli.breakeven_table import Asked
+    from broker.run.breakeven_table import Asked
 
 SECONDS_PER_HOUR = 3_600
 
@@ -57,8 +57,8 @@ def breakeven(
 
     Example: broker breakeven --gpu H100 --serverless modal --cold-start 10s --idle-tail 60s --plot h100.png
     """
-    from broker.cli.breakeven_table import Asked
     from broker.decide.breakeven import Conditions
+    from broker.run.breakeven_table import Asked
 
     day = _day(at)
     conditions = Conditions(
@@ -105,9 +105,9 @@ def _print_overview(asked: Asked, form: str) -> None:
 def _print_table(gpu: str, asked: Asked, own: Decimal | None, plot: Path | None, form: str) -> None:
     from broker.cli.breakeven_plot import draw, drawable
     from broker.cli.breakeven_records import print_csv, print_json
-    from broker.cli.breakeven_table import breakeven_table, own_offer
     from broker.cli.breakeven_text import print_text
     from broker.cli.render import say
+    from broker.run.breakeven_table import breakeven_table, own_offer
     from broker.run.plugins import price_offers
 
     if plot is not None:

@@ -12,10 +12,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from broker.cli.breakeven_table import BreakevenTable
 from broker.decide.breakeven import Breakeven
 from broker.model.errors import InvalidInput, Problem
 from broker.model.offers import Tier
+from broker.run.breakeven_table import BreakevenTable
 
 # Colours that people with any colour vision can tell apart (after Okabe and Ito), dark enough for text.
 COLOURS: Final = {

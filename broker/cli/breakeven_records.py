@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from broker.cli.breakeven_table import Asked, BreakevenTable
 from broker.cli.render import Column, as_csv, as_json
 from broker.decide.breakeven import Breakeven, reference_container
 from broker.decide.price_book import stale
 from broker.model.resources import GIB
+from broker.run.breakeven_table import Asked, BreakevenTable
 
 
 def print_csv(cells: Iterable[Breakeven], asked: Asked) -> None:

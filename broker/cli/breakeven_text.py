@@ -9,13 +9,13 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from broker.cli.breakeven_table import BreakevenTable, Row
 from broker.cli.render import Column, say, table
 from broker.decide.breakeven import ZERO, Breakeven, dispatch_cost, reference_container
 from broker.decide.price_book import stale
 from broker.decide.wording import seconds
 from broker.model.offers import Offer
 from broker.model.resources import GIB
+from broker.run.breakeven_table import BreakevenTable, Row
 
 Cell = Callable[[Mapping[str, Any]], str]
 

@@ -30,7 +30,8 @@ class DaemonFile:
 
     pid: int
     address: str  # unix:/path or http://127.0.0.1:port
-    token_file: str  # "" where the socket's mode is the protection
+    token_file: str  # of whoever calls on loopback; "" where nobody can
+    dashboard: str  # where browsers find it; "" for nowhere
     version: str
     started: str  # ISO 8601, UTC
 

@@ -61,7 +61,7 @@ def _client(state_dir: Path, user: str | None) -> Client | None:
 
 
 def _token(daemon: DaemonFile) -> str | None:
-    if not daemon.token_file:
+    if daemon.address.startswith("unix:") or not daemon.token_file:
         return None
     try:
         return Path(daemon.token_file).read_text(encoding="ascii").strip()

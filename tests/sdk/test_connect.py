@@ -39,7 +39,7 @@ def test_a_stale_socket_is_no_daemon(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as old:
         old.bind(str(tmp_path / "broker.sock"))
     address = f"unix:{tmp_path / 'broker.sock'}"
-    DaemonFile(pid=1, address=address, token_file="", version="0", started="").write(tmp_path)
+    DaemonFile(pid=1, address=address, token_file="", dashboard="", version="0", started="").write(tmp_path)
     with pytest.raises(DaemonError, match="no broker runs"):
         connect(tmp_path)
 

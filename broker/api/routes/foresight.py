@@ -1,4 +1,4 @@
-"""/v1/forecast, /v1/accuracy and /v1/counterfactual: what comes, and what came beside what was thought."""
+"""/v1/demand, /v1/forecast, /v1/accuracy, /v1/counterfactual: what came, what comes, and what had been thought."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ InWords = Annotated[Text, Query(description=f"In words: {PERIODS}.")]
 def routes(service: Service) -> APIRouter:
     """The routes of foresight."""
     router = APIRouter(prefix="/v1", tags=["foresight"])
+
+    @router.get("/demand", responses=problems(404, 422, 503))
+    async def demand(pool: Text | None = None, period: InWords = "7d") -> views.DemandList:
+        """Says how many units of each pool, or of one, were busy over time, and what they and serverless cost."""
+        return views.demands(await service.foresights.demand(pool, period))
 
     @router.get("/forecast", responses=problems(404, 422, 503))
     async def forecast(pool: Text | None = None) -> views.ForecastList:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _FRESH_S: Final = 1.0
 _DAY_NS: Final = 86_400 * NS_PER_S
 _MOST_DAYS: Final = 400
+_STEPS_S: Final = (10, 60, 300, 900, 3_600, 4 * 3_600, 86_400)
+_MOST_STEPS: Final = 400  # as many as can be told apart in a picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,18 @@ class Account:
     days: tuple[Day, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demanded:
+    """The units of a pool that were busy, and on what terms its work competes with serverless."""
+
+    pool: Pool
+    since_ns: int
+    step_s: float
+    busy: tuple[float, ...]  # on average in each step
+    usd_per_hour: float | None  # of a node; None: of a serverless pool, or not known
+    serverless_usd_per_hour: float | None  # for the work of one node; None: no serverless pool could take it
+
+
 class Foresights:
     """Answers about what comes, and about what came beside what was thought."""
 
@@ -56,6 +70,11 @@ class Foresights:
         """The forecast of each pool, or of one, made now. Raises `UnknownName`."""
         found = [(each, await self._broker.foresight.look(each)) for each in self._pools(pool)]
         return tuple(Foreseen(pool=running.pool, outlook=outlook) for running, outlook in found)
+
+    async def demand(self, pool: str | None, words: str) -> tuple[Demanded, ...]:
+        """How busy each pool, or one, was. Raises `InvalidInput` for a period, `UnknownName`."""
+        pools, period = self._pools(pool), self._period(words)
+        return tuple([await asyncio.to_thread(self._demand, each.pool, period) for each in pools])
 
     async def accuracy(self, pool: str | None, words: str) -> tuple[Account, ...]:
         """Day by day what was forecast, planned, and came. Raises `InvalidInput` for a period, `UnknownName`."""
@@ -98,6 +117,27 @@ class Foresights:
         if until_ns - since_ns > _MOST_DAYS * _DAY_NS:
             raise InvalidInput(Problem(field="period", message=f"{words!r} is longer than {_MOST_DAYS} days"))
         return since_ns, until_ns
+
+    def _demand(self, pool: Pool, period: tuple[int, int]) -> Demanded:
+        from broker.decide.outlook import came
+        from broker.decide.steering import NO_ALTERNATIVE, market
+
+        since_ns, until_ns = period
+        step_s = next((step for step in _STEPS_S if until_ns - since_ns <= _MOST_STEPS * step * NS_PER_S), _STEPS_S[-1])
+        steps = max((until_ns - since_ns) // (step_s * NS_PER_S), 1)
+        begin_ns = until_ns - steps * step_s * NS_PER_S
+        runs = self._broker.store.runs(begin_ns)
+        terms = market(pool, self._others(pool), _day(until_ns)) if pool.kind is PoolKind.CLUSTER else None
+        sold = terms is not None and terms.serverless < NO_ALTERNATIVE * terms.cluster
+        busy = came(runs, pool, begin_ns, float(step_s), steps, until_ns)
+        return Demanded(
+            pool=pool,
+            since_ns=begin_ns,
+            step_s=float(step_s),
+            busy=tuple(round(float(each), 4) for each in busy),
+            usd_per_hour=terms.cluster if terms else None,
+            serverless_usd_per_hour=terms.serverless if terms and sold else None,
+        )
 
     def _account(self, pool: Pool, period: tuple[int, int]) -> Account:
         from broker.decide.accuracy import days

@@ -14,6 +14,7 @@ from broker.run.service.foresights import Foresights
 from broker.run.service.jobs import Jobs
 from broker.run.service.operations import Operations
 from broker.run.service.output import STREAMS, Output, Piece
+from broker.run.service.pricing import Pricing
 from broker.run.service.settling import Settling
 from broker.run.service.spending import Spending
 from broker.run.service.submissions import Submissions
@@ -32,6 +33,7 @@ class Service:
         self._broker = broker
         self.spending = Spending(broker, settling)
         self.foresights = Foresights(broker, settling)
+        self.pricing = Pricing(broker.clock, stale_price_days)
         self.operations = Operations(broker, stale_price_days)
 
     async def follow(

@@ -36,11 +36,19 @@ def _pool_name(value: Any) -> str:
 
 
 def _listen(value: Any) -> str:
+    return "unix" if str(value).strip() == "unix" else _loopback(value, "unix")
+
+
+def _loopback(value: Any, other: str) -> str:
     text = str(value).strip()
     port = _PORT.fullmatch(text)
-    if text != "unix" and not (port and int(port[1]) <= 65_535):
-        raise ValueError(f"must be unix, or loopback:PORT (0 is any free port), not {shown(value)}")
+    if not (port and int(port[1]) <= 65_535):
+        raise ValueError(f"must be {other}, or loopback:PORT (0 is any free port), not {shown(value)}")
     return text
+
+
+def _dashboard(value: Any) -> str:
+    return "off" if value is False or str(value).strip() == "off" else _loopback(value, "off")
 
 
 def _price(value: Any) -> Any:
@@ -216,6 +224,9 @@ class SettingsDocument(Part):
     )
     listen: Annotated[str, PlainValidator(_listen)] = Field(
         "unix", description="Where it answers: unix (a socket in state_dir) or loopback:PORT (with a token file)."
+    )
+    dashboard: Annotated[str, PlainValidator(_dashboard)] = Field(
+        "loopback:0", description="Where browsers find the dashboard, beside a Unix socket: loopback:PORT, or off."
     )
     user: Line | None = Field(None, description="Whose jobs these are, where nothing else says; default: login name.")
     default_max_wait: Duration = Field(0.0, description="How long jobs that do not say may wait for cheaper capacity.")

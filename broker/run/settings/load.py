@@ -168,6 +168,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         state_dir=state_dir,
         store_url=document.store_url or f"sqlite:///{state_dir / 'broker.db'}",
         listen=document.listen,
+        dashboard=document.dashboard,
         user=document.user or getpass.getuser(),
         default_max_wait_s=document.default_max_wait,
         stale_price_days=document.stale_price_days,

@@ -35,6 +35,7 @@ class Settings:
     state_dir: Path  # absolute; may not exist yet
     store_url: str
     listen: str  # unix, or loopback:PORT
+    dashboard: str  # loopback:PORT, or off; where `listen` is loopback, it is there
     user: str
     default_max_wait_s: float
     stale_price_days: int
