@@ -15,6 +15,7 @@ import typer
 
 import broker.cli.cluster as cluster
 import broker.cli.daemon as daemon
+import broker.cli.dashboard as dashboard
 import broker.cli.foresight as foresight
 import broker.cli.jobs as jobs
 import broker.cli.money as money
@@ -70,6 +71,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     daemon.up,
     daemon.down,
     daemon.status,
+    dashboard.dashboard,
     daemon.autopilot,
     foresight.forecast,
     foresight.accuracy,

@@ -58,7 +58,9 @@ class Served:
             (self.state_dir / "token").write_text(self.token)
             address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
             token_file = str(self.state_dir / "token")
-        daemon = DaemonFile(pid=os.getpid(), address=address, token_file=token_file, dashboard="", version="0", started="")
+        daemon = DaemonFile(
+            pid=os.getpid(), address=address, token_file=token_file, dashboard="", version="0", started=""
+        )
         daemon.write(self.state_dir)
         self.up.set()
 

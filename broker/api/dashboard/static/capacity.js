@@ -1,0 +1,21 @@
+// What busy units cost when so many are held and the rest is bought by the second: the question of the capacity page.
+
+// terms: usd (of a held unit per hour), serverless (of a bought unit-hour), growth and staff as shares.
+export function costs({ busy, step_s }, terms) {
+  const grown = busy.map((value) => value * (1 + terms.growth));
+  const hours = step_s / 3600, held = terms.usd * (1 + terms.staff);
+  const peak = Math.ceil(Math.max(...grown, 0) - 1e-9);
+  const sizes = Array.from({ length: peak + 1 }, (_, size) => {
+    const beyond = grown.reduce((sum, value) => sum + Math.max(value - size, 0), 0) * hours;
+    return { size, held: size * held * hours * grown.length, bought: beyond * terms.serverless };
+  });
+  for (const each of sizes) each.total = each.held + each.bought;
+  const best = sizes.reduce((found, each) => (each.total < found.total ? each : found), sizes[0]);
+  return { sizes, best, peak, breakeven: held / terms.serverless, grown, work: hours * grown.reduce((sum, value) => sum + value, 0) };
+}
+
+// Busy units from the busiest moment to the least busy: unit k is busy for the share of time at which the curve falls below k.
+export function loadDuration(grown, count = 100) {
+  const sorted = [...grown].sort((a, b) => b - a);
+  return Array.from({ length: count }, (_, step) => sorted[Math.min(Math.floor(((step + 0.5) / count) * sorted.length), sorted.length - 1)] ?? 0);
+}

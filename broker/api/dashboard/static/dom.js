@@ -1,0 +1,107 @@
+// Elements, and how numbers and times are written. Text is only ever set as text, never as markup.
+
+export function h(tag, attributes = {}, ...children) {
+  const made = tag === "svg" || SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "value") made.value = value;
+    else made.setAttribute(name, value === true ? "" : String(value));
+  }
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+const SVG = new Set(["g", "path", "line", "rect", "circle", "text", "title", "desc"]);
+
+export function table(caption, columns, rows, empty = "Nothing here yet.") {
+  if (!rows.length) return h("p", { class: "soft" }, empty);
+  const cell = (column, row) => {
+    const shown = column.cell(row);
+    return h(column.header ? "th" : "td", { scope: column.header ? "row" : null, class: column.number ? "number" : null }, shown ?? "–");
+  };
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h("table", {},
+      h("caption", { class: "hidden" }, caption),
+      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: column.number ? "number" : null }, column.quiet ? h("span", { class: "hidden" }, column.head) : column.head)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((column) => cell(column, row)))))));
+}
+
+export function card(title, ...children) {
+  return h("section", { class: "card" }, title ? h("h2", {}, title) : null, ...children);
+}
+
+export function figure(label, value, note) {
+  return h("div", { class: "figure" }, h("dt", {}, label), h("dd", {}, value, note ? h("small", {}, note) : null));
+}
+
+export function state(name) {
+  return h("span", { class: `state ${name}` }, name);
+}
+
+// Dollars: cents from one dollar on, more digits below, so that a cost of a fraction of a cent is not shown as nothing.
+export function usd(amount) {
+  if (amount === null || amount === undefined) return "unknown";
+  const value = Number(typeof amount === "object" ? amount.usd : amount);
+  if (amount && typeof amount === "object" && amount.usd === null) return "unknown";
+  const size = Math.abs(value);
+  const digits = size === 0 || size >= 1 ? 2 : size >= 0.01 ? 4 : 6;
+  return (value < 0 ? "−$" : "$") + size.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: digits });
+}
+
+// Dollars on the scale of a picture.
+export function dollars(value) {
+  return `$${short(value)}`;
+}
+
+export function percent(share, digits = 0) {
+  return share === null || share === undefined ? "–" : `${(share * 100).toFixed(digits)} %`;
+}
+
+export function number(value, digits = 1) {
+  return value === null || value === undefined ? "–" : value.toLocaleString("en-US", { maximumFractionDigits: digits });
+}
+
+// Three digits that count, however small.
+export function short(value) {
+  return value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
+}
+
+// How much one amount is above or below another: in per cent, or as a multiple where that says more.
+export function against(value, base, name = "") {
+  if (!base) return "";
+  const ratio = value / base;
+  if (ratio > 3) return `${short(ratio)} times ${name}`;
+  return `${ratio >= 1 ? "+" : "−"}${percent(Math.abs(ratio - 1))}${name ? ` against ${name}` : ""}`;
+}
+
+export function seconds(value) {
+  if (value === null || value === undefined) return "–";
+  if (value < 0.0005) return "0 s";
+  if (value < 1) return `${Math.round(value * 1000)} ms`;
+  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
+  if (value < 3600) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+  if (value < 86400) return `${Math.floor(value / 3600)} h ${Math.round((value % 3600) / 60)} min`;
+  return `${(value / 86400).toFixed(1)} days`;
+}
+
+export function when(iso) {
+  if (!iso) return "–";
+  const at = new Date(iso);
+  return h("time", { datetime: iso, title: at.toISOString() }, at.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "medium" }));
+}
+
+export function between(from, until) {
+  return from ? seconds((new Date(until ?? Date.now()) - new Date(from)) / 1000) : "–";
+}
+
+const HOUR = new Intl.DateTimeFormat("en-GB", { weekday: "short", hour: "2-digit", minute: "2-digit" });
+
+// A moment of this week.
+export function hour(at) {
+  return HOUR.format(at).replace(",", "");
+}
+
+export function gib(bytes) {
+  return `${number(bytes / 2 ** 30)} GiB`;
+}

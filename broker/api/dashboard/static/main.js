@@ -1,0 +1,93 @@
+// Addresses after the # → views. A view shows itself in an element, and stops when its signal is aborted.
+
+import { Problem, keepToken, takeToken } from "./api.js";
+import { h } from "./dom.js";
+import { themeButton } from "./theme.js";
+
+const VIEWS = {
+  "": () => import("./views/overview.js"),
+  jobs: () => import("./views/jobs.js"),
+  job: () => import("./views/job.js"),
+  capacity: () => import("./views/capacity.js"),
+  spend: () => import("./views/spend.js"),
+  prices: () => import("./views/prices.js"),
+};
+const AGAIN_MS = 3000;
+
+const content = document.getElementById("content");
+let leaving = new AbortController();
+
+async function show(moved) {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...rest] = path.split("/").map(decodeURIComponent);
+  const load = VIEWS[name];
+  mark(name === "job" ? "jobs" : name);
+  if (!load) {
+    content.replaceChildren(h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "#/" }, "Overview")));
+    return;
+  }
+  const view = await load();
+  if (signal.aborted) return;
+  const place = h("div", { class: "view" });
+  content.replaceChildren(place);
+  if (moved) content.focus({ preventScroll: true });
+  scrollTo(0, 0);
+  await attempt(() => view.show(place, { rest, query: new URLSearchParams(query), signal, live: live(signal) }), signal);
+  document.title = `${place.querySelector("h1")?.textContent ?? ""} · gpu-broker`;
+}
+
+// Does something again and again while the page is looked at, until the view is left.
+const live = (signal) => async (every_ms, work) => {
+  await attempt(work, signal);
+  const timer = setInterval(() => document.hidden || attempt(work, signal), every_ms);
+  signal.addEventListener("abort", () => clearInterval(timer));
+};
+
+async function attempt(work, signal) {
+  try {
+    await work();
+    if (!signal.aborted) say("");
+  } catch (error) {
+    if (error.name === "AbortError" || signal.aborted) return;
+    if (!(error instanceof Problem)) throw error;
+    if (error.status === 401) askForToken();
+    else say(error.message);
+    if (error.status === 0) setTimeout(() => signal.aborted || content.textContent || show(false), AGAIN_MS);
+  }
+}
+
+function say(text) {
+  const notice = document.getElementById("notice");
+  if (notice.textContent !== text) notice.textContent = text;
+}
+
+function askForToken() {
+  leaving.abort();
+  say("");
+  const field = h("input", { id: "token", type: "password", autocomplete: "off", required: true, spellcheck: "false" });
+  const enter = (event) => {
+    event.preventDefault();
+    keepToken(field.value);
+    show(true);
+  };
+  content.replaceChildren(h("form", { class: "card narrow", onsubmit: enter },
+    h("h1", {}, "This broker asks for its token"),
+    h("p", {}, h("code", {}, "broker dashboard"), " opens this page with it. Or paste it here; it is in the file ", h("code", {}, "token"), " in the broker's state folder."),
+    h("label", { for: "token" }, "Token"), field, h("button", { type: "submit" }, "Enter")));
+  field.focus();
+}
+
+function mark(name) {
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.getAttribute("href") === `#/${name}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+takeToken();
+themeButton(document.getElementById("theme"));
+addEventListener("hashchange", () => show(true));
+show(false);

@@ -1,0 +1,102 @@
+// How many units to hold: demand, its load-duration curve against the breakeven, and what each size would have cost.
+
+import { get } from "../api.js";
+import { costs, loadDuration } from "../capacity.js";
+import { chart } from "../chart.js";
+import { against, card, dollars, figure, h, number, percent, short, table, usd } from "../dom.js";
+
+const PERIODS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
+
+export async function show(place, { query, signal }) {
+  const period = query.get("period") in PERIODS ? query.get("period") : "7d";
+  const [past, accounts] = await Promise.all([get("/v1/demand", { period }, signal), get("/v1/accuracy", { period }, signal)]);
+  const choose = (event) => { location.hash = `#/capacity?period=${event.target.value}`; };
+  place.append(
+    h("h1", {}, "Capacity"),
+    h("div", { class: "row" }, h("label", { for: "period" }, "What ran in the last"),
+      h("select", { id: "period", onchange: choose }, Object.entries(PERIODS).map(([value, label]) => h("option", { value, selected: value === period }, label)))));
+  const clusters = past.demands.filter((each) => each.kind === "cluster");
+  place.append(...clusters.map((each) => card(`${each.pool}: how many nodes pay`, each.busy.some((value) => value > 0) ? question(each) : h("p", { class: "soft" }, "Nothing ran in this time."))));
+  if (!clusters.length) place.append(card(null, h("p", { class: "soft" }, "No cluster is configured: there is nothing to hold.")));
+  place.append(...accounts.accounts.map(happened).filter((each) => each.days.length).map(account));
+}
+
+function question(demand) {
+  const terms = { usd: demand.usd_per_unit_hour ?? 1, serverless: demand.serverless_usd_per_unit_hour ?? 2, growth: 0, staff: 0 };
+  const answer = h("div", { class: "stack", "aria-live": "polite" });
+  const refresh = () => answer.replaceChildren(...answered(demand, costs(demand, terms)));
+  const slider = (name, label, least, most, step, written) => {
+    const id = `${demand.pool}-${name}`, shown = h("output", { for: id }, written(terms[name]));
+    const moved = (event) => { terms[name] = Number(event.target.value); shown.textContent = written(terms[name]); refresh(); };
+    return h("div", {}, h("label", { for: id }, label, shown), h("input", { id, type: "range", min: least, max: most, step, value: terms[name], oninput: moved }));
+  };
+  const rate = (value) => `${usd(value)}/h`;
+  refresh();
+  return [
+    demand.usd_per_unit_hour === null || demand.serverless_usd_per_unit_hour === null ? h("p", { class: "soft" }, "The price of a node, or of its work on serverless, is not known: move the sliders to what you pay.") : null,
+    h("div", { class: "sliders" },
+      slider("usd", "A node", 0, top(terms.usd), top(terms.usd) / 200, rate),
+      slider("serverless", "Its work on serverless", 0.001, top(terms.serverless), top(terms.serverless) / 200, rate),
+      slider("growth", "Growth of the work", -0.9, 4, 0.05, (value) => `${value > 0 ? "+" : ""}${percent(value)}`),
+      slider("staff", "Staff and tools, of the node's price", 0, 1, 0.01, percent)),
+    answer,
+  ];
+}
+
+const top = (value) => 3 * value;
+
+function answered(demand, found) {
+  const { best, sizes, peak, breakeven, grown, work } = found;
+  const none = sizes[0], all = sizes[peak], x = (step) => `${step} %`;
+  const saved = none.total ? 1 - best.total / none.total : 0;
+  return [
+    h("p", { class: "why" }, best.size === 0
+      ? `Hold none: no node would have been busy for more than the breakeven of ${percent(breakeven)}.`
+      : `Hold ${best.size}: node ${best.size} was busy for more than the breakeven of ${percent(breakeven)} of the time, one more would not have been.`),
+    h("dl", { class: "figures" },
+      figure("All serverless", usd(none.total), `${number(work)} node-hours of work`),
+      figure(`${best.size} held, the rest serverless`, usd(best.total), saved > 0.0005 ? `saves ${percent(saved)} of all serverless` : "the same"),
+      figure(`A cluster for the peak (${peak})`, usd(all.total), against(all.total, none.total, "all serverless")),
+      figure("Breakeven", percent(breakeven), "busy share above which a node pays")),
+    h("div", { class: "cards" },
+      h("div", {}, h("h3", {}, "Load-duration curve"), chart({
+        title: `Busy nodes of ${demand.pool}, from the busiest moment to the quietest`,
+        series: [{ name: "busy nodes", kind: "area", style: "one", values: loadDuration(grown) }, { kind: "line", style: "one", values: loadDuration(grown) }],
+        marks: breakeven < 1 ? [{ step: breakeven * 100, name: `breakeven at ${percent(breakeven)} of the time` }] : [],
+        lines: best.size ? [{ value: best.size, name: `hold ${best.size}`, style: "four" }] : [],
+        x, y: short })),
+      h("div", {}, h("h3", {}, "Cost by nodes held"), chart({
+        title: "Cost by the number of nodes held",
+        series: [
+          { name: "held", kind: "bars", style: "one", values: sizes.map((each) => each.held), told: (step) => `${step} held: ${usd(sizes[step].held)}` },
+          { name: "serverless", kind: "bars", style: "two", values: sizes.map((each) => each.bought), low: sizes.map((each) => each.held), high: sizes.map((each) => each.total), told: (step) => `beyond ${step}: ${usd(sizes[step].bought)}` },
+        ],
+        x: String, y: dollars,
+        rows: { columns: [
+          { head: "Nodes", header: true, cell: (each) => String(each.size) },
+          { head: "Held", number: true, cell: (each) => usd(each.held) },
+          { head: "Serverless", number: true, cell: (each) => usd(each.bought) },
+          { head: "Together", number: true, cell: (each) => usd(each.total) }], values: sizes } }))),
+  ];
+}
+
+// Without the days on which nothing ran, was paid or was forecast.
+function happened({ pool, days }) {
+  return { pool, days: days.filter((day) => day.busy > 0 || day.paid || day.forecast !== null || day.planned !== null) };
+}
+
+function account({ pool, days }) {
+  const value = (each) => (each === null ? "–" : number(each, 2));
+  return card(`${pool}: plan against actual`, table(`Plan against actual of ${pool}`, [
+    { head: "Day", header: true, cell: (day) => day.day },
+    { head: "Busy", number: true, cell: (day) => value(day.busy) },
+    { head: "Peak", number: true, cell: (day) => value(day.peak) },
+    { head: "Forecast", number: true, cell: (day) => value(day.forecast) },
+    { head: "90 % band", number: true, cell: (day) => (day.low === null ? "–" : `${value(day.low)} to ${value(day.high)}`) },
+    { head: "Planned", number: true, cell: (day) => value(day.planned) },
+    { head: "Best", number: true, cell: (day) => value(day.best_size) },
+    { head: "Its error cost", number: true, cell: (day) => (day.error_cost ? usd(day.error_cost) : "–") },
+    { head: "Paid", number: true, cell: (day) => (day.paid ? usd(day.paid) : "–") },
+    { head: "Note", quiet: true, cell: (day) => h("small", {}, day.note) },
+  ], [...days].reverse()));
+}

@@ -1,0 +1,148 @@
+// One job: what it does and costs, why it runs where it does, its output as it comes, and its history.
+
+import { follow, get, post } from "../api.js";
+import { between, card, figure, gib, h, seconds, state, table, usd, when } from "../dom.js";
+
+const AGAIN_MS = 2000, MOST_SHOWN = 200000;
+
+export async function show(place, { rest: [id], live, signal }) {
+  const path = `/v1/jobs/${encodeURIComponent(id)}`;
+  const head = h("div", { class: "stack" }), body = h("div", { class: "stack" });
+  const first = await get(path, {}, signal);
+  place.append(head);
+  if (first.kind === "array") {
+    await live(AGAIN_MS, async () => head.replaceChildren(...await array(await get(path, {}, signal), signal)));
+    return;
+  }
+  const log = output();
+  place.append(card("Output", log.element), body);
+  let shown = "";
+  await live(AGAIN_MS, async () => {
+    const job = shown && JSON.parse(shown).ended && JSON.parse(shown).cost.complete ? JSON.parse(shown) : await get(path, {}, signal);
+    if (JSON.stringify(job) === shown) return;
+    shown = JSON.stringify(job);
+    head.replaceChildren(...about(job));
+    body.replaceChildren(...await behind(job, path, signal));
+  });
+  follow(`${path}/follow`, signal, (kind, event) => kind === "log" && log.add(event)).catch((error) => {
+    if (error.name !== "AbortError" && !signal.aborted) log.say("The connection was lost; reload to go on.");
+  });
+}
+
+function about(job) {
+  const predicted = job.predicted ? `expected ${usd(job.predicted)}` : "no expectation";
+  return [
+    h("div", { class: "row" }, h("h1", {}, job.name), state(job.state), actions(job)),
+    card(null,
+      h("dl", { class: "figures" },
+        figure("Cost", usd(job.cost), job.cost.complete ? predicted : `so far; ${predicted}`),
+        figure("Pool", job.pool ?? "–", job.emulated ? "its GPUs are emulated" : ""),
+        figure("Waited", between(job.submitted_at, job.started_at ?? job.ended_at ?? undefined), ""),
+        figure("Ran", between(job.started_at, job.ended_at ?? undefined), job.exit_code === null ? "" : `exit code ${job.exit_code}`),
+        figure("Asks for", job.gpus || "no GPU", job.num_nodes > 1 ? `on each of ${job.num_nodes} nodes` : "")),
+      h("p", {}, h("code", {}, job.command)),
+      h("p", { class: "soft" }, `${job.id} of ${job.user}, submitted `, when(job.submitted_at), job.reason ? `. ${job.reason}` : "",
+        job.array_id ? [". Task ", String(job.array_index), " of ", h("a", { href: `#/job/${encodeURIComponent(job.array_id)}` }, job.array_id)] : null),
+      Object.keys(job.tags).length ? h("p", { class: "soft" }, Object.entries(job.tags).map(([key, value]) => `${key}=${value}`).join(", ")) : null),
+  ];
+}
+
+function actions(job) {
+  const path = `/v1/jobs/${encodeURIComponent(job.id)}`;
+  const act = (work) => async (event) => {
+    const button = event.currentTarget;
+    button.disabled = true;
+    await work().catch((error) => { document.getElementById("notice").textContent = error.message; button.disabled = false; });
+  };
+  if (!job.ended) return h("button", { type: "button", class: "danger", disabled: job.cancel_requested, onclick: act(() => post(`${path}/cancel`)) }, job.cancel_requested ? "Being cancelled" : "Cancel");
+  if (job.state === "succeeded") return null;
+  return h("button", { type: "button", onclick: act(async () => { location.hash = `#/job/${(await post(`${path}/retry`)).id}`; }) }, "Run again");
+}
+
+async function behind(job, path, signal) {
+  const why = await get(`${path}/explain`, {}, signal);
+  return [
+    card("Why there", h("p", { class: "why" }, why.reason), why.flip ? h("p", {}, why.flip) : null,
+      why.rejected.length ? h("ul", {}, why.rejected.map((line) => h("li", {}, line))) : null,
+      why.warnings.map((line) => h("p", { class: "soft" }, line)), quotes(job.placement),
+      why.actual.map((line) => h("p", {}, line))),
+    h("div", { class: "cards" }, card("What it cost", charges(job.charges)), card("Attempts", attempts(job.made))),
+    h("div", { class: "cards" }, card("History", h("ol", { class: "history" }, job.changes.map((each) => h("li", {}, when(each.at), ` ${each.new}`, each.reason ? h("br") : null, h("span", { class: "soft" }, each.reason))))),
+      card("What was submitted", h("pre", { class: "log", tabindex: "0" }, JSON.stringify(job.document, null, 2)))),
+  ];
+}
+
+function quotes(placement) {
+  if (!placement) return null;
+  const made = [placement.chosen, ...placement.others].filter(Boolean);
+  return table("Quotes", [
+    { head: "Pool", header: true, cell: (each) => each.pool },
+    { head: "Adds to the bill", number: true, cell: (each) => usd(each.marginal) },
+    { head: "With what is paid anyway", number: true, cell: (each) => usd(each.full) },
+    { head: "Starts in", number: true, cell: (each) => seconds(each.start_in_s) },
+    { head: "Ends in", number: true, cell: (each) => seconds(each.end_in_s) },
+    { head: "Choice", quiet: true, cell: (each) => each === placement.chosen ? state("chosen") : "" },
+  ], made, "No pool could take it.");
+}
+
+function charges(rows) {
+  return table("Charges", [
+    { head: "For", header: true, cell: (each) => each.kind.replace("_", " ") },
+    { head: "From", cell: (each) => when(each.started_at) },
+    { head: "Time", number: true, cell: (each) => between(each.started_at, each.ended_at) },
+    { head: "Cost", number: true, cell: (each) => usd(each.amount) },
+    { head: "Price", cell: (each) => each.price ? h("span", { title: `${each.price.offer}, from ${each.price.source}, ${each.price.valid_from}` }, `$${Number(each.price.usd_per_hour).toFixed(4)}/h`) : "unknown" },
+  ], rows, "Nothing is charged yet.");
+}
+
+function attempts(made) {
+  return table("Attempts", [
+    { head: "No.", header: true, cell: (each) => String(each.number) },
+    { head: "Pool", cell: (each) => each.pool },
+    { head: "State", cell: (each) => state(each.state) },
+    { head: "Held", cell: (each) => `${each.resources.gpus ? `${each.resources.gpus} ${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPUs, ${gib(each.resources.memory_bytes)}` },
+    { head: "Ran", number: true, cell: (each) => between(each.started_at, each.ended_at) },
+    { head: "Why", quiet: true, cell: (each) => each.reason },
+  ], made, "It has not been started yet.");
+}
+
+// The output as text, both streams as they come. Only the end is kept in the page, so that a long log can't fill it.
+function output() {
+  const text = h("pre", { class: "log", tabindex: "0", role: "log", "aria-label": "Output" }), note = h("p", { class: "soft" }, "Nothing written yet.");
+  const decoders = {};
+  let size = 0;
+  return {
+    element: h("div", {}, note, text),
+    say: (words) => { note.textContent = words; note.hidden = false; },
+    add: ({ attempt, stream, data }) => {
+      const decoder = decoders[`${attempt} ${stream}`] ??= new TextDecoder();
+      const written = decoder.decode(Uint8Array.from(atob(data), (each) => each.charCodeAt(0)), { stream: true });
+      const atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
+      text.append(h("span", { class: stream }, written));
+      for (size += written.length; size > MOST_SHOWN && text.childNodes.length > 1;) {
+        size -= text.firstChild.textContent.length;
+        text.firstChild.remove();
+        note.textContent = "Only the end is shown; `broker logs` has all.";
+      }
+      note.hidden = size <= MOST_SHOWN && !note.textContent.startsWith("Only");
+      if (atEnd) text.scrollTop = text.scrollHeight;
+    },
+  };
+}
+
+async function array(found, signal) {
+  const tasks = await get("/v1/jobs", { array: found.id, limit: 200 }, signal);
+  return [
+    h("div", { class: "row" }, h("h1", {}, found.name), state(found.state), actions(found)),
+    card(null, h("dl", { class: "figures" },
+      figure("Tasks", String(found.tasks), Object.entries(found.counts).map(([name, count]) => `${count} ${name}`).join(", ")),
+      figure("Cost", usd(found.cost), ""))),
+    card("Tasks", table("Tasks", [
+      { head: "Task", header: true, cell: (job) => h("a", { href: `#/job/${encodeURIComponent(job.id)}` }, job.id) },
+      { head: "State", cell: (job) => state(job.state) },
+      { head: "Pool", cell: (job) => job.pool },
+      { head: "Ran", number: true, cell: (job) => between(job.started_at, job.ended_at) },
+      { head: "Cost", number: true, cell: (job) => usd(job.cost) },
+    ], tasks.items), tasks.next_cursor ? h("p", { class: "soft" }, "The newest 200 are shown.") : null),
+  ];
+}

@@ -1,0 +1,61 @@
+// Jobs, newest first, filtered by what stands in the address.
+
+import { get } from "../api.js";
+import { between, card, h, state, table, usd, when } from "../dom.js";
+
+const STATES = ["queued", "starting", "running", "succeeded", "failed", "cancelled"];
+const AGAIN_MS = 3000, PAGE = 50;
+
+export async function show(place, { query, live, signal }) {
+  const list = h("div", {}), cursor = query.get("cursor") ?? "";
+  const wanted = { state: query.getAll("state"), name: query.get("name"), user: query.get("user"), pool: query.get("pool"), tag: query.get("tag"), cursor };
+  place.append(h("h1", {}, "Jobs"), card(null, filters(query, await get("/v1/pools", {}, signal))), card(null, list));
+  await live(AGAIN_MS, async () => {
+    const page = await get("/v1/jobs", { ...wanted, limit: PAGE, collapse: true }, signal);
+    const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    list.replaceChildren(jobs(page.items), pages(query, page.next_cursor));
+    if (focused) list.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  });
+}
+
+function filters(query, pools) {
+  const choose = (event) => {
+    event.preventDefault();
+    const given = [...new FormData(event.currentTarget.closest("form"))].filter(([, value]) => value);
+    location.hash = `#/jobs?${new URLSearchParams(given)}`;
+  };
+  const option = (name, value, label) => h("option", { value, selected: query.get(name) === value }, label ?? value);
+  const choice = (name, label, values) => h("div", {}, h("label", { for: name }, label),
+    h("select", { id: name, name, onchange: choose }, option(name, "", "all"), values.map((value) => option(name, value))));
+  const text = (name, label, hint) => h("div", {}, h("label", { for: name }, label), h("input", { id: name, name, value: query.get(name) ?? "", placeholder: hint, size: 14 }));
+  return h("form", { class: "bar", onsubmit: choose, role: "search" },
+    choice("state", "State", STATES), choice("pool", "Pool", pools.pools.map((pool) => pool.name)),
+    text("name", "Name", "train"), text("user", "User", "mia"), text("tag", "Tag", "team=vision"), h("button", { type: "submit" }, "Filter"));
+}
+
+function jobs(items) {
+  return table("Jobs", [
+    { head: "Job", header: true, cell: (job) => [h("a", { href: `#/job/${encodeURIComponent(job.id)}` }, job.name), h("br"), h("small", {}, job.id)] },
+    { head: "State", cell: (job) => state(job.state) },
+    { head: "User", cell: (job) => job.user },
+    { head: "GPUs", cell: (job) => job.kind === "array" ? `${job.tasks} tasks` : job.gpus + (job.num_nodes > 1 ? ` × ${job.num_nodes}` : "") },
+    { head: "Pool", cell: (job) => job.kind === "array" ? counts(job) : job.pool },
+    { head: "Submitted", cell: (job) => when(job.submitted_at) },
+    { head: "Ran", number: true, cell: (job) => job.kind === "array" ? "" : between(job.started_at, job.ended_at) },
+    { head: "Cost", number: true, cell: (job) => job.cost ? usd(job.cost) : "" },
+  ], items, "No job matches.");
+}
+
+function counts(job) {
+  return Object.entries(job.counts).map(([name, count]) => `${count} ${name}`).join(", ");
+}
+
+function pages(query, next) {
+  const to = (cursor) => {
+    const changed = new URLSearchParams(query);
+    if (cursor) changed.set("cursor", cursor);
+    else changed.delete("cursor");
+    return `#/jobs?${changed}`;
+  };
+  return h("p", { class: "row" }, query.get("cursor") ? h("a", { href: to("") }, "Newest") : null, next ? h("a", { href: to(next) }, "Older") : null);
+}

@@ -1,0 +1,69 @@
+// What was spent: by day in a picture, by whatever is asked for in a table, and as a file.
+
+import { download, get } from "../api.js";
+import { chart } from "../chart.js";
+import { card, dollars, figure, h, percent, table, usd } from "../dom.js";
+
+const PERIODS = ["today", "7d", "this month", "last month", "30d", "this year", "all"];
+const COLUMNS = ["pool", "user", "name", "job", "kind", "day"];
+
+export async function show(place, { query, signal }) {
+  const period = query.get("period") ?? "this month", by = query.get("by") ?? "pool", tag = query.get("tag") ?? "";
+  const wanted = { period, by: by === "tag" ? `tag:${tag || "team"}` : by };
+  const [rows, days] = await Promise.all([get("/v1/spend", wanted, signal), get("/v1/spend", { period, by: "day" }, signal)]);
+  const { total } = rows;
+  place.append(
+    h("h1", {}, "Spend"), card(null, filters({ period, by, tag }, wanted)),
+    card(null, h("dl", { class: "figures" },
+      figure("Spent", usd(total.total), total.unknown ? `and ${total.unknown} charges without a known price` : "all of it at a known price"),
+      figure("For jobs", usd(total.job), ""),
+      figure("Besides", usd(total.overhead), part(total)),
+      figure("Expected for these jobs", usd(total.predicted), "when they were placed"))),
+    card("By day", days.rows.length ? byDay(days.rows) : h("p", { class: "soft" }, "Nothing was spent in this time.")),
+    card(`By ${by === "tag" ? `tag ${tag || "team"}` : by}`, spent(rows)));
+}
+
+function part({ total, overhead }) {
+  return total && overhead && total.nanodollars ? `${percent(overhead.nanodollars / total.nanodollars)}: boot, idle, cold starts, idle tails` : "boot, idle, cold starts, idle tails";
+}
+
+function filters({ period, by, tag }, wanted) {
+  const choose = (event) => {
+    event.preventDefault();
+    location.hash = `#/spend?${new URLSearchParams([...new FormData(event.currentTarget.closest("form"))].filter(([, value]) => value))}`;
+  };
+  const choice = (name, label, values, now) => h("div", {}, h("label", { for: name }, label),
+    h("select", { id: name, name, onchange: choose }, values.map((value) => h("option", { value, selected: value === now }, value))));
+  const save = (format, name) => () => download("/v1/spend", { ...wanted, format }, name);
+  return h("form", { class: "bar", onsubmit: choose },
+    choice("period", "Period", PERIODS, period), choice("by", "By", [...COLUMNS, "tag"], by),
+    by === "tag" ? h("div", {}, h("label", { for: "tag" }, "Tag"), h("input", { id: "tag", name: "tag", value: tag || "team", size: 12 })) : null,
+    h("button", { type: "button", onclick: save("csv", "spend.csv") }, "CSV"), h("button", { type: "button", onclick: save("focus", "focus.csv") }, "FOCUS"));
+}
+
+function byDay(rows) {
+  const value = (amount) => (amount ? Number(amount.usd) : 0);
+  const jobs = rows.map((row) => value(row.job)), besides = rows.map((row) => value(row.overhead));
+  return chart({
+    title: "Spend by day",
+    series: [
+      { name: "jobs", kind: "bars", style: "one", values: jobs, told: (step) => `${rows[step].group.day}: ${usd(rows[step].job)} for jobs` },
+      { name: "besides", kind: "bars", style: "three", values: besides, low: jobs, high: jobs.map((each, step) => each + besides[step]), told: (step) => `${rows[step].group.day}: ${usd(rows[step].overhead)} besides` },
+    ],
+    x: (step) => rows[step].group.day.slice(5), y: dollars,
+    rows: { columns: columns("day"), values: rows },
+  });
+}
+
+const columns = (name) => [
+  { head: name, header: true, cell: (row) => (name === "job" && row.group.job ? h("a", { href: `#/job/${encodeURIComponent(row.group.job)}` }, row.group.job) : row.group[name] || "(none)") },
+  { head: "Jobs", number: true, cell: (row) => usd(row.job) },
+  { head: "Besides", number: true, cell: (row) => usd(row.overhead) },
+  { head: "Total", number: true, cell: (row) => usd(row.total) },
+  { head: "Expected", number: true, cell: (row) => (row.predicted ? usd(row.predicted) : "–") },
+  { head: "No price", number: true, cell: (row) => (row.unknown ? String(row.unknown) : "") },
+];
+
+function spent(found) {
+  return table("Spend", columns(found.by[0]), found.rows, "Nothing was spent in this time.");
+}

@@ -1,0 +1,132 @@
+"""A broker with three weeks of work behind it, fake pools, and its real HTTP server on a port of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+
+from broker.api.app import create_app
+from broker.model.jobs import AttemptState
+from broker.model.offers import Offer, Tier
+from broker.model.resources import GIB, Resources
+from broker.ports import ExecutorContext
+from broker.run.broker import Broker
+from broker.run.clock import SystemClock
+from broker.run.dispatch import PlacementRules
+from broker.run.service import Service
+from broker.run.store import open_store
+from broker.testing.fakes import FakeExecutor
+from tests.run.past import BURST, RAY, keep_foresight, keep_work, offer
+
+TOKEN = "a-token-of-this-test"
+DAYS = 21
+NODE = Resources(cpus=4, memory_bytes=8 * GIB, gpus=1, gpu_model="L4")
+T = TypeVar("T")
+
+
+def priced(name: str, tier: Tier, usd: str, **more: Any) -> Offer:
+    return replace(offer(name, tier, usd), gpu_model="L4", gpu_count=1, **more)
+
+
+POOLS = (
+    replace(RAY, unit=NODE, gpu_models=("L4",), offers=(priced("g6.xlarge", Tier.ON_DEMAND, "0.80"),)),
+    replace(
+        BURST,
+        unit=NODE,
+        gpu_models=("L4",),
+        offers=(
+            priced(
+                "functions", Tier.SERVERLESS, "0.80", usd_per_cpu_hour=Decimal("0.1"), usd_per_gib_hour=Decimal("0.02")
+            ),
+        ),
+    ),
+)
+
+
+class NoSecrets:
+    def values(self, names: Iterable[str]) -> dict[str, str]:
+        return dict.fromkeys(names, "secret")
+
+
+class Site:
+    """The server, in a thread of its own with its own event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.executors: dict[str, FakeExecutor] = {}
+        self.store = open_store(f"sqlite:///{folder / 'broker.db'}")
+        clock = SystemClock()
+        keep_work(self.store, DAYS, clock.now_ns())
+        keep_foresight(self.store, DAYS // 3, clock.now_ns())
+        self.broker = Broker(
+            pools=POOLS,
+            store=self.store,
+            clock=clock,
+            secrets=NoSecrets(),
+            state_dir=folder,
+            rules=PlacementRules(),
+            settle_every_s=3600,
+            build=self._build,
+        )
+        self.service = Service(self.broker, user="ann")
+        self._loop = asyncio.new_event_loop()
+        self._sock = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._server = uvicorn.Server(
+            uvicorn.Config(create_app(self.service, TOKEN), log_level="warning", lifespan="off")
+        )
+
+    def _build(self, context: ExecutorContext) -> FakeExecutor:
+        return self.executors.setdefault(context.pool.name, FakeExecutor(context))
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._run())
+
+    async def _run(self) -> None:
+        running = asyncio.create_task(self.broker.run())
+        await self._server.serve(sockets=[self._sock])
+        self.broker.detach()
+        await running
+
+    def __enter__(self) -> Site:
+        self._thread.start()
+        self.do(self.broker.ready(lambda _: None))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        self.store.close()
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Does something in the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    def submit(self, **fields: Any) -> str:
+        """Submits a job and returns its id."""
+        return self.do(self.service.submissions.submit({"run": "echo hi", **fields}, "ann")).id
+
+    def move(self, job_id: str, state: AttemptState, stdout: bytes = b"", **more: Any) -> None:
+        """Moves the attempt of a job, once its executor has it."""
+        self.do(self._move(job_id, state, stdout, **more))
+
+    async def _move(self, job_id: str, state: AttemptState, stdout: bytes, **more: Any) -> None:
+        async with asyncio.timeout(15):
+            while True:
+                version = self.broker.version
+                for executor in self.executors.values():
+                    for attempt_id in executor.running():
+                        if attempt_id.rpartition("-a")[0] == job_id:
+                            executor.runs[attempt_id].stdout += stdout
+                            await executor.move(attempt_id, state, **more)
+                            return
+                await self.broker.changed(version, 0.05)

@@ -1,0 +1,189 @@
+"""Each page and action of the dashboard in a real browser, on a real server, held to accessibility rules."""
+
+import re
+
+import pytest
+
+from broker.model.jobs import AttemptState
+from tests.dashboard.conftest import TOKEN
+from tests.dashboard.site import Site
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+PAGES = {"": "Overview", "jobs": "Jobs", "capacity": "Capacity", "spend": "Spend", "prices": "Prices and breakeven"}
+BAD = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
+
+
+def go(page, name: str, title: str) -> None:
+    page.evaluate("name => { location.hash = `#/${name}`; }", name)
+    page.get_by_role("heading", level=1, name=title).wait_for()
+
+
+def visit(page, name: str, title: str) -> None:
+    """Until all that it asked for has come."""
+    go(page, name, title)
+    page.wait_for_load_state("networkidle")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_accessible_in_light_and_dark(page, name: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    visit(page, name, PAGES[name])
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        found = axe.run(page).response["violations"]
+        assert [(each["id"], [node["target"] for node in each["nodes"]][:3]) for each in found] == [], colours
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_fits_from_phone_to_wide_screen(page, name: str) -> None:
+    visit(page, name, PAGES[name])
+    for width in (360, 768, 1920):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_the_token_it_asks_for_it_and_a_wrong_one_shows_nothing(browser, site: Site) -> None:
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(f"{site.url}/#/spend")
+    for token in ("wrong", TOKEN):
+        tab.get_by_label("Token").wait_for()
+        assert tab.get_by_role("heading", name="Spend").count() == 0
+        tab.get_by_label("Token").fill(token)
+        tab.get_by_role("button", name="Enter").click()
+    tab.get_by_text("Expected for these jobs").wait_for()
+    context.close()
+
+
+def test_the_token_leaves_the_address_at_once(page) -> None:
+    assert TOKEN not in page.url
+
+
+def test_a_job_is_followed_live_and_cancelled(page, site: Site) -> None:
+    job = site.submit(name="hostile", run=f"echo '{BAD}'", tags={"what": BAD[:60]}, resources={"accelerators": "L4"})
+    site.move(job, AttemptState.RUNNING, stdout=f"epoch 1\n{BAD}\n".encode())
+    go(page, f"job/{job}", "hostile")
+    page.get_by_role("log").get_by_text("epoch 1").wait_for()
+    page.get_by_text("running", exact=True).first.wait_for()
+    page.get_by_text("Adds to the bill").wait_for()
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("cancelled", exact=True).first.wait_for()
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_failed_job_is_run_again_from_its_page(page, site: Site) -> None:
+    job = site.submit(name="flaky", resources={"accelerators": "L4"})
+    site.move(job, AttemptState.FAILED, exit_code=3)
+    go(page, f"job/{job}", "flaky")
+    page.get_by_role("button", name="Run again").click()
+    page.wait_for_url(lambda url: job not in url)
+    again = page.url.rpartition("/")[2]
+    site.move(again, AttemptState.RUNNING)
+    site.move(again, AttemptState.SUCCEEDED, exit_code=0)
+    page.get_by_text("succeeded", exact=True).first.wait_for()
+
+
+def test_jobs_are_filtered_by_what_the_address_says(page, site: Site) -> None:
+    site.submit(name="wanted", tags={"team": "vision"}, resources={"accelerators": "L4"}, array=3)
+    visit(page, "jobs", "Jobs")
+    page.get_by_label("Tag").fill("team=vision")
+    page.get_by_role("button", name="Filter").click()
+    page.wait_for_url("**team%3Dvision*")
+    sync_api.expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="wanted").click()
+    page.get_by_role("heading", name="wanted").wait_for()
+    sync_api.expect(page.get_by_role("region", name="Tasks").locator("tbody tr")).to_have_count(3)
+
+
+def test_a_page_of_jobs_leads_to_older_ones(page) -> None:
+    visit(page, "jobs?state=succeeded", "Jobs")
+    first = page.locator("tbody th small").first.text_content()
+    page.get_by_role("link", name="Older").click()
+    page.wait_for_url("**cursor=*")
+    page.get_by_role("link", name="Newest").wait_for()
+    assert page.locator("tbody th small").first.text_content() != first
+
+
+def test_the_overview_says_what_would_have_been_cheaper(page) -> None:
+    visit(page, "", "Overview")
+    page.get_by_text("the broker's policy").first.wait_for()
+    page.get_by_text("forecast", exact=True).first.wait_for()
+
+
+def test_sliders_recompute_at_once(page) -> None:
+    visit(page, "capacity", "Capacity")
+    advice = page.locator(".why").first
+    advice.wait_for()
+    page.get_by_label("A node", exact=False).first.fill("0")
+    assert "Hold none" not in advice.text_content()
+    held = int(re.search(r"Hold (\d+)", advice.text_content())[1])
+    page.get_by_label("Growth of the work").first.fill("1")
+    assert int(re.search(r"Hold (\d+)", advice.text_content())[1]) > held
+
+
+def test_what_a_slider_says_is_what_the_broker_would_say(page, site: Site) -> None:
+    """The best size by the page's own arithmetic is the best fixed cluster of the broker's counterfactual."""
+    (other,) = site.do(site.service.foresights.counterfactual("ray", "7d"))
+    best = next(each for each in other.alternatives if each.name == "best-static")
+    visit(page, "capacity", "Capacity")
+    page.locator(".why").first.wait_for()
+    said = re.search(r"Hold (\w+)", page.locator(".why").first.text_content())[1]
+    assert best.note.startswith(("0" if said == "none" else said) + " node")
+
+
+def test_spend_is_shown_by_what_is_asked_and_saved_as_a_file(page, tmp_path) -> None:
+    visit(page, "spend", "Spend")
+    page.get_by_label("Period").select_option("all")
+    page.wait_for_url("**period=all*")
+    page.get_by_label("By", exact=True).select_option("user")
+    page.wait_for_url("**by=user*")
+    page.get_by_role("heading", name="By user").wait_for()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV").click()
+    saved.value.save_as(tmp_path / "spend.csv")
+    assert (tmp_path / "spend.csv").read_text().startswith("user,")
+
+
+def test_prices_show_where_holding_pays(page) -> None:
+    visit(page, "prices?gpu=L4", "Prices and breakeven")
+    said = page.locator(".why")
+    said.wait_for()
+    before = said.text_content()
+    page.get_by_label("Idle tail after it").fill("4")
+    page.wait_for_function("before => document.querySelector('.why').textContent !== before", arg=before)
+
+
+def test_it_is_used_with_the_keyboard_alone(page) -> None:
+    page.reload()
+    page.get_by_role("heading", name="Overview").wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", level=1, name="Jobs").wait_for()
+
+
+def test_colours_are_kept(page) -> None:
+    for name in ("light", "dark"):
+        page.get_by_role("button", name="Colours").click()
+        assert page.evaluate("document.documentElement.dataset.theme") == name
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_broker_that_goes_away_is_said_and_found_again(page) -> None:
+    visit(page, "", "Overview")
+    page.route("**/v1/**", lambda route: route.abort())
+    page.get_by_text("The broker does not answer").wait_for()
+    page.unroute("**/v1/**")
+    page.get_by_text("The broker does not answer").wait_for(state="detached")
+
+
+def test_nothing_is_asked_of_anybody_else(page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for name, title in PAGES.items():
+        visit(page, name, title)
+    assert {re.match(r"(blob:)?http://127\.0\.0\.1:\d+/", url) is not None for url in asked} == {True}
