@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "golden" in getattr(item, "fixturenames", ()):
+        if {"golden", "golden_picture"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.golden)
 
 

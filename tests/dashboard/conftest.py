@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,8 +28,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
+    """Not longer than a module: its loop would be in the way of other tests' loops."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
@@ -55,7 +56,14 @@ def page(browser, site: Site) -> Iterator[object]:
     assert [each for each in complaints if not each.startswith("Failed to load resource")] == []
 
 
-@pytest.fixture(scope="session")
-def pictures() -> Path:
-    """Where the documentation has its pictures."""
-    return Path(__file__).parents[2] / "docs" / "img"
+@pytest.fixture
+def golden_picture(request: pytest.FixtureRequest) -> Callable[[object, str], None]:
+    """Keeps what a tab shows as a picture of the documentation, with `make golden`; else only that there is one."""
+
+    def keep(tab, name: str) -> None:
+        path = Path(__file__).parents[2] / "docs" / "img" / name
+        if request.config.getoption("--golden-rewrite"):
+            tab.screenshot(path=path, full_page=True)
+        assert path.exists(), f"{path} is missing: run `make golden` and look at it"
+
+    return keep

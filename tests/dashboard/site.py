@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,17 +14,19 @@ from typing import Any, TypeVar
 import uvicorn
 
 from broker.api.app import create_app
-from broker.model.jobs import AttemptState
+from broker.model.jobs import Attempt, AttemptState
+from broker.model.money import Money
 from broker.model.offers import Offer, Tier
 from broker.model.resources import GIB, Resources
-from broker.ports import ExecutorContext
+from broker.model.usage import Book, Charge, ChargeKind, UsageReport
+from broker.ports import ExecutorContext, Store
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
 from broker.run.dispatch import PlacementRules
 from broker.run.service import Service
 from broker.run.store import open_store
 from broker.testing.fakes import FakeExecutor
-from tests.run.past import BURST, RAY, keep_foresight, keep_work, offer
+from tests.run.past import BURST, DAY_NS, HOUR_NS, RAY, keep_foresight, keep_jobs, offer
 
 TOKEN = "a-token-of-this-test"
 DAYS = 21
@@ -51,6 +53,38 @@ POOLS = (
 )
 
 
+NAMES = ("train-resnet", "embed-corpus", "eval-nightly", "finetune-lora")
+RATES = {"ray": "0.80", "burst": "1.36"}  # dollars per hour of a node, of its work in containers
+
+
+def keep_bills(store: Store, attempts: Sequence[Attempt], now_ns: int) -> None:
+    """What each job cost: half a node's time. And what the cluster cost while two of its nodes were idle."""
+    for pool, rate in RATES.items():
+        charges = [_charge(pool, each, rate) for each in attempts if each.pool == pool and each.ended_ns]
+        if pool == "ray":
+            idle = replace(charges[0], attempt_id=None, kind=ChargeKind.IDLE, amount=Money.of_usd("9.60"))
+            begins = range(now_ns - DAYS * DAY_NS, now_ns, DAY_NS)
+            charges += [replace(idle, key=f"idle-{at}", started_ns=at, ended_ns=at + DAY_NS // 2) for at in begins]
+        store.settle(pool, UsageReport(as_of_ns=now_ns, units=(), attempts=()), charges)
+
+
+def _charge(pool: str, attempt: Attempt, rate: str) -> Charge:
+    started_ns, ended_ns = attempt.started_ns or 0, attempt.ended_ns or 0
+    hours = Decimal(ended_ns - started_ns) / HOUR_NS
+    return Charge(
+        key=attempt.id,
+        book=Book.METERED,
+        kind=ChargeKind.JOB,
+        pool=pool,
+        unit_id=f"{pool}-1",
+        attempt_id=attempt.id,
+        started_ns=started_ns,
+        ended_ns=ended_ns,
+        amount=Money.of_usd(round(Decimal(rate) * hours / 2, 9)),
+        offer=None,
+    )
+
+
 class NoSecrets:
     def values(self, names: Iterable[str]) -> dict[str, str]:
         return dict.fromkeys(names, "secret")
@@ -63,7 +97,7 @@ class Site:
         self.executors: dict[str, FakeExecutor] = {}
         self.store = open_store(f"sqlite:///{folder / 'broker.db'}")
         clock = SystemClock()
-        keep_work(self.store, DAYS, clock.now_ns())
+        keep_bills(self.store, keep_jobs(self.store, DAYS, clock.now_ns(), NAMES), clock.now_ns())
         keep_foresight(self.store, DAYS // 3, clock.now_ns())
         self.broker = Broker(
             pools=POOLS,

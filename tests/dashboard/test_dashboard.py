@@ -187,3 +187,10 @@ def test_nothing_is_asked_of_anybody_else(page) -> None:
     for name, title in PAGES.items():
         visit(page, name, title)
     assert {re.match(r"(blob:)?http://127\.0\.0\.1:\d+/", url) is not None for url in asked} == {True}
+
+
+@pytest.mark.parametrize("name", ["", "capacity"])
+def test_the_documentation_shows_it(page, golden_picture, name: str) -> None:
+    visit(page, name, PAGES[name])
+    page.locator(".why").first.wait_for()
+    golden_picture(page, f"dashboard-{name or 'overview'}.png")

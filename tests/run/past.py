@@ -1,6 +1,6 @@
 """A store with weeks of work in it: jobs by day, what ran where, what was forecast and decided, and what it cost."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -64,11 +64,11 @@ def workdays(days: int, now_ns: int, seed: int = 1) -> Iterator[tuple[int, int, 
                     yield begin, end, "ray" if number < 3 else "burst"
 
 
-def keep_work(store: Store, days: int, now_ns: int) -> None:
-    """Stores the jobs, and what both pools cost each day."""
+def keep_jobs(store: Store, days: int, now_ns: int, names: Sequence[str] = ("job",)) -> list[Attempt]:
+    """Stores the jobs, named in turn, and returns their attempts."""
     jobs, attempts = [], []
     for number, (begin, end, pool) in enumerate(workdays(days, now_ns)):
-        (job,) = expand(JobSpec(name="job", run="true"), f"j{number}", "ann", begin)
+        (job,) = expand(JobSpec(name=names[number % len(names)], run="true"), f"j{number}", "ann", begin)
         over = end <= now_ns
         jobs.append(replace(job, state=JobState.SUCCEEDED if over else JobState.RUNNING, attempts=1))
         attempts.append(
@@ -86,6 +86,12 @@ def keep_work(store: Store, days: int, now_ns: int) -> None:
         )
     store.add_jobs(jobs, "{}", "h")
     store.record(attempts=attempts)
+    return attempts
+
+
+def keep_work(store: Store, days: int, now_ns: int) -> None:
+    """Stores the jobs, and what both pools cost each day."""
+    attempts = keep_jobs(store, days, now_ns)
     for pool in ("ray", "burst"):
         charges = [_charge(pool, day, now_ns) for day in range(days, 0, -1)]
         if pool == "burst":  # of work that the cluster could have had, and of work that it could not

@@ -12,7 +12,7 @@ from broker.api.requests import Text, problems
 from broker.decide.breakeven import Conditions
 from broker.run.service import Service
 
-Seconds = Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False)]
+GPU = "A GPU model: H100, A100-80GB, L4."
 
 
 def routes(service: Service) -> APIRouter:
@@ -20,18 +20,22 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["prices"])
 
     @router.get("/prices", responses=problems(409, 422))
-    async def prices(gpu: Text | None = None) -> views.OfferList:
+    async def prices(gpu: Annotated[Text | None, Query(description=GPU)] = None) -> views.OfferList:
         """Lists today's offers of all price sources that have a GPU, or this model, cheapest per GPU first."""
         pricing = service.pricing
         return views.offers(await pricing.offers(gpu), pricing.today(), pricing.stale_price_days)
 
     @router.get("/breakeven", responses=problems(404, 409, 422))
     async def breakeven(
-        gpu: Text,
+        gpu: Annotated[Text, Query(description=GPU)],
         serverless: Annotated[list[Text], Query(description="Only these serverless providers.")] = [],  # noqa: B006 - FastAPI copies it
         job_s: Annotated[float, Query(gt=0, le=1e9, allow_inf_nan=False, description="Length of a job.")] = 600.0,
-        cold_start_s: Seconds = 0.0,
-        idle_tail_s: Seconds = 0.0,
+        cold_start_s: Annotated[
+            float, Query(ge=0, le=1e7, allow_inf_nan=False, description="Billed before each job.")
+        ] = 0.0,
+        idle_tail_s: Annotated[
+            float, Query(ge=0, le=1e7, allow_inf_nan=False, description="Billed after each job.")
+        ] = 0.0,
         ops_share: Annotated[
             float, Query(ge=0, le=100, allow_inf_nan=False, description="Staff and tools, as a share of the price.")
         ] = 0.0,

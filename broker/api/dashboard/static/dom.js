@@ -71,6 +71,7 @@ export function short(value) {
 export function against(value, base, name = "") {
   if (!base) return "";
   const ratio = value / base;
+  if (Math.abs(ratio - 1) < 0.005) return "the same";
   if (ratio > 3) return `${short(ratio)} times ${name}`;
   return `${ratio >= 1 ? "+" : "−"}${percent(Math.abs(ratio - 1))}${name ? ` against ${name}` : ""}`;
 }
