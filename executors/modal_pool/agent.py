@@ -150,7 +150,7 @@ class Agent:
         """Runs it to its end; what to exit with."""
         ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)  # what its children leave behind becomes its child
         threading.Thread(target=self._listen, daemon=True).start()
-        signal.signal(signal.SIGTERM, lambda *_: self._events.put(("cancel", 5.0)))
+        signal.signal(signal.SIGTERM, lambda *_: self._events.put(("cancel", self._order["grace_s"])))
         self.err.tell("ready", container=os.environ.get("MODAL_TASK_ID", ""))
         try:
             end = self._prepared() or self._run()

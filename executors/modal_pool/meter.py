@@ -30,8 +30,8 @@ class Meter:
         self._reported_ns = self._mark.stat().st_mtime_ns if self._mark.exists() else 0
         self.clock = SteadyClock(self._reported_ns)
 
-    def begin(self, unit_id: str, resources: Resources, attempt_id: str, at_ns: int) -> None:
-        """A container is paid for from now on, because of an attempt."""
+    def begin(self, unit_id: str, resources: Resources, attempt_id: str | None, at_ns: int) -> None:
+        """A container is paid for from now on, because of an attempt where one is named."""
         life = {
             "attempt_id": unit_id,
             "resources": asdict(resources),
@@ -73,6 +73,14 @@ class Meter:
         over = {"ended_ns": max(self._late(at_ns), life["started_ns"])} if ends else {}
         self._journal.write(life | {"holders": holders} | over)
 
+    def end(self, unit_id: str, at_ns: int) -> None:
+        """It has ended, and whoever held it holds it no more."""
+        for held in self._journal.reports[unit_id]["holders"]:
+            if held["ended_ns"] is None:
+                self.release(unit_id, held["attempt_id"], at_ns, ends=False)
+        life = self._journal.reports[unit_id]
+        self._journal.write(life | {"ended_ns": max(self._late(at_ns), life["started_ns"])})
+
     def usage(self, since_ns: int, pending: Mapping[str, int]) -> UsageReport:
         """All that had not ended before, complete up to now, or to when the first of `pending` was launched.
 
@@ -93,6 +101,10 @@ class Meter:
     def up(self) -> list[Life]:
         """Containers that have not ended."""
         return [life for life in self._journal.reports.values() if self._end_ns(life) is None]
+
+    def held(self) -> set[str]:
+        """Of those, the ones that somebody holds."""
+        return {life["attempt_id"] for life in self.up() if any(one["ended_ns"] is None for one in life["holders"])}
 
     def _late(self, at_ns: int) -> int:
         return max(at_ns, self._reported_ns)

@@ -1,0 +1,38 @@
+"""What can never run in a KubeRay pool, said before anything is started."""
+
+from __future__ import annotations
+
+from broker.model.errors import Misconfigured, Rejected
+from broker.model.jobs import LaunchRequest
+from broker.model.pools import Pool, PoolKind
+from executors.kuberay.options import Options
+
+
+def check_pool(pool: Pool) -> None:
+    """Raises `Misconfigured` for a pool that KubeRay can't be."""
+    if pool.kind is not PoolKind.CLUSTER:
+        raise Misconfigured(
+            f"pool {pool.name}: a kuberay pool is of kind cluster: its workers are paid while they are up"
+        )
+    if pool.unit.gpus != int(pool.unit.gpus):
+        raise Misconfigured(f"pool {pool.name}: a worker has whole GPUs, not {pool.unit.gpus:g}")
+
+
+def check(request: LaunchRequest, pool: Pool, options: Options) -> None:
+    """Raises `Rejected` for what can never run here."""
+    spec, name, asked = request.spec, pool.name, request.resources
+    nodes = spec.resources.num_nodes
+    if nodes > pool.max_units:
+        raise Rejected(f"pool {name} has {pool.max_units} workers at most, not {nodes}")
+    if nodes > 1 and spec.runtime != "ray":
+        raise Rejected(f"pool {name} runs jobs of several nodes as Ray programs only: say runtime: ray")
+    if spec.image is not None:
+        raise Rejected(f"pool {name}: its workers have the image {options.image}, not {spec.image}")
+    if spec.function and spec.function.python != options.python:
+        raise Rejected(f"pool {name} runs functions of Python {options.python}, not {spec.function.python}")
+    if not pool.unit.fits(asked):
+        raise Rejected(
+            f"pool {name}: a worker has {pool.unit.cpus:g} CPUs, {pool.unit.memory_bytes / 2**30:.3g} GiB and "
+            f"{pool.unit.gpus:g} {pool.unit.gpu_model or 'GPUs'}, not {asked.cpus:g}, "
+            f"{asked.memory_bytes / 2**30:.3g} GiB and {asked.gpus:g} {asked.gpu_model or 'GPUs'}"
+        )

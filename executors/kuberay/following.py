@@ -1,0 +1,244 @@
+"""One attempt on its way through a RayJob: made or found again, read, ended, its end told."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+
+from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Rejected, Unreachable
+from broker.model.jobs import LaunchRequest
+from executors.kuberay import names
+from executors.kuberay.api import Resource
+from executors.kuberay.failures import AlreadyExists
+from executors.kuberay.files import files_of
+from executors.kuberay.job_log import JobLog
+from executors.kuberay.manifests import KILL_AFTER_S
+from executors.kuberay.site import Site
+from executors.modal_pool.backoff import Backoff
+from executors.modal_pool.lines import Frame
+from executors.modal_pool.output import Copy
+from executors.on_machine.outcome import Outcome, ended, with_lost_output
+
+log = structlog.get_logger()
+
+DRAIN_S: Final = 10.0  # for the last of its output, once KubeRay says that it has ended
+LOST_AFTER_S: Final = 5.0  # for word of an attempt whose worker is gone
+_EXIT_CODE: Final = re.compile(r"failed with exit code (-?\d+)")
+
+
+class Following:
+    """One attempt; `request` is None for one that an earlier broker launched."""
+
+    def __init__(self, site: Site, attempt_id: str, unit: str, request: LaunchRequest | None) -> None:
+        self.site, self.id, self.unit, self.request = site, attempt_id, unit, request
+        self.job = names.resource_name(attempt_id)
+        self.starting = request is not None  # it is being made
+        self._cancelled = asyncio.Event()
+        self._end: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._begun = site.reports.get(attempt_id)["state"] == "running"
+        folder = site.folder(attempt_id)
+        self._copies = {name: Copy(getattr(folder, name), self._told) for name in ("stdout", "stderr")}
+        self._log = JobLog(site.api, site.pods, self.job, self._copies)
+        self._telling: list[asyncio.Task[None]] = []  # what the broker is being told of it
+
+    def cancel(self) -> None:
+        """It must end."""
+        self._cancelled.set()
+
+    async def run(self) -> Outcome:
+        """Follows it to its end. Raises `NoCapacity`, and what else says that nothing ran."""
+        self.site.folder(self.id).make()
+        try:
+            if (over := await self._there()) is not None:
+                return over
+            self.starting = False
+            return await self._followed()
+        finally:
+            await asyncio.gather(*self._telling, return_exceptions=True)
+            for copy in self._copies.values():
+                copy.close()
+
+    async def tidy(self) -> None:
+        """Ends what is left of it in the cluster, however often that has to be asked for."""
+        backoff = Backoff()
+        while True:
+            try:
+                await self.site.api.delete("rayjobs", self.job)
+                await self.site.api.delete("jobs", self.job)
+                await self.site.api.delete("secrets", self.job)
+                return
+            except Unreachable:
+                await backoff.pause()
+            except ExecutorError as error:
+                log.warning("a RayJob could not be ended", job=self.job, error=str(error))
+                return
+
+    async def _there(self) -> Outcome | None:
+        """Makes or finds its RayJob; its outcome where there is none to follow."""
+        if self.request is None:
+            return await self._found()
+        making = asyncio.create_task(self._made(self.request))
+        asked = asyncio.create_task(self._cancelled.wait())
+        try:
+            await asyncio.wait({making, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if making.done():
+                return making.result()
+        finally:
+            asked.cancel()
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+        return ended("cancelled", reason="cancelled before it ran")
+
+    async def _made(self, request: LaunchRequest) -> None:
+        """Makes the Secret, then the RayJob. One that is there already is this attempt's, made by a call before."""
+        site = self.site
+        files = await asyncio.to_thread(files_of, request, site.max_stream_bytes, site.options.grace_s)
+        with suppress(AlreadyExists):
+            await site.api.create("secrets", site.manifests.secret(self.id, site.workers.cluster_uid, files))
+        manifest = site.manifests.ray_job(request, site.workers.address(self.unit), files)
+        try:
+            job = await site.api.create("rayjobs", manifest)
+        except AlreadyExists as error:
+            job = await self._read() or {}
+            if job.get("metadata", {}).get("labels", {}).get(names.OWNER) != site.manifests.mine[names.OWNER]:
+                raise Rejected(f"{error}; it is not this broker's") from error
+        await site.jobs.take(job)
+
+    async def _read(self) -> Resource | None:
+        return await self.site.api.get("rayjobs", self.job)
+
+    async def _found(self) -> Outcome | None:
+        """Looks for what an earlier broker made, until the API server has answered."""
+        backoff = Backoff()
+        while True:
+            try:
+                job = await self._read()
+            except (Unreachable, NoCapacity, Misconfigured) as error:  # none says that it does not run
+                log.warning("an attempt is looked for again", attempt=self.id, error=str(error))
+                await backoff.pause()
+                continue
+            if job is not None:
+                await self.site.jobs.take(job)
+                return None
+            if self._cancelled.is_set():
+                return ended("cancelled", reason="cancelled; its RayJob is gone")
+            return ended("interrupted", reason="the broker ended while it was made or read, and its RayJob is gone")
+
+    async def _followed(self) -> Outcome:
+        over = asyncio.create_task(self._over())
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._log.run()),
+            asyncio.create_task(self._obeyed()),
+            over,
+        ]
+        try:
+            first: set[asyncio.Future[Any]] = {self._end, over}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if self._begun and not self._end.done():
+                await self._drained()
+            outcome = self._told_outcome() if self._end.done() else over.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return with_lost_output(outcome, next((copy.lost for copy in self._copies.values() if copy.lost), ""))
+
+    async def _drained(self) -> None:
+        """Gives its log a moment to tell the end that KubeRay knows of."""
+        read = asyncio.create_task(self._log.read.wait())
+        last: set[asyncio.Future[Any]] = {self._end, read}
+        await asyncio.wait(last, timeout=DRAIN_S, return_when=asyncio.FIRST_COMPLETED)
+        read.cancel()
+
+    def _told(self, frame: Frame) -> None:
+        """Takes what the agent tells."""
+        self._begun = True
+        if frame["kind"] == "started" and self.site.reports.get(self.id)["state"] == "starting":
+            now_ns = self.site.meter.clock.now_ns()
+            self._telling.append(asyncio.create_task(self.site.reports.started(self.id, now_ns)))
+        elif frame["kind"] == "end" and not self._end.done():
+            self._end.set_result(frame)
+
+    def _told_outcome(self) -> Outcome:
+        end, folder = self._end.result(), self.site.folder(self.id)
+        if result := self._copies["stderr"].result:
+            folder.write_private(folder.result, result)
+        return ended(end["state"], **{name: end.get(name) for name in ("exit_code", "signal", "reason")})
+
+    async def _obeyed(self) -> None:
+        """Ends it once that was asked for.
+
+        KubeRay stops the Ray job of a RayJob that is deleted, by SIGTERM. The submitter stays for what is written until
+        the end, which its log tells; where nothing runs yet it goes first, so that nothing is submitted later.
+        """
+        await self._cancelled.wait()
+        backoff = Backoff()
+        while True:
+            try:
+                if not self._begun:
+                    await self.site.api.delete("jobs", self.job)
+                await self.site.api.delete("rayjobs", self.job, dependents="Orphan" if self._begun else "Background")
+                return
+            except ExecutorError as error:
+                log.warning("an attempt could not be told to end", attempt=self.id, error=str(error))
+                await backoff.pause()
+
+    async def _over(self) -> Outcome:
+        """Waits until KubeRay says that it has ended, or it is gone; for an end that its log does not tell."""
+        site, jobs = self.site, self.site.jobs
+        late = asyncio.get_running_loop().time() + site.options.start_within_s
+        while True:
+            try:
+                async with asyncio.timeout_at(None if self._begun else late):
+                    await jobs.until(lambda: self._known_end() or self._begun or not site.workers.lives(self.unit))
+            except TimeoutError:
+                if not self._begun:
+                    limit = site.options.start_within_s
+                    raise NoCapacity(f"pool {site.pool.name}: {self.job} did not begin within {limit:g} s") from None
+            if not self._known_end():
+                await jobs.until(lambda: self._known_end() or not site.workers.lives(self.unit))
+            return await self._ended_there()
+
+    def _known_end(self) -> bool:
+        job = self.site.jobs.get(self.job)
+        return job is None or job.get("status", {}).get("jobDeploymentStatus") in ("Complete", "Failed")
+
+    async def _ended_there(self) -> Outcome:
+        """What KubeRay knows of its end. One whose worker is gone is given a moment to be told of."""
+        if not self._known_end():
+            try:
+                async with asyncio.timeout(LOST_AFTER_S):
+                    await self.site.jobs.until(self._known_end)
+            except TimeoutError:
+                return ended("interrupted", reason=f"its worker {self.unit} is gone")
+        job = self.site.jobs.get(self.job)
+        if self._cancelled.is_set():
+            return await self._cancelled_there()
+        if job is None:
+            return ended("interrupted", reason=f"its RayJob {self.job} was deleted by somebody else")
+        return self._outcome_of(job.get("status", {}))
+
+    async def _cancelled_there(self) -> Outcome:
+        if not self._begun:
+            return ended("cancelled", reason="cancelled before it ran")
+        await asyncio.sleep(self.site.options.grace_s + KILL_AFTER_S)
+        return ended("cancelled", exit_code=137, signal=9, reason="cancelled; Ray killed it")
+
+    def _outcome_of(self, status: dict[str, str]) -> Outcome:
+        """The outcome of an attempt whose log does not tell it."""
+        state, message = status.get("jobStatus", ""), status.get("message", "").strip()
+        code = _EXIT_CODE.search(message)
+        if "runtime_env setup failed" in message:
+            return ended("failed", exit_code=125, reason=f"could not be set up: {message}")
+        if state == "SUCCEEDED":
+            return ended("succeeded", exit_code=0, reason="what it wrote at its end was lost")
+        if code and int(code[1]) > 0 and self._begun:
+            return ended("failed", exit_code=int(code[1]), reason=f"exit code {code[1]}; its last output was lost")
+        why = "; ".join(filter(None, (status.get("reason", ""), message.partition("\n")[0][:500])))
+        if not self._begun and not code and self.site.workers.lives(self.unit):
+            raise NoCapacity(f"pool {self.site.pool.name}: {self.job} did not begin: {why or 'no reason given'}")
+        return ended("interrupted", reason=f"its Ray job was lost: {why or state or 'no reason given'}")

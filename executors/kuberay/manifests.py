@@ -1,0 +1,197 @@
+"""A pool → its RayCluster; an attempt → its RayJob and the Secret with all that has to come along."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from broker.model.jobs import LaunchRequest
+from broker.model.pools import Pool
+from broker.model.resources import GIB, Resources
+from executors.kuberay import names
+from executors.kuberay.options import Options
+
+Manifest = dict[str, Any]
+
+GROUP: Final = "workers"
+PLACE: Final = "/broker/job"  # where a submitter finds what it sends to the Ray cluster
+KILL_AFTER_S: Final = 10  # beyond a command's grace, after which Ray kills what its agent has not ended
+_SUBMITTER: Final = {
+    "requests": {"cpu": "100m", "memory": "256Mi"},
+    "limits": {"cpu": "1", "memory": "1Gi"},
+}
+
+
+class Manifests:
+    """Resources of one pool of one broker."""
+
+    def __init__(self, pool: Pool, options: Options, owner: str) -> None:
+        self._pool, self._options = pool, options
+        self.cluster = options.cluster_of(pool.name)
+        self.mine = {names.POOL: self.cluster, names.OWNER: owner}  # what all of them are found by
+
+    def ray_cluster(self, workers: int) -> Manifest:
+        """The pool's RayCluster with so many workers. Its head runs none of the attempts."""
+        queue = {names.QUEUE: self._options.queue} if self._options.queue else {}
+        head = {"cpu": f"{self._options.head_cpus:g}", "memory": str(round(self._options.head_memory_gib * GIB))}
+        spec = {
+            "headGroupSpec": {
+                "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
+                "template": self._template("ray-head", head, self._options.head_pod, {}),
+            },
+            "workerGroupSpecs": [self._worker_group(workers)],
+        }
+        if self._options.ray_version:
+            spec["rayVersion"] = self._options.ray_version
+        manifest = self._manifest("RayCluster", self.cluster, queue, spec)
+        manifest["metadata"]["annotations"] = {names.SETTINGS: _hash(self._with_workers(spec, 0))}
+        return manifest
+
+    def _worker_group(self, workers: int) -> Manifest:
+        unit = self._pool.unit
+        placed = {"nodeSelector": self._options.node_selector, "tolerations": self._options.tolerations}
+        pod = {name: value for name, value in placed.items() if value} | self._options.worker_pod
+        emulated = {"num-gpus": f"{unit.gpus:g}"} if self._pool.emulated and unit.gpus else {}
+        return {
+            "groupName": GROUP,
+            "replicas": workers,
+            "minReplicas": 0,
+            "maxReplicas": self._pool.max_units,
+            "rayStartParams": emulated,
+            "template": self._template("ray-worker", self._quantities(unit), pod, {}),
+        }
+
+    @staticmethod
+    def _with_workers(spec: Manifest, workers: int) -> Manifest:
+        return spec | {"workerGroupSpecs": [group | {"replicas": workers} for group in spec["workerGroupSpecs"]]}
+
+    def _quantities(self, unit: Resources) -> dict[str, str]:
+        """What a worker is given, as Kubernetes writes it; as request and as limit."""
+        found = {"cpu": f"{unit.cpus:g}", "memory": str(unit.memory_bytes)}
+        if unit.gpus and not self._pool.emulated:
+            found[self._options.gpu_resource] = f"{unit.gpus:g}"
+        if unit.disk_bytes:
+            found["ephemeral-storage"] = str(unit.disk_bytes)
+        return found
+
+    def _template(self, container: str, has: dict[str, str], pod: Manifest, labels: Mapping[str, str]) -> Manifest:
+        """A pod of the cluster. Ray waits for a command's own grace before it kills it."""
+        wait = {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": str(round(self._options.grace_s) + KILL_AFTER_S)}
+        plain: Manifest = {"name": container, "image": self._options.image, "env": [wait]}
+        plain["resources"] = {"requests": has, "limits": has}
+        return {
+            "metadata": {"labels": {**self._options.labels, **self.mine, **labels}},
+            "spec": _merged(self._pod_spec([plain]), pod),
+        }
+
+    def _pod_spec(self, containers: list[Manifest]) -> Manifest:
+        spec: Manifest = {"containers": containers}
+        if self._options.service_account:
+            spec["serviceAccountName"] = self._options.service_account
+        if self._options.priority_class:
+            spec["priorityClassName"] = self._options.priority_class
+        if self._options.image_pull_secrets:
+            spec["imagePullSecrets"] = [{"name": name} for name in self._options.image_pull_secrets]
+        return spec
+
+    def ray_job(self, request: LaunchRequest, address: str, files: Mapping[str, bytes]) -> Manifest:
+        """The attempt's RayJob, on the worker with this address. No value of a secret is in it."""
+        name = names.resource_name(request.attempt_id)
+        spec = {
+            "clusterSelector": {names.CLUSTER: self.cluster},
+            "submissionMode": "K8sJobMode",
+            "jobId": name,  # a submitter that is started again finds what the first one submitted
+            "entrypoint": "exec python3 entry.py",
+            "entrypointResources": json.dumps({f"node:{address}": 0.0001}),
+            "runtimeEnvYAML": self._runtime_env(request),
+            "backoffLimit": 0,
+            "shutdownAfterJobFinishes": False,
+            "submitterPodTemplate": self._submitter(name, files),
+            **self._share(request),
+        }
+        manifest = self._manifest("RayJob", name, {names.ATTEMPT: name}, spec)
+        manifest["metadata"]["annotations"] = {names.ATTEMPT_ID: request.attempt_id, names.JOB_ID: request.job_id}
+        return manifest
+
+    @staticmethod
+    def _share(request: LaunchRequest) -> Manifest:
+        """What Ray holds for the command. A Ray program's tasks need what it would hold itself."""
+        if request.spec.runtime == "ray":
+            return {}
+        asked = {"entrypointNumCpus": request.resources.cpus, "entrypointNumGpus": request.resources.gpus}
+        return {name: value for name, value in asked.items() if value}
+
+    def _runtime_env(self, request: LaunchRequest) -> str:
+        env: Manifest = {"working_dir": PLACE}
+        if packages := [*self._options.pip, *request.spec.requirements]:
+            env["pip"] = packages
+        return json.dumps(env)
+
+    def _submitter(self, name: str, files: Mapping[str, bytes]) -> Manifest:
+        """The pod that sends the attempt's files to the Ray cluster, and whose log is what the attempt writes."""
+        mounts = [{"name": "job", "mountPath": f"{PLACE}/{file}", "subPath": file} for file in sorted(files)]
+        submit = {
+            "name": "submit",
+            "image": self._options.image,
+            "env": [{"name": "LANG", "value": "C.UTF-8"}],
+            "resources": _SUBMITTER,
+            "volumeMounts": mounts,
+        }
+        spec = self._pod_spec([submit]) | {"restartPolicy": "Never"}
+        spec["volumes"] = [{"name": "job", "secret": {"secretName": name}}]
+        return {
+            "metadata": {"labels": {**self._options.labels, **self.mine, names.ATTEMPT: name}},
+            "spec": _merged(spec, self._options.head_pod),
+        }
+
+    def secret(self, attempt_id: str, cluster_uid: str, files: Mapping[str, bytes]) -> Manifest:
+        """The Secret of an attempt's RayJob, which does not outlive the RayCluster."""
+        name = names.resource_name(attempt_id)
+        owner = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": self.cluster, "uid": cluster_uid}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": name,
+                "labels": {**self._options.labels, **self.mine, names.ATTEMPT: name},
+                "ownerReferences": [owner],
+            },
+            "type": "Opaque",
+            "immutable": True,
+            "data": {file: base64.b64encode(content).decode() for file, content in files.items()},
+        }
+
+    def _manifest(self, kind: str, name: str, labels: Mapping[str, str], spec: Manifest) -> Manifest:
+        every = {**self._options.labels, **self.mine, **labels}
+        return {
+            "apiVersion": "ray.io/v1",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": self._options.namespace, "labels": every},
+            "spec": spec,
+        }
+
+
+def _merged(plain: Manifest, more: Manifest) -> Manifest:
+    """`plain` with what a user says of it: tables are merged, anything else is replaced, but lists of named things.
+
+    Of those, the first container's settings are merged into ours; other containers and volumes are added.
+    """
+    merged = dict(plain)
+    for name, value in more.items():
+        ours = plain.get(name)
+        if isinstance(ours, dict) and isinstance(value, dict):
+            merged[name] = _merged(ours, value)
+        elif name == "containers" and isinstance(ours, list) and isinstance(value, list) and value:
+            merged[name] = [_merged(ours[0], {**value[0], "name": ours[0]["name"]}), *value[1:]]
+        elif name in ("volumes", "volumeMounts", "env") and isinstance(ours, list) and isinstance(value, list):
+            merged[name] = [*ours, *value]
+        else:
+            merged[name] = value
+    return merged
+
+
+def _hash(spec: Manifest) -> str:
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]

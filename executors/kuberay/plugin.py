@@ -1,0 +1,254 @@
+"""The executor plugin: the `Executor` and `Scalable` ports → RayJobs in a RayCluster of KubeRay."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import secrets
+import shutil
+import traceback
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+import structlog
+
+from broker.model.errors import Misconfigured, NoCapacity, Rejected, Unreachable
+from broker.model.jobs import LaunchRequest
+from broker.model.pools import Capability, Capacity
+from broker.model.usage import UsageReport
+from broker.ports import ExecutorContext, LogChunk, Poll, Stream
+from executors.kuberay import demands, sweeping
+from executors.kuberay.api import Api
+from executors.kuberay.following import Following
+from executors.kuberay.manifests import Manifests
+from executors.kuberay.mirror import Mirror
+from executors.kuberay.options import Options
+from executors.kuberay.site import Site
+from executors.kuberay.workers import Workers
+from executors.modal_pool.meter import Meter
+from executors.on_machine.attempt_dir import read_result, read_stream
+from executors.on_machine.journal import Journal
+from executors.on_machine.outcome import Outcome, ended
+from executors.on_machine.reporting import attempt_report
+from executors.on_machine.reports import Reports
+
+log = structlog.get_logger()
+
+STOP_WITHIN_S: Final = 30.0  # beyond their grace, for attempts to end when the pool is stopped
+TIDY_WITHIN_S: Final = 5.0  # what is being made or cleared away when the broker ends is waited for this long
+
+
+class KubeRay:
+    """Runs attempts in a RayCluster of its own; see `broker.ports.Executor` for what each method promises."""
+
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.SCALE}
+    )
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Whether the Kubernetes client is installed; it is not imported by this."""
+        return None if importlib.util.find_spec("kubernetes") else "not installed: pip install 'gpu-broker[kuberay]'"
+
+    def __init__(self, context: ExecutorContext) -> None:
+        self._context, self._pool = context, context.pool
+        self._options = Options.of(context.pool.name, context.pool.options)
+        demands.check_pool(context.pool)
+        self._site = self._new_site()
+        self._running: dict[str, tuple[Following, asyncio.Task[None]]] = {}
+        self._chores: set[asyncio.Task[None]] = set()
+
+    def _new_site(self) -> Site:
+        root, name = self._context.state_dir, self._pool.name
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        owner = root / "owner"
+        if not owner.exists():
+            owner.write_text(secrets.token_hex(8))
+        api = Api(name, self._options)
+        manifests = Manifests(self._pool, self._options, owner.read_text())
+        meter = Meter(root, 0.0)
+        return Site(
+            pool=self._pool,
+            options=self._options,
+            root=root,
+            max_stream_bytes=self._context.max_stream_bytes,
+            api=api,
+            manifests=manifests,
+            pods=Mirror(api, "pods", manifests.mine, self._see_pods),
+            jobs=Mirror(api, "rayjobs", manifests.mine, lambda: None),
+            workers=Workers(self._pool, api, manifests, meter, self._options.initial_workers),
+            meter=meter,
+            reports=Reports(root, Journal(root / "journal.jsonl")),
+        )
+
+    def _see_pods(self) -> None:
+        self._site.workers.see(self._site.pods.known, self._now())
+        self._chore(self._site.jobs.tell())
+
+    async def open(self) -> None:
+        """Connects; finds or makes the RayCluster; goes on with what an earlier broker left, ends what is nobody's."""
+        site = self._site
+        if site.api.connected:
+            return
+        await site.api.open()
+        try:
+            await site.workers.open()
+            await site.pods.open()
+            await site.jobs.open()
+        except BaseException:
+            await self._disconnect()
+            raise
+        going = site.reports.going()
+        site.workers.room.load([site.reports.get(one) for one in going], site.workers.ready())
+        for attempt_id in going:
+            self._run(attempt_id, site.reports.get(attempt_id)["nodes"][0], None)
+        with suppress(Unreachable):  # tried again when it is opened again
+            await sweeping.sweep(site, going)
+
+    async def close(self, *, stop: bool) -> None:
+        """Disconnects; with `stop`, ends all attempts and the RayCluster first."""
+        tasks = [task for _, task in self._running.values()]
+        if stop and self._site.api.connected:
+            for attempt_id in list(self._running):
+                await self.cancel(attempt_id)
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._options.grace_s + STOP_WITHIN_S)
+        elif making := [task for following, task in self._running.values() if following.starting]:
+            await asyncio.wait(making, timeout=TIDY_WITHIN_S)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._running.clear()
+        if self._chores:
+            await asyncio.wait(self._chores, timeout=TIDY_WITHIN_S)
+        if stop and self._site.api.connected:
+            await self._site.api.delete("rayclusters", self._site.manifests.cluster)
+            self._site.workers.see({}, self._now())
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        for task in self._chores:
+            task.cancel()
+        await asyncio.gather(*self._chores, self._site.pods.close(), self._site.jobs.close(), return_exceptions=True)
+        await self._site.api.close()
+
+    async def launch(self, request: LaunchRequest) -> None:
+        """Holds room for it on a worker; its RayJob is made by and by. It is `REFUSED` where that does not begin."""
+        site, attempt_id = self._site, request.attempt_id
+        if not site.api.connected:
+            raise Unreachable(f"pool {self._pool.name} is closed")
+        demands.check(request, self._pool, self._options)
+        if site.reports.known(attempt_id):
+            return
+        held = asdict(request.resources)
+        if site.reports.grace_s(attempt_id) is not None:
+            await site.reports.launched(attempt_id, "", held, self._now())
+            await self._ended(attempt_id, ended("cancelled", reason="cancelled before it ran"))
+            return
+        units = site.workers.room.take(attempt_id, request.resources, request.spec.resources.num_nodes)
+        if units is None:
+            raise NoCapacity(f"pool {self._pool.name} has no room for {attempt_id} now")
+        at_ns = self._now()
+        for unit in units:
+            site.meter.hold(unit, attempt_id, request.resources, at_ns)
+        await site.reports.launched(attempt_id, units[0], held, at_ns)
+        if units[1:]:
+            site.reports.note(attempt_id, nodes=units)
+        self._run(attempt_id, units[0], request)
+
+    def _now(self) -> int:
+        return self._site.meter.clock.now_ns()
+
+    def _run(self, attempt_id: str, unit: str, request: LaunchRequest | None) -> None:
+        following = Following(self._site, attempt_id, unit, request)
+        if self._site.reports.grace_s(attempt_id) is not None:
+            following.cancel()
+        self._running[attempt_id] = (following, asyncio.create_task(self._serve(attempt_id, following)))
+
+    async def _serve(self, attempt_id: str, following: Following) -> None:
+        outcome = await self._outcome(following)
+        self._chore(following.tidy())
+        await self._ended(attempt_id, outcome)
+        self._running.pop(attempt_id, None)
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        """Something that goes on beside everything else."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _outcome(self, following: Following) -> Outcome:
+        """Runs it; whatever happens becomes an outcome."""
+        try:
+            return await following.run()
+        except (NoCapacity, Misconfigured, Unreachable) as error:
+            return ended("refused", reason=str(error))
+        except Rejected as error:
+            return ended("failed", reason=str(error))
+        except OSError as error:
+            return ended("failed", exit_code=125, reason=f"could not be set up: {error}")
+        except Exception as error:
+            # Without the variables of the frames, among which a secret might be.
+            log.error("an attempt was lost by its pool", pool=self._pool.name, error=traceback.format_exc())
+            return ended("failed", reason=f"the pool failed: {type(error).__name__}: {error}")
+
+    async def _ended(self, attempt_id: str, outcome: Outcome) -> None:
+        site, at_ns = self._site, self._now()
+        for unit_id in site.reports.get(attempt_id)["nodes"]:
+            site.meter.release(unit_id, attempt_id, at_ns, ends=False)
+        site.workers.room.give_back(attempt_id)
+        with suppress(OSError):
+            site.folder(attempt_id).close_if_open(outcome)
+        await site.reports.ended(attempt_id, outcome, at_ns)
+        self._chore(self._fit())
+
+    async def _fit(self) -> None:
+        """Lets go of a worker that was only kept for what has ended."""
+        with suppress(Unreachable):  # tried again when the next one ends
+            await self._site.workers.fit()
+
+    async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
+        """What changed."""
+        version, reports = await self._site.reports.poll(since, wait_s)
+        return Poll(version=version, reports=tuple(attempt_report(report) for report in reports))
+
+    async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+        """Read from the attempt's folder, which its output is copied to as it comes."""
+        return await asyncio.to_thread(read_stream, self._site.folder(attempt_id), stream, offset, limit)
+
+    async def result(self, attempt_id: str) -> bytes | None:
+        """Read from the attempt's folder."""
+        return await asyncio.to_thread(read_result, self._site.folder(attempt_id))
+
+    async def usage(self, since_ns: int) -> UsageReport:
+        """Lives of workers, as seen from here."""
+        return self._site.meter.usage(since_ns, {})
+
+    async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
+        """Asks for its end. The time between SIGTERM and SIGKILL is the pool's `grace_s`: KubeRay takes no other."""
+        self._site.reports.cancel(attempt_id, grace_s)
+        if attempt_id in self._running:
+            self._running[attempt_id][0].cancel()
+
+    async def forget(self, attempt_ids: Sequence[str]) -> None:
+        """Drops reports and folders; what was measured stays until it is charged."""
+        for attempt_id in self._site.reports.forget(attempt_ids):
+            await asyncio.to_thread(shutil.rmtree, self._site.folder(attempt_id).path, ignore_errors=True)
+
+    async def capacity(self) -> Capacity:
+        """Workers that are up or coming."""
+        if not self._site.api.connected:
+            raise Unreachable(f"pool {self._pool.name} is closed")
+        note = f"KubeRay: RayCluster {self._site.manifests.cluster} in namespace {self._options.namespace}"
+        units = self._site.workers.states()
+        return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=self._pool.max_units, note=note)
+
+    async def scale(self, units: int) -> None:
+        """Sets the number of the RayCluster's workers; those that work stay until they have ended."""
+        if not self._site.api.connected:
+            raise Unreachable(f"pool {self._pool.name} is closed")
+        if units > self._pool.max_units:
+            raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} workers, not {units}")
+        await self._site.workers.scale(units)
