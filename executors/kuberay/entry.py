@@ -6,6 +6,7 @@ streams, into which Ray and its submitter write as well: each line of ours begin
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
@@ -47,8 +48,7 @@ def main() -> int:
     with open(path) as file:
         order: dict[str, Any] = json.load(file)
     os.environ.update(order.pop("envs"))
-    import agent  # type: ignore[import-not-found]  # beside this file
-
+    agent = importlib.import_module("agent")  # beside this file
     bundle = os.path.join(here, "bundle.tar")
     plain = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (SimpleNamespace(buffer=Marked(stream, plain[0].fileno())) for stream in (1, 2))

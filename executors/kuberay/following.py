@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 from contextlib import suppress
 from typing import Any, Final
 
@@ -140,7 +141,7 @@ class Following:
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             if self._begun and not self._end.done():
                 await self._drained()
-            outcome = self._told_outcome() if self._end.done() else over.result()
+            outcome = await self._told_outcome() if self._end.done() else over.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -163,11 +164,29 @@ class Following:
         elif frame["kind"] == "end" and not self._end.done():
             self._end.set_result(frame)
 
-    def _told_outcome(self) -> Outcome:
+    async def _told_outcome(self) -> Outcome:
         end, folder = self._end.result(), self.site.folder(self.id)
+        known = {name: end.get(name) for name in ("exit_code", "signal", "reason")}
+        if await self._stopped(end):
+            if self._cancelled.is_set():
+                return ended("cancelled", **known | {"reason": "cancelled"})
+            return ended("interrupted", **known | {"reason": "its Ray job was stopped by somebody else"})
         if result := self._copies["stderr"].result:
             folder.write_private(folder.result, result)
-        return ended(end["state"], **{name: end.get(name) for name in ("exit_code", "signal", "reason")})
+        return ended(end["state"], **known)
+
+    async def _stopped(self, end: Frame) -> bool:
+        """Whether Ray was told to stop it: its SIGTERM reaches the command as soon as the agent."""
+        if end["state"] == "cancelled":
+            return True
+        if end["state"] != "failed" or end.get("signal") not in (signal.SIGTERM, signal.SIGKILL):
+            return False
+        if self._cancelled.is_set():
+            return True
+        with suppress(ExecutorError):
+            job = await self._read()
+            return job is None or "deletionTimestamp" in job["metadata"]
+        return False
 
     async def _obeyed(self) -> None:
         """Ends it once that was asked for.
@@ -225,7 +244,9 @@ class Following:
     async def _cancelled_there(self) -> Outcome:
         if not self._begun:
             return ended("cancelled", reason="cancelled before it ran")
-        await asyncio.sleep(self.site.options.grace_s + KILL_AFTER_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.site.options.grace_s + KILL_AFTER_S):
+                await self._log.read.wait()
         return ended("cancelled", exit_code=137, signal=9, reason="cancelled; Ray killed it")
 
     def _outcome_of(self, status: dict[str, str]) -> Outcome:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from broker.model.errors import NoCapacity
 from broker.model.pools import Pool, UnitState
 from broker.model.resources import Resources
 from executors.kuberay import names
@@ -68,7 +69,9 @@ class Workers:
         return unit in self._pods
 
     def address(self, unit: str) -> str:
-        """Where it is, in the cluster's network; Ray knows it by that."""
+        """Where it is, in the cluster's network; Ray knows it by that. Raises `NoCapacity` where it is gone."""
+        if unit not in self._pods:
+            raise NoCapacity(f"pool {self._pool.name}: the worker {unit} is gone")
         return str(self._pods[unit]["status"]["podIP"])
 
     def states(self) -> tuple[UnitState, ...]:

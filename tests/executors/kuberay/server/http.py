@@ -7,6 +7,7 @@ import copy
 import json
 import re
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import yaml
@@ -23,8 +24,8 @@ VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete", "PUT": "update"
 
 def granted() -> set[tuple[str, str, str]]:
     """Group, resource and verb that the Role in the documentation grants: the server lets nothing else through."""
-    (text,) = re.findall(r"```yaml\n(apiVersion: rbac.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (role,) = [one for one in yaml.safe_load_all(text) if one["kind"] == "Role"]
+    (text,) = re.findall(r"```yaml\n( *apiVersion: rbac.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (role,) = [one for one in yaml.safe_load_all(dedent(text)) if one["kind"] == "Role"]
     return {
         (group, resource, verb)
         for rule in role["rules"]
@@ -40,6 +41,7 @@ class Front:
     def __init__(self, world: World, operator: Operator) -> None:
         self._world, self._operator = world, operator
         self._granted = granted()
+        self.token = TOKEN
         self.streaming: list[web.Request] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -56,7 +58,7 @@ class Front:
 
     async def _answered(self, request: web.Request) -> web.StreamResponse:
         given = request.headers.get("Authorization", "")
-        if given != f"Bearer {TOKEN}" or TOKEN in self._world.faults.expired:
+        if given != f"Bearer {self.token}":
             raise Refused(401, "Unauthorized", "Unauthorized")
         found = PATH.fullmatch(request.path)
         if found is None or found[3] not in KINDS or self._group(found[1]) != self._group_of(found[3]):

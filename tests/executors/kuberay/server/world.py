@@ -66,7 +66,6 @@ class Faults:
     """What goes wrong, until it is set back."""
 
     planned: list[Fault] = field(default_factory=list)
-    expired: set[str] = field(default_factory=set)  # tokens
     forbidden: set[tuple[str, str]] = field(default_factory=set)  # verb, kind
     boot_s: float = 0.0  # from when a pod is made until it is on a node
     no_nodes: bool = False  # pods stay pending
