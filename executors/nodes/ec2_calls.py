@@ -9,16 +9,16 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from broker.model.errors import Conflict, Misconfigured
+from broker.model.errors import Conflict
 from broker.model.money import NS_PER_S
 from broker.model.nodes import Node, NodeState
 from broker.model.offers import Tier
 from executors.nodes.aws_errors import code_of, translated
 from executors.nodes.ec2_requests import tag_list
+from executors.nodes.groups import Group, Member
 from executors.nodes.naming import HEAD, POOL_TAG, ROLE_TAG
 from executors.nodes.waiting import again
 
@@ -33,24 +33,6 @@ STATES: Final = {
     "stopped": NodeState.ENDED,
     "terminated": NodeState.ENDED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """A machine as its group sees it."""
-
-    instance_id: str
-    healthy: bool  # False: it has ended, or is about to
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """An Auto Scaling group."""
-
-    name: str
-    pool: str  # by its tag; "" for none of ours
-    wanted: int
-    instances: tuple[Instance, ...]
 
 
 class Ec2Calls:
@@ -89,15 +71,6 @@ class Ec2Calls:
         with translated(self._pool):
             found = self._scaling.describe_auto_scaling_groups(AutoScalingGroupNames=list(names))["AutoScalingGroups"]
         return {each["AutoScalingGroupName"]: _group(each) for each in found if not each.get("Status")}
-
-    def group(self, name: str) -> Group:
-        """A group that must be there."""
-        found = self.groups([name])
-        if name not in found:
-            raise Misconfigured(
-                f"pool {self._pool}: AWS has no group {name}: `broker cluster create {self._pool}` makes it"
-            )
-        return found[name]
 
     def machines(self, groups: Iterable[str]) -> tuple[Node, ...]:
         """All machines of groups, with those that ended within about an hour."""
@@ -163,7 +136,7 @@ class Ec2Calls:
         versions = found["LaunchTemplateVersions"]
         return dict(versions[0]["LaunchTemplateData"]) if versions else None
 
-    def user_data(self, name: str) -> str | None:
+    def script(self, name: str) -> str | None:
         """What machines of a template run when they boot; None where there is no template."""
         latest = self._latest(name)
         return base64.b64decode(latest["UserData"]).decode() if latest and "UserData" in latest else None
@@ -207,31 +180,32 @@ class Ec2Calls:
             if each["StatusCode"] == "Failed"
         }
 
-    def end(self, instance_id: str, group: str) -> None:
+    def end(self, node_id: str, group: str) -> None:
         """Ends a machine, its group wanting one fewer. An answer that was lost is looked for, not asked for again."""
         from botocore.exceptions import ClientError
 
         for attempt in again():
             with attempt:
-                if attempt.retry_state.attempt_number > 1 and not self._holds(group, instance_id):
+                if attempt.retry_state.attempt_number > 1 and not self._holds(group, node_id):
                     return
                 with translated(self._pool):
                     try:
                         self._scaling_once.terminate_instance_in_auto_scaling_group(
-                            InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
+                            InstanceId=node_id, ShouldDecrementDesiredCapacity=True
                         )
                     except ClientError as error:
                         if "not found" not in str(error).lower():
                             raise
 
-    def _holds(self, group: str, instance_id: str) -> bool:
-        return any(one.instance_id == instance_id and one.healthy for one in self.group(group).instances)
+    def _holds(self, group: str, node_id: str) -> bool:
+        there = self.groups([group]).get(group)
+        return there is not None and any(one.node_id == node_id and one.healthy for one in there.members)
 
     def delete_group(self, group: Group) -> None:
         """Ends a group with all its machines, protected as they are from being chosen to end."""
         from botocore.exceptions import ClientError
 
-        name, members = group.name, [one.instance_id for one in group.instances if one.healthy]
+        name, members = group.name, [one.node_id for one in group.members if one.healthy]
         with translated(self._pool):
             try:
                 for some in batched(members, PROTECT_AT_ONCE):
@@ -274,9 +248,7 @@ def _tags(said: Mapping[str, Any]) -> dict[str, str]:
 def _group(said: Mapping[str, Any]) -> Group:
     tags = _tags(said)
     instances = tuple(
-        Instance(
-            each["InstanceId"], each["HealthStatus"] == "Healthy" and not each["LifecycleState"].startswith("Term")
-        )
+        Member(each["InstanceId"], each["HealthStatus"] == "Healthy" and not each["LifecycleState"].startswith("Term"))
         for each in said.get("Instances", ())
     )
     return Group(said["AutoScalingGroupName"], tags.get(POOL_TAG, ""), said["DesiredCapacity"], instances)

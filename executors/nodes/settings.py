@@ -25,6 +25,7 @@ class NodeSettings(BaseModel):
     provider: Text
     name: str = Field("", pattern=r"^([a-z][a-z0-9-]*[a-z0-9])?$", max_length=NAME_LIMIT)  # of the cluster; "": pool's
     image: Text  # what machines boot from
+    head_type: str = ""  # "": the head is like the nodes, and works; else it holds the cluster together and no more
     disk_gib: int = Field(100, ge=10)
     public_ip: bool = False  # machines are reached, and reach out, through the private network alone
     buy: Literal["on_demand", "spot", "mixed"] = "on_demand"  # nodes; the head is always on demand
@@ -44,6 +45,7 @@ class NodeSettings(BaseModel):
     boot_s: Seconds = 1_800.0  # until Ray runs
     lost_s: Seconds = 300.0  # without Ray
     launch_wait_s: Seconds = 300.0  # how long the provider may take to find machines
+    patience_s: float = Field(30.0, ge=0)  # after it said that it has none: another of its zones may have some
     every_s: Seconds = 2.0  # between looks while that is waited for
 
     @model_validator(mode="after")
@@ -84,3 +86,10 @@ def span(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:g} {unit}"
     return f"{seconds:g} s"
+
+
+def ends(settings: NodeSettings, *, head: bool) -> str:
+    """When a machine ends itself, for people."""
+    if head:
+        return f"ends itself after {span(settings.head_idle_s)} alone, or {span(settings.head_max_lifetime_s)} in all"
+    return f"ends itself after {span(settings.idle_s)} without work, or {span(settings.max_lifetime_s)} in all"

@@ -17,7 +17,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from broker.model.pools import Pool
 from executors.nodes.settings import NodeSettings
@@ -35,22 +35,24 @@ class Role:
 
     head: bool
     works: bool  # False: a head that runs no jobs
-    head_address: str  # of the head, inside the network; "" on the head itself
+    head_address: str = ""  # of the head, inside the network; "" on the head itself
     token: str  # lets it into the cluster
-    metadata: str  # "ec2" or "gce": how the machine learns about itself, and about notices
 
 
-def script(pool: Pool, settings: NodeSettings, role: Role) -> str:
-    """The script. It holds the cluster's token: whoever may read a machine's start-up script may join the cluster."""
+def script(pool: Pool, settings: NodeSettings, role: Role, metadata: Literal["ec2", "gce"]) -> str:
+    """The script; `metadata` is how the machine learns about itself, and about notices.
+
+    It holds the cluster's token: whoever may read a machine's start-up script may join the cluster.
+    """
     return _template().substitute(
         token=role.token,
         lifetime_minutes=max(int(_lifetime_s(settings, role) // 60), 1),
-        metadata=role.metadata,
+        metadata=metadata,
         python=settings.python or ".".join(platform.python_version_tuple()[:2]),
         packages=shlex.join((f"ray[client,default]=={version('ray')}", *settings.packages)),
         setup="\n".join(settings.setup) or "true",
         ray=_ray_start(pool, role),
-        config=json.dumps(_watchdog_config(settings, role)),
+        config=json.dumps(_watchdog_config(settings, role, metadata)),
         watchdog=_watchdog(),
     )
 
@@ -75,7 +77,7 @@ def _ray_start(pool: Pool, role: Role) -> str:
     return " ".join(words)
 
 
-def _watchdog_config(settings: NodeSettings, role: Role) -> Mapping[str, Any]:
+def _watchdog_config(settings: NodeSettings, role: Role, metadata: str) -> Mapping[str, Any]:
     return {
         "max_lifetime_s": _lifetime_s(settings, role),
         "drain_s": settings.drain_s,
@@ -83,7 +85,7 @@ def _watchdog_config(settings: NodeSettings, role: Role) -> Mapping[str, Any]:
         "boot_s": settings.boot_s,
         "lost_s": settings.lost_s,
         "every_s": 5,
-        "notice": role.metadata,
+        "notice": metadata,
         "metadata": "http://169.254.169.254",
         "head_port": RAY_PORT if role.head else None,
         # Ray can't drain the node that holds the cluster together.

@@ -9,6 +9,7 @@ from typing import Final
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from broker.model.errors import NoCapacity, Unreachable
+from executors.nodes.settings import NodeSettings
 
 TRIES: Final = 5
 
@@ -26,18 +27,18 @@ def again() -> Retrying:
 class Waiting:
     """One wait, with its limit."""
 
-    def __init__(self, who: str, where: str, problem: Callable[[], str], limit_s: float, every_s: float) -> None:
+    def __init__(self, who: str, where: str, problem: Callable[[], str], settings: NodeSettings) -> None:
         self._who = who
         self._where = where
         self._problem = problem  # what the provider says is wrong; "" for nothing
-        self._limit_s = limit_s
-        self._every_s = every_s
-        self._until = time.monotonic() + limit_s
+        self._settings = settings
+        self._since = time.monotonic()
 
     def pause(self, have: str) -> None:
-        """A moment. Raises `NoCapacity` with what the provider says, or when the limit has passed."""
-        late = time.monotonic() > self._until
-        if (why := self._problem()) or late:
-            why = why or f"the provider found none within {self._limit_s:g} s"
+        """A moment. Raises `NoCapacity` with what the provider says, or when it has taken too long."""
+        waited = time.monotonic() - self._since
+        why = self._problem()
+        if (why and waited >= self._settings.patience_s) or waited >= self._settings.launch_wait_s:
+            why = why or f"the provider found none within {self._settings.launch_wait_s:g} s"
             raise NoCapacity(f"{self._who}: {have} in {self._where}: {why}")
-        time.sleep(self._every_s)
+        time.sleep(self._settings.every_s)

@@ -59,6 +59,7 @@ def ec2(aws: Aws) -> Callable[..., Ec2Nodes]:
             "subnets": [subnet],
             "security_groups": [security],
             "launch_wait_s": 5.0,
+            "patience_s": 0.0,
             "every_s": 0.05,
             "endpoint_url": aws.url,
         }

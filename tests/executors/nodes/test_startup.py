@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -28,10 +29,10 @@ STUBS = {
 }
 
 
-def text(*, head: bool = False, works: bool = True, metadata: str = "ec2", **settings: object) -> str:
+def text(*, head: bool = False, works: bool = True, metadata: Literal["ec2", "gce"] = "ec2", **settings: object) -> str:
     given = checked(Ec2Settings, "gpus", {**NODES, **settings})
-    role = Role(head=head, works=works, head_address="" if head else "10.0.0.5", token=TOKEN, metadata=metadata)
-    return script(pool("gpus", {}), given, role)
+    role = Role(head=head, works=works, head_address="" if head else "10.0.0.5", token=TOKEN)
+    return script(pool("gpus", {}), given, role, metadata)
 
 
 def boot(folder: Path, source: str, **more: str) -> tuple[subprocess.CompletedProcess[str], str]:
