@@ -38,6 +38,7 @@ class Ec2Nodes(GroupedNodes):
 
     provider: ClassVar[str] = "aws"
     offered_as: ClassVar[str] = "aws/ec2"
+    _roles: ClassVar[tuple[str, ...]] = (WORKERS,)
 
     @classmethod
     def unavailable(cls) -> str | None:

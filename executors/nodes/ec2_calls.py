@@ -170,6 +170,10 @@ class Ec2Calls:
         with translated(self._pool):
             self._scaling.set_desired_capacity(AutoScalingGroupName=name, DesiredCapacity=machines, HonorCooldown=False)
 
+    def give_up(self, name: str) -> None:
+        """Has a group want no more than it has."""
+        self.want(name, self.groups([name])[name].there)
+
     def problems(self, name: str) -> dict[str, str]:
         """Attempts of a group to start a machine that failed lately, with what AWS says, newest first."""
         with translated(self._pool):

@@ -28,6 +28,7 @@ class GroupedNodes(ABC):
     """What providers with groups have in common; see `broker.node_group.NodeGroup` for the promises."""
 
     provider: ClassVar[str]
+    _roles: ClassVar[tuple[str, ...]]  # of all groups of nodes that there may be, however nodes are bought now
     _calls: GroupCalls
 
     def __init__(self, pool: Pool, owner: str, settings: NodeSettings, region: str) -> None:
@@ -64,7 +65,7 @@ class GroupedNodes(ABC):
 
     @property
     def _workers(self) -> list[str]:
-        return [self._named.of(role) for role in self._spread(0)]
+        return [self._named.of(role) for role in self._roles]
 
     @property
     def _all(self) -> list[str]:
@@ -85,7 +86,7 @@ class GroupedNodes(ABC):
     def _roll_back(self, error: BrokerError) -> None:
         try:
             self.delete()
-        except ExecutorError as left:
+        except BrokerError as left:
             raise type(error)(
                 f"{error}; and what had been made could not be taken away ({left}): `broker cluster delete "
                 f"{self._pool.name}` tries again; look for {', '.join(self._all)}"
@@ -99,7 +100,7 @@ class GroupedNodes(ABC):
                     f"with pools.{self._pool.name}.nodes.name"
                 )
         head = groups.get(self._named.of(HEAD))
-        if head is not None and head.members and not head.there:
+        if head is not None and head.members and head.ended == len(head.members):
             raise Conflict(
                 f"the head of {self._named.cluster} has ended, and with it the cluster: `broker cluster delete "
                 f"{self._pool.name}`, then create it again"
@@ -142,7 +143,8 @@ class GroupedNodes(ABC):
             name=self._named.cluster,
             provider=self.provider,
             region=self._region,
-            wanted=sum(groups[name].wanted for name in self._workers if name in groups) + self._head_works,
+            wanted=sum(each.wanted - each.ended for name, each in groups.items() if name in self._workers)
+            + self._head_works,
             nodes=self._calls.machines(self._all),
         )
 
@@ -169,7 +171,9 @@ class GroupedNodes(ABC):
         groups = self._tidied()
         missing = self._beside(nodes) - sum(group.there for group in groups.values())
         for role, share in self._spread(self._beside(nodes)).items():
-            group = groups[self._named.of(role)]
+            group = groups.get(self._named.of(role))
+            if group is None:
+                raise self._missing()
             more = min(max(share - group.there, 0), missing)
             if more > 0:
                 self._grow(group, group.there + more)
@@ -185,7 +189,7 @@ class GroupedNodes(ABC):
             try:
                 waiting.pause(f"{there} of {wanted} machines")
             except NoCapacity:
-                self._calls.want(group.name, self._group(group.name).there)
+                self._calls.give_up(group.name)
                 raise
 
     def _check_limit(self, nodes: int) -> None:
@@ -200,7 +204,7 @@ class GroupedNodes(ABC):
 
     def _tidied(self) -> dict[str, Group]:
         """The groups of nodes, without machines that ended by themselves: they would be counted for ever."""
-        groups = {name: self._group(name) for name in self._workers}
+        groups = self._calls.groups(self._workers)
         for name, group in groups.items():
             for one in group.members:
                 if not one.healthy:

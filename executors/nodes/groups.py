@@ -15,6 +15,7 @@ class Member:
 
     node_id: str
     healthy: bool  # False: it has ended, or is about to
+    started: bool = True  # False: its provider has yet to find it a place
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,13 @@ class Group:
 
     @property
     def there(self) -> int:
-        """Machines that are there, or about to be."""
-        return sum(one.healthy for one in self.members)
+        """Machines that its provider has started, and that have not ended."""
+        return sum(one.healthy and one.started for one in self.members)
+
+    @property
+    def ended(self) -> int:
+        """Machines that ended by themselves, which it still counts."""
+        return sum(not one.healthy for one in self.members)
 
 
 class GroupCalls(Protocol):
@@ -49,6 +55,10 @@ class GroupCalls(Protocol):
 
     def want(self, name: str, machines: int) -> None:
         """Has a group want so many."""
+        ...
+
+    def give_up(self, name: str) -> None:
+        """Has a group want no more than were started."""
         ...
 
     def problems(self, name: str) -> dict[str, str]:

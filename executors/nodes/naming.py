@@ -14,6 +14,7 @@ OWNER_TAG: Final = "broker_owner"
 ROLE_TAG: Final = "broker_role"
 HEAD: Final = "head"
 WORKERS: Final = "nodes"
+SPOT: Final = "spot"  # nodes of a group of their own, where a group is bought in one way
 
 
 @dataclass(frozen=True, slots=True)

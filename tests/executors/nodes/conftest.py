@@ -1,4 +1,6 @@
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -8,7 +10,10 @@ import pytest
 from broker.model.pools import Pool, PoolKind
 from broker.model.resources import GIB, Resources
 from executors.nodes.ec2 import Ec2Nodes
+from executors.nodes.gce import GceNodes
+from tests.executors.nodes import gce_server
 from tests.executors.nodes.aws_server import REGION, Aws, serve
+from tests.executors.nodes.gce_server import Google
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +84,45 @@ def pool(name: str, nodes: dict[str, Any]) -> Pool:
         region=REGION,
         nodes=nodes,
     )
+
+
+@pytest.fixture
+def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Google]:
+    """Google with nothing in it, and credentials that it takes: those of a workload with an identity elsewhere."""
+    server, stop = gce_server.serve()
+    (tmp_path / "subject").write_text("who I am elsewhere")
+    credentials = {
+        "type": "external_account",
+        "audience": "//broker.test/pool",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"{server.url}/token",
+        "credential_source": {"file": str(tmp_path / "subject")},
+    }
+    (tmp_path / "credentials.json").write_text(json.dumps(credentials))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    yield server
+    stop()
+
+
+@pytest.fixture
+def gce(google: Google) -> Callable[..., GceNodes]:
+    """A node group of a pool at Google; settings of its nodes may be given."""
+
+    def make(pool_name: str = "gpus", owner: str = "Ada", **settings: Any) -> GceNodes:
+        nodes = {
+            "provider": "gce",
+            "project": gce_server.PROJECT,
+            "zone": gce_server.ZONE,
+            "machine_type": "g2-standard-4",
+            "head_type": "e2-standard-2",
+            "image": "projects/debian-cloud/global/images/family/debian-12",
+            "subnetwork": "projects/research/regions/us-central1/subnetworks/private",
+            "launch_wait_s": 5.0,
+            "patience_s": 0.0,
+            "every_s": 0.02,
+            "endpoint_url": google.url,
+        }
+        return GceNodes(replace(pool(pool_name, nodes | settings), region="us-central1"), owner)
+
+    return make

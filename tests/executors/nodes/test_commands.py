@@ -101,7 +101,7 @@ def test_every_command_has_an_example_and_is_documented(command: str) -> None:
     assert f"broker cluster {command}" in (ROOT / "docs" / "clusters.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["aws"])
+@pytest.mark.parametrize("name", ["aws", "gcp"])
 def test_an_example_can_be_used_as_it_is(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = load_settings(ROOT / "examples" / "pools" / f"{name}.toml", {"BROKER_STATE_DIR": str(tmp_path)})
     pool = next(each for each in settings.pools(price_offers(), capabilities) if each.name == name)
