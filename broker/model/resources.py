@@ -31,6 +31,8 @@ GPU_MEMORY_GIB: Final[dict[str, int]] = {
 _ALIASES: Final[dict[str, str]] = {
     "A100": "A100-40GB",
     "A100-40": "A100-40GB",
+    "A100-40G": "A100-40GB",
+    "A100-80G": "A100-80GB",
     "A100-80": "A100-80GB",
     "H100-80GB": "H100",
     "H100!": "H100",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker.model.environment import environment_key
 from broker.model.jobs import LaunchRequest
@@ -35,6 +35,12 @@ class Order:
     in_line: bool = False  # where there is no room, it may wait for the place of one like it
     rank: int = 0
     master: str = "127.0.0.1"
+    extra: dict[str, float] = field(default_factory=dict)  # custom resources, by name
+    carried: bool = (
+        False  # the broker's files are not on the node: they come in the bundle, and what it writes goes back
+    )
+    bundle: bytes | None = None  # tar of the working directory with its mounts
+    no_bundle: str = ""  # why there is no bundle though there should be
 
 
 def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: str) -> Order:
@@ -61,4 +67,5 @@ def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: st
         max_stream_bytes=max_stream_bytes,
         ray_program=spec.runtime == "ray",
         in_line=request.in_line,
+        extra=spec.resources.extra,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 from executors.on_machine import call
@@ -13,11 +15,25 @@ from executors.on_machine.order import Order
 
 def copy(order: Order, work: Path) -> None:
     """Makes the working copy, once. Raises OSError or shutil.Error."""
+    if order.carried:
+        _unpack(order, work)
+        return
     if order.workdir is not None and not work.exists():
         shutil.copytree(order.workdir, work, symlinks=True)
     work.mkdir(parents=True, exist_ok=True, mode=0o700)
     for target, source in order.file_mounts.items():
         _mount(work, target, Path(source))
+
+
+def _unpack(order: Order, work: Path) -> None:
+    if order.no_bundle:
+        raise OSError(order.no_bundle)
+    if work.exists():
+        return
+    work.mkdir(parents=True, mode=0o700)
+    if order.bundle is not None:
+        with tarfile.open(fileobj=io.BytesIO(order.bundle)) as tar:
+            tar.extractall(work, filter="data")
 
 
 def _mount(work: Path, target: str, source: Path) -> None:

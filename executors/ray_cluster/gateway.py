@@ -10,14 +10,21 @@ import asyncio
 import os
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import ray
 
+import broker
+import executors
+from broker.model.resources import canonical_gpu
 from executors.on_machine.frames import read_frame, write_frame
 from executors.ray_cluster.supervisor import Supervisor
+from executors.ray_cluster.targets import targets
 
 NAMESPACE = "broker"
+ACCELERATOR = "accelerator_type:"
+_OUR_CODE = [str(Path(str(package.__file__)).parent) for package in (broker, executors)]
 
 
 class Gateway:
@@ -30,6 +37,7 @@ class Gateway:
             log_to_driver=False,
             logging_level="ERROR",
             configure_logging=False,
+            runtime_env={"py_modules": _OUR_CODE} if hello["send_code"] else None,
         )
         self._hello = hello
         self._supervisor = self._find()
@@ -44,12 +52,14 @@ class Gateway:
             max_concurrency=1000,
             scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=True),
         )
-        return actor.remote(self._hello["root"], self._hello["dashboard"])
+        return actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])
 
     async def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """Calls the supervisor; a new one is made when it is gone, and the call repeated once."""
         if method == "nodes":
             return await asyncio.to_thread(_nodes)
+        if method == "want":
+            return await targets().want.remote(self._hello["pool"], *arguments)
         try:
             return await getattr(self._supervisor, method).remote(*arguments)
         except ray.exceptions.RayActorError:
@@ -70,9 +80,20 @@ def _nodes() -> list[dict[str, Any]]:
             "gpus": node["Resources"].get("GPU", 0.0),
             "memory_bytes": int(node["Resources"].get("memory", 0)),
             "labels": node.get("Labels", {}),
+            "gpu_model": _gpu_model(node["Resources"]),
+            "extra": {name: amount for name, amount in node["Resources"].items() if _custom(name)},
         }
         for node in ray.nodes()
     ]
+
+
+def _gpu_model(resources: dict[str, float]) -> str:
+    models = [name.removeprefix(ACCELERATOR) for name in resources if name.startswith(ACCELERATOR)]
+    return canonical_gpu(models[0]) if models else ""
+
+
+def _custom(name: str) -> bool:
+    return name not in ("CPU", "GPU", "memory", "object_store_memory") and not name.startswith(("node:", ACCELERATOR))
 
 
 async def serve(fd: int) -> None:

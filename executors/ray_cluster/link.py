@@ -12,17 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from broker.model.errors import Unreachable
+from broker.model.errors import Misconfigured, Unreachable
 from executors.on_machine.frames import read_frame, write_frame
 from executors.on_machine.link import Link
+from executors.ray_cluster.options import CLIENT
 
 ATTACH_TIMEOUT_S = 60.0
 LISTENS_TIMEOUT_S = 5.0
+_REFUSED = b"Unauthenticated"  # what Ray writes to its log again and again; its error does not say
 
 
 async def answers(pool: str, address: str) -> None:
     """Raises `Unreachable` where nothing listens; the driver itself would try for a minute."""
-    host, _, port = address.rpartition(":")
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
     try:
         async with asyncio.timeout(LISTENS_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host, port)
@@ -46,9 +48,10 @@ class GatewayLink(Link):
         return self._process.pid if self._process else None
 
     async def connect(self, hello: dict[str, Any], environment: Mapping[str, str]) -> None:
-        """Starts the gateway and attaches it. Raises `Unreachable` with what Ray said."""
+        """Starts the gateway and attaches it. Raises `Unreachable` with what Ray said, or `Misconfigured`."""
         await self.close()
         ours, theirs = socket.socketpair()
+        begins = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -73,6 +76,11 @@ class GatewayLink(Link):
         if said is None or said[1] is not None:
             writer.close()
             await self.close()
+            if _REFUSED in self._log.read_bytes()[begins:]:
+                raise Misconfigured(
+                    f"pool {self._pool}: Ray at {hello['address']} refuses our token, or there is none: "
+                    "say where it is with the option token_file or token_env"
+                )
             why = said[1].splitlines()[0] if said else f"it ended; see {self._log}"
             raise Unreachable(f"pool {self._pool}: can't attach to Ray at {hello['address']}: {why}")
         self.attach(reader, writer)

@@ -18,15 +18,17 @@ from broker.model.resources import Resources
 from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
 from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
+from executors.on_machine.bundle import packed
 from executors.on_machine.line import LIMIT
 from executors.on_machine.link import CALL_TIMEOUT_S
-from executors.on_machine.order import order_of
+from executors.on_machine.order import Order, order_of
 from executors.on_machine.reporting import attempt_report, attempt_usage
-from executors.ray_cluster import local_nodes
+from executors.ray_cluster.autoscaler import Autoscaler
 from executors.ray_cluster.link import GatewayLink, answers
 from executors.ray_cluster.node_book import NodeBook
-from executors.ray_cluster.options import Options
-from executors.ray_cluster.room import Room
+from executors.ray_cluster.options import CLIENT, Options
+from executors.ray_cluster.own_nodes import OwnNodes
+from executors.ray_cluster.room import Need, Room, Share
 
 NODES_EVERY_S = 1.0
 NODES_WITHIN_S = 5.0
@@ -52,99 +54,111 @@ class RayCluster:
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._link = GatewayLink(context.pool.name, self._dir / "gateway.log")
         model = context.pool.unit.gpu_model or next(iter(context.pool.gpu_models), "")
-        self._book = NodeBook(self._dir / "nodes.json", model)
-        self._cluster: local_nodes.LocalCluster | None = None
+        self._book = NodeBook(self._dir / "nodes.json", model, self._options.labels)
         self._room = Room()
-        self._scaling = asyncio.Lock()
+        self._own = OwnNodes(self._pool, self._dir, self._options.object_store_bytes, self._book, self._room)
+        self._autoscaler = Autoscaler(self._pool, self._options, self._dir, self._link, self._room)
         self._watching: asyncio.Task[None] | None = None
         self._last_usage: UsageReport | None = None
-
-    @property
-    def _local(self) -> bool:
-        return self._options.address == "local"
 
     async def open(self) -> None:
         """Attaches, after starting a cluster of our own where that is wanted and none runs."""
         if self._link.alive:
             return
-        environment: dict[str, str] = {}
-        hello = {"pool": self._pool.name, "root": str(self._dir), "address": self._options.address}
-        hello["dashboard"] = self._options.dashboard
-        if self._local:
-            found = local_nodes.load(self._dir)
-            self._cluster = found if found and found.alive else await self._new_cluster(found)
-            hello |= {"address": self._cluster.address, "dashboard": self._cluster.dashboard}
-            environment = self._cluster.environment
+        hello = {"pool": self._pool.name, "carried": self._carried, "send_code": False}
+        if self._options.local:
+            cluster = await self._own.find_or_start(self._now_ns())
+            hello |= {"root": str(self._dir), "address": cluster.address, "dashboard": cluster.dashboard}
+            environment = cluster.environment
         else:
+            environment = self._options.environment(self._pool.name)
             await answers(self._pool.name, self._options.address)
+            hello |= {"root": self._root, "address": self._options.address, "dashboard": self._options.dashboard}
+            # A driver that is on no node of the cluster can't bring code along: Ray's server for it does not start.
+            hello["send_code"] = not self._options.address.startswith(CLIENT)
         await self._link.connect(hello, environment)
         await self._see_nodes()
-        self._room.load(await self._link.call("held"), self._book.up())
+        held = await self._link.call("held")
+        self._room.load(held, self._book.up())
+        self._autoscaler.load(held, self._now_ns())
         self._watching = asyncio.create_task(self._watch_nodes())
 
-    async def _new_cluster(self, dead: local_nodes.LocalCluster | None) -> local_nodes.LocalCluster:
-        if dead is not None:
-            await asyncio.to_thread(dead.end)
-        self._book.end_all(self._context.clock.now_ns())
-        cluster = await local_nodes.start_head(self._pool, self._dir, self._options.object_store_bytes)
-        local_nodes.save(self._dir, cluster)
-        return cluster
+    @property
+    def _carried(self) -> bool:
+        """Whether nodes share no files with us."""
+        return not self._options.local
+
+    @property
+    def _root(self) -> str:
+        return str(self._dir) if self._options.local else f"{self._options.root}/{self._pool.name}"
+
+    def _now_ns(self) -> int:
+        return self._context.clock.now_ns()
 
     async def _see_nodes(self, within_s: float = CALL_TIMEOUT_S) -> None:
         nodes = await self._link.call("nodes", timeout_s=within_s)
-        started = {node.name: node.started_ns for node in self._cluster.nodes} if self._cluster else {}
-        self._book.see(nodes, self._context.clock.now_ns(), started)
+        self._book.see(nodes, self._now_ns(), self._own.started_ns)
         self._room.nodes(self._book.up())
 
     async def _watch_nodes(self) -> None:
         """Notes nodes that come and go, so that they are metered even when nobody asks."""
         while self._link.alive:
             await asyncio.sleep(NODES_EVERY_S)
-            if self._cluster is not None and not self._cluster.alive:
+            if self._own.lost:
                 await self._link.close()  # a driver whose head is gone waits a minute for it
                 return
             with suppress(Unreachable):  # a head that is about to be found dead does not answer
                 await self._see_nodes(NODES_WITHIN_S)
+                await self._autoscaler.serve(self._now_ns())
 
     async def close(self, *, stop: bool) -> None:
         """Detaches; with `stop`, ends the attempts, the supervisor, and nodes of our own."""
         if self._watching is not None:
             self._watching.cancel()
         if stop and self._link.alive:
+            await self._autoscaler.release()
             await self._link.call("stop", timeout_s=30.0)
             self._last_usage = await self._measured(0)
             await self._link.call("dismiss")
         await self._link.close()
-        if stop and self._cluster is not None:
-            await asyncio.to_thread(self._cluster.end)
-            (self._dir / "cluster.json").unlink(missing_ok=True)
-            self._book.end_all(self._context.clock.now_ns())
-            self._cluster = None
+        if stop:
+            await self._own.end(self._now_ns())
 
     async def launch(self, request: LaunchRequest) -> None:
         """Reserves room, then hands the order to the supervisor, which Ray's scheduler obeys."""
         nodes = request.spec.resources.num_nodes
         if nodes > self._pool.max_units:
             raise Rejected(f"pool {self._pool.name} has {self._pool.max_units} nodes at most, not {nodes}")
-        if self._local and not _fits(self._pool, request.resources):
+        need = _need(request)
+        if self._options.local and not _fits(self._pool, request.resources):
             raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
-        if request.spec.runtime == "ray" and not (self._cluster or self._options.dashboard):
-            raise Rejected(f"pool {self._pool.name}: Ray programs need the option `dashboard`, the cluster's address")
-        order = order_of(request, self._pool, self._context.max_stream_bytes, str(self._dir))
-        self._reserve(request)
+        order = order_of(request, self._pool, self._context.max_stream_bytes, self._root)
+        if self._carried:
+            order = await asyncio.to_thread(_carried, order)
+        self._reserve(request.attempt_id, need)
         said = await self._link.call("launch", order, self._room.holds(request.attempt_id))
         if said == "no place":
             await self._look()
-            if not self._reserve(request):
-                raise NoCapacity(f"pool {self._pool.name} has no room for {request.attempt_id} now")
-            said = await self._link.call("launch", order, self._room.holds(request.attempt_id))
+            awaits = not self._reserve(request.attempt_id, need)
+            if awaits and not self._autoscaler.awaits(request.attempt_id, need, self._now_ns()):
+                raise NoCapacity(
+                    f"pool {self._pool.name} has no room for {request.attempt_id} now{self._unheard(need)}"
+                )
+            said = await self._link.call("launch", order, self._room.holds(request.attempt_id), awaits)
+            await self._autoscaler.tell()
         if said == "ended":
             self._room.give_back(request.attempt_id)
+            self._autoscaler.drop(request.attempt_id)
 
-    def _reserve(self, request: LaunchRequest) -> bool:
+    def _reserve(self, attempt_id: str, need: Need) -> bool:
         """Whether there is room for it, which it holds from now on."""
-        held = self._room.holds(request.attempt_id)
-        return bool(held or self._room.take(request.attempt_id, request.resources, request.spec.resources.num_nodes))
+        return bool(self._room.holds(attempt_id) or self._room.take(attempt_id, need))
+
+    def _unheard(self, need: Need) -> str:
+        """What no node has at all, as the end of a sentence."""
+        known = {name for share in self._book.up().values() for name in share.extra}
+        missing = sorted(name for name in need.share.extra if name not in known)
+        return f": no node has the custom resource {', '.join(missing)}" if missing else ""
 
     async def _look(self) -> None:
         """Learns at once what has ended, which the next poll would tell."""
@@ -155,8 +169,9 @@ class RayCluster:
         for report in reports:
             if report["ended_ns"] is not None:
                 self._room.give_back(report["attempt_id"])
+                self._autoscaler.drop(report["attempt_id"])
             elif report["nodes"]:
-                self._room.hold(report["attempt_id"], Resources(**report["held"]), report["nodes"])
+                self._room.hold(report["attempt_id"], Need.of_report(report).share, report["nodes"])
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
         """What the supervisor has to report."""
@@ -165,12 +180,22 @@ class RayCluster:
         return Poll(version=version, reports=tuple(attempt_report(report) for report in reports))
 
     async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
-        """Read from the attempt's folder, which is on this machine."""
-        return await asyncio.to_thread(read_stream, self._folder(attempt_id), stream, offset, limit)
+        """Read from the attempt's folder, which is on this machine or the supervisor's."""
+        if not self._carried:
+            return await asyncio.to_thread(read_stream, self._folder(attempt_id), stream, offset, limit)
+        chunk: LogChunk | None = await self._link.call("logs", attempt_id, stream, offset, limit)
+        if chunk is None:
+            raise KeyError(attempt_id)
+        return chunk
 
     async def result(self, attempt_id: str) -> bytes | None:
         """Read from the attempt's folder."""
-        return await asyncio.to_thread(read_result, self._folder(attempt_id))
+        if not self._carried:
+            return await asyncio.to_thread(read_result, self._folder(attempt_id))
+        found: tuple[bytes | None] | None = await self._link.call("result", attempt_id)
+        if found is None:
+            raise KeyError(attempt_id)
+        return found[0]
 
     def _folder(self, attempt_id: str) -> AttemptDir:
         return AttemptDir(self._dir / "attempts" / attempt_id)
@@ -179,14 +204,14 @@ class RayCluster:
         """Nodes from the book, attempts from the supervisor."""
         if self._last_usage is not None and not self._link.alive:
             return UsageReport(
-                as_of_ns=self._context.clock.now_ns(),
+                as_of_ns=self._now_ns(),
                 units=self._book.units(since_ns),
                 attempts=self._last_usage.attempts,
             )
         return await self._measured(since_ns)
 
     async def _measured(self, since_ns: int) -> UsageReport:
-        as_of = self._context.clock.now_ns()
+        as_of = self._now_ns()
         reports = await self._link.call("held")
         units = {unit.unit_id: unit for unit in self._book.units()}
         attempts = tuple(
@@ -215,47 +240,37 @@ class RayCluster:
         units = tuple(
             UnitState(unit_id=name, total=total, free=free) for name, (total, free) in self._room.now().items()
         )
-        note = (
-            "a Ray cluster of our own on this machine" if self._local else f"the Ray cluster at {self._options.address}"
-        )
-        return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=len(units), line=LIMIT, note=note)
+        address = self._options.address
+        note = "a Ray cluster of our own on this machine" if self._options.local else f"the Ray cluster at {address}"
+        most = max(self._pool.max_units, len(units)) if self._options.autoscaled else len(units)
+        return Capacity(as_of_ns=self._now_ns(), units=units, max_units=most, line=LIMIT, note=note)
 
     async def scale(self, units: int) -> None:
-        """Adds nodes on this machine, or ends idle ones, newest first; the head stays."""
-        if self._cluster is None:
-            raise NoCapacity(f"pool {self._pool.name}: only a local cluster can be scaled from here")
+        """Adds nodes on this machine, or ends idle ones, newest first; asks the autoscaler of a running cluster."""
         if units > self._pool.max_units:
             raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} nodes, not {units}")
-        async with self._scaling:
-            await self._resize(self._cluster, max(units, 1))
+        if self._options.local:
+            await self._own.scale(units, self._see_nodes)
+        elif self._options.autoscaled:
+            await self._autoscaler.aim(units)
+        else:
+            raise NoCapacity(
+                f"pool {self._pool.name}: nothing here starts nodes of {self._options.address}; "
+                "where it has an autoscaler, say so with the option autoscaled"
+            )
 
-    async def _resize(self, cluster: local_nodes.LocalCluster, units: int) -> None:
-        for node in cluster.nodes[1:]:
-            if not node.alive:
-                await self._drop(node)
-        while len((cluster := self._cluster or cluster).nodes) < units:
-            node = await local_nodes.start_worker(self._pool, self._dir, cluster, self._options.object_store_bytes)
-            self._keep((*cluster.nodes, node))
-            await self._see_nodes()
-        surplus = len(cluster.nodes) - units
-        for node in reversed(cluster.nodes[1:]):
-            unit = self._book.named(node.name)
-            if surplus > 0 and (unit is None or self._room.close(unit)):
-                await self._drop(node)
-                surplus -= 1
 
-    async def _drop(self, node: local_nodes.LocalNode) -> None:
-        await asyncio.to_thread(node.end)
-        if self._cluster is not None:
-            self._keep(tuple(each for each in self._cluster.nodes if each is not node))
-        while self._book.named(node.name):
-            await asyncio.sleep(0.2)
-            await self._see_nodes()
+def _carried(order: Order) -> Order:
+    """The order with all that it names here; what can't be read fails the attempt, on its node."""
+    try:
+        return replace(order, carried=True, bundle=packed(order))
+    except OSError as error:
+        return replace(order, carried=True, no_bundle=str(error))
 
-    def _keep(self, nodes: tuple[local_nodes.LocalNode, ...]) -> None:
-        if self._cluster is not None:
-            self._cluster = replace(self._cluster, nodes=nodes)
-            local_nodes.save(self._dir, self._cluster)
+
+def _need(request: LaunchRequest) -> Need:
+    asked = request.spec.resources
+    return Need(share=Share(resources=request.resources, extra=asked.extra), nodes=asked.num_nodes)
 
 
 def _fits(pool: Pool, need: Resources) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import tenacity
 
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.order import Order
+from executors.ray_cluster.tasks import NODE_ID_LABEL
 
 LOOK_S = 0.1
 AGENT_WAIT_S = 60.0
@@ -25,10 +26,15 @@ ASK_EVERY = 20  # looks between two questions to the Jobs API
 
 
 class RayPrograms:
-    """Runs orders through the Jobs API of one dashboard."""
+    """Runs orders through the Jobs API of one cluster, on one node of it, where their folders are.
 
-    def __init__(self, dashboard: str) -> None:
-        self._dashboard = dashboard
+    `address` is that of the dashboard or of the cluster, `modules` what has to come along to run our code there.
+    """
+
+    def __init__(self, address: str, node: str, modules: Sequence[str] | None) -> None:
+        self._address = address
+        self._node = node
+        self._environment = {"py_modules": list(modules)} if modules else {}
         self._client: Any = None
 
     async def run(self, order: Order, started: Callable[[int], Awaitable[None]]) -> dict[str, Any]:
@@ -54,7 +60,7 @@ class RayPrograms:
         from ray.job_submission import JobSubmissionClient
 
         if self._client is None:
-            self._client = JobSubmissionClient(self._dashboard)
+            self._client = JobSubmissionClient(self._address)
         # The dashboard's agent on a node comes up some seconds after the node itself.
         patient = tenacity.Retrying(
             retry=tenacity.retry_if_exception_message(match=".*No available agent"),
@@ -67,6 +73,8 @@ class RayPrograms:
             entrypoint=f"{sys.executable} -m executors.ray_cluster.runner {folder.path}",
             submission_id=order.attempt_id,
             metadata={"broker_attempt": order.attempt_id},
+            runtime_env=self._environment,
+            entrypoint_label_selector={NODE_ID_LABEL: self._node},
         )
 
     def _status(self, order: Order) -> Any:

@@ -6,18 +6,17 @@ It belongs to the cluster, not to the broker: tasks go on when the broker and it
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
 import time
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 
-from executors.on_machine.attempt_dir import AttemptDir
+from broker.ports import LogChunk
+from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
 from executors.on_machine.journal import Journal
 from executors.on_machine.line import WHY_REFUSED, Line
 from executors.on_machine.news import News
@@ -25,42 +24,30 @@ from executors.on_machine.order import Order
 from executors.on_machine.processes import end, marked
 from executors.on_machine.reports import accepted
 from executors.ray_cluster import runner
+from executors.ray_cluster.carry import node_root
 from executors.ray_cluster.programs import RayPrograms
+from executors.ray_cluster.tasks import cancel_on, on_node, together
 
 Report = dict[str, Any]
 Kind = Hashable
 
 
-def run_attempt(order: Order, supervisor: Any) -> Report:
-    """The task of an attempt: runs its order on the node that Ray chose."""
-
-    def started(at_ns: int) -> None:
-        supervisor.started.remote(order.attempt_id, at_ns)
-
-    return runner.run(order, started, os.environ.get("CUDA_VISIBLE_DEVICES"))
-
-
-def cancel_attempt(root: str, attempt_id: str, rank: int | None, grace_s: float) -> None:
-    """Ends an attempt, or one rank of it, on the node where it runs."""
-    runner.cancel(root, attempt_id, rank, grace_s)
-
-
-RUN_ATTEMPT: Any = ray.remote(max_retries=0)(run_attempt)
-CANCEL_ATTEMPT: Any = ray.remote(num_cpus=0, max_retries=0)(cancel_attempt)
-
-
 class Supervisor:
     """The actor's state: one report an attempt, with versions, and who holds which node."""
 
-    def __init__(self, root: str, dashboard: str) -> None:
-        self._root = root
+    def __init__(self, root: str, dashboard: str, carried: bool) -> None:
+        self._root = root = str(Path(root).expanduser())
+        self._carried = carried
+        self._awaiting: dict[str, Order] = {}  # those that wait for a node to be started
         self._journal = Journal(Path(root) / "journal.jsonl")
         self._reports: dict[str, Report] = self._journal.reports
         self._news = News(self._reports)
         self._cancelled: set[str] = set()
         self._watching: dict[str, asyncio.Task[None]] = {}
-        self._programs = RayPrograms(dashboard)
-        self._node = ray.get_runtime_context().get_node_id()
+        context = ray.get_runtime_context()
+        self._node = context.get_node_id()
+        modules = context.runtime_env.get("py_modules")
+        self._programs = RayPrograms(dashboard or context.gcs_address, self._node, modules)
         self._line = Line(self._refuse)
         self._unplaced: set[asyncio.Task[None]] = set()
         self._working: Counter[Kind] = Counter()  # attempts that hold a node, by what they hold of it
@@ -81,21 +68,37 @@ class Supervisor:
     def _folder(self, attempt_id: str) -> AttemptDir:
         return AttemptDir(Path(self._root) / "attempts" / attempt_id)
 
-    async def launch(self, order: Order, nodes: list[str]) -> str:
-        """Starts an order on the nodes named for it, or lets it wait where none are.
+    async def launch(self, order: Order, nodes: list[str], awaits: bool = False) -> str:
+        """Starts an order on the nodes named for it, or lets it wait where none are: `awaits` says for new ones.
 
         "going" or "ended", also for a repeat, which is left alone; "no place" when it may not wait either.
         """
         if order.attempt_id not in self._reports:
-            if not nodes and not self._may_wait(order):
+            if not nodes and not awaits and not self._may_wait(order):
                 return "no place"
-            await self._start(order, nodes)
+            await self._start(order, nodes, awaits)
         return "going" if self._reports[order.attempt_id]["ended_ns"] is None else "ended"
 
     def _may_wait(self, order: Order) -> bool:
         return order.in_line and not self._line.full and self._working[_kind(order)] > 0
 
-    async def _start(self, order: Order, nodes: list[str]) -> None:
+    async def place(self, attempt_id: str, nodes: list[str]) -> bool:
+        """Nodes were started for an order that waited for them. False where it waits no longer."""
+        order = self._awaiting.pop(attempt_id, None)
+        if order is None:
+            return False
+        report = self._reports[attempt_id]
+        report |= {"nodes": nodes, "launched_ns": time.time_ns(), "awaits": False}
+        self._begin(order, nodes)
+        await self._tell(report)
+        return True
+
+    async def give_up(self, attempt_id: str, reason: str) -> None:
+        """No node was started for an order that waited for one."""
+        if self._awaiting.pop(attempt_id, None) is not None:
+            await self._end_unplaced(attempt_id, "refused", reason)
+
+    async def _start(self, order: Order, nodes: list[str], awaits: bool) -> None:
         held = {
             "cpus": order.cpus,
             "memory_bytes": order.memory_bytes,
@@ -104,14 +107,19 @@ class Supervisor:
         }
         report = accepted(order.attempt_id, nodes, held, time.time_ns())
         report["gang"] = order.num_nodes > 1 and not order.ray_program
+        report |= {"extra": order.extra, "num_nodes": order.num_nodes, "awaits": awaits and not nodes}
+        report["program"] = order.ray_program
         self._reports[order.attempt_id] = report
         if order.attempt_id in self._cancelled or self._folder(order.attempt_id).cancelled.exists():
             await self._end_unplaced(order.attempt_id, "cancelled", "cancelled before it ran")
             return
+        if self._carried or not nodes:
+            self._folder(order.attempt_id).make()  # it may be asked for its output before its node has sent any
         if nodes:
             self._begin(order, nodes)
+        elif awaits:
+            self._awaiting[order.attempt_id] = order
         else:
-            self._folder(order.attempt_id).make()
             self._line.join(_kind(order), order)
         await self._tell(report)
 
@@ -163,32 +171,17 @@ class Supervisor:
         if order.ray_program:
             return await self._programs.run(order, lambda at_ns: self.started(order.attempt_id, at_ns))
         if order.num_nodes > 1:
-            return await self._run_gang(order)
-        strategy = NodeAffinitySchedulingStrategy(nodes[0], soft=False)
-        outcome: Report = await _task(order, strategy)
+            return await self._run_gang(order, nodes)
+        outcome: Report = await on_node(order, nodes[0])
         return outcome
 
-    async def _run_gang(self, order: Order) -> Report:
+    async def _run_gang(self, order: Order, nodes: list[str]) -> Report:
         """All nodes or none: a placement group holds them, one task on each; the first failure ends all."""
-        bundle = {name: amount for name, amount in _ray_resources(order).items() if amount}
-        group = ray.util.placement_group([bundle] * order.num_nodes, strategy="STRICT_SPREAD")
-        try:
-            while not await _within(group.ready(), 0.5):
+        with together(order, nodes) as group:
+            while not await group.there(0.5):
                 if order.attempt_id in self._cancelled:
                     return {"state": "cancelled", "reason": "cancelled before it ran"}
-            placed = ray.util.placement_group_table(group)["bundles_to_node_id"]
-            master = next(n["NodeManagerAddress"] for n in ray.nodes() if n["NodeID"] == placed[0])
-            self._reports[order.attempt_id]["nodes"] = [placed[rank] for rank in range(order.num_nodes)]
-            refs = [
-                _task(
-                    replace(order, rank=rank, master=master),
-                    PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
-                )
-                for rank in range(order.num_nodes)
-            ]
-            outcomes = await self._gather_gang(order, refs)
-        finally:
-            ray.util.remove_placement_group(group)
+            outcomes = await self._gather_gang(order, group.tasks())
         bad = [outcome for outcome in outcomes if outcome["state"] != "succeeded"]
         return bad[0] if bad else outcomes[0]
 
@@ -201,6 +194,26 @@ class Supervisor:
             if waiting and any(outcome["state"] != "succeeded" for outcome in outcomes):
                 await self._end_on_nodes(order.attempt_id, 5.0)
         return outcomes
+
+    async def wrote(self, attempt_id: str, what: str, data: bytes) -> None:
+        """A runner on a node whose files are not ours sends what its attempt wrote to a stream, or its result."""
+        await asyncio.to_thread(self._write, self._folder(attempt_id), what, data)
+
+    def _write(self, folder: AttemptDir, what: str, data: bytes) -> None:
+        folder.make()
+        if what == "result":
+            folder.write_private(folder.result, data)
+            return
+        with (folder.stdout if what == "stdout" else folder.stderr).open("ab") as file:
+            file.write(data)
+
+    async def logs(self, attempt_id: str, stream: str, offset: int, limit: int) -> LogChunk | None:
+        """A piece of a stream; None for an attempt that is not known here."""
+        return await asyncio.to_thread(_or_none, read_stream, self._folder(attempt_id), stream, offset, limit)
+
+    async def result(self, attempt_id: str) -> tuple[bytes | None] | None:
+        """What a function returned or raised, if it did; None for an attempt that is not known here."""
+        return await asyncio.to_thread(_or_none, lambda folder: (read_result(folder),), self._folder(attempt_id))
 
     async def started(self, attempt_id: str, at_ns: int) -> None:
         """A runner says that the command runs."""
@@ -238,27 +251,30 @@ class Supervisor:
             folder = self._folder(attempt_id)
             folder.make()
             folder.cancelled.touch()
-        elif self._line.leave(attempt_id):
+        elif self._leave(attempt_id):
             await self._end_unplaced(attempt_id, "cancelled", "cancelled before it ran")
         elif report["ended_ns"] is None:
             asyncio.create_task(self._end_on_nodes(attempt_id, grace_s))  # noqa: RUF006 (its end is reported by the watcher)
 
+    def _leave(self, attempt_id: str) -> bool:
+        """Whether it waited for a place, which it does no longer."""
+        return self._line.leave(attempt_id) is not None or self._awaiting.pop(attempt_id, None) is not None
+
     async def _end_on_nodes(self, attempt_id: str, grace_s: float) -> None:
-        nodes, gang = self._reports[attempt_id]["nodes"], self._reports[attempt_id]["gang"]
-        ranks = list(enumerate(nodes)) if gang else [(None, nodes[0])]
-        here = [
-            asyncio.to_thread(runner.cancel, self._root, attempt_id, rank, grace_s)
-            for rank, node in ranks
-            if node == self._node
-        ]
-        elsewhere = [
-            CANCEL_ATTEMPT.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                self._root, attempt_id, rank, grace_s
-            )
-            for rank, node in ranks
-            if node != self._node
-        ]
-        await asyncio.gather(*here, *elsewhere, return_exceptions=True)
+        report = self._reports[attempt_id]
+        if report["program"]:  # its entrypoint is here, whatever the nodes of its tasks and actors
+            await asyncio.to_thread(runner.cancel, self._root, attempt_id, None, grace_s)
+            return
+        ranks = list(enumerate(report["nodes"])) if report["gang"] else [(None, report["nodes"][0])]
+        ends = [self._end_on(node, attempt_id, rank, grace_s) for rank, node in ranks]
+        await asyncio.gather(*ends, return_exceptions=True)
+
+    async def _end_on(self, node: str, attempt_id: str, rank: int | None, grace_s: float) -> None:
+        root = node_root(self._root, node) if self._carried else self._root
+        if node == self._node:
+            await asyncio.to_thread(runner.cancel, root, attempt_id, rank, grace_s)
+        else:
+            await cancel_on(node, root, attempt_id, rank, grace_s)
 
     async def forget(self, attempt_ids: Sequence[str]) -> None:
         """Drops ended attempts."""
@@ -267,6 +283,9 @@ class Supervisor:
             if report is not None and report["ended_ns"] is not None:
                 del self._reports[attempt_id]
                 self._journal.forget(attempt_id)
+        if self._carried:
+            for attempt_id in attempt_ids:
+                await asyncio.to_thread(shutil.rmtree, self._folder(attempt_id).path, ignore_errors=True)
 
     async def held(self) -> list[Report]:
         """All reports, for usage and capacity."""
@@ -277,7 +296,7 @@ class Supervisor:
         going = [name for name, report in self._reports.items() if report["ended_ns"] is None]
         self._cancelled.update(going)
         for name in going:
-            if self._line.leave(name):
+            if self._leave(name):
                 await self._end_unplaced(name, "cancelled", "cancelled before it ran")
         held = [name for name in going if self._reports[name]["ended_ns"] is None]
         await asyncio.gather(*(self._end_on_nodes(name, 2.0) for name in held))
@@ -287,24 +306,15 @@ class Supervisor:
 def _kind(order: Order) -> Kind:
     """What it holds of its nodes: attempts of one kind can take over each other's places."""
     alone = order.num_nodes == 1 and not order.ray_program
-    return (order.cpus, order.memory_bytes, order.gpus, order.gpu_model) if alone else order.attempt_id
+    held = (order.cpus, order.memory_bytes, order.gpus, order.gpu_model, *sorted(order.extra.items()))
+    return held if alone else order.attempt_id
 
 
-def _ray_resources(order: Order) -> dict[str, float]:
-    named = {f"accelerator_type:{order.gpu_model}": 0.001} if order.gpus and order.gpu_model else {}
-    return {"CPU": order.cpus, "GPU": order.gpus, **named}
-
-
-def _task(order: Order, strategy: Any) -> Any:
-    custom = {name: amount for name, amount in _ray_resources(order).items() if ":" in name}
-    return RUN_ATTEMPT.options(
-        num_cpus=order.cpus, num_gpus=order.gpus, resources=custom, scheduling_strategy=strategy, name=order.attempt_id
-    ).remote(order, ray.get_runtime_context().current_actor)
-
-
-async def _within(awaited: Any, limit_s: float) -> bool:
-    done, _ = await asyncio.wait({asyncio.ensure_future(awaited)}, timeout=limit_s)
-    return bool(done)
+def _or_none(read: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return read(*arguments)
+    except KeyError:
+        return None
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,71 @@
+"""Carrying: what an attempt writes on its node → the supervisor's folder, while it runs and when it has ended.
+
+Nodes of a running cluster share no files with the broker. What was carried before a node is lost stays readable.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from executors.on_machine.attempt_dir import AttemptDir
+
+EVERY_S: Final = 0.2
+_PIECE: Final = 1 << 20
+
+# What is written, and where: "stdout", "stderr" (appended) or "result" (all at once).
+Send = Callable[[str, bytes], None]
+
+
+def node_root(root: str, node: str) -> str:
+    """The folder of a node for what attempts need while they run there."""
+    return str(Path(root).expanduser() / "nodes" / node)
+
+
+class Carrying:
+    """A context in which what appears in an attempt's streams is sent on; the rest, and its result, when it is left.
+
+    `send` returns when the other end has it, and raises where there is none any more: then nobody wants it.
+    """
+
+    def __init__(self, folder: AttemptDir, send: Send) -> None:
+        self._folder = folder
+        self._send = send
+        self._sent = {"stdout": 0, "stderr": 0}
+        self._over = threading.Event()
+        self._problem: Exception | None = None
+
+    def __enter__(self) -> Self:
+        self._folder.make()
+        self._thread = threading.Thread(target=self._run, name="carrying", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._problem is None and self._folder.result.exists():
+            self._send("result", self._folder.result.read_bytes())
+        shutil.rmtree(self._folder.path, ignore_errors=True)
+        if self._problem is not None:
+            raise self._problem
+
+    def _run(self) -> None:
+        try:
+            while not self._over.wait(EVERY_S):
+                self._carry()
+            self._carry()
+        except Exception as error:
+            self._problem = error
+
+    def _carry(self) -> None:
+        for stream, path in (("stdout", self._folder.stdout), ("stderr", self._folder.stderr)):
+            with path.open("rb") as file:
+                file.seek(self._sent[stream])
+                while data := file.read(_PIECE):
+                    self._send(stream, data)
+                    self._sent[stream] += len(data)
