@@ -47,7 +47,8 @@ def dispatch(
     """A placement for each job, in the order given: the largest priority first, then the oldest.
 
     `durations` by job id; `spent` is what a job's earlier attempts cost, `avoid` the pools that took a job back, with
-    the time until which it is not sent there again. The order of pools makes no difference.
+    the time until which it is sent there again only if no other pool has room for it. The order of pools makes no
+    difference.
     """
     round_ = Round(pools, now_ns, rules)
     asks = [_ask(job, durations[job.id], spent, avoid) for job in queued]
@@ -64,6 +65,8 @@ class Round:
 
     def __init__(self, pools: Sequence[PoolState], now_ns: int, rules: PlacementRules) -> None:
         self._quoters = [Quoter(state, now_ns, rules) for state in sorted(pools, key=attrgetter("pool.name"))]
+        rests = {state.health.rests_until_ns for state in pools}
+        self._rests = sorted(until_ns for until_ns in rests if until_ns > now_ns)
         self._lines = {state.pool.name: Line(state) for state in pools}
         self._now_ns = now_ns
         self._rules = rules
@@ -79,8 +82,7 @@ class Round:
             return replace(
                 first, job_id=job.id, reason=f"{first.reason} (and {self._alike[alike]} like it came before)"
             )
-        answers = [quoter.answer(ask) for quoter in self._quoters]
-        options = [option for answer in answers for option in answer.options]
+        answers, options = self._ask(ask)
         placement = self._line_up(self._decide(job, ask, answers, options), ask, options)
         if placement.chosen is not None:
             self._take(placement, options)
@@ -89,10 +91,19 @@ class Round:
             self._stuck[alike] = placement
         return placement
 
+    def _ask(self, ask: Ask) -> tuple[Sequence[Answer], Sequence[Option]]:
+        """What all pools answer; those that took the job back only count where no other has room for it now."""
+        answers = [quoter.answer(ask) for quoter in self._quoters]
+        options = [option for answer in answers for option in answer.options]
+        if not ask.avoided or any(option.quote.available_now for option in options):
+            return answers, options
+        answers = [quoter.answer(replace(ask, avoided=())) for quoter in self._quoters]
+        return answers, [option for answer in answers for option in answer.options]
+
     def _decide(self, job: Job, ask: Ask, answers: Sequence[Answer], options: Sequence[Option]) -> Placement:
         refusals = [refusal for answer in answers for refusal in answer.refusals]
         placement = place(job, options, refusals, self._now_ns, ask.duration, self._rules)
-        until = [until_ns for _, until_ns in ask.avoided if until_ns > self._now_ns]
+        until = [until_ns for _, until_ns in ask.avoided if until_ns > self._now_ns] + self._rests
         if placement.verdict is not Verdict.WAIT or not until:
             return placement
         again_ns = min(until) if placement.decide_again_ns is None else min(*until, placement.decide_again_ns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from broker.decide.rest import WELL, Health
 from broker.model.money import NS_PER_S
 from broker.model.pools import Capacity, Pool
 from broker.model.resources import Resources
@@ -49,5 +50,6 @@ class PoolState:
     pool: Pool
     capacity: Capacity | None  # None: it does not say
     problem: str | None = None  # why it takes no work now
+    health: Health = WELL  # what its last attempts have shown
     running: tuple[RunningAttempt, ...] = ()  # attempts given to it that have not ended
     expected: Expected | None = None  # clusters: what is forecast of its nodes; None: nothing

@@ -145,6 +145,8 @@ class Quoter:
     def _unable(self, ask: Ask) -> Refusal | None:
         if self._state.problem or self._state.capacity is None:
             return self._not_now("pool", self._state.problem or "the pool does not say what it has")
+        if resting := self._state.health.resting(self._now_ns):
+            return self._not_now("pool", resting)
         for pool, until_ns in ask.avoided:
             if pool == self.pool.name and until_ns > self._now_ns:
                 left = seconds((until_ns - self._now_ns) / NS_PER_S)

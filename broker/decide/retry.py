@@ -9,7 +9,7 @@ from broker.decide.wording import seconds
 from broker.model.jobs import Attempt, AttemptState, Cause, Job, JobState
 from broker.model.money import NS_PER_S
 
-# A pool that took an attempt back is not tried again for this job before this time is over.
+# Before this time is over, a pool that took an attempt back is tried again for this job only if no other has room.
 AVOID_S: Final = 60.0
 
 _WORDS: Final = {
@@ -26,7 +26,7 @@ class RetryDecision:
     again_ns: int | None  # not placed again before this; None: no other attempt
     final: JobState  # of the job when there is no other attempt
     reason: str
-    avoid_pool: str | None = None  # where not to place it again for now
+    avoid_pool: str | None = None  # where to place it again for now only if no other pool has room
     avoid_until_ns: int = 0
 
 

@@ -15,6 +15,7 @@ from broker.decide.duration import estimate, remaining_s
 from broker.decide.expand import expand
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
+from broker.decide.rest import WELL
 from broker.decide.rules import PlacementRules
 from broker.model.environment import environment_key
 from broker.model.errors import BrokerError
@@ -153,6 +154,7 @@ class Dispatcher:
                 pool=running.as_now,
                 capacity=capacity,
                 problem=running.problem,
+                health=self._register.health.get(name, WELL),
                 running=tuple(self._running(held) for held in self._register.live.of_pool(name)),
                 expected=self._foresight.expected.get(name),
             )

@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from broker.decide import rest
 from broker.decide.progress import Progress, advance, attempt_of
+from broker.decide.rest import Health
 from broker.model.errors import UnknownName
-from broker.model.jobs import AttemptReport, Job, JobState, StateChange
+from broker.model.jobs import AttemptReport, AttemptState, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
 from broker.run.changes import Changes
@@ -30,6 +32,7 @@ class Register:
         self.work = asyncio.Event()  # set when there may be something to dispatch
         self._writing = asyncio.Lock()
         self._refused: Counter[str] = Counter()
+        self.health: dict[str, Health] = {}  # of pools, by what their attempts have shown
         self.avoid: dict[str, dict[str, int]] = {}  # job id -> pools that took it back -> until when to stay away
 
     async def load(self) -> None:
@@ -47,8 +50,9 @@ class Register:
             if progresses:
                 await asyncio.to_thread(self._write, progresses)
             for progress in progresses:
+                held = self.live.get(progress.attempt.id)
                 self.live.follow(progress)
-                self._remember_refusal(progress)
+                self._remember_refusal(progress, in_line=held is not None and held.in_line)
         if progresses:
             self._announce()
         return [report.attempt_id for report in reports if report.state.ended]
@@ -59,8 +63,15 @@ class Register:
             return None
         return advance(held.job, held.attempt, report, self.clock.now_ns(), self._refused[held.job.id])
 
-    def _remember_refusal(self, progress: Progress) -> None:
-        """What a pool took back counts against no retry, and stays away from that pool for a while."""
+    def _remember_refusal(self, progress: Progress, *, in_line: bool) -> None:
+        """What a pool took back counts against no retry, stays away from it for a while, and speaks against it.
+
+        One that waited in line was not promised a place: that none came free is not the pool's failure.
+        """
+        attempt = progress.attempt
+        if attempt.state.ended and not (in_line and attempt.state is AttemptState.REFUSED):
+            now_ns = self.clock.now_ns()
+            self.health[attempt.pool] = rest.after(self.health.get(attempt.pool, rest.WELL), attempt, now_ns)
         job_id, retry = progress.job.id, progress.retry
         if progress.job.state.ended:
             self._refused.pop(job_id, None)

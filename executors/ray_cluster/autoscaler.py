@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from broker.model.errors import Unreachable
 from broker.model.money import NS_PER_S
 from broker.model.pools import Pool
 from executors.ray_cluster.coming import Coming
@@ -67,7 +68,11 @@ class Autoscaler:
     async def tell(self) -> None:
         """Asks for as many nodes as are wanted now, where that is not what was asked for last."""
         if self._options.autoscaled and (nodes := self._coming.news(self._room)) is not None:
-            await self._link.call("want", nodes, self._bundle(), self._options.labels)
+            try:
+                await self._link.call("want", nodes, self._bundle(), self._options.labels)
+            except Unreachable:
+                self._coming.forget()
+                raise
 
     async def release(self) -> None:
         """Nothing is wanted any more."""

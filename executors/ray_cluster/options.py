@@ -46,15 +46,15 @@ class Options:
     def _check(self, pool: str) -> None:
         host, _, port = self.address.removeprefix(CLIENT).rpartition(":")
         if self.local:
-            remote = [
-                each for each in ("token_file", "token_env", "dashboard", "labels", "autoscaled") if getattr(self, each)
-            ]
-            if remote:
-                raise Misconfigured(f"pool {pool}: option {remote[0]} is for a running cluster; address says local")
+            for name in ("token_file", "token_env", "dashboard", "labels", "autoscaled"):
+                if getattr(self, name):
+                    raise Misconfigured(f"pool {pool}: option {name} is for a running cluster; address says local")
         elif not host or "/" in host or not port.isdigit():
             raise Misconfigured(
                 f"pool {pool}: option address must be local, host:port or ray://host:port, not {self.address!r}"
             )
+        if not all(isinstance(value, str) for value in self.labels.values()):
+            raise Misconfigured(f"pool {pool}: option labels must have text as values, not {self.labels}")
         if self.token_file and self.token_env:
             raise Misconfigured(f"pool {pool}: options token_file and token_env: say one of them")
 

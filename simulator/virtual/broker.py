@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from broker.decide import rest
 from broker.decide.duration import estimate, remaining_s
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.progress import advance, attempt_of
+from broker.decide.rest import WELL, Health
 from broker.decide.rules import PlacementRules
 from broker.model.environment import environment_key
 from broker.model.errors import InvalidInput, NoCapacity
@@ -145,6 +147,7 @@ class VirtualBroker:
         self._attempts: dict[str, tuple[Attempt, float]] = {}  # with the expected seconds
         self._past: defaultdict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=PAST_RUNS))
         self._refused: Counter[str] = Counter()
+        self._health: dict[str, Health] = {}
         self._avoid: dict[str, dict[str, int]] = {}
         self._again_ns: int | None = None
         self._interruptions, self._lost_s, self._decisions = 0, 0.0, 0
@@ -234,6 +237,7 @@ class VirtualBroker:
             PoolState(
                 pool=each.pool,
                 capacity=each.capacity(),
+                health=self._health.get(each.pool.name, WELL),
                 running=tuple(self._seen(running, now_ns) for running in each.running.values()),
             )
             for each in self._pools.values()
@@ -279,6 +283,8 @@ class VirtualBroker:
         del self._attempts[attempt.id]
         if self._steering:
             self._steering.ended(progress.attempt, job)
+        pool = attempt.pool
+        self._health[pool] = rest.after(self._health.get(pool, WELL), progress.attempt, self.clock.now_ns())
         self._after(progress.job, progress.attempt)
         if progress.retry is not None and progress.retry.avoid_pool:
             self._refused[job.id] += 1

@@ -9,6 +9,7 @@ from broker.decide.duration import estimate, is_prior
 from broker.decide.place import place
 from broker.decide.policy import PlacementRules, PoolState
 from broker.decide.quote import quote
+from broker.decide.rest import Health
 from broker.model.jobs import JobSpec
 from broker.model.money import ZERO, Money
 from broker.model.placement import Placement, Quote, Verdict
@@ -175,8 +176,17 @@ def test_pools_that_took_a_job_back_are_avoided_for_a_while() -> None:
     avoid = {"j0": {"ray": NOW + 30 * S}}
     assert chosen(decide(spec(l4()), FREE, BURST, avoid=avoid)).pool == "burst"
     alone = decide(spec(l4()), FREE, avoid=avoid)
+    assert (alone.verdict, chosen(alone).pool) == (Verdict.RUN, "ray")
+
+
+def test_a_pool_that_rests_takes_nothing_until_its_rest_is_over() -> None:
+    tired = replace(FREE, health=Health(failures=3, rests_until_ns=NOW + 30 * S, why="no GPUs left"))
+    elsewhere = decide(spec(l4()), tired, BURST)
+    assert chosen(elsewhere).pool == "burst"
+    assert "rests for 30 s more: its last 3 attempts did not get going (no GPUs left)" in elsewhere.refusals[0].message
+    alone = decide(spec(l4()), tired)
     assert (alone.verdict, alone.decide_again_ns) == (Verdict.WAIT, NOW + 30 * S)
-    assert decide(spec(l4()), FREE, avoid=avoid, now_ns=NOW + 30 * S).verdict is Verdict.RUN
+    assert decide(spec(l4()), tired, now_ns=NOW + 30 * S).verdict is Verdict.RUN
 
 
 def test_what_was_spent_before_counts_against_max_cost() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import broker.run.dispatch as dispatching
+from broker.decide import rest
 from broker.decide.expand import expand
 from broker.decide.policy import dispatch as decide
 from broker.decide.rules import PlacementRules
@@ -173,6 +174,38 @@ async def test_what_a_pool_has_no_room_for_goes_elsewhere(two: World) -> None:
         AttemptState.REFUSED,
         AttemptState.SUCCEEDED,
     ]
+
+
+async def test_a_job_that_its_only_pool_took_back_is_tried_there_again_as_soon_as_it_was_told(world: World) -> None:
+    async with world.running() as broker:
+        await world.until(lambda: "one" in world.executors)
+        world.executors["one"].fail_next["launch"] = NoCapacity("full")
+        world.submit(broker, retry=RETRIED)
+        await finish(world, "j-a2")  # within the test's patience: well before the pool's time of being avoided is over
+        await world.until(lambda: world.state().ended)
+    assert world.state() is JobState.SUCCEEDED
+    (told,) = [change.reason for change in world.store.changes("j") if change.new == "queued"]
+    assert told == "attempt 1 in one had no room: full; again in 0.01 s, elsewhere if possible"
+
+
+async def test_a_pool_that_keeps_failing_rests_while_others_work(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "FIRST_REST_S", 2.0)
+    async with two.running() as broker:
+        await two.until(lambda: len(two.executors) == 2)
+        one, other = two.executors["one"], two.executors["two"]
+        for number in range(rest.FAILURES):
+            one.fail_next["launch"] = NoCapacity(f"broken {number}")
+            two.submit(broker, f"j{number}", retry=RETRIED)
+            await finish(two, f"j{number}-a2", "two")
+            await two.until(lambda: not other.runs)
+        two.submit(broker, "next")
+        await finish(two, "next-a1", "two")
+        (first,) = two.store.recorded("next").placements
+        assert "its last 3 attempts did not get going (broken 2)" in first.refusals[0].message
+        two.submit(broker, "only", pools_allowed=("one",))
+        await finish(two, "only-a1", "one")
+        await two.until(lambda: two.state("only").ended)
+    assert two.state("only") is JobState.SUCCEEDED
 
 
 async def test_a_launch_that_may_have_been_lost_is_repeated_under_its_id(world: World) -> None:
