@@ -33,6 +33,7 @@ from executors.on_machine.journal import Journal
 from executors.on_machine.outcome import Outcome, ended
 from executors.on_machine.reporting import attempt_report
 from executors.on_machine.reports import Reports
+from executors.ray_cluster.room import Need
 
 log = structlog.get_logger()
 
@@ -147,7 +148,7 @@ class KubeRay:
             await site.reports.launched(attempt_id, "", held, self._now())
             await self._ended(attempt_id, ended("cancelled", reason="cancelled before it ran"))
             return
-        units = site.workers.room.take(attempt_id, request.resources, request.spec.resources.num_nodes)
+        units = site.workers.room.take(attempt_id, Need.of(request))
         if units is None:
             raise NoCapacity(f"pool {self._pool.name} has no room for {attempt_id} now")
         at_ns = self._now()

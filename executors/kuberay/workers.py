@@ -14,7 +14,7 @@ from executors.kuberay.api import Api, Resource
 from executors.kuberay.cluster import found_or_made
 from executors.kuberay.manifests import Manifests
 from executors.modal_pool.meter import Meter
-from executors.ray_cluster.room import Room
+from executors.ray_cluster.room import Room, Share
 
 _GROUP = "/spec/workerGroupSpecs/0"
 
@@ -57,9 +57,9 @@ class Workers:
         """What each of them has."""
         return self._pool.unit
 
-    def ready(self) -> dict[str, Resources]:
+    def ready(self) -> dict[str, Share]:
         """Those that attempts can be given to, with what they have."""
-        return {unit: self.unit for unit in self._usable()}
+        return {unit: Share(resources=self.unit) for unit in self._usable()}
 
     def _usable(self) -> list[str]:
         return [unit for unit, pod in self._pods.items() if _ready(pod) and unit not in self._ending]

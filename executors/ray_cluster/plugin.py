@@ -28,7 +28,7 @@ from executors.ray_cluster.link import GatewayLink, answers
 from executors.ray_cluster.node_book import NodeBook
 from executors.ray_cluster.options import CLIENT, Options
 from executors.ray_cluster.own_nodes import OwnNodes
-from executors.ray_cluster.room import Need, Room, Share
+from executors.ray_cluster.room import Need, Room
 
 NODES_EVERY_S = 1.0
 NODES_WITHIN_S = 5.0
@@ -129,7 +129,7 @@ class RayCluster:
         nodes = request.spec.resources.num_nodes
         if nodes > self._pool.max_units:
             raise Rejected(f"pool {self._pool.name} has {self._pool.max_units} nodes at most, not {nodes}")
-        need = _need(request)
+        need = Need.of(request)
         if self._options.local and not _fits(self._pool, request.resources):
             raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
         order = order_of(request, self._pool, self._context.max_stream_bytes, self._root)
@@ -266,11 +266,6 @@ def _carried(order: Order) -> Order:
         return replace(order, carried=True, bundle=packed(order))
     except OSError as error:
         return replace(order, carried=True, no_bundle=str(error))
-
-
-def _need(request: LaunchRequest) -> Need:
-    asked = request.spec.resources
-    return Need(share=Share(resources=request.resources, extra=asked.extra), nodes=asked.num_nodes)
 
 
 def _fits(pool: Pool, need: Resources) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
 
 Extra = Mapping[str, float]  # custom Ray resources, by name
@@ -36,6 +37,12 @@ class Need:
 
     share: Share
     nodes: int = 1
+
+    @classmethod
+    def of(cls, request: LaunchRequest) -> Need:
+        """What a launch asks for."""
+        asked = request.spec.resources
+        return cls(share=Share(resources=request.resources, extra=asked.extra), nodes=asked.num_nodes)
 
     @classmethod
     def of_report(cls, report: Mapping[str, Any]) -> Need:
