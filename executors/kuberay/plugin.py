@@ -69,7 +69,7 @@ class KubeRay:
             owner.write_text(secrets.token_hex(8))
         api = Api(name, self._options)
         manifests = Manifests(self._pool, self._options, owner.read_text())
-        meter = Meter(root, 0.0)
+        meter = Meter(root)
         return Site(
             pool=self._pool,
             options=self._options,

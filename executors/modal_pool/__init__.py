@@ -4,6 +4,7 @@ The broker's process holds Modal's client. What runs at Modal outlives it: sandb
 was launched and measured is journalled.
 """
 
+from executors.modal_pool.function_plugin import ModalFunctions
 from executors.modal_pool.plugin import ModalPool
 
-__all__ = ["ModalPool"]
+__all__ = ["ModalFunctions", "ModalPool"]

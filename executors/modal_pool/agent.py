@@ -151,13 +151,16 @@ class Agent:
         ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)  # what its children leave behind becomes its child
         threading.Thread(target=self._listen, daemon=True).start()
         signal.signal(signal.SIGTERM, lambda *_: self._events.put(("cancel", self._order["grace_s"])))
-        self.err.tell("ready", container=os.environ.get("MODAL_TASK_ID", ""))
+        container = self._order.get("container") or os.environ.get("MODAL_TASK_ID", "")
+        self.out.tell("open")
+        self.err.tell("ready", container=container, up_s=self._order.get("up_s", 0.0), key=self._order.get("key", ""))
         try:
             end = self._prepared() or self._run()
         except OSError as error:
             end = {"state": "failed", "exit_code": 125, "reason": f"could not be set up: {error}"}
         _end_all()
         self.out.close()
+        self.out.tell("closed")
         self.err.close()
         self._tell_result()
         self.err.tell("end", **end)

@@ -22,6 +22,12 @@ class Backoff:
         self._pause_s = min(2 * self._pause_s, LONGEST_S)
         return pause_s
 
-    async def pause(self) -> None:
-        """Waits for it."""
+    async def pause(self, until: float | None = None) -> None:
+        """Waits for it. Raises TimeoutError when it is later than `until` by the loop's clock.
+
+        A time limit around both the call and its pauses may be lost in the call: its error can come in the very moment
+        that it is cancelled.
+        """
+        if until is not None and asyncio.get_running_loop().time() >= until:
+            raise TimeoutError
         await asyncio.sleep(self.next_s())

@@ -45,8 +45,8 @@ class InContainer(ABC):
         """What an earlier broker began; None where Modal knows of none. Raises `Unreachable`."""
 
     @abstractmethod
-    async def abandon(self) -> None:
-        """Ends what may have been begun while it was cancelled."""
+    async def abandon(self) -> Any | None:
+        """Ends what may have been begun while it was cancelled; what to follow where that runs already."""
 
     @abstractmethod
     def streams(self, handle: Any) -> list[Coroutine[Any, Any, None]]:
@@ -100,8 +100,7 @@ class InContainer(ABC):
             asked.cancel()
             making.cancel()
             await asyncio.gather(making, return_exceptions=True)
-        await self.abandon()
-        return None
+        return await self.abandon()
 
     async def _found(self) -> Any | None:
         backoff = Backoff()
@@ -117,7 +116,8 @@ class InContainer(ABC):
         obeying = asyncio.create_task(self._obeyed(handle))
         try:
             how, code = await self.end_of(handle)
-            await asyncio.wait(streams, timeout=DRAIN_S)
+            if streams:
+                await asyncio.wait(streams, timeout=DRAIN_S)
         finally:
             for task in (*streams, obeying):
                 task.cancel()
@@ -154,6 +154,11 @@ class InContainer(ABC):
         elif frame["kind"] == "end":
             self.end = frame
 
+    @property
+    def lost(self) -> bool:
+        """Whether its container is gone, or must be taken to be."""
+        return self.end is None
+
     def _lost(self) -> str:
         return next((copy.lost for copy in self.copies.values() if copy.lost), "")
 
@@ -173,6 +178,7 @@ class InContainer(ABC):
         reason = {
             "terminated": "its container was terminated from outside: by Modal, or by somebody in its workspace",
             "gone": "Modal knows it no more",
+            "moved": "its container was lost: Modal took it, or it died",
         }.get(how, f"what ran it in its container was lost (exit code {code})")
         return ended("interrupted", reason=reason)
 

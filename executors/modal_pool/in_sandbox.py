@@ -56,6 +56,11 @@ class InSandbox(InContainer):
         """Ends the sandbox of its name, if there is one."""
         await self._sandboxes.end(self.id)
 
+    @property
+    def lost(self) -> bool:
+        """A sandbox ends with its attempt."""
+        return True
+
     def streams(self, handle: Any) -> list[Coroutine[Any, Any, None]]:
         """One for stdout, one for stderr."""
         return [self._copied(handle, name) for name in self.copies]

@@ -23,15 +23,14 @@ Life = dict[str, Any]
 class Meter:
     """Lives of containers. What was reported once is never changed: what is learnt late counts from then on."""
 
-    def __init__(self, root: Path, window_s: float) -> None:
+    def __init__(self, root: Path) -> None:
         self._journal = Journal(root / "units.jsonl")
         self._mark = root / "measured"
-        self._window_ns = round(window_s * 1e9)
         self._reported_ns = self._mark.stat().st_mtime_ns if self._mark.exists() else 0
         self.clock = SteadyClock(self._reported_ns)
 
-    def begin(self, unit_id: str, resources: Resources, attempt_id: str | None, at_ns: int) -> None:
-        """A container is paid for from now on, because of an attempt where one is named."""
+    def begin(self, unit_id: str, resources: Resources, attempt_id: str | None, at_ns: int, variant: str = "") -> None:
+        """A container is paid for from now on, because of an attempt if one is named; of a variant of a function."""
         life = {
             "attempt_id": unit_id,
             "resources": asdict(resources),
@@ -40,13 +39,24 @@ class Meter:
             "ended_ns": None,
             "caused_by": attempt_id,
             "holders": [],
+            "variant": variant,
         }
         self._journal.write(life)
 
     def lives(self, unit_id: str) -> bool:
         """Whether it is known and has not ended."""
         life = self._journal.reports.get(unit_id)
-        return life is not None and self._end_ns(life) is None
+        return life is not None and life["ended_ns"] is None
+
+    def name(self, unit_id: str, container: str) -> None:
+        """It is a container that tells its name."""
+        life = self._journal.reports[unit_id]
+        if life.get("container") != container:
+            self._journal.write(life | {"container": container})
+
+    def known(self, unit_id: str) -> bool:
+        """Whether it ever lived, as far as that is not settled."""
+        return unit_id in self._journal.reports
 
     def ready(self, unit_id: str, at_ns: int) -> None:
         """It can run attempts."""
@@ -90,7 +100,7 @@ class Meter:
         as_of = max(min([now_ns, *pending.values()]), self._reported_ns)
         self._note_reported(as_of)
         lives = [life for life in self._journal.reports.values() if life["started_ns"] <= as_of]
-        lives = [life for life in lives if (self._end_ns(life) or since_ns) >= since_ns]
+        lives = [life for life in lives if (life["ended_ns"] or since_ns) >= since_ns]
         units = tuple(self._unit(life, as_of) for life in lives)
         attempts = tuple(_held(life, held, as_of) for life in lives for held in life["holders"])
         self._trim(since_ns)
@@ -100,7 +110,7 @@ class Meter:
 
     def up(self) -> list[Life]:
         """Containers that have not ended."""
-        return [life for life in self._journal.reports.values() if self._end_ns(life) is None]
+        return [life for life in self._journal.reports.values() if life["ended_ns"] is None]
 
     def held(self) -> set[str]:
         """Of those, the ones that somebody holds."""
@@ -109,23 +119,13 @@ class Meter:
     def _late(self, at_ns: int) -> int:
         return max(at_ns, self._reported_ns)
 
-    def _end_ns(self, life: Life) -> int | None:
-        """When it ended, or its idle window did; None while it is up."""
-        if life["ended_ns"] is not None or not self._window_ns:
-            return life["ended_ns"]  # type: ignore[no-any-return]
-        ends = [held["ended_ns"] for held in life["holders"]]
-        if not ends or None in ends:
-            return None
-        over: int = max(ends) + self._window_ns
-        return over if over <= self.clock.now_ns() else None
-
     def _unit(self, life: Life, as_of: int) -> UnitUsage:
         return UnitUsage(
             unit_id=life["attempt_id"],
             resources=Resources(**life["resources"]),
             started_ns=life["started_ns"],
             ready_ns=_known(life["ready_ns"], as_of),
-            ended_ns=_known(self._end_ns(life), as_of),
+            ended_ns=_known(life["ended_ns"], as_of),
             caused_by=life["caused_by"],
         )
 
@@ -137,7 +137,7 @@ class Meter:
 
     def _trim(self, before_ns: int) -> None:
         for unit_id, life in list(self._journal.reports.items()):
-            end_ns = self._end_ns(life)
+            end_ns = life["ended_ns"]
             if end_ns is not None and end_ns < before_ns:
                 self._journal.forget(unit_id)
                 continue

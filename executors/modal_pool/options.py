@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from broker.model.errors import Misconfigured
 
-CONTAINERS: Final = ("sandbox",)
 DAY_S: Final = 86_400  # Modal ends what runs longer
 
 
@@ -16,7 +15,6 @@ DAY_S: Final = 86_400  # Modal ends what runs longer
 class Options:
     """Settings of a Modal pool; its GPUs, CPUs, memory and number of containers are said by the pool itself."""
 
-    containers: str = "sandbox"  # sandbox: one for each attempt
     app: str = "gpu-broker"  # in which app of the workspace all of it runs
     environment: str = ""  # Modal's environment; empty: the workspace's default
     token_id_env: str = "MODAL_TOKEN_ID"  # which environment variable of the broker holds the token's id
@@ -35,20 +33,28 @@ class Options:
     volumes: dict[str, str] = field(default_factory=dict)  # where it is mounted -> name of the volume
 
     @classmethod
-    def of(cls, pool: str, given: Mapping[str, Any]) -> Options:
+    def of(cls, pool: str, given: Mapping[str, Any]) -> Self:
         """Raises `Misconfigured` for an unknown option or an impossible value."""
         plain = cls()
         known = {one.name: getattr(plain, one.name) for one in fields(cls)}
         if unknown := [name for name in given if name not in known]:
             raise Misconfigured(f"pool {pool}: no option {unknown[0]!r} of a modal pool; there are: {', '.join(known)}")
         options = cls(**{name: _checked(pool, name, value, known[name]) for name, value in given.items()})
-        if options.containers not in CONTAINERS:
-            raise Misconfigured(f"pool {pool}: option containers must be one of {', '.join(CONTAINERS)}")
         if options.capacity_wait_s <= 0 or not 0 < options.startup_s < DAY_S:
             raise Misconfigured(f"pool {pool}: capacity_wait_s and startup_s must be above 0, startup_s below {DAY_S}")
         if wrong := [path for path in options.volumes if not path.startswith("/")]:
             raise Misconfigured(f"pool {pool}: a volume is mounted at an absolute path, not at {wrong[0]!r}")
         return options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionOptions(Options):
+    """Settings of a pool whose attempts are calls of functions."""
+
+    min_containers: int = 0  # up at least, busy or idle, until `keep_warm` says otherwise
+    buffer_containers: int = 0  # idle beyond those that are busy, while any is
+    single_use: bool = False  # a container for each call, never used again
+    look_every_s: float = 2.0  # how often Modal is asked how many containers are up, while any is
 
 
 def _checked(pool: str, name: str, value: Any, example: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The executor plugin: the `Executor` port → sandboxes, or calls of a deployed function, at Modal."""
+"""The executor plugin: the `Executor` port → sandboxes at Modal."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ class ModalPool:
     """Runs attempts at Modal; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.FUNCTIONS, Capability.IMAGES})
+    product: ClassVar[str] = "sandbox"  # by which prices it is paid
+    options_type: ClassVar[type[Options]] = Options
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -55,8 +57,8 @@ class ModalPool:
 
     def __init__(self, context: ExecutorContext) -> None:
         self._context, self._pool = context, context.pool
-        self._options = Options.of(context.pool.name, context.pool.options)
-        check_prices(context.pool, self._options)
+        self._options = self.options_type.of(context.pool.name, context.pool.options)
+        check_prices(context.pool, self._options, self.product)
         self._site = self._new_site()
         self._running: dict[str, tuple[InContainer, asyncio.Task[None]]] = {}
 
@@ -75,7 +77,7 @@ class ModalPool:
             max_stream_bytes=self._context.max_stream_bytes,
             connection=connection,
             images=Images(name, self._options, connection),
-            meter=Meter(root, 0.0),
+            meter=Meter(root),
             reports=Reports(root, Journal(root / "journal.jsonl")),
         )
 
@@ -87,6 +89,10 @@ class ModalPool:
         going = self._site.reports.going()
         for attempt_id in going:
             self._run(attempt_id, None)
+        await self._tidy(going)
+
+    async def _tidy(self, going: list[str]) -> None:
+        """Ends sandboxes that run for nobody."""
         with suppress(NoCapacity, Unreachable):  # tried again when it is opened again
             if strays := await Sandboxes(self._site).sweep(set(going)):
                 log.warning("ended sandboxes that ran for no attempt", pool=self._pool.name, attempts=strays)
@@ -128,13 +134,17 @@ class ModalPool:
         return self._site.meter.clock.now_ns()
 
     def _run(self, attempt_id: str, request: LaunchRequest | None) -> None:
-        serving: InContainer = InSandbox(self._site, attempt_id, request)
+        serving = self._serving(attempt_id, request)
         if (grace_s := self._site.reports.grace_s(attempt_id)) is not None:
             serving.cancel(grace_s)
         self._running[attempt_id] = (serving, asyncio.create_task(self._serve(attempt_id, serving)))
 
+    def _serving(self, attempt_id: str, request: LaunchRequest | None) -> InContainer:
+        return InSandbox(self._site, attempt_id, request)
+
     async def _serve(self, attempt_id: str, serving: InContainer) -> None:
-        await self._ended(attempt_id, await self._outcome(serving))
+        outcome = await self._outcome(serving)
+        await self._ended(attempt_id, outcome, lost=serving.lost)
         self._running.pop(attempt_id, None)
 
     async def _outcome(self, serving: InContainer) -> Outcome:
@@ -152,11 +162,11 @@ class ModalPool:
             log.error("an attempt was lost by its pool", pool=self._pool.name, error=traceback.format_exc())
             return ended("failed", reason=f"the pool failed: {type(error).__name__}: {error}")
 
-    async def _ended(self, attempt_id: str, outcome: Outcome) -> None:
+    async def _ended(self, attempt_id: str, outcome: Outcome, *, lost: bool = True) -> None:
         site = self._site
         at_ns = self._now()
         for unit_id in site.reports.get(attempt_id)["nodes"]:
-            site.meter.release(unit_id, attempt_id, at_ns, ends=True)
+            site.meter.release(unit_id, attempt_id, at_ns, ends=lost)
         with suppress(OSError):
             site.folder(attempt_id).close_if_open(outcome)
         await site.reports.ended(attempt_id, outcome, at_ns)
@@ -197,7 +207,7 @@ class ModalPool:
         coming = [one for one in map(self._site.reports.get, self._site.reports.going()) if not one["nodes"]]
         units = [_state(unit_id, life["resources"], life["ready_ns"] is not None) for unit_id, life in up.items()]
         units += [_state(one["attempt_id"], one["held"], ready=False) for one in coming]
-        note = f"Modal, app {self._options.app}: a {self._options.containers} for each attempt"
+        note = f"Modal, app {self._options.app}: a sandbox for each attempt"
         return Capacity(
             as_of_ns=self._context.clock.now_ns(), units=tuple(units), max_units=self._pool.max_units, note=note
         )

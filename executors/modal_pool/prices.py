@@ -8,23 +8,21 @@ from broker.model.errors import Misconfigured
 from broker.model.pools import Pool
 from executors.modal_pool.options import Options
 
-PRODUCTS: Final = {"sandbox": "sandbox", "function": "functions"}
 _PRICES: Final = {
     "sandbox": '{ provider = "modal", product = "sandbox", gpus_of = "functions" }',
-    "function": '{ provider = "modal", product = "functions" }',
+    "functions": '{ provider = "modal", product = "functions" }',
 }
 
 
-def check_prices(pool: Pool, options: Options) -> None:
+def check_prices(pool: Pool, options: Options, product: str) -> None:
     """Raises `Misconfigured` where charges would be wrong: the price of another product, or none for a region."""
-    product = PRODUCTS[options.containers]
     for offer in pool.offers:
         if offer.provider != "modal":
             continue
         if offer.product != product:
             raise Misconfigured(
-                f"pool {pool.name}: its containers are of the kind {options.containers!r}, and its price is that of "
-                f"Modal's {offer.product}: say price = {_PRICES[options.containers]}"
+                f"pool {pool.name}: its executor {pool.executor} uses Modal's product {product!r}, and its price is "
+                f"that of {offer.product!r}: say price = {_PRICES[product]}"
             )
         if options.region and offer.region in ("", "auto"):
             raise Misconfigured(

@@ -71,16 +71,17 @@ class Sandboxes:
     async def _within(self, request: LaunchRequest, image: Any, arguments: list[str], resources: Resources) -> Any:
         """The sandbox, as soon as Modal has room for it; it is asked again when it does not answer, for a while."""
         wait_s = self._site.options.capacity_wait_s
+        until = asyncio.get_running_loop().time() + wait_s
         last = ""
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout_at(until):
                 backoff = Backoff()
                 while True:
                     try:
                         return await self._asked(request, image, arguments, resources)
                     except Unreachable as error:
                         last = f"; {error}"
-                        await backoff.pause()
+                        await backoff.pause(until)
         except TimeoutError:
             await self.end(request.attempt_id)
             what = f"{resources.gpus:g} {resources.gpu_model}" if resources.gpus else "room"

@@ -12,7 +12,7 @@ from broker.model.resources import GIB, Resources
 from broker.ports import ExecutorContext
 from broker.testing import builders
 from broker.testing.executor_watch import SystemClock, Watch
-from executors.modal_pool import ModalPool
+from executors.modal_pool import ModalFunctions, ModalPool
 from tests.executors.modal.server.service import ModalServer
 
 UNIT = Resources(cpus=2.0, memory_bytes=2 * GIB)
@@ -25,16 +25,22 @@ def pool_of(server: ModalServer, **fields: Any) -> Pool:
     return builders.pool("burst", options=options, **values)
 
 
+def functions_of(server: ModalServer, **fields: Any) -> Pool:
+    """A pool of functions, which looks after its containers more often than it would elsewhere."""
+    options = {"look_every_s": 0.1, **fields.pop("options", {})}
+    return pool_of(server, executor="modal_functions", options=options, **{"scaledown_window_s": 60.0, **fields})
+
+
 def executor_on(pool: Pool, folder: Path, max_stream_bytes: int = 1 << 30) -> ModalPool:
-    return ModalPool(
-        ExecutorContext(pool=pool, state_dir=folder, clock=SystemClock(), max_stream_bytes=max_stream_bytes)
-    )
+    kind = {"modal": ModalPool, "modal_functions": ModalFunctions}[pool.executor]
+    return kind(ExecutorContext(pool=pool, state_dir=folder, clock=SystemClock(), max_stream_bytes=max_stream_bytes))
 
 
 @asynccontextmanager
 async def open_pool(server: ModalServer, folder: Path, **fields: Any) -> AsyncIterator[Watch]:
     """An open pool, stopped afterwards."""
-    watch = Watch(executor_on(pool_of(server, **fields), folder))
+    make = functions_of if fields.pop("functions", False) else pool_of
+    watch = Watch(executor_on(make(server, **fields), folder))
     await watch.executor.open()
     try:
         yield watch

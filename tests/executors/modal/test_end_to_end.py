@@ -31,9 +31,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 class Shell:
     """A person at the command line, whose Modal is the server of the test."""
 
-    def __init__(self, folder: Path, server: ModalServer) -> None:
+    def __init__(self, folder: Path, server: ModalServer, example: Path = EXAMPLE) -> None:
         self._folder = folder
-        config = EXAMPLE.read_text(encoding="utf-8").replace("max_containers = 2", "max_containers = 1")
+        config = example.read_text(encoding="utf-8").replace("max_containers = 2", "max_containers = 1")
         (folder / "broker.toml").write_text('settle_every = "200ms"\n' + config, encoding="utf-8")
         self._env = {
             **os.environ,

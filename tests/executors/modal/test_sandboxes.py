@@ -158,7 +158,7 @@ def executor_pool(offers: tuple[Any, ...]) -> Any:
     ("fields", "said"),
     [
         ({"options": {"apps": "x"}}, "no option 'apps'"),
-        ({"options": {"containers": "vm"}}, "containers must be one of sandbox"),
+        ({"options": {"min_containers": 1}}, "no option 'min_containers'"),
         ({"options": {"volumes": {"data": "x"}}}, "absolute path"),
         ({"options": {"apt": "git"}}, "must be a list of texts"),
         ({"offers": (offer("modal/functions/cpu/auto/serverless"),)}, 'product = "sandbox"'),

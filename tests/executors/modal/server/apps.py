@@ -16,9 +16,11 @@ class Apps:
     def __init__(self, world: World) -> None:
         self._world = world
         self.by_name: dict[tuple[str, str], str] = {}
+        self._made: set[str] = set()
+        self._deployed: dict[str, dict[str, str]] = {}  # id of the app -> names of its functions -> their ids
 
     def known(self, app_id: str) -> str:
-        if app_id not in self.by_name.values():
+        if app_id not in self.by_name.values() and app_id not in self._made:
             raise missing("app", app_id)
         return app_id
 
@@ -40,6 +42,35 @@ class Apps:
                 raise missing("app", request.app_name)
             self.by_name[key] = new_id("ap")
         return api_pb2.AppGetOrCreateResponse(app_id=self.by_name[key])
+
+    async def AppGetByDeploymentName(self, request: Any) -> Any:
+        return api_pb2.AppGetByDeploymentNameResponse(
+            app_id=self.by_name.get((request.environment_name, request.name), "")
+        )
+
+    async def AppCreate(self, request: Any) -> Any:
+        app_id = new_id("ap")
+        self._made.add(app_id)
+        return api_pb2.AppCreateResponse(app_id=app_id, app_page_url="https://modal.example")
+
+    async def AppPublish(self, request: Any) -> Any:
+        self.known(request.app_id)
+        if request.app_state == api_pb2.APP_STATE_DEPLOYED:
+            self.by_name["", request.name] = self.by_name["main", request.name] = request.app_id
+        self._deployed[request.app_id] = dict(request.function_ids)
+        return api_pb2.AppPublishResponse(url="https://modal.example")
+
+    async def AppClientDisconnect(self, request: Any) -> Any:
+        from google.protobuf.empty_pb2 import Empty
+
+        return Empty()
+
+    def function(self, environment: str, app: str, name: str) -> str:
+        """The id of a function that is deployed."""
+        function_id = self._deployed.get(self.by_name.get((environment, app), ""), {}).get(name)
+        if function_id is None:
+            raise missing("function", f"{app}/{name}")
+        return function_id
 
     async def AppHeartbeat(self, request: Any) -> Any:
         from google.protobuf.empty_pb2 import Empty

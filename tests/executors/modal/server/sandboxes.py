@@ -133,25 +133,12 @@ class Sandboxes:
             raise invalid(f"timeout must be between 1 and 86400 s, not {definition.timeout_secs}")
         if not definition.entrypoint_args or sum(map(len, definition.entrypoint_args)) > 65_536:
             raise invalid("no arguments, or too many")
-        self._check_resources(resources)
+        check_resources(resources)
         placement = definition.scheduler_placement
         if unknown := set(placement.regions) - REGIONS:
             raise invalid(f"unknown region {unknown}")
         if definition.cloud_provider_str not in CLOUDS:
             raise invalid(f"unknown cloud {definition.cloud_provider_str}")
-
-    def _check_resources(self, resources: Any) -> None:
-        gpu = resources.gpu_config
-        if gpu.gpu_type and gpu.gpu_type not in GPUS:
-            raise invalid(f"unknown GPU type {gpu.gpu_type!r}")
-        if gpu.gpu_type and not 1 <= gpu.count <= 8:
-            raise invalid(f"a container has 1 to 8 GPUs, not {gpu.count}")
-        if not 125 <= resources.milli_cpu <= 64_000 or not 128 <= resources.memory_mb <= 344_064:
-            raise invalid(f"{resources.milli_cpu} milli-CPUs, {resources.memory_mb} MiB are out of bounds")
-        if resources.milli_cpu_max and resources.milli_cpu_max < resources.milli_cpu:
-            raise invalid("the limit of CPU is below what is asked for")
-        if resources.memory_mb_max and resources.memory_mb_max < resources.memory_mb:
-            raise invalid("the limit of memory is below what is asked for")
 
     async def _live(self, sandbox: Sandbox) -> None:
         while self._full(sandbox) and not sandbox.over.is_set():
@@ -314,3 +301,18 @@ class Sandboxes:
             item = api_pb2.TaskLogs(data=text, file_descriptor=request.file_descriptor)
             yield api_pb2.TaskLogsBatch(entry_id=str(offset), items=[item])
         yield api_pb2.TaskLogsBatch(entry_id=str(offset), eof=True)
+
+
+def check_resources(resources: Any) -> None:
+    gpu = resources.gpu_config
+    if gpu.gpu_type and gpu.gpu_type not in GPUS:
+        raise invalid(f"unknown GPU type {gpu.gpu_type!r}")
+    if gpu.gpu_type and not 1 <= gpu.count <= 8:
+        raise invalid(f"a container has 1 to 8 GPUs, not {gpu.count}")
+    cpu, memory = resources.milli_cpu or 125, resources.memory_mb or 128  # what is had where nothing is asked for
+    if not 125 <= cpu <= 64_000 or not 128 <= memory <= 344_064:
+        raise invalid(f"{resources.milli_cpu} milli-CPUs, {resources.memory_mb} MiB are out of bounds")
+    if resources.milli_cpu_max and resources.milli_cpu_max < resources.milli_cpu:
+        raise invalid("the limit of CPU is below what is asked for")
+    if resources.memory_mb_max and resources.memory_mb_max < resources.memory_mb:
+        raise invalid("the limit of memory is below what is asked for")

@@ -17,10 +17,14 @@ from modal_proto.task_command_router_grpc import TaskCommandRouterBase
 from tests.executors.modal.server.apps import Apps
 from tests.executors.modal.server.blobs import Blobs
 from tests.executors.modal.server.files import Files
+from tests.executors.modal.server.functions import CALLER, Functions
 from tests.executors.modal.server.images import Images
+from tests.executors.modal.server.keyed import Keyed
+from tests.executors.modal.server.logs import Logs
 from tests.executors.modal.server.router import Router
 from tests.executors.modal.server.sandboxes import Sandboxes
 from tests.executors.modal.server.secrets import Secrets
+from tests.executors.modal.server.tasks import Zygote
 from tests.executors.modal.server.volumes import Volumes
 from tests.executors.modal.server.world import Faults, World
 
@@ -50,7 +54,7 @@ class Listening(Server):
 class ModalServer:
     """A service on loopback that speaks Modal's protocol and runs containers as processes of this machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, zygote: Path | None = None) -> None:
         self.world = World(folder)
         self.apps, self.blobs, self.secrets, self.volumes = (
             noun(self.world) for noun in (Apps, Blobs, Secrets, Volumes)
@@ -58,9 +62,17 @@ class ModalServer:
         self.files = Files(self.world, self.blobs)
         self.images = Images(self.world, self.files)
         self.sandboxes = Sandboxes(self.world, self.apps, self.images, self.files, self.secrets, self.volumes)
-        nouns = (self.apps, self.blobs, self.files, self.secrets, self.volumes, self.images, self.sandboxes)
+        self.logs, self.keyed = Logs(self.world), Keyed(self.world)
+        self.functions = Functions(self.world, self.apps, self.images, self.secrets, self.volumes, self.logs)
+        self.functions.zygote = Zygote(zygote) if zygote else None
+        self.functions.door = self._door
+        self._nouns = (
+            *(self.apps, self.blobs, self.files, self.secrets, self.volumes, self.images, self.sandboxes),
+            *(self.logs, self.keyed, self.functions),
+        )
+        self._doors: list[Listening] = []
         services = [
-            _complete(ModalClientBase, nouns, self.world, self.world.admit),
+            _complete(ModalClientBase, self._nouns, self.world, self.world.admit),
             _complete(TaskCommandRouterBase, (Router(self.world, self.sandboxes),), self.world, self._routed),
         ]
         self._server = Listening(services)
@@ -73,6 +85,18 @@ class ModalServer:
         if metadata.get("authorization") not in {f"Bearer {token}" for token in self.world.auth_tokens}:
             raise GRPCError(Status.UNAUTHENTICATED, f"{call} needs a bearer token")
 
+    async def _door(self, task_id: str) -> str:
+        """An address for one container: whoever calls there is that container."""
+
+        def admit(call: str, metadata: Any) -> None:
+            CALLER.set(task_id)
+
+        door = Listening([_complete(ModalClientBase, self._nouns, self.world, admit)])
+        self._doors.append(door)
+        await door.start("127.0.0.1", 0)
+        port = door._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        return f"http://127.0.0.1:{port}"
+
     async def start(self, port: int = 0) -> str:
         await self.blobs.start()
         await self._server.start("127.0.0.1", port)
@@ -82,13 +106,17 @@ class ModalServer:
 
     async def stop(self) -> None:
         await self.sandboxes.end_all()
+        await self.functions.stop()
+        for door in self._doors:
+            await door.hang_up()
         await self.blobs.stop()
         await self._server.hang_up()
 
 
 @asynccontextmanager
-async def modal_server(folder: Path) -> AsyncIterator[ModalServer]:
-    server = ModalServer(folder)
+async def modal_server(folder: Path, zygote: Path | None = None) -> AsyncIterator[ModalServer]:
+    """A server that runs; functions only with a zygote to fork their containers from."""
+    server = ModalServer(folder, zygote)
     await server.start()
     try:
         yield server

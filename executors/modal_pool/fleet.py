@@ -1,0 +1,180 @@
+"""Containers of functions: who is in which, which wait warm, and since when each is paid; told by agents and counted.
+
+Modal says how many containers a variant of a function has, not which; agents say in which they are. What is counted and
+of which no agent has told is a container without a name, until an agent turns out to be in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any, Final
+
+import structlog
+
+from broker.model.errors import ExecutorError
+from broker.model.pools import KeepWarm
+from broker.model.resources import Resources
+from executors.modal_pool.functions import Functions, Variant
+from executors.modal_pool.meter import Life
+from executors.modal_pool.site import Site
+from executors.on_machine.journal import Journal
+
+log = structlog.get_logger()
+
+MOST_VARIANTS: Final = 50  # that are remembered, and looked after
+
+
+class Fleet:
+    """The containers of one pool's functions."""
+
+    def __init__(self, site: Site, functions: Functions, kept: KeepWarm, look_every_s: float) -> None:
+        self._site, self._functions, self._look_every_s = site, functions, look_every_s
+        self.kept = kept
+        self._used = Journal(site.root / "variants.jsonl")  # oldest first
+        self._open: dict[str, Variant] = {}
+        self._pending: dict[str, str] = {}  # attempts that were called and have not begun -> their variant
+        self._moves = 0  # how often it changed who is where
+        self._wake = asyncio.Event()
+
+    async def use(self, variant: Variant) -> None:
+        """It is used from now on; Modal is told how its containers are kept. Raises ExecutorError."""
+        new = variant.id not in self._open
+        last = next(reversed(self._used.reports), None)
+        self._open[variant.id] = variant
+        if last != variant.id:
+            if variant.id in self._used.reports:
+                self._used.forget(variant.id)
+            self._used.write(
+                {
+                    "attempt_id": variant.id,
+                    "environment": variant.environment,
+                    "resources": {"cpus": variant.resources.cpus, "memory_bytes": variant.resources.memory_bytes}
+                    | {"gpus": variant.resources.gpus, "gpu_model": variant.resources.gpu_model},
+                }
+            )
+        if new or (last != variant.id and self.kept.min_containers):
+            await self._apply()
+
+    async def reopen(self) -> None:
+        """Goes on with what an earlier broker used; old variants are let go of."""
+        for variant_id in list(self._used.reports)[:-MOST_VARIANTS]:
+            self._used.forget(variant_id)
+        for variant_id, known in self._used.reports.items():
+            resources = Resources(**known["resources"])
+            self._open[variant_id] = await self._functions.by_id(variant_id, resources, known["environment"])
+
+    async def keep(self, kept: KeepWarm) -> None:
+        """Containers are kept like this from now on. Raises ExecutorError."""
+        self.kept = kept
+        await self._apply()
+
+    async def _apply(self) -> None:
+        """Those of the variant that was used last are kept; of the others only what works, for as long."""
+        last = next(reversed(self._used.reports), None)
+        for variant in list(self._open.values()):
+            mine = self.kept if variant.id == last else KeepWarm(scaledown_window_s=self.kept.scaledown_window_s)
+            try:
+                await self._functions.scale(variant, mine, mine.min_containers)
+            except ExecutorError as error:
+                if variant.id == last:
+                    raise
+                log.info("an old function could not be told", pool=self._site.pool.name, error=str(error))
+        self._wake.set()
+
+    @property
+    def any(self) -> bool:
+        """Whether any function was used here."""
+        return bool(self._used.reports)
+
+    def variant(self, variant_id: str) -> Variant | None:
+        """One that is in use."""
+        return self._open.get(variant_id)
+
+    # Who is where
+
+    def called(self, attempt_id: str, variant_id: str) -> None:
+        """A call was made for an attempt; what it costs until it begins is not known yet."""
+        self._pending[attempt_id] = variant_id
+        self._site.pending.setdefault(attempt_id, self._site.meter.clock.now_ns())
+        self._wake.set()
+
+    def gone(self, attempt_id: str) -> None:
+        """It waits for no container any more."""
+        self._pending.pop(attempt_id, None)
+        self._site.pending.pop(attempt_id, None)
+        self._moves += 1
+        self._wake.set()
+
+    def hold(self, attempt_id: str, variant_id: str, resources: Resources, container: str, up_s: float) -> str:
+        """An attempt is in a container that has been up for some seconds; the unit that it holds."""
+        meter, now_ns = self._site.meter, self._site.meter.clock.now_ns()
+        unit_id = self._unit(container, variant_id)
+        if unit_id is None:
+            unit_id = container if not meter.known(container) else f"{container}-{secrets.token_hex(2)}"
+            since_ns = now_ns - round(up_s * 1e9)
+            cause = attempt_id if since_ns >= self._site.pending.get(attempt_id, now_ns) - 10**9 else None
+            meter.begin(unit_id, resources, cause, since_ns, variant_id)
+        meter.name(unit_id, container)
+        meter.ready(unit_id, now_ns)
+        meter.hold(unit_id, attempt_id, resources, now_ns)
+        self.gone(attempt_id)
+        return unit_id
+
+    def _unit(self, container: str, variant_id: str) -> str | None:
+        """The unit that a container is: one of its name, or one that was counted and had none."""
+        lives = self._lives(variant_id)
+        named = [life["attempt_id"] for life in lives if life.get("container") == container]
+        nameless = [life["attempt_id"] for life in lives if not life.get("container")]
+        return next(iter([*named, *nameless]), None)
+
+    def _lives(self, variant_id: str) -> list[Life]:
+        return [life for life in self._site.meter.up() if life["variant"] == variant_id]
+
+    # Counted
+
+    async def look(self) -> None:
+        """Counts containers now and then, while any is up or to be, until cancelled."""
+        while True:
+            self._wake.clear()
+            variants = {life["variant"] for life in self._site.meter.up()} | set(self._pending.values())
+            last = next(reversed(self._used.reports), "")
+            if self.kept.min_containers or self.kept.buffer_containers:
+                variants.add(last)
+            for variant_id in variants & self._open.keys():
+                await self._count(self._open[variant_id], keeps=variant_id == last)
+            if not variants & self._open.keys():
+                await self._wake.wait()
+            else:
+                await asyncio.sleep(self._look_every_s)
+
+    async def _count(self, variant: Variant, *, keeps: bool) -> None:
+        moves = self._moves
+        try:
+            up = await self._functions.up(variant)
+        except ExecutorError as error:
+            log.info("containers could not be counted", pool=self._site.pool.name, error=str(error))
+            return
+        if moves == self._moves:
+            self._take_count(variant, up, keeps)
+
+    def _take_count(self, variant: Variant, up: int, keeps: bool) -> None:
+        meter, now_ns = self._site.meter, self._site.meter.clock.now_ns()
+        lives = self._lives(variant.id)
+        idle = sorted((life for life in lives if not _held(life)), key=_idle_since)
+        for life in idle[: max(len(lives) - up, 0)]:
+            meter.end(life["attempt_id"], now_ns)
+        waiting = sum(one == variant.id for one in self._pending.values())
+        if keeps and (self.kept.min_containers or self.kept.buffer_containers):
+            for _ in range(up - len(lives) - waiting):
+                unit_id = f"{variant.id}-{secrets.token_hex(4)}"
+                meter.begin(unit_id, variant.resources, None, now_ns, variant.id)
+                meter.ready(unit_id, now_ns)
+
+
+def _held(life: Life) -> bool:
+    return any(one["ended_ns"] is None for one in life["holders"])
+
+
+def _idle_since(life: Life) -> Any:
+    return max((one["ended_ns"] for one in life["holders"]), default=life["started_ns"])

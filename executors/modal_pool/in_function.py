@@ -1,0 +1,221 @@
+"""One attempt as a call of a deployed function, in a container that may be warm from the one before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from broker.model.errors import ExecutorError, NoCapacity, Unreachable
+from broker.model.jobs import LaunchRequest
+from broker.model.resources import Resources
+from executors.modal_pool import bundle, demands
+from executors.modal_pool.backoff import Backoff
+from executors.modal_pool.fleet import Fleet
+from executors.modal_pool.following import Following
+from executors.modal_pool.functions import Functions, Variant
+from executors.modal_pool.in_container import InContainer
+from executors.modal_pool.lines import Frame
+from executors.modal_pool.site import Site
+
+log = structlog.get_logger()
+
+FOUND_WITHIN_S: Final = 120.0  # what has claimed an attempt is found in the log, which may come late
+
+
+class InFunction(InContainer):
+    """See `InContainer`. What is followed is the call."""
+
+    def __init__(
+        self, site: Site, attempt_id: str, request: LaunchRequest | None, functions: Functions, fleet: Fleet
+    ) -> None:
+        super().__init__(site, attempt_id, request)
+        self._functions, self._fleet = functions, fleet
+        self._begun_or_over = asyncio.Event()  # its agent has told of itself, or its call has ended
+        self._taken = self._ready = False
+        self._following: Following | None = None
+
+    async def made(self) -> Any:
+        """Its call, once it runs: with the first GPU of those it may have of which Modal has a container in time."""
+        assert self.request is not None
+        refused: list[str] = []
+        carried = await asyncio.to_thread(self._carried, self.request)
+        for number, resources in enumerate(demands.ways(self.request, self.site.pool)):
+            try:
+                return await self._placed(f"{self.id}.{number}", resources, carried)
+            except NoCapacity as error:
+                refused.append(str(error))
+        raise NoCapacity("; ".join(refused))
+
+    def _carried(self, request: LaunchRequest) -> bytes:
+        """What has to come along."""
+        if not bundle.wanted(request):
+            return b""
+        with tempfile.TemporaryDirectory(dir=self.site.root, prefix="bundle-") as folder:
+            bundle.packed(request, path := Path(folder, "bundle.tar"))
+            return path.read_bytes()
+
+    async def _placed(self, key: str, resources: Resources, carried: bytes) -> Any:
+        """The call, once its agent has told of itself. Raises `NoCapacity` when it does not within the pool's wait."""
+        assert self.request is not None
+        wait_s, backoff, last = self.site.options.capacity_wait_s, Backoff(), ""
+        until = asyncio.get_running_loop().time() + wait_s
+        call = None
+        try:
+            async with asyncio.timeout_at(until):
+                while call is None:
+                    try:
+                        call = await self._called(key, resources, carried)
+                    except Unreachable as error:
+                        last = f"; {error}"
+                        await backoff.pause(until)
+                await self._begun_or_over.wait()
+        except TimeoutError:
+            if await self._claimed(key):
+                self._fleet.gone(self.id)
+                await self._unfollowed()
+                if call is not None:
+                    await self._functions.tried_to_end(call)
+                what = f"{resources.gpus:g} {resources.gpu_model}" if resources.gpus else "room"
+                text = f"pool {self.site.pool.name}: Modal had no {what} within {wait_s:g} s{last}"
+                raise NoCapacity(text) from None
+        return await self._true(call, key)
+
+    async def _called(self, key: str, resources: Resources, carried: bytes) -> Any:
+        """The call, which is followed from now on. Raises ExecutorError."""
+        assert self.request is not None
+        variant = await self._functions.variant(self.request, resources)
+        held = asdict(demands.paid(resources))
+        self.site.reports.note(self.id, key=key, variant=variant.id, object_id="", held=held)
+        self._fleet.called(self.id, variant.id)
+        await self._fleet.use(variant)
+        hidden = self.request.secret_names
+        env = {name: value for name, value in self.request.envs.items() if name not in hidden}
+        order = json.dumps(bundle.order_of(self.request, self.site.max_stream_bytes))
+        call = await self._functions.called(variant, key, order, carried, env)
+        self._follow(call)
+        return call
+
+    async def _claimed(self, key: str) -> bool:
+        """Whether it was claimed from here, so that it never runs; asked until it is known."""
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._functions.claimed(key)
+            except ExecutorError as error:
+                log.info("an attempt is claimed again", attempt=self.id, error=str(error))
+                await backoff.pause()
+
+    def _follow(self, call: Any) -> None:
+        self.site.reports.note(self.id, object_id=call.object_id)
+        self._taken = self._ready = False
+        self._begun_or_over.clear()
+        self._following = Following(self.site.pool.name, call, self.copies, self._begun_or_over)
+
+    async def _unfollowed(self) -> None:
+        if self._following is not None:
+            await self._following.stop()
+            self._following = None
+
+    async def _true(self, call: Any | None, key: str) -> Any | None:
+        """The call that runs it: this one, unless another had claimed it. None where that is not to be found."""
+        if call is not None:
+            await self._begun_or_over.wait()
+            if self._ready or not self._taken:
+                return call
+            await self._unfollowed()
+        backoff, report = Backoff(), self.site.reports.get(self.id)
+        variant = await self._variant(report)
+        try:
+            async with asyncio.timeout(FOUND_WITHIN_S):
+                while True:
+                    try:
+                        if found := await self._functions.claimer(variant, key, report["launched_ns"]):
+                            self._follow(found)
+                            return found
+                    except ExecutorError as error:
+                        log.info("a call is looked for again", attempt=self.id, error=str(error))
+                    await backoff.pause()
+        except TimeoutError:
+            return None
+
+    async def _variant(self, report: dict[str, Any]) -> Variant:
+        known = self._fleet.variant(report["variant"])
+        return known or await self._functions.by_id(report["variant"], Resources(**report["held"]), "")
+
+    async def found(self) -> Any | None:
+        """The call that an earlier broker made, by its id, or by what claimed it; None where it never runs."""
+        report = self.site.reports.get(self.id)
+        if report.get("object_id"):
+            call = await self._functions.call_of(report["object_id"])
+            if not report["nodes"]:
+                self._fleet.called(self.id, report["variant"])
+            self._follow(call)
+            return await self._true(call, report["key"])
+        if not report.get("key") or await self._functions.claimed(report["key"]):
+            return None
+        self._fleet.called(self.id, report["variant"])
+        return await self._true(None, report["key"])
+
+    async def abandon(self) -> Any | None:
+        """Claims it, so that no call will run it; the call where one does already."""
+        self._fleet.gone(self.id)
+        await self._unfollowed()
+        report = self.site.reports.get(self.id)
+        if not report.get("key") or await self._claimed(report["key"]):
+            if report.get("object_id"):
+                call = await self._functions.call_of(report["object_id"])
+                await self._functions.tried_to_end(call)
+            return None
+        if not report.get("object_id"):
+            return await self._true(None, report["key"])
+        call = await self._functions.call_of(report["object_id"])
+        self._follow(call)
+        return await self._true(call, report["key"])
+
+    def streams(self, handle: Any) -> list[Coroutine[Any, Any, None]]:
+        """Both come together, and are followed since the call was made."""
+        return []
+
+    async def end_of(self, handle: Any) -> tuple[str, int | None]:
+        """Waits until its agent has told its end, or Modal its call's."""
+        assert self._following is not None
+        how = await self._following.over()
+        if self.end is None and self._taken and self._ready:
+            how = "moved"
+        return how, None
+
+    async def ask_to_end(self, handle: Any, grace_s: float) -> None:
+        """By the queue that its agent's container listens to."""
+        await self._functions.tell(self.site.reports.get(self.id)["key"], f"cancel {grace_s}")
+
+    async def terminate(self, handle: Any) -> None:
+        """Ends its container."""
+        await self._functions.end(handle, containers=True)
+
+    async def leave(self, handle: Any) -> None:
+        """Follows it no more."""
+        await self._unfollowed()
+        self._fleet.gone(self.id)
+
+    def _told(self, frame: Frame) -> None:
+        if frame["kind"] == "taken":
+            self._taken = True
+            self._begun_or_over.set()
+        super()._told(frame)
+
+    def ready(self, frame: Frame, now_ns: int) -> None:
+        """It is in a container, which it holds from now on."""
+        report = self.site.reports.get(self.id)
+        self._ready = True
+        if not report["nodes"]:
+            held = Resources(**report["held"])
+            unit = self._fleet.hold(self.id, report["variant"], held, frame["container"], float(frame["up_s"]))
+            self.site.reports.note(self.id, nodes=[unit])
+        self._begun_or_over.set()

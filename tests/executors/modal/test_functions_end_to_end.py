@@ -1,0 +1,46 @@
+"""A broker's daemon with a pool of functions at Modal: a warm container serves two jobs, and each pays its part."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.executors.modal.server.service import ModalServer
+from tests.executors.modal.test_end_to_end import CPUS, EXAMPLE, GIB, Shell
+
+FUNCTIONS = EXAMPLE.with_name("modal-functions.toml")
+
+
+@pytest_asyncio.fixture
+async def shell(server: ModalServer) -> AsyncIterator[Shell]:
+    folder = Path(tempfile.mkdtemp(prefix="bf-"))
+    person = Shell(folder, server, FUNCTIONS)
+    await person.call("up")
+    yield person
+    await person.call("down", "--now")
+    shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("containers")
+async def test_two_jobs_share_a_container_and_cost_what_modal_asks(shell: Shell, server: ModalServer) -> None:
+    wanted = ("--gpus", "H100", "--cpus", str(CPUS), "--memory", f"{GIB}GiB", "--est-runtime", "1s")
+    jobs = []
+    for _ in range(2):
+        jobs.append(await shell.call("submit", "-d", *wanted, "--", "sh", "-c", "echo $BROKER_POOL; sleep 1"))
+        await shell.call("wait", jobs[-1])
+        assert await shell.call("logs", jobs[-1]) == "functions"
+    assert len({call.task_id for call in server.functions.calls.values()}) == 1
+    rate = Decimal("3.9492") + CPUS * Decimal("0.02358") / 2 * 2 + GIB * Decimal("0.007992")
+    for job, kinds in zip(jobs, ({"cold_start", "job"}, {"job"}), strict=True):
+        charges = (await shell.json("show", job))["charges"]
+        ran = [charge for charge in charges if charge["kind"] == "job"]
+        assert kinds <= {charge["kind"] for charge in charges}
+        assert {charge["price"]["offer"] for charge in ran} == {"modal/functions/h100/auto/serverless"}
+        billed = sum(Decimal(charge["amount"]["nanodollars"]) for charge in ran) / 10**9
+        assert Decimal("1.0") <= billed / rate * 3600 < Decimal("2.5"), "a second of work, at the rate of functions"
