@@ -30,12 +30,8 @@ class Part:
     tiers: frozenset[Tier]
 
     def __str__(self) -> str:
-        return " ".join(word for word in (self.provider, self.region, " and ".join(sorted(self.tiers))) if word)
-
-    def covers(self, offer: Offer) -> bool:
-        """Whether an offer is one of those asked for."""
-        here = not self.region or offer.region == self.region
-        return offer.provider == self.provider and here and offer.tier in self.tiers
+        tiers = ", ".join(tier for tier in Tier if tier in self.tiers)
+        return " ".join(word for word in (self.provider, self.region, tiers) if word)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

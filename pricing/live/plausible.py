@@ -5,11 +5,13 @@ A wrong price costs money unseen, an old one is marked as old: whatever is in do
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatch
+from itertools import chain
 from statistics import median
 from typing import Final
 
@@ -24,7 +26,7 @@ from pricing.checks import (
     rates_are_plausible,
     serverless_is_by_the_gpu,
 )
-from pricing.live.answer import Answer, Part, Refused
+from pricing.live.answer import Answer, Refused
 
 ALONE: Final[tuple[Check, ...]] = (  # what can be told of an offer by itself
     each_costs_something,
@@ -38,6 +40,7 @@ MOST_MOVED_SPOT: Final = 6
 WIDEST_SPREAD: Final = 5  # one without a last price is within this factor of the median of its GPU and tier
 DEEPEST_DISCOUNT: Final = 10  # spot and commitments cost at least on demand divided by this
 GPU_HOUR_USD: Final = (Decimal("0.02"), Decimal(100))  # no GPU costs less or more, of whatever model
+LIVE: Final = "live: "  # how the source of a price begins that was asked for, not read by a person
 LEAST_SHARE: Final = 0.5  # of what was known before must be in an answer
 FEW: Final = 4  # offers, of which half may vanish in earnest
 
@@ -50,63 +53,51 @@ class Judged:
     refused: tuple[Refused, ...]
 
 
-def judge(answer: Answer, known: Iterable[Offer], day: date, accepted: Collection[str] = ()) -> Judged:
-    """Which offers of an answer are to be believed, by all dated prices `known` on `day`.
+class Judge:
+    """Tells what to believe of answers, by all dated prices `known` on a day and by what it has believed since."""
 
-    `accepted` are patterns of offer ids (`aws/ec2/p5*`) whose prices are believed however much they moved.
-    """
-    before = in_force(known, day)
-    if missing := _why_incomplete(answer.part, len(answer.offers) + len(answer.refused), before):
-        return Judged(offers=(), refused=(*answer.refused, Refused(thing=str(answer.part), reason=missing)))
-    doubts = _Doubts(before)
-    believed, refused = [], list(answer.refused)
-    for offer in sorted(answer.offers, key=lambda offer: offer.tier is not Tier.ON_DEMAND):
-        moved = any(fnmatch(offer.id, pattern) for pattern in accepted)
-        reason = next(doubts.about(offer, any_price=moved), None)
-        if reason is None:
-            believed.append(offer)
-            doubts.believe(offer)
-        else:
-            refused.append(Refused(thing=offer.id, reason=f"{reason}; {doubts.what_stays(offer)}"))
-    return Judged(offers=tuple(believed), refused=tuple(refused))
+    def __init__(self, known: Iterable[Offer], day: date) -> None:
+        before = in_force(known, day)
+        self._last = {offer.id: offer for offer in before}
+        self._on_demand = {_thing(offer): offer for offer in before if offer.tier is Tier.ON_DEMAND}
+        self._usual = _medians(before)
+        self._asked_before = Counter(_where(offer) for offer in before if offer.source.startswith(LIVE))
 
+    def judged(self, answer: Answer, accepted: Collection[str] = ()) -> Judged:
+        """Which offers of an answer are to be believed.
 
-def _why_incomplete(part: Part, answered: int, before: Sequence[Offer]) -> str:
-    """Why the answer as a whole is not believed: less than half of what the last one had."""
-    had = sum(part.covers(offer) and offer.source.startswith(LIVE) for offer in before)
-    if had >= FEW and answered < LEAST_SHARE * had:
-        return f"has {answered} offers where {had} are known: half an answer is none; the old prices stay"
-    return ""
+        `accepted` are patterns of offer ids (`aws/ec2/p5*`) whose prices are believed however much they moved.
+        """
+        if missing := self._why_incomplete(answer):
+            return Judged(offers=(), refused=(*answer.refused, Refused(thing=str(answer.part), reason=missing)))
+        believed: dict[str, Offer] = {}
+        refused = list(answer.refused)
+        for offer in sorted(answer.offers, key=lambda offer: offer.tier is not Tier.ON_DEMAND):
+            moved = any(fnmatch(offer.id, pattern) for pattern in accepted)
+            twice = ["is there twice"] if offer.id in believed else []
+            reason = next(chain(twice, self._doubts(offer, any_price=moved)), None)
+            if reason is None:
+                believed[offer.id] = offer
+                if offer.tier is Tier.ON_DEMAND:
+                    self._on_demand[_thing(offer)] = offer
+            else:
+                refused.append(Refused(thing=offer.id, reason=f"{reason}; {self._what_stays(offer)}"))
+        return Judged(offers=tuple(believed.values()), refused=tuple(refused))
 
+    def _why_incomplete(self, answer: Answer) -> str:
+        """Why the answer as a whole is not believed: less than half of what the last one had."""
+        part, answered = answer.part, len(answer.offers) + len(answer.refused)
+        had = sum(
+            many
+            for (provider, region, tier), many in self._asked_before.items()
+            if provider == part.provider and tier in part.tiers and part.region in ("", region)
+        )
+        if had >= FEW and answered < LEAST_SHARE * had:
+            return f"has {answered} offers where {had} are known: half an answer is none; the old prices stay"
+        return ""
 
-LIVE: Final = "live: "  # how the source of a price begins that was asked for, not read by a person
-
-
-@dataclass(slots=True)
-class _Doubts:
-    """What speaks against an offer, by the prices in force and those of its answer that are believed."""
-
-    before: Sequence[Offer]
-    _last: dict[str, Offer] = field(init=False)
-    _on_demand: dict[tuple[str, ...], Offer] = field(init=False)
-    _usual: dict[tuple[str, Tier | None], Decimal] = field(init=False)
-    _seen: set[str] = field(init=False, default_factory=set)
-
-    def __post_init__(self) -> None:
-        self._last = {offer.id: offer for offer in self.before}
-        self._on_demand = {_thing(offer): offer for offer in self.before if offer.tier is Tier.ON_DEMAND}
-        self._usual = _medians(self.before)
-
-    def believe(self, offer: Offer) -> None:
-        """Others are judged by this one from now on."""
-        if offer.tier is Tier.ON_DEMAND:
-            self._on_demand[_thing(offer)] = offer
-
-    def about(self, offer: Offer, *, any_price: bool) -> Iterator[str]:
-        """Every reason, the gravest first; `any_price` leaves out those that speak of its price alone."""
-        if offer.id in self._seen:
-            yield "is there twice"
-        self._seen.add(offer.id)
+    def _doubts(self, offer: Offer, *, any_price: bool) -> Iterator[str]:
+        """What speaks against an offer, the gravest first; `any_price` leaves out what speaks of its price alone."""
         for check in ALONE:
             yield from (problem.partition(": ")[2] for problem in check([offer]))
         yield from _of_its_gpus(offer)
@@ -117,7 +108,7 @@ class _Doubts:
             yield from self._against_on_demand(offer)
             yield from _moved(offer, last) if last else self._against_others(offer)
 
-    def what_stays(self, offer: Offer) -> str:
+    def _what_stays(self, offer: Offer) -> str:
         last = self._last.get(offer.id)
         return f"the price of {last.valid_from} stays" if last else "no price of it is known"
 
@@ -189,3 +180,7 @@ def _gpus(offer: Offer) -> str:
 
 def _thing(offer: Offer) -> tuple[str, ...]:
     return offer.provider, offer.product, offer.sku, offer.region
+
+
+def _where(offer: Offer) -> tuple[str, str, Tier]:
+    return offer.provider, offer.region, offer.tier

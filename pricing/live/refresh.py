@@ -10,7 +10,7 @@ from broker.model.errors import BrokerError
 from broker.model.offers import Offer
 from pricing.live.answer import Answer, Asked, Failure, Part, Provider, Refused
 from pricing.live.history import PriceHistory
-from pricing.live.plausible import judge
+from pricing.live.plausible import Judge, Judged
 from pricing.live.rows import day_of
 
 
@@ -45,31 +45,26 @@ def refresh(
     book = list(known)
     day = day_of(now_s())
     wanted = tuple(regions) or _known_regions(book, provider.name, day)
+    judge = Judge(book, day)
     asked = Asked(regions=wanted, skus=tuple(skus), project=project, day=day)
     for answer in provider.answers(asked):
         if isinstance(answer, Failure):
             yield Outcome(part=answer.part, error=answer.error)
             continue
-        outcome, believed = _taken(answer, book, history, now_s(), accepted)
-        book += believed
-        yield outcome
+        yield _taken(answer, judge.judged(answer, accepted), history, now_s())
 
 
-def _taken(
-    answer: Answer, book: list[Offer], history: PriceHistory | None, at_s: int, accepted: Collection[str]
-) -> tuple[Outcome, tuple[Offer, ...]]:
-    judged = judge(answer, book, day_of(at_s), accepted)
+def _taken(answer: Answer, judged: Judged, history: PriceHistory | None, at_s: int) -> Outcome:
     changed = 0
     if history is not None and judged.offers:
         changed = history.record(answer.part, judged.offers, len(judged.refused), at_s).changed
-    outcome = Outcome(
+    return Outcome(
         part=answer.part,
         offers=len(judged.offers),
         changed=changed,
         refused=judged.refused,
         left_out=answer.left_out,
     )
-    return outcome, judged.offers
 
 
 def _known_regions(book: Iterable[Offer], provider: str, day: date) -> tuple[str, ...]:

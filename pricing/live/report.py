@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pricing.live.answer import Refused
@@ -12,22 +12,23 @@ from pricing.live.refresh import Outcome
 
 
 def told(outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
-    """Says each outcome when it is there, and returns all."""
-    found = []
+    """Says each outcome when it is there, and returns all. A reason that several questions share is said once."""
+    found: list[Outcome] = []
     for outcome in outcomes:
-        found.append(outcome)
         if not as_json:
-            _say(outcome)
+            _say(outcome, {str(each.error) for each in found})
+        found.append(outcome)
     if as_json:
         json.dump([_record(outcome) for outcome in found], sys.stdout, indent=2, ensure_ascii=False)
         print()
     return found
 
 
-def _say(outcome: Outcome) -> None:
+def _say(outcome: Outcome, errors_before: Collection[str]) -> None:
     if outcome.error is not None:
         print(f"{outcome.part}: no answer", flush=True)
-        print(f"error: {outcome.error}", file=sys.stderr, flush=True)
+        if str(outcome.error) not in errors_before:
+            print(f"error: {outcome.error}", file=sys.stderr, flush=True)
         return
     refused = f", {len(outcome.refused)} refused" if outcome.refused else ""
     left_out = f", {len(outcome.left_out)} left out" if outcome.left_out else ""

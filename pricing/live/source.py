@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
+from broker.model.errors import PriceMissing
 from broker.model.offers import Offer
 from pricing.live.history import PriceHistory
 from pricing.live.rows import dated
@@ -17,8 +18,20 @@ class LiveSource:
     name = "live"
 
     def __init__(self, path: Path | None = None) -> None:
-        self._history = PriceHistory(path or prices_file())
+        self._path = path or prices_file()
 
-    def offers(self) -> Iterator[Offer]:
+    def offers(self) -> tuple[Offer, ...]:
         """Every dated price; none where nothing was ever asked. Raises `PriceMissing` when the file is damaged."""
-        yield from dated(self._history.prices())
+        try:
+            state = self._path.stat()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise PriceMissing(f"the price history {self._path} can't be read: {error}") from error
+        return _read(self._path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, changed_ns: int, size: int) -> tuple[Offer, ...]:
+    """The offers of a file as it was at its last change: a broker that looks again and again reads it once."""
+    return tuple(dated(PriceHistory(path).prices()))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from broker.model.errors import InvalidInput, UnknownName
 from pricing import commands
-from tests.pricing.sources.aws_server import ACCESS_KEY, AwsServer, product, rate, refuse, spot
+from tests.pricing.sources.aws_server import ACCESS_KEY, AwsServer, product, rate, refuse, refuse_ec2, spot
 from tests.pricing.sources.listening import listening
 
 H100 = "aws/ec2/p5.48xlarge/us-east-1"
@@ -59,7 +59,7 @@ def test_fresh_prices_are_what_prices_shows(server: AwsServer) -> None:
         0,
         "aws us-east-1 on_demand: 2 prices, 2 of them new\n"
         "aws us-east-1 spot: 1 prices, 1 of them new\n"
-        "aws us-east-1 commit_1y and commit_3y: 1 prices, 1 of them new\n",
+        "aws us-east-1 commit_1y, commit_3y: 1 prices, 1 of them new\n",
     )
     assert (before, price(f"{H100}/on_demand")[0], price(f"{H100}/spot")[0]) == ("55.04", "50", "20")
     assert price(f"{H100}/commit_1y")[1].startswith("live: AWS Savings Plans")
@@ -88,6 +88,12 @@ def test_no_answer_is_told_and_the_others_are_kept(server: AwsServer) -> None:
     assert "error: AWS in us-east-1: the credentials lack the permission pricing:GetProducts" in done.stderr
     assert "nobody's" not in done.output
     assert (price(f"{H100}/on_demand")[0], price(f"{H100}/spot")[0]) == ("55.04", "20")
+
+
+def test_a_reason_that_all_parts_share_is_said_once(server: AwsServer) -> None:
+    server.faults["DescribeInstanceTypes"] = [refuse_ec2(403, "ExpiredToken")]
+    done = refresh()
+    assert done.stdout.count("no answer") == 3 and done.stderr.count("the credentials have expired") == 1
 
 
 def test_a_dry_run_keeps_nothing(server: AwsServer, tmp_path: Path) -> None:

@@ -93,6 +93,17 @@ def test_the_last_refresh_of_each_part(history: PriceHistory) -> None:
     assert found == [("on_demand", 60, 1, 1), ("spot", 0, 0, 0)]
 
 
+def test_the_source_has_what_was_kept_since_it_last_looked(history: PriceHistory) -> None:
+    source = LiveSource(history.path)
+    assert source.offers() == ()
+    record(history, NOON_S, offer())
+    first = source.offers()
+    assert source.offers() is first
+    record(history, NOON_S + DAY_S, offer(usd_per_hour=Decimal(7)))
+    assert [each.usd_per_hour for each in source.offers()] == [Decimal("6.88"), Decimal(7)]
+    assert LiveSource(history.path.with_name("another.db")).offers() == ()
+
+
 def test_nothing_asked_is_no_file_and_no_price(history: PriceHistory) -> None:
     assert history.prices() == [] and history.last_refreshes() == []
     assert not history.path.exists()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from broker.model.offers import BillingRule, Offer, Tier
 from pricing.live.answer import Answer, Part
-from pricing.live.plausible import LIVE, MOST_MOVED, Judged, judge
+from pricing.live.plausible import LIVE, MOST_MOVED, Judge, Judged
 from tests.pricing.offers import DAY, offer, serverless
 
 NOW = DAY
@@ -27,7 +27,7 @@ def fresh(**fields: object) -> Offer:
 
 
 def judged(*offers: Offer, known: Sequence[Offer] = KNOWN, accepted: Sequence[str] = ()) -> Judged:
-    return judge(Answer(part=ON_DEMAND, offers=offers), known, NOW, accepted)
+    return Judge(known, NOW).judged(Answer(part=ON_DEMAND, offers=offers), accepted)
 
 
 def reason(*offers: Offer, known: Sequence[Offer] = KNOWN) -> str:

@@ -18,7 +18,7 @@ from broker.model.errors import Misconfigured, Unreachable
 from broker.model.offers import Tier
 from pricing.catalog_source import CatalogSource
 from pricing.live.answer import Answer, Asked, Failure
-from pricing.live.plausible import judge
+from pricing.live.plausible import Judge
 from pricing.sources.azure import pages
 from pricing.sources.azure.offers import offers
 from pricing.sources.azure.provider import Azure
@@ -143,7 +143,7 @@ def test_all_tiers_of_all_pages(azure: Azure, server: AzureServer) -> None:
         (T4, Tier.COMMIT_1Y): Decimal("0.331050228311"),
     }
     assert len(server.asked) == 5 and isinstance(found, Answer) and not found.refused
-    assert len(judge(found, CatalogSource().offers(), DAY).offers) == 6
+    assert len(Judge(CatalogSource().offers(), DAY).judged(found).offers) == 6
 
 
 def test_a_machine_without_gpus_by_name(azure: Azure) -> None:

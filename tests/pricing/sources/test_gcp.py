@@ -18,7 +18,7 @@ from broker.model.errors import Misconfigured, Unreachable
 from broker.model.offers import Tier
 from pricing.catalog_source import CatalogSource
 from pricing.live.answer import Answer, Asked, Failure
-from pricing.live.plausible import judge
+from pricing.live.plausible import Judge
 from pricing.sources.gcp import calls
 from pricing.sources.gcp.machines import Machine
 from pricing.sources.gcp.offers import offers
@@ -155,7 +155,7 @@ def test_offers_are_those_of_the_catalogue(gcp: Gcp) -> None:
             0 if offer.tier.is_commitment else then.billing.minimum_s,
         )
         assert offer.usd_per_hour == pytest.approx(then.usd_per_hour, rel=Decimal("0.02"))
-    assert len(judge(found, known.values(), DAY).offers) == 5
+    assert len(Judge(known.values(), DAY).judged(found).offers) == 5
 
 
 def test_a_region_without_prices_has_machines_left_out(gcp: Gcp) -> None:

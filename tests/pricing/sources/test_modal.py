@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from broker.model.errors import Misconfigured, Unreachable
 from pricing.catalog_source import CatalogSource
 from pricing.live.answer import Answer, Asked, Failure
-from pricing.live.plausible import judge
+from pricing.live.plausible import Judge
 from pricing.sources.modal_rates import Modal, offers
 from tests.pricing.sources.modal_server import TOKEN, ModalServer, modal_serving
 
@@ -61,7 +61,7 @@ def test_the_rate_card_makes_the_offers_of_the_catalogue(server: ModalServer) ->
         assert (now.gpu_model, now.gpu_count, now.region) == (then.gpu_model, then.gpu_count, then.region)
         assert now.usd_per_hour == pytest.approx(then.usd_per_hour, rel=Decimal("0.01"))
         assert now.usd_per_cpu_hour == pytest.approx(then.usd_per_cpu_hour, rel=Decimal("0.01"))
-    assert len(judge(found, known.values(), DAY).offers) == len(asked) == 8
+    assert len(Judge(known.values(), DAY).judged(found).offers) == len(asked) == 8
 
 
 def test_a_core_is_two_virtual_cpus(server: ModalServer) -> None:
