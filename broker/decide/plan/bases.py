@@ -19,6 +19,7 @@ from broker.decide.plan.programme import Arrays, Ints
 from broker.decide.workload import Floats
 
 TOLERANCE = 1e-9
+NOTHING = 1e-13  # of an inverse: what rounding leaves of a zero
 ALIKE = 9  # digits to which duals are told apart
 
 
@@ -27,7 +28,7 @@ class Basis:
     """What is not zero, and what it makes of a right-hand side."""
 
     columns: Ints  # basic ones, of the slice's columns and then its slacks
-    inverse: Floats
+    inverse: scipy.sparse.csr_matrix  # few of its entries are not zero, and no threads are started for its products
     duals: Floats
 
 
@@ -49,13 +50,13 @@ class SliceProgramme:
         scale = TOLERANCE * (1.0 + np.abs(right).max(initial=0.0))
         number = 0
         while len(left):
-            if number == len(self.bases):
+            if fresh := number == len(self.bases):
                 self.bases.append(self._solve(right[:, left[0]]))
             basis = self.bases[number]
             found = basis.inverse @ right[:, left]
             fits = (found >= -scale).all(0)
-            if number == len(self.bases) - 1:
-                fits[0] = True
+            # The solver's own tolerance is wider: the slice that a basis was found for is always one of its slices.
+            fits[0] |= fresh
             here = left[fits]
             own = basis.columns < len(self.cost)
             values[np.ix_(basis.columns[own], here)] = np.maximum(found[np.ix_(own, fits)], 0.0)
@@ -86,7 +87,8 @@ class SliceProgramme:
         slack = np.diag(np.where(self.at_most, 1.0, -1.0))
         inverse = np.linalg.inv(np.hstack([self.matrix, slack])[:, columns])
         cost = np.concatenate([self.cost, np.zeros(len(slack))])[columns]
-        return Basis(columns, inverse, cost @ inverse)
+        sparse = scipy.sparse.csr_matrix(np.where(np.abs(inverse) > NOTHING, inverse, 0.0))
+        return Basis(columns, sparse, cost @ inverse)
 
     def _arrays(self, lower: Floats, upper: Floats) -> Arrays:
         count = len(self.cost)

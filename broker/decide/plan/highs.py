@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import highspy
 import numpy as np
+import numpy.typing as npt
 
 from broker.decide.plan.programme import Arrays
 from broker.decide.workload import Floats
@@ -25,6 +26,17 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+Statuses = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Which of a programme's columns and rows are basic, and at which bound the others are."""
+
+    columns: Statuses
+    rows: Statuses
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solution:
     """Values of the columns, and what rows and columns are worth: duals of the rows, reduced costs."""
@@ -38,8 +50,8 @@ class Solution:
     bound: float  # nothing costs less
 
 
-def loaded(arrays: Arrays) -> highspy.Highs:
-    """A solver that holds the programme."""
+def loaded(arrays: Arrays, start: Basis | None = None) -> highspy.Highs:
+    """A solver that holds the programme; to begin with a basis, which need be neither whole nor optimal."""
     lp = highspy.HighsLp()
     lp.num_row_, lp.num_col_ = arrays.matrix.shape
     lp.col_cost_, lp.col_lower_, lp.col_upper_ = arrays.cost, arrays.lower, arrays.upper
@@ -55,18 +67,28 @@ def loaded(arrays: Arrays) -> highspy.Highs:
     solver.setOptionValue("mip_rel_gap", GAP)
     solver.setOptionValue("time_limit", MOST_SECONDS)
     solver.passModel(lp)
+    if start is not None:
+        basis = highspy.HighsBasis()
+        basis.col_status, basis.row_status = start.columns.tolist(), start.rows.tolist()
+        basis.valid = basis.alien = True  # to be made whole; what the solver can make no use of, it leaves alone
+        solver.setBasis(basis)
     return solver
 
 
 def optimum(arrays: Arrays) -> Solution:
     """Runs the solver to its end."""
-    return outcome(loaded(arrays), run=True)
+    return run(loaded(arrays))
 
 
-def outcome(solver: highspy.Highs, *, run: bool) -> Solution:
-    """What a solver has found, after a run where that is asked for."""
-    if run:
-        solver.run()
+def basis_of(solver: highspy.Highs) -> Basis:
+    """The one that a solver ended with."""
+    found = solver.getBasis()
+    return Basis(np.array(found.col_status, np.object_), np.array(found.row_status, np.object_))
+
+
+def run(solver: highspy.Highs) -> Solution:
+    """Runs a solver to its end."""
+    solver.run()
     said = solver.getModelStatus()
     solution, info = solver.getSolution(), solver.getInfo()
     whole = info.mip_node_count >= 0

@@ -3,19 +3,22 @@
 The adaptive partition of Song and Luedtke, "An adaptive partition-based approach for solving two-stage stochastic
 programs with fixed recourse" (SIAM J. Optim., 2015). Slices are merged at their mean, which can only make the programme
 cheaper (Jensen): a lower bound. What is held by that programme is then tried on each slice by itself: an upper bound.
-Groups whose slices have different duals are split, and again, until both bounds are the same.
+Groups whose slices have different duals are split, and again, until both bounds are the same. Each programme begins with
+the basis of the one before, in which only what was split has yet to be found.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import highspy
 import numpy as np
 
 from broker.decide.plan.bases import SliceProgramme
 from broker.decide.plan.build import build
-from broker.decide.plan.highs import Solution, Status, optimum
+from broker.decide.plan.highs import Solution, Status, basis_of, loaded, run
 from broker.decide.plan.model import Model
+from broker.decide.plan.parts import Parts
 from broker.decide.plan.programme import Arrays, Ints
 from broker.decide.plan.slices import Slices
 from broker.decide.workload import Floats
@@ -57,6 +60,10 @@ class _Fine:
         cost = arrays.cost[columns[:, 0]] / model.weight[0]
         return cls(model, arrays, columns, rows, SliceProgramme(cost, matrix, at_most))
 
+    def held_usd(self, structure: Floats) -> float:
+        """What is paid for what is held, used or not."""
+        return float(self.arrays.cost[: len(structure)] @ structure)
+
     def tried(self, structure: Floats) -> tuple[Floats, Floats, Ints]:
         """What each slice does with what is held: its columns, its cost an hour, a number for its duals."""
         held = np.concatenate([structure, np.zeros(self.arrays.matrix.shape[1] - len(structure))])
@@ -71,20 +78,39 @@ class _Fine:
 def solve_by_parts(model: Model, *, relaxed: bool) -> tuple[Solution, int]:
     """The optimum of a model that has a price for what is left undone, and the groups that it took."""
     fine, labels = _Fine.of(model), _first_labels(model.slices)
-    structural = model.structural
+    coarse = build(model.problem, model.slices.merged(labels), undone_usd(model))
+    solver = loaded(_arrays(coarse, relaxed))
     while True:
-        coarse = build(model.problem, model.slices.merged(labels), undone_usd(model))
-        arrays = coarse.programme.arrays()
-        found = optimum(replace(arrays, whole=arrays.whole & (not relaxed)))
+        found = run(solver)
         if found.status not in (Status.OPTIMAL, Status.STOPPED):
             return found, len(coarse.slices)
-        values, cost, duals = fine.tried(found.values[:structural])
-        held = float(fine.arrays.cost[:structural] @ found.values[:structural])
-        upper = held + float(model.weight @ cost)
+        values, cost, duals = fine.tried(found.values[: model.structural])
+        upper = fine.held_usd(found.values[: model.structural]) + float(model.weight @ cost)
         split = np.unique(np.stack([labels, duals]), axis=1, return_inverse=True)[1].ravel()
         if upper - found.cost <= SAME * max(abs(upper), 1.0) or split.max() == labels.max():
-            return _whole(fine, coarse, found, values, upper), len(coarse.slices)
-        labels = split
+            return _whole(Parts(model, coarse, labels), found, values, upper, fine.columns), len(coarse.slices)
+        finer = build(model.problem, model.slices.merged(split), undone_usd(model))
+        solver = _begun(Parts(finer, coarse, _parents(labels, split)), solver, _arrays(finer, relaxed))
+        coarse, labels = finer, split
+
+
+def _arrays(model: Model, relaxed: bool) -> Arrays:
+    arrays = model.programme.arrays()
+    return replace(arrays, whole=arrays.whole & (not relaxed))
+
+
+def _parents(labels: Ints, split: Ints) -> Ints:
+    """(groups now,) the group that each was a part of."""
+    found = np.empty(split.max() + 1, np.int64)
+    found[split] = labels
+    return found
+
+
+def _begun(parts: Parts, solver: highspy.Highs, arrays: Arrays) -> highspy.Highs:
+    """A solver of the finer programme that begins where the one of the coarser has ended; whole nodes have no basis."""
+    if arrays.whole.any():
+        return loaded(arrays)
+    return loaded(arrays, parts.basis(basis_of(solver)))
 
 
 def _first_labels(parts: Slices) -> Ints:
@@ -96,25 +122,10 @@ def _first_labels(parts: Slices) -> Ints:
     return labels
 
 
-def _whole(fine: _Fine, coarse: Model, found: Solution, values: Floats, upper: float) -> Solution:
+def _whole(parts: Parts, found: Solution, values: Floats, upper: float, columns: Ints) -> Solution:
     """The solution of the fine programme: its slices' own columns, and the prices of their groups."""
-    model, structural = fine.model, fine.model.structural
-    group = coarse.slices.of_step.ravel()[_any_step(model.slices)]
-    share = model.weight / coarse.weight[group]
-    whole = np.concatenate([found.values[:structural], np.zeros(model.programme.width - structural)])
-    whole[fine.columns] = values
-    duals = np.zeros(model.programme.height)
-    for mine, theirs in zip(model.local_rows, coarse.local_rows, strict=True):
-        duals[mine] = found.row_duals[theirs[group]] * share
-    others = np.setdiff1d(np.arange(model.programme.height), np.concatenate(model.local_rows))
-    theirs = np.setdiff1d(np.arange(coarse.programme.height), np.concatenate(coarse.local_rows))
-    duals[others] = found.row_duals[theirs]
-    reduced = np.zeros(model.programme.width)
-    reduced[:structural] = found.reduced[:structural]
-    return replace(found, values=whole, row_duals=duals, reduced=reduced, cost=upper)
-
-
-def _any_step(parts: Slices) -> Ints:
-    """(slices,) a place of each among all steps of all scenarios."""
-    places: Ints = parts.scenario * parts.of_step.shape[1] + parts.step
-    return places
+    model, structural = parts.fine, parts.fine.structural
+    whole, reduced = np.zeros(model.programme.width), np.zeros(model.programme.width)
+    whole[:structural], reduced[:structural] = found.values[:structural], found.reduced[:structural]
+    whole[columns] = values
+    return replace(found, values=whole, row_duals=parts.prices(found.row_duals), reduced=reduced, cost=upper)
