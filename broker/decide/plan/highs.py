@@ -72,6 +72,8 @@ def loaded(arrays: Arrays, start: Basis | None = None) -> highspy.Highs:
         basis.col_status, basis.row_status = start.columns.tolist(), start.rows.tolist()
         basis.valid = basis.alien = True  # to be made whole; what the solver can make no use of, it leaves alone
         solver.setBasis(basis)
+        # Perturbed costs are for ties far from the optimum; here they would undo what the basis knows.
+        solver.setOptionValue("dual_simplex_cost_perturbation_multiplier", 0.0)
     return solver
 
 
