@@ -1,7 +1,7 @@
 """How long a plan of a year of hours takes, against HiGHS on the full programme built as a sparse matrix.
 
-One problem made by hand, then others drawn at random: kinds, prices, limits and speeds of offers, for how long nodes are
-held, what classes may use, and the course of demand. Both must find the same cost.
+One problem made by hand, then others drawn at random: kinds, prices, limits and speeds of offers, for how long nodes
+are held, what classes may use, and the course of demand. Both must find the same cost.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def problem(offers: int, classes: int, resize_hours: float) -> Problem:
 def drawn(offers: int, classes: int, seed: int) -> Problem:
     """A problem at random; its first offer has room for all work."""
     rng = np.random.default_rng(seed)
-    ways = [Offer(name="any", kind=Kind.SERVERLESS, usd_per_gpu_hour=float(rng.uniform(4, 6)), gpu="H100", region="any")]
+    ways = [
+        Offer(name="any", kind=Kind.SERVERLESS, usd_per_gpu_hour=float(rng.uniform(4, 6)), gpu="H100", region="any")
+    ]
     held = float(rng.choice([1.0, 24.0, 168.0]))
     for n in range(1, offers):
         kind = list(Kind)[int(rng.integers(3))]

@@ -3,8 +3,8 @@
 The adaptive partition of Song and Luedtke, "An adaptive partition-based approach for solving two-stage stochastic
 programs with fixed recourse" (SIAM J. Optim., 2015). Slices are merged at their mean, which can only make the programme
 cheaper (Jensen): a lower bound. What is held by that programme is then tried on each slice by itself: an upper bound.
-Groups whose slices have different duals are split, and again, until both bounds are the same. Each programme begins with
-the basis of the one before, in which only what was split has yet to be found.
+Groups whose slices have different duals are split, and again, until both bounds are the same. Each programme begins
+with the basis of the one before, in which only what was split has yet to be found.
 """
 
 from __future__ import annotations
