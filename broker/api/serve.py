@@ -24,11 +24,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from broker.api.app import create_app
+from broker.api.events import as_json
 from broker.api.guard import trusting
 from broker.api.listening import Listening, listen
 from broker.model.errors import BrokerError
 from broker.run.build import build_broker
 from broker.run.lifecycle import FAILED, READY, DaemonFile, only_daemon
+from broker.run.notify import Notifier
 from broker.run.service import Service
 from broker.run.settings import Settings, load_settings
 
@@ -90,6 +92,8 @@ async def _serve(settings: Settings, say: Say) -> None:
     servers = _servers(create_app(service, listening.token), listening)
     serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
     running = asyncio.create_task(broker.run())
+    notifier = Notifier(settings.receivers, settings.secrets(), broker.events, as_json)
+    notifying = asyncio.create_task(notifier.run())
     _announce(settings.state_dir, listening)
     try:
         ready = asyncio.create_task(broker.ready(say))
@@ -100,6 +104,7 @@ async def _serve(settings: Settings, say: Say) -> None:
     finally:
         broker.detach()
         await running
+        notifying.cancel()
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*serving)

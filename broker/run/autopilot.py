@@ -19,6 +19,7 @@ from broker.model.pools import Capability, KeepWarm, Pool, PoolKind
 from broker.model.runs import Run
 from broker.ports import Clock, Scalable, Store, Warmable
 from broker.run.decided import Decided
+from broker.run.events import Events
 from broker.run.pools import RunningPool
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 
@@ -39,9 +40,10 @@ class Autopilot:
         store: Store,
         clock: Clock,
         book: Sequence[Offer] = (),
+        events: Events | None = None,
     ) -> None:
         self.settings = settings
-        self.decided = Decided(store)
+        self.decided = Decided(store, events or Events())
         self._pools = pools
         self._store = store
         self._clock = clock
@@ -105,7 +107,7 @@ class Autopilot:
             after = await running.capacity()
             applied = after is not None and len(after.units) != up
         decision = NodesDecision(at_ns=now_ns, pool=name, up=up, nodes=step.nodes, applied=applied, reason=step.reason)
-        await asyncio.to_thread(self.decided.keep, decision)
+        await self.decided.keep(decision)
         return decision
 
     async def warmth(self, running: RunningPool) -> WarmDecision | None:
@@ -127,7 +129,7 @@ class Autopilot:
         decision = WarmDecision(
             at_ns=now_ns, pool=pool.name, before=before, after=step.setting, applied=applied, reason=step.reason
         )
-        await asyncio.to_thread(self.decided.keep, decision)
+        await self.decided.keep(decision)
         return decision
 
     async def _keep_warm(self, running: RunningPool, setting: KeepWarm) -> bool:
@@ -147,7 +149,7 @@ class Autopilot:
             proposing.propose, running.pool, self._serverless(), runs, self.book, now_ns, _day(now_ns)
         )
         if found is not None:
-            await asyncio.to_thread(self.decided.keep, found)
+            await self.decided.keep(found)
         return found
 
     @property

@@ -21,6 +21,7 @@ from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSourc
 from broker.run.archive import Archive
 from broker.run.autopilot import Autopilot
 from broker.run.dispatch import Dispatcher
+from broker.run.events import Events
 from broker.run.follow import Follower
 from broker.run.foresight import Foresight
 from broker.run.launcher import Launcher
@@ -66,12 +67,13 @@ class Broker:
         self.logs_kept_s = logs.keep_s
         self.archive = Archive(state_dir / "archive")
         self.ledger = Ledger(store, clock)
-        self.register = Register(store, clock)
+        self.events = Events()
+        self.register = Register(store, clock, self.events)
         self.pools: Mapping[str, RunningPool] = {
             pool.name: RunningPool(pool, state_dir / "pools" / pool.name, clock, build, logs.max_stream_bytes)
             for pool in pools
         }
-        self.autopilot = Autopilot(autopilot, self.pools, store, clock, book)
+        self.autopilot = Autopilot(autopilot, self.pools, store, clock, book, self.events)
         self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
         self.foresight = Foresight(self.pools, store, clock)
         self.launcher = Launcher(self.pools, self.register, secrets)

@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from broker.decide import rest
 from broker.decide.progress import Progress, advance, attempt_of
 from broker.decide.rest import Health
 from broker.model.errors import UnknownName
-from broker.model.jobs import AttemptReport, AttemptState, Job, JobState, StateChange
+from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
 from broker.run.changes import Changes
+from broker.run.events import Event, Events
 from broker.run.live import Held, LiveAttempts
 
 
 class Register:
     """Writes job and attempt changes; holds the live attempts."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, events: Events | None = None) -> None:
         self.store = store
         self.clock = clock
+        self.events = events or Events()
         self.live = LiveAttempts()
         self.changes = Changes()
         self.work = asyncio.Event()  # set when there may be something to dispatch
@@ -54,7 +56,7 @@ class Register:
                 self.live.follow(progress)
                 self._remember_refusal(progress, in_line=held is not None and held.in_line)
         if progresses:
-            self._announce()
+            self._announce(event for progress in progresses for event in _happened(progress))
         return [report.attempt_id for report in reports if report.state.ended]
 
     def _advance(self, report: AttemptReport) -> Progress | None:
@@ -106,7 +108,8 @@ class Register:
             for held, _ in started:
                 self.live.put(held)
         if started or failed:
-            self._announce()
+            begun = [_event(held.job, change, held.attempt) for held, change in started]
+            self._announce([*begun, *(_event(job, change, None) for job, change in failed)])
         return [held for held, _ in started]
 
     async def cancel_queued(self, jobs: Sequence[Job]) -> None:
@@ -116,7 +119,7 @@ class Register:
         changes = [_change(old, new, now) for old, new in zip(jobs, ended, strict=True)]
         async with self._writing:
             await asyncio.to_thread(self.store.record, jobs=ended, changes=changes)
-        self._announce()
+        self._announce(_event(job, change, None) for job, change in zip(ended, changes, strict=True))
 
     async def knows(self, attempt_id: str) -> bool:
         """Whether the store has such an attempt."""
@@ -126,9 +129,10 @@ class Register:
             return False
         return True
 
-    def _announce(self) -> None:
+    def _announce(self, events: Iterable[Event]) -> None:
         self.changes.happened()
         self.work.set()
+        self.events.tell(events)
 
 
 def _started(job: Job, placement: Placement, now_ns: int) -> tuple[Held, StateChange]:
@@ -146,3 +150,16 @@ def _failed(job: Job, placement: Placement, now_ns: int) -> tuple[Job, StateChan
 
 def _change(old: Job, new: Job, now_ns: int) -> StateChange:
     return StateChange(at_ns=now_ns, job_id=new.id, attempt_id=None, old=old.state, new=new.state, reason=new.reason)
+
+
+def _happened(progress: Progress) -> Iterator[Event]:
+    for change in progress.changes:
+        yield _event(progress.job, change, progress.attempt)
+
+
+def _event(job: Job, change: StateChange, attempt: Attempt | None) -> Event:
+    what = "attempt" if change.attempt_id else "job"
+    pool = attempt.pool if attempt else ""
+    return Event(
+        kind=f"{what}.{change.new}", at_ns=change.at_ns, reason=change.reason, pool=pool, job=job, attempt=attempt
+    )

@@ -19,6 +19,7 @@ from broker.ports import ExecutorContext, Store
 from broker.run.autopilot import Autopilot
 from broker.run.clock import SystemClock
 from broker.run.decided import Decided
+from broker.run.events import Events
 from broker.run.pools import RunningPool
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.store import open_store
@@ -176,16 +177,16 @@ async def test_without_a_known_start_containers_are_left_alone(store: Store, tmp
 
 
 async def test_what_repeats_itself_is_stored_once_an_hour(store: Store, tmp_path: Path) -> None:
-    decided, hour = Decided(store), 3_600 * NS_PER_S
+    decided, hour = Decided(store, Events()), 3_600 * NS_PER_S
     made = [
         NodesDecision(at_ns=hour + n, pool="cluster", up=1, nodes=1, applied=False, reason=str(n)) for n in range(5)
     ]
     for each in [*made, replace(made[0], at_ns=made[4].at_ns, nodes=2), replace(made[0], at_ns=3 * hour, nodes=2)]:
-        decided.keep(each)
+        await decided.keep(each)
     assert [(each.at_ns // hour, each.nodes) for each in store.decisions(0, 9 * hour)] == [(1, 1), (1, 2), (3, 2)]
-    again = Decided(store)
+    again = Decided(store, Events())
     again.load(3 * hour + 1)
-    again.keep(replace(made[0], at_ns=3 * hour + 2, nodes=2))
+    await again.keep(replace(made[0], at_ns=3 * hour + 2, nodes=2))
     assert len(store.decisions(0, 9 * hour)) == 3 and len(again.of_nodes()) == 4
 
 

@@ -10,6 +10,7 @@ from broker.run.settings import load_settings
 from broker.run.settings.document import (
     AutopilotPart,
     LogsPart,
+    NotifyPart,
     OwnPart,
     PoolPart,
     PricePart,
@@ -23,6 +24,7 @@ PARTS = {
     "": SettingsDocument,
     "autopilot.": AutopilotPart,
     "logs.": LogsPart,
+    "notify.NAME.": NotifyPart,
     "secrets.": SecretsPart,
     "pools.NAME.": PoolPart,
     "keep_warm.": WarmPart,
@@ -37,7 +39,7 @@ def test_every_field_has_its_row(prefix: str) -> None:
     rows = {
         name: f"| `{prefix}{name}` | {field.description} |"
         for name, field in model.model_fields.items()
-        if name not in ("autopilot", "logs", "secrets", "pools")
+        if name not in ("autopilot", "logs", "notify", "secrets", "pools")
     }
     assert not [name for name, row in rows.items() if row not in PAGE]
 

@@ -95,6 +95,11 @@ class Foresights:
         found = [await asyncio.to_thread(self._alternatives, each, period) for each in clusters]
         return tuple(each for each in found if each is not None)
 
+    async def regrets(self) -> dict[str, float]:
+        """What the last week of each cluster's work cost over what perfect hindsight would have, where it is known."""
+        found = await self.counterfactual(None, "7d")
+        return {each.pool: each.regret for each in found if each.regret is not None}
+
     def _pools(self, name: str | None) -> list[RunningPool]:
         pools = self._broker.pools
         if name is not None and name not in pools:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from broker.ports import Stream
 from broker.run.broker import Broker
+from broker.run.metrics import Metrics
 from broker.run.service.answers import JobStanding
 from broker.run.service.following import Following
 from broker.run.service.foresights import Foresights
@@ -34,6 +35,8 @@ class Service:
         self.spending = Spending(broker, settling)
         self.foresights = Foresights(broker, settling)
         self.pricing = Pricing(broker.clock, stale_price_days)
+        self.events = broker.events
+        self.metrics = Metrics(broker, self.foresights.regrets)
         self.operations = Operations(broker, stale_price_days)
 
     async def follow(

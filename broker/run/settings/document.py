@@ -25,13 +25,21 @@ from broker.spec.quantities import number, shown
 
 MAX_UNITS: Final = 10_000
 
-_POOL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PORT: Final = re.compile(r"loopback:(\d{1,5})")
 
 
+def _receiver_name(value: Any) -> str:
+    return _name(value, "receiver")
+
+
 def _pool_name(value: Any) -> str:
-    if not isinstance(value, str) or not _POOL_NAME.fullmatch(value):
-        raise ValueError(f"{shown(value)} is no name of a pool: use 1 to 40 of a-z, 0-9, '_' and '-'")
+    return _name(value, "pool")
+
+
+def _name(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ValueError(f"{shown(value)} is no name of a {what}: use 1 to 40 of a-z, 0-9, '_' and '-'")
     return str(value)
 
 
@@ -58,6 +66,7 @@ def _price(value: Any) -> Any:
     return {"offer": value} if isinstance(value, str) else value
 
 
+EventKind = Annotated[str, Field(pattern=r"^(job|attempt|plan)(\.[a-z_]+)?$")]
 Count = Annotated[int, Whole(1, MAX_UNITS, "a number")]
 
 
@@ -212,6 +221,19 @@ class SecretsPart(Part):
     file: Line | None = Field(None, description="A file of lines NAME=value; its mode must be 600.")
 
 
+class NotifyPart(Part):
+    """Who is told of what happens, by a webhook."""
+
+    url_secret: Line = Field(description="Name of the secret that holds the address that events are posted to.")
+    events: list[EventKind] = Field(
+        ["job.failed", "plan.proposal"], description="Kinds of events, or what they begin with: job, job.failed, plan."
+    )
+    format: Literal["json", "slack"] = Field("json", description="slack: as Slack's incoming webhooks take messages.")
+    signing_secret: Line | None = Field(
+        None, description="Name of the secret that bodies are signed with, in the header Broker-Signature."
+    )
+
+
 class SettingsDocument(Part):
     """The configuration of a broker."""
 
@@ -236,6 +258,9 @@ class SettingsDocument(Part):
     settle_every: LongerThanZero = Field(10.0, description="How often usage is charged.")
     autopilot: AutopilotPart = Field(AutopilotPart(), description="Whether pools are steered as pays.")
     logs: LogsPart = Field(LogsPart(), description="How much of what jobs write is kept.")
+    notify: dict[Annotated[str, PlainValidator(_receiver_name)], NotifyPart] = Field(
+        {}, description="Who is told of what happens, by name."
+    )
     secrets: SecretsPart = Field(SecretsPart(), description="Where the values of secrets come from.")
     pools: dict[Annotated[str, PlainValidator(_pool_name)], PoolPart] = Field(
         {}, description="The places that run attempts, by name; default: pools of this machine."

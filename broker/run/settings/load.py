@@ -15,7 +15,8 @@ from pydantic import ValidationError
 
 from broker.model.errors import InvalidInput, Problem
 from broker.run.settings.autopilot import AutopilotSettings, Mode
-from broker.run.settings.document import OwnPart, PoolPart, PricePart, SettingsDocument
+from broker.run.settings.document import NotifyPart, OwnPart, PoolPart, PricePart, SettingsDocument
+from broker.run.settings.receiver import Receiver
 from broker.run.settings.settings import LogLimits, Settings
 from broker.run.settings.toml_source import toml_tree
 from broker.spec.complaints import complaints
@@ -175,11 +176,22 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         settle_every_s=document.settle_every,
         autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),
         logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
+        receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),
         secret_prefix=document.secrets.env_prefix,
         secret_file=_local(document.secrets.file, tree, ("secrets", "file")),
         written_on=_written_on(file),
         pool_parts=document.pools,
         tree=tree,
+    )
+
+
+def _receiver(name: str, part: NotifyPart) -> Receiver:
+    return Receiver(
+        name=name,
+        url_secret=part.url_secret,
+        events=tuple(part.events),
+        form=part.format,
+        signing_secret=part.signing_secret,
     )
 
 

@@ -13,6 +13,7 @@ from broker.run.settings.autopilot import AutopilotSettings
 from broker.run.settings.document import PoolPart
 from broker.run.settings.machine import Machine, this_machine
 from broker.run.settings.pools import default_pools, make_pools
+from broker.run.settings.receiver import Receiver
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.spec.source import Tree
 
@@ -42,6 +43,7 @@ class Settings:
     settle_every_s: float
     autopilot: AutopilotSettings
     logs: LogLimits
+    receivers: tuple[Receiver, ...]
     secret_prefix: str
     secret_file: Path | None
     written_on: date | None  # day of the file's last change

@@ -1,0 +1,90 @@
+"""What happens → whoever listens, while it happens. Nothing is kept: the store has what was, this says what is new."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from broker.model.foresight import Decision
+from broker.model.jobs import Attempt, Job
+
+MOST_WAITING: Final = 10_000  # events that a slow listener may be behind; then the oldest are dropped, and counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened. `kind` is `job.STATE`, `attempt.STATE`, `plan.nodes`, `plan.warm` or `plan.proposal`."""
+
+    kind: str
+    at_ns: int
+    reason: str
+    pool: str = ""
+    job: Job | None = None
+    attempt: Attempt | None = None  # the one that the job's state comes from
+    decision: Decision | None = None
+
+
+class Events:
+    """Tells every listener, in the order in which things were recorded."""
+
+    def __init__(self) -> None:
+        self._callbacks: list[Callable[[Event], None]] = []
+
+    def call(self, callback: Callable[[Event], None]) -> None:
+        """Calls it with every event from now on. It must be quick, and must not raise."""
+        self._callbacks.append(callback)
+
+    def tell(self, events: Iterable[Event]) -> None:
+        """These happened."""
+        for event in events:
+            for callback in self._callbacks:
+                callback(event)
+
+    @contextmanager
+    def listen(self) -> Iterator[Listener]:
+        """A listener that gets what happens from now on, until it is left."""
+        listener = Listener()
+        self._callbacks.append(listener.take)
+        try:
+            yield listener
+        finally:
+            self._callbacks.remove(listener.take)
+
+
+class Listener:
+    """Events that wait for one listener."""
+
+    def __init__(self) -> None:
+        self.missed = 0  # dropped since the last look, as too many were waiting
+        self._waiting: deque[Event] = deque()
+        self._come = asyncio.Event()
+
+    def take(self, event: Event) -> None:
+        """One more."""
+        if len(self._waiting) == MOST_WAITING:
+            self._waiting.popleft()
+            self.missed += 1
+        self._waiting.append(event)
+        self._come.set()
+
+    async def next(self, timeout_s: float) -> Event | None:
+        """The oldest that waits, or the next one; None when none came in this time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._come.wait()
+        except TimeoutError:
+            return None
+        event = self._waiting.popleft()
+        if not self._waiting:
+            self._come.clear()
+        return event
+
+    async def all(self) -> AsyncIterator[Event]:
+        """Every one, for ever."""
+        while True:
+            if (event := await self.next(3_600.0)) is not None:
+                yield event
