@@ -22,6 +22,11 @@ def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
+def normal(name: str) -> str:
+    """A distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 @pytest.fixture(scope="module")
 def pins() -> list[str]:
     return (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
@@ -45,5 +50,5 @@ def test_every_import_is_declared(package: str, project: dict) -> None:
     providers = packages_distributions()
     for path in modules_under(package):
         outside = {name.split(".")[0] for name in imported_by(path)} - sys.stdlib_module_names - set(PACKAGES)
-        missing = {name for name in outside if not {each.lower() for each in providers.get(name, [name])} & declared}
+        missing = {name for name in outside if not {normal(each) for each in providers.get(name, [name])} & declared}
         assert not missing, f"{path.relative_to(ROOT)} imports {sorted(missing)}: declare them in pyproject.toml"
