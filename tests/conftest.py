@@ -1,5 +1,8 @@
 """What every test may use: `golden`, which holds a text against a frozen file of tests/golden/."""
 
+import atexit
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +14,9 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 GOLDEN = Path(__file__).parent / "golden"
+NOTHING_KEPT = tempfile.TemporaryDirectory(prefix="broker-tests-")
+atexit.register(NOTHING_KEPT.cleanup)
+os.environ["XDG_STATE_HOME"] = NOTHING_KEPT.name  # prices that whoever runs the tests has asked for are not theirs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), processors=_log_processors())
     try:
         settings = load_settings(options.config)
+        os.environ["BROKER_STATE_DIR"] = str(settings.state_dir)  # where price sources look for what they keep
         with only_daemon(settings.state_dir):
             asyncio.run(_serve(settings, say))
     except (BrokerError, OSError) as error:
