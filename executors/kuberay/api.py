@@ -27,6 +27,7 @@ GROUPS: Final = {
 }
 CALL_S: Final = 15.0  # one call; what was accepted meanwhile is found by its name
 WATCH_S: Final = 240  # after which a watch is begun again
+SILENCE_S: Final = 600.0  # of a stream, after which it is taken for broken and read again
 
 
 class Api:
@@ -156,17 +157,21 @@ class Api:
                 await asyncio.sleep(pause_s)
 
     async def _answered(self, method: str, path: str, query: dict[str, str], body: Any) -> Resource:
-        """One call; with credentials read anew where they had expired."""
-        response = await self._called(method, path, query, body, CALL_S)
-        if response.status == 401 and self._client is not None:
-            response.close()
-            await self._authorise(self._client.configuration)
-            response = await self._called(method, path, query, body, CALL_S)
+        response = await self._called(method, path, query, body, {"total": CALL_S})
         data = await self._read(response, _doing(method, path))
         answer: Resource = json.loads(data)
         return answer
 
-    async def _called(self, method: str, path: str, query: dict[str, str], body: Any, timeout_s: float | None) -> Any:
+    async def _called(self, method: str, path: str, query: dict[str, str], body: Any, limits: dict[str, Any]) -> Any:
+        """An answer of any kind; asked for once more, with credentials read anew, where they had expired."""
+        response = await self._sent(method, path, query, body, limits)
+        if response.status == 401 and self._client is not None:
+            response.close()
+            await self._authorise(self._client.configuration)
+            response = await self._sent(method, path, query, body, limits)
+        return response
+
+    async def _sent(self, method: str, path: str, query: dict[str, str], body: Any, limits: dict[str, Any]) -> Any:
         import aiohttp
         from kubernetes.aio.client.exceptions import ApiException
 
@@ -176,7 +181,7 @@ class Api:
             raise Unreachable(f"pool {self._pool} is closed")
         kind = "application/json-patch+json" if method == "PATCH" else "application/json"
         headers = {"Accept": "application/json, */*", "Content-Type": kind}
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CALL_S)
+        timeout = aiohttp.ClientTimeout(sock_connect=CALL_S, **limits)
         try:
             asked = await client.param_serialize(
                 method, path, query_params=list(query.items()), header_params=headers, body=body,
@@ -201,7 +206,7 @@ class Api:
         """Whole lines of a stream as they come; one that is cut off at its end is left out. Raises `Unreachable`."""
         import aiohttp
 
-        response = await self._called("GET", path, query, None, None)
+        response = await self._called("GET", path, query, None, {"total": None, "sock_read": SILENCE_S})
         try:
             if response.status >= 400:
                 await self._read(response, _doing("GET", path))

@@ -52,9 +52,8 @@ class Mirror:
             self._news.notify_all()
 
     async def take(self, resource: Resource) -> None:
-        """One that was just made or read, before the watch tells of it."""
-        known = self.known.get(_name(resource))
-        if known is None or _version(known) < _version(resource):
+        """One that was just made or read; unless the watch is past that, and knows better."""
+        if _version(resource) > int(self._version or 0):
             self.known[_name(resource)] = resource
             await self._told()
 
@@ -106,5 +105,5 @@ def _name(resource: Resource) -> str:
 
 
 def _version(resource: Resource) -> int:
-    """Servers count them up; a client may compare them since Kubernetes 1.35, and all did before."""
+    """Versions are counted up, so that of two the later is known."""
     return int(resource["metadata"]["resourceVersion"])

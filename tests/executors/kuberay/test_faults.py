@@ -69,6 +69,11 @@ async def test_a_token_that_expires_is_read_anew(cluster: Cluster, tmp_path: Pat
         await ready(watch, 2)
         cluster.write_kubeconfig(token="the-next")
         cluster.front.token = "the-next"
+        cluster.front.cut()
+        await cluster.operator.lose(next(name for name in cluster.world.kinds["pods"] if "worker" in name))
+        async with asyncio.timeout(PATIENCE_S):
+            while not [unit for unit in (await watch.executor.usage(0)).units if unit.ended_ns]:
+                await asyncio.sleep(0.02)
         assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
 
 

@@ -126,7 +126,7 @@ class Front:
         if request.method == "GET":
             return world.find(kind, name)
         if request.method == "DELETE":
-            return await world.delete(kind, name, body["propagationPolicy"])
+            return await world.delete(kind, name, (body or {}).get("propagationPolicy", "Background"))
         return await self._patched(request, kind, name, body)
 
     async def _patched(self, request: web.Request, kind: str, name: str, operations: Any) -> Any:
@@ -145,7 +145,8 @@ class Front:
         return resource
 
     async def _watch(self, request: web.Request, kind: str) -> web.StreamResponse:
-        world, since = self._world, int(request.query["resourceVersion"])
+        world = self._world
+        since = int(request.query.get("resourceVersion", world.version))
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         if since < world.oldest:
@@ -154,7 +155,9 @@ class Front:
             return response
         self.streaming.append(request)
         try:
-            async with asyncio.timeout(float(request.query["timeoutSeconds"])):
+            for resource in [] if "resourceVersion" in request.query else world.select(kind, labels_of(request)):
+                await response.write(json.dumps({"type": "ADDED", "object": resource}).encode() + b"\n")
+            async with asyncio.timeout(float(request.query.get("timeoutSeconds", 1800))):
                 while True:
                     fresh = [one for one in world.changes if one[0] > since]
                     for version, of, what, resource in fresh:

@@ -193,7 +193,7 @@ class Operator:
         )
         name = f"{metadata['name']}-{secrets.token_hex(3)[:5]}"
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": made["metadata"]["uid"]}
-        waiting = [{"state": {"waiting": {"reason": "ContainerCreating"}}}]
+        waiting = containers(template["spec"], waiting={"reason": "ContainerCreating"})
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -214,7 +214,7 @@ class Operator:
             return
         log = self._logs[uid] = Log()
         await log.add(b"INFO cli.py:41 -- Job submission server address: http://head-svc:8265\n")
-        running = {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}
+        running = {"phase": "Running", "containerStatuses": containers(pod["spec"], running={})}
         await world.change("pods", name, status=running)
         if ray_id not in self.runs:
             run = self._run(pod, job, ray_id)
@@ -229,7 +229,8 @@ class Operator:
         await log.add(b"", closed=True)
         known = self._world.kinds["pods"].get(pod)
         if known is not None and known["metadata"]["uid"] == uid:
-            over = {"phase": "Succeeded", "containerStatuses": [{"state": {"terminated": {"exitCode": 0}}}]}
+            ended = containers(known["spec"], terminated={"exitCode": 0})
+            over = {"phase": "Succeeded", "containerStatuses": ended}
             await self._world.change("pods", pod, status=over)
 
     def _run(self, pod: Resource, job: Resource, ray_id: str) -> Run:
@@ -284,6 +285,13 @@ class Operator:
         failed = {"jobDeploymentStatus": "Failed", "reason": "AppFailed"}
         over = failed if state == "FAILED" else {"jobDeploymentStatus": "Complete"}
         await self._status(name, uid, jobStatus=state, message=message, **over)
+
+
+def containers(pod_spec: Resource, **state: Resource) -> list[Resource]:
+    """The statuses of a pod's only container."""
+    (one,) = pod_spec["containers"]
+    known = {"name": one["name"], "image": one["image"], "imageID": "sha256:0", "restartCount": 0}
+    return [{**known, "ready": "running" in state, "started": "running" in state, "state": state}]
 
 
 def is_ready(pod: Resource) -> bool:
