@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 DRAIN_S: Final = 10.0  # for the last of its output, once KubeRay says that it has ended
 LOST_AFTER_S: Final = 5.0  # for word of an attempt whose worker is gone
+NOT_SET_UP: Final = 125  # an agent's exit code for a command that it could not begin
 _EXIT_CODE: Final = re.compile(r"failed with exit code (-?\d+)")
 
 
@@ -40,6 +41,7 @@ class Following:
         self.starting = request is not None  # it is being made
         self._cancelled = asyncio.Event()
         self._end: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self._asked = False  # KubeRay was, for its end
         self._begun = site.reports.get(attempt_id)["state"] == "running"
         folder = site.folder(attempt_id)
         self._copies = {name: Copy(getattr(folder, name), self._told) for name in ("stdout", "stderr")}
@@ -179,10 +181,10 @@ class Following:
         """Whether Ray was told to stop it: its SIGTERM reaches the command as soon as the agent."""
         if end["state"] == "cancelled":
             return True
-        if end["state"] != "failed" or end.get("signal") not in (signal.SIGTERM, signal.SIGKILL):
+        if end["state"] != "failed" or self._asked:
+            return self._asked and end["state"] == "failed"
+        if end.get("signal") not in (signal.SIGTERM, signal.SIGKILL) and end.get("exit_code") != NOT_SET_UP:
             return False
-        if self._cancelled.is_set():
-            return True
         with suppress(ExecutorError):
             job = await self._read()
             return job is None or "deletionTimestamp" in job["metadata"]
@@ -198,6 +200,7 @@ class Following:
         backoff = Backoff()
         while True:
             try:
+                self._asked = True
                 if not self._begun:
                     await self.site.api.delete("jobs", self.job)
                 await self.site.api.delete("rayjobs", self.job, dependents="Orphan" if self._begun else "Background")
@@ -254,7 +257,7 @@ class Following:
         state, message = status.get("jobStatus", ""), status.get("message", "").strip()
         code = _EXIT_CODE.search(message)
         if "runtime_env setup failed" in message:
-            return ended("failed", exit_code=125, reason=f"could not be set up: {message}")
+            return ended("failed", exit_code=NOT_SET_UP, reason=f"could not be set up: {message}")
         if state == "SUCCEEDED":
             return ended("succeeded", exit_code=0, reason="what it wrote at its end was lost")
         if code and int(code[1]) > 0 and self._begun:

@@ -79,10 +79,14 @@ class Operator:
                 workers = [one for one in workers if one is not pod]
         for _ in range(group["replicas"] - len(workers)):
             await self._pod(cluster, "worker", group["template"])
-        for pod in workers[: max(len(workers) - group["replicas"], 0)]:
-            await self.lose(pod["metadata"]["name"])  # any of them: here the one that has been there longest
+        for pod in sorted(workers, key=self._idle)[: max(len(workers) - group["replicas"], 0)]:
+            await self.lose(pod["metadata"]["name"])  # any of them: here the worst choice
         if cluster.get("status", {}).get("state") != "ready" and all(is_ready(pod) for pod in pods) and pods:
             await self._world.change("rayclusters", name, status={"state": "ready"})
+
+    def _idle(self, pod: Resource) -> bool:
+        address = pod.get("status", {}).get("podIP")
+        return not any(run.address == address and run.code is None for run in self.runs.values())
 
     async def _pod(self, cluster: Resource, kind: str, template: Resource) -> None:
         name, metadata = cluster["metadata"]["name"], template["metadata"]
@@ -219,7 +223,12 @@ class Operator:
         if ray_id not in self.runs:
             run = self._run(pod, job, ray_id)
             self._spawn(self._ray(run, job))
-        await self._follow(name, uid, log, self.runs[ray_id])
+        following = self._spawn(self._follow(name, uid, log, self.runs[ray_id]))
+        ended = self._spawn(world.until(gone))
+        await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
+        following.cancel()
+        ended.cancel()
+        await log.add(b"", closed=True)  # with its pod, a log is gone
 
     async def _follow(self, pod: str, uid: str, log: Log, run: Run) -> None:
         offset = 0
