@@ -45,11 +45,11 @@ class Following:
         try:
             while True:
                 try:
-                    await self._read()
+                    await self._read(whole=late > 0)
                     if self._closed:
                         return "exit"
                     how = await self._ended()
-                    if how and (late := late + 1) >= LATE:
+                    if how and (late := late + 1) > LATE:
                         return how
                 except ExecutorError as error:
                     log.info("a call is followed again", pool=self._pool, error=str(error))
@@ -61,13 +61,16 @@ class Following:
     def _closed(self) -> bool:
         return len(self._open) == len(CLOSES) and not any(self._open.values())
 
-    async def _read(self) -> None:
-        """Reads the log from its start."""
+    async def _read(self, *, whole: bool) -> None:
+        """Reads the log from its start: as it comes, or `whole`, once the call has ended.
+
+        Modal promises only of the second that nothing is missing.
+        """
         self._open, self._cut = {}, {}
         for copy in self._copies.values():
             copy.begin()
         with translated(self._pool, "reading a call's output"):
-            stream = self._call.logs.stream.aio()
+            stream = self._call.logs.fetch.aio() if whole else self._call.logs.stream.aio()
             try:
                 async for entry in stream:
                     for line in self._lines(entry.source, entry.message):

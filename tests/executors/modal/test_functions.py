@@ -182,6 +182,35 @@ async def test_a_log_that_breaks_loses_and_repeats_nothing(server: ModalServer, 
         assert await watch.output(request.attempt_id, "stderr") == b"e1\ne2\ne3\ne4\ne5\n"
 
 
+async def test_a_log_that_is_followed_from_now_on_is_read_whole_at_the_end(server: ModalServer, tmp_path: Path) -> None:
+    """As a broker that was started again may find it: Modal promises no more."""
+    pool, folder = functions_of(server), tmp_path / "state"
+    watch = Watch(executor_on(pool, folder))
+    await watch.executor.open()
+    request = launch_request("echo on; sleep 1; echo off")
+    await watch.launch(request)
+    await watch.says(request.attempt_id, b"on")
+    await watch.executor.close(stop=False)
+    server.faults.logs_from_now = True
+    watch.executor, watch.version = executor_on(pool, folder), 0
+    await watch.executor.open()
+    assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
+    assert await watch.output(request.attempt_id) == b"on\noff\n"
+    await watch.executor.close(stop=True)
+
+
+async def test_a_slow_start_is_cold_start(server: ModalServer, tmp_path: Path) -> None:
+    server.faults.slow_import_s = 0.5
+    async with open_pool(server, tmp_path / "state", functions=True) as watch:
+        report = await watch.run(launch_request("true"))
+        usage = await watch.executor.usage(0)
+        check(usage)
+        (unit,) = usage.units
+        assert unit.ready_ns is not None and unit.ready_ns - unit.started_ns >= 450_000_000
+        assert unit.caused_by == report.attempt_id
+        assert lines_of(usage, report.attempt_id)[0].started_ns >= unit.ready_ns
+
+
 async def test_a_service_that_is_away_for_a_while_is_waited_for(server: ModalServer, tmp_path: Path) -> None:
     async with open_pool(server, tmp_path / "state", functions=True) as watch:
         request = launch_request("echo on; sleep 2; echo off")

@@ -343,6 +343,7 @@ class Functions:
 
     async def ContainerHello(self, request: Any) -> Any:
         self._asking()
+        await asyncio.sleep(self._world.faults.slow_import_s)
         return _empty()
 
     async def ContainerHeartbeat(self, request: Any) -> Any:

@@ -52,7 +52,8 @@ class Logs:
             self._news.notify_all()
 
     async def AppGetLogs(self, request: Any) -> AsyncIterator[Any]:
-        offset = int(request.last_entry_id or 0)
+        first = len(self._entries) if self._world.faults.logs_from_now else 0
+        offset = int(request.last_entry_id or first)
         until = time.monotonic() + request.timeout
         while time.monotonic() < until:
             for number, entry in enumerate(self._entries[offset:], offset + 1):

@@ -49,8 +49,10 @@ class Faults:
     after: dict[str, tuple[Status, str, int]] = field(default_factory=dict)  # the same, once it was carried out
     dropped: Counter[str] = field(default_factory=Counter)  # streams that break after their next message
     no_capacity: set[str] = field(default_factory=set)  # GPU models of which there is none; "" is all
+    slow_import_s: float = 0.0  # from when a function's container begins to be paid until it takes an input
     boot_s: float = 0.0  # from when a container is scheduled until it runs
     bad_token: str = ""  # what is said of the token, which is refused
+    logs_from_now: bool = False  # what follows a log gets nothing of what was in it already
     clock_s: float = 0.0  # how far the clock is ahead of the client's
 
     def fail(self, call: str, status: Status, message: str = "told to fail", times: int = 1_000_000) -> None:
