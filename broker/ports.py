@@ -329,7 +329,8 @@ class Store(Protocol):
         """Stores usage and charges and moves the watermark to `report.as_of_ns`, all or none.
 
         Charges whose key exists are skipped; each price used is kept once, with source and date. Raises `Conflict`,
-        storing nothing, for a new charge that begins before the watermark: that time is charged already.
+        storing nothing, for a new charge that begins before the watermark: that time is charged already. An estimate
+        may be of time that is settled.
         """
         ...
 

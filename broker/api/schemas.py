@@ -185,6 +185,15 @@ class ChargeView(BaseModel):
     price: PriceView | None
 
 
+class EstimateView(BaseModel):
+    """What a provider itself says that a unit has cost, before its bill. No part of the charges."""
+
+    pool: str
+    unit_id: str = Field(description="Container.")
+    attempt_id: str | None
+    amount: Money | None
+
+
 class CostLineView(BaseModel):
     """One component of an expected cost."""
 
@@ -251,6 +260,7 @@ class JobDetail(JobView):
     placement: PlacementView | None = Field(description="The decision that started its last attempt, else the last.")
     predicted: Money | None = Field(description="What those decisions expected it to cost; null: they did not know.")
     charges: list[ChargeView]
+    estimates: list[EstimateView] = Field(description="What providers themselves say, before their bills.")
     document: dict[str, Any] = Field(description="What was submitted, as the job schema has it.")
 
 

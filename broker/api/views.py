@@ -111,7 +111,17 @@ def detail(record: JobRecord) -> schemas.JobDetail:
         placement=placement(record.placement) if record.placement else None,
         predicted=money_or_none(record.predicted),
         charges=[_charge(each) for each in record.charges],
+        estimates=[_estimate(each) for each in record.estimates],
         document={key: value for key, value in json.loads(record.document).items() if key != "format"},
+    )
+
+
+def _estimate(charge: Charge) -> schemas.EstimateView:
+    return schemas.EstimateView(
+        pool=charge.pool,
+        unit_id=charge.unit_id,
+        attempt_id=charge.attempt_id,
+        amount=money_or_none(charge.amount),
     )
 
 

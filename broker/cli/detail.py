@@ -27,6 +27,8 @@ def show_job(found: dict[str, Any]) -> None:
     render.table(_CHANGES, found["changes"], title="history")
     if found["charges"]:
         render.table(_CHARGES, found["charges"], title="charges")
+    for told in found["estimates"]:
+        print(f"{told['pool']} itself says {_amount(told)} for {told['unit_id']}, before its bill")
 
 
 def show_array(found: dict[str, Any], tasks: list[dict[str, Any]]) -> None:

@@ -6,7 +6,7 @@ moments. So it does not matter how often, or when, a pool is settled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -18,7 +18,7 @@ from broker.model.errors import ExecutorError
 from broker.model.money import Money
 from broker.model.pools import Pool, PoolKind
 from broker.model.resources import Resources
-from broker.model.usage import AttemptUsage, Book, Charge, ChargeKind, UnitUsage, UsageReport
+from broker.model.usage import AttemptUsage, Book, Charge, ChargeKind, ProviderEstimate, UnitUsage, UsageReport
 
 # Shares come from floats: below this part of a unit, two of them are the same.
 _FINEST_SHARE: Final = 1_000_000
@@ -74,6 +74,25 @@ def settle(
         life = _Life(pool, unit, held[unit.unit_id], before, Tariff(unit, price_of))
         charges += life.charges(watermark_ns, report.as_of_ns)
     return tuple(charges)
+
+
+def estimated(pool: str, estimates: Iterable[ProviderEstimate]) -> tuple[Charge, ...]:
+    """What the provider itself says that units have cost, in the book of estimates; once for each unit."""
+    return tuple(
+        Charge(
+            key="/".join(quote(part, safe="") for part in (Book.ESTIMATED, pool, one.unit_id)),
+            book=Book.ESTIMATED,
+            kind=ChargeKind.JOB,
+            pool=pool,
+            unit_id=one.unit_id,
+            attempt_id=one.attempt_id,
+            started_ns=one.started_ns,
+            ended_ns=one.ended_ns,
+            amount=one.amount,
+            offer=None,
+        )
+        for one in estimates
+    )
 
 
 class _Life:

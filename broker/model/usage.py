@@ -40,12 +40,24 @@ class AttemptUsage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderEstimate:
+    """What a provider itself says that a unit has cost, before its bill: beside what was metered, never added to it."""
+
+    unit_id: str
+    attempt_id: str | None  # that it was for, where it was for one
+    started_ns: int  # of the unit, as measured
+    ended_ns: int
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsageReport:
     """What a pool measured. Promise: nothing before `as_of_ns` will be added or changed by a later report."""
 
     as_of_ns: int
     units: tuple[UnitUsage, ...]
     attempts: tuple[AttemptUsage, ...]
+    estimates: tuple[ProviderEstimate, ...] = ()  # of units that ended, once each or oftener; they may come late
 
 
 class ChargeKind(StrEnum):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from broker.decide.charge import settle
+from broker.decide.charge import estimated, settle
 from broker.decide.price_book import unit_price
 from broker.decide.tariff import Price, PriceOf
 from broker.model.errors import BrokerError, ExecutorError
@@ -55,7 +55,8 @@ class Ledger:
         self._check_time(pool, watermark_ns, report.as_of_ns)
         open_units = await asyncio.to_thread(self._store.open_units, pool.name)
         charges = settle(pool, watermark_ns, open_units, report, prices(pool))
-        await asyncio.to_thread(self._store.settle, pool.name, report, charges)
+        told = estimated(pool.name, report.estimates)
+        await asyncio.to_thread(self._store.settle, pool.name, report, (*charges, *told))
         return charges
 
     def _check_time(self, pool: Pool, watermark_ns: int, as_of_ns: int) -> None:

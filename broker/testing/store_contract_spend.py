@@ -95,6 +95,17 @@ class SpendContract:
             _settle(store, charge("k2", 100, 5), charge("k3", 99, 5), as_of_ns=200)
         assert (store.watermark("home"), len(store.charges(pool="home"))) == (100, 1)
 
+    def test_an_estimate_may_be_of_settled_time_and_costs_nothing(self, store: Store) -> None:
+        _with_attempts(store, job("a"))
+        _settle(store, charge("k1", 1, 5, attempt_id="a-a1"), as_of_ns=100)
+        for _ in range(2):
+            _settle(store, charge("k2", 1, 7, attempt_id="a-a1", book=Book.ESTIMATED), as_of_ns=200)
+        assert [(one.key, one.book) for one in store.charges(job_id="a")] == [
+            ("k1", Book.METERED),
+            ("k2", Book.ESTIMATED),
+        ]
+        assert store.job_costs(["a"])["a"] == (Money(5), 0)
+
     def test_the_watermark_never_goes_back(self, store: Store) -> None:
         _settle(store, as_of_ns=100)
         _settle(store, as_of_ns=50)

@@ -69,6 +69,9 @@ class ModalFunctions(ModalPool):
     def _serving(self, attempt_id: str, request: LaunchRequest | None) -> InContainer:
         return InFunction(self._site, attempt_id, request, self._functions, self._fleet)
 
+    def _over(self, unit_id: str, attempt_id: str) -> None:
+        """Modal estimates no function's cost."""
+
     async def keep_warm(self, setting: KeepWarm) -> None:
         """Has Modal keep containers like this, of the function that was used last, or of one as large as may be."""
         most = max(setting.min_containers, setting.buffer_containers)

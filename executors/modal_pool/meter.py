@@ -48,6 +48,10 @@ class Meter:
         life = self._journal.reports.get(unit_id)
         return life is not None and life["ended_ns"] is None
 
+    def life(self, unit_id: str) -> Life:
+        """What is known of one. Raises KeyError."""
+        return self._journal.reports[unit_id]
+
     def name(self, unit_id: str, container: str) -> None:
         """It is a container that tells its name."""
         life = self._journal.reports[unit_id]

@@ -22,6 +22,7 @@ class Options:
     server_url: str = ""  # empty: Modal's own, or MODAL_SERVER_URL
     capacity_wait_s: float = 60.0  # how long an attempt may wait for capacity, before the next GPU or pool is tried
     startup_s: float = 3600.0  # time for boot and setup, added to a job's max_duration
+    estimate_after_s: float = 300.0  # sandboxes: Modal is asked what one has cost so long after its end
     region: str = ""  # where to run; Modal asks 1.5 to 1.75 times the price for a choice
     cloud: str = ""
     base_image: str = ""  # of jobs that name none; empty: Debian with the broker's version of Python
@@ -40,6 +41,8 @@ class Options:
         if unknown := [name for name in given if name not in known]:
             raise Misconfigured(f"pool {pool}: no option {unknown[0]!r} of a modal pool; there are: {', '.join(known)}")
         options = cls(**{name: _checked(pool, name, value, known[name]) for name, value in given.items()})
+        if options.estimate_after_s <= 0:
+            raise Misconfigured(f"pool {pool}: estimate_after_s must be above 0")
         if options.capacity_wait_s <= 0 or not 0 < options.startup_s < DAY_S:
             raise Misconfigured(f"pool {pool}: capacity_wait_s and startup_s must be above 0, startup_s below {DAY_S}")
         if wrong := [path for path in options.volumes if not path.startswith("/")]:

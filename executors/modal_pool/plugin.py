@@ -9,7 +9,7 @@ import shutil
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Final
 
 import structlog
@@ -22,6 +22,7 @@ from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
 from executors.modal_pool import demands
 from executors.modal_pool.connection import Connection
+from executors.modal_pool.estimates import Estimates
 from executors.modal_pool.images import PYTHON, Images
 from executors.modal_pool.in_container import InContainer
 from executors.modal_pool.in_sandbox import InSandbox
@@ -61,6 +62,8 @@ class ModalPool:
         check_prices(context.pool, self._options, self.product)
         self._site = self._new_site()
         self._running: dict[str, tuple[InContainer, asyncio.Task[None]]] = {}
+        self._estimates = Estimates(self._site)
+        self._asking: asyncio.Task[None] | None = None
 
     def _new_site(self) -> Site:
         root, name = self._context.state_dir, self._pool.name
@@ -90,6 +93,7 @@ class ModalPool:
         for attempt_id in going:
             self._run(attempt_id, None)
         await self._tidy(going)
+        self._asking = asyncio.create_task(self._estimates.ask())
 
     async def _tidy(self, going: list[str]) -> None:
         """Ends sandboxes that run for nobody."""
@@ -108,6 +112,9 @@ class ModalPool:
         if not stop:
             for task in tasks:
                 task.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+            tasks.append(self._asking)
         await asyncio.gather(*tasks, return_exceptions=True)
         self._running.clear()
         await self._site.connection.close()
@@ -167,9 +174,15 @@ class ModalPool:
         at_ns = self._now()
         for unit_id in site.reports.get(attempt_id)["nodes"]:
             site.meter.release(unit_id, attempt_id, at_ns, ends=lost)
+            self._over(unit_id, attempt_id)
         with suppress(OSError):
             site.folder(attempt_id).close_if_open(outcome)
         await site.reports.ended(attempt_id, outcome, at_ns)
+
+    def _over(self, unit_id: str, attempt_id: str) -> None:
+        """Its sandbox has ended, and what it cost will be known to Modal by and by."""
+        life = self._site.meter.life(unit_id)
+        self._estimates.want(unit_id, attempt_id, life["started_ns"], life["ended_ns"])
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
         """What changed."""
@@ -185,8 +198,9 @@ class ModalPool:
         return await asyncio.to_thread(read_result, self._site.folder(attempt_id))
 
     async def usage(self, since_ns: int) -> UsageReport:
-        """Lives of containers, as seen from here."""
-        return self._site.meter.usage(since_ns, self._site.pending)
+        """Lives of containers, as seen from here, and what Modal itself says that sandboxes have cost."""
+        report = self._site.meter.usage(since_ns, self._site.pending)
+        return replace(report, estimates=self._estimates.told(since_ns))
 
     async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
         """Asks for its end: the agent beside the command obeys, or Modal does."""

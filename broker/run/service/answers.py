@@ -110,6 +110,7 @@ class JobRecord:
     placements: tuple[Placement, ...]  # oldest first
     changes: tuple[StateChange, ...]
     charges: tuple[Charge, ...]
+    estimates: tuple[Charge, ...]  # what providers themselves say that it has cost; no part of the charges
     document: str  # canonical JSON of what was submitted
     emulated: frozenset[str] = frozenset()  # ids of attempts whose GPUs are logical
 

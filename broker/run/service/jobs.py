@@ -13,6 +13,7 @@ from broker.model.errors import InvalidInput, UnknownName
 from broker.model.jobs import Attempt, Job
 from broker.model.money import ZERO, Money
 from broker.model.query import ArraySummary, JobFilter, SpendFilter
+from broker.model.usage import ACTUAL, Book
 from broker.run.broker import Broker
 from broker.run.service.answers import ArrayStanding, Cost, JobRecord, JobStanding, ListPage
 from broker.run.service.settling import Settling
@@ -164,12 +165,14 @@ class Jobs:
     def _record(self, job_id: str) -> JobRecord:
         recorded = self._store.recorded(job_id)
         attempts = {job_id: recorded.attempts[-1]} if recorded.attempts else {}
+        charges = self._store.charges(job_id=job_id)
         return JobRecord(
             standing=self._standings([recorded.job], attempts)[0],
             attempts=recorded.attempts,
             placements=recorded.placements,
             changes=self._store.changes(job_id),
-            charges=self._store.charges(job_id=job_id),
+            charges=tuple(one for one in charges if one.book in ACTUAL),
+            estimates=tuple(one for one in charges if one.book is Book.ESTIMATED),
             document=recorded.document,
             emulated=frozenset(attempt.id for attempt in recorded.attempts if self._emulated(attempt)),
         )

@@ -63,7 +63,7 @@ def settle(connection: Connection, pool: str, report: UsageReport, added: Sequen
     settled = watermark(connection, pool)
     fresh = _fresh(connection, added)
     for charge in fresh:
-        if charge.started_ns < settled or report.as_of_ns < settled:
+        if charge.book in ACTUAL and (charge.started_ns < settled or report.as_of_ns < settled):
             raise Conflict(
                 f"pool {pool} is settled up to {settled}: charge {charge.key} begins at {charge.started_ns}, "
                 "so that time would be charged twice; nothing was stored"
@@ -161,7 +161,7 @@ def charge_rows(connection: Connection, fresh: Sequence[Charge], *, predicted: b
         | {
             "job_seq": job_seqs.get(charge.attempt_id),
             # What was predicted stands on an attempt's first charge alone, so that sums count it once.
-            "predicted": estimates.pop(charge.attempt_id, None),
+            "predicted": estimates.pop(charge.attempt_id, None) if charge.book in ACTUAL else None,
             "price_id": prices[charge.offer] if charge.offer else None,
         }
         for charge in sorted(fresh, key=lambda charge: charge.started_ns)

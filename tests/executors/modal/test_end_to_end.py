@@ -34,6 +34,7 @@ class Shell:
     def __init__(self, folder: Path, server: ModalServer, example: Path = EXAMPLE) -> None:
         self._folder = folder
         config = example.read_text(encoding="utf-8").replace("max_containers = 2", "max_containers = 1")
+        config = config.replace("capacity_wait_s = 60", "capacity_wait_s = 60\nestimate_after_s = 0.2")
         (folder / "broker.toml").write_text('settle_every = "200ms"\n' + config, encoding="utf-8")
         self._env = {
             **os.environ,
@@ -102,6 +103,12 @@ async def test_a_job_with_a_gpu_goes_to_modal_and_costs_what_modal_asks(shell: S
     assert {charge["kind"] for charge in charges} == {"cold_start", "job", "rounding"}
     (row,) = (await shell.json("spend", "--by", "pool"))["rows"]
     assert row["total"]["nanodollars"] == billed
+    async with asyncio.timeout(30.0):
+        while not (told := (await shell.json("show", job))["estimates"]):
+            await asyncio.sleep(0.2)
+    assert [one["amount"]["nanodollars"] for one in told] == [12_635_957], "what Modal says, and it is not added"
+    assert sum(Decimal(one["amount"]["nanodollars"]) for one in (await shell.json("show", job))["charges"]) == billed
+    assert "modal itself says $0.01" in await shell.call("show", job)
     predicted = Decimal(row["predicted"]["nanodollars"]) / 10**9 / rate * 3600
     assert abs(predicted - 6) < Decimal("1e-5"), "five seconds of cold start, as configured, and one of run"
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from grpclib import Status
 
 from broker.model.errors import Misconfigured, Rejected
 from broker.model.jobs import AttemptState
 from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from broker.testing.builders import launch_request, offer
+from broker.testing.executor_watch import Watch
 from executors.modal_pool import ModalPool
 from tests.executors.modal.driving import UNIT_GPU, executor_on, open_pool, pool_of
 from tests.executors.modal.server.service import ModalServer
@@ -194,3 +198,29 @@ def test_the_client_is_imported_when_it_is_used(tmp_path: Path) -> None:
 def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "pip install 'gpu-broker[modal]'" in str(ModalPool.unavailable())
+
+
+@pytest.mark.parametrize(("gpu", "cost"), [({}, 135_957), ({"gpus": 1.0, "gpu_model": "L4"}, 12_635_957)])
+async def test_what_modal_itself_says_that_a_sandbox_cost_is_kept_until_it_is_settled(
+    server: ModalServer, tmp_path: Path, gpu: dict[str, Any], cost: int
+) -> None:
+    """It comes late, also to a broker that was started meanwhile; the first answers know nothing."""
+    server.faults.fail("SandboxGetStats", Status.INTERNAL, times=4)
+    pool, folder = pool_of(server, options={"estimate_after_s": 0.2}, **GPU_POOL), tmp_path / "state"
+    watch = Watch(executor_on(pool, folder))
+    await watch.executor.open()
+    request = launch_request("true", resources=Resources(cpus=1, memory_bytes=GIB, **gpu))
+    report = await watch.run(request)
+    assert (await watch.executor.usage(0)).estimates == ()
+    await watch.executor.close(stop=False)
+    watch.executor = executor_on(pool, folder)
+    await watch.executor.open()
+    async with asyncio.timeout(30.0):
+        while not (told := (await watch.executor.usage(0)).estimates):
+            await asyncio.sleep(0.05)
+    (one,) = told
+    (unit,) = (await watch.executor.usage(0)).units
+    assert ((one.unit_id,), one.attempt_id, one.amount.nanodollars) == (report.unit_ids, request.attempt_id, cost)
+    assert (one.started_ns, one.ended_ns) == (unit.started_ns, unit.ended_ns)
+    assert (await watch.executor.usage(time.time_ns())).estimates == (), "it is settled"
+    await watch.executor.close(stop=True)
