@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := broker executors pricing simulator
-CHECKED := $(wildcard $(PACKAGES) tests benchmarks examples)
+CHECKED := $(wildcard $(PACKAGES) tests benchmarks examples notebooks)
 UV_PIN = $(shell grep '^uv==' constraints.txt)
 
 # The first interpreter that is new enough; `make install PYTHON=/path/to/python3.12` chooses another.
@@ -16,10 +16,10 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell command -v $(p) >/dev/null && $(p) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(p))))
 
-.PHONY: help install demo test check bench docs golden pins clean
+.PHONY: help install demo test check bench docs notebooks golden pins clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Set up .venv in the checkout with the pinned versions (and Python's venv module, where Debian left it out)
 
@@ -46,6 +46,11 @@ bench: install ## Run the benchmarks of benchmarks/, each against a named altern
 docs: install ## Build the docs into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open site/index.html"
+
+notebooks: install ## Run the notebooks of notebooks/; their reports lie in build/notebooks/
+	@PLOTLY_RENDERER=notebook $(BIN)/python -m nbconvert --config notebooks/reports.json \
+		--output-dir build/notebooks notebooks/*.ipynb
+	@echo "Open build/notebooks/*.html"
 
 golden: install ## Rewrite the frozen baselines of tests/golden/ (review the diff)
 	@$(BIN)/python -m pytest -q -m golden --golden-rewrite || [ $$? = 5 ]  # 5: no golden tests yet

@@ -7,13 +7,16 @@ command line has to answer at once.
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
     from broker.model.errors import BrokerError, Conflict, DaemonError, InvalidInput, UnknownName
+    from broker.sdk.breakevens import breakeven
+    from broker.sdk.client import Client
     from broker.sdk.job import Job, JobFailed
-    from broker.sdk.submit import job, jobs, submit
+    from broker.sdk.submit import client, job, jobs, submit
 
     __version__: str
 
 __all__ = [
     "BrokerError",
+    "Client",
     "Conflict",
     "DaemonError",
     "InvalidInput",
@@ -21,6 +24,8 @@ __all__ = [
     "JobFailed",
     "UnknownName",
     "__version__",
+    "breakeven",
+    "client",
     "job",
     "jobs",
     "submit",
@@ -29,7 +34,9 @@ __all__ = [
 _WHERE = {
     **dict.fromkeys(("BrokerError", "Conflict", "DaemonError", "InvalidInput", "UnknownName"), "broker.model.errors"),
     **dict.fromkeys(("Job", "JobFailed"), "broker.sdk.job"),
-    **dict.fromkeys(("job", "jobs", "submit"), "broker.sdk.submit"),
+    **dict.fromkeys(("client", "job", "jobs", "submit"), "broker.sdk.submit"),
+    "Client": "broker.sdk.client",
+    "breakeven": "broker.sdk.breakevens",
 }
 
 

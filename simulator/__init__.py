@@ -1,1 +1,53 @@
-"""The same decisions in virtual time: recorded workloads turned into costs, policy by policy."""
+"""The same decisions in virtual time: recorded workloads turned into costs, policy by policy.
+
+The functions named here are for notebooks and programs: tables of jobs in, pandas frames and Plotly figures out. The
+command line answers by the same code. Importing this loads nothing else.
+"""
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from simulator.study.buying import Planned, market, plan
+    from simulator.study.foreseeing import Foreseen, forecast
+    from simulator.study.playing import Simulated, simulate
+    from simulator.study.sizes import Sizes, sizes
+    from simulator.study.workloads import Description, describe, grown, read_trace, synth
+
+__all__ = [
+    "Description",
+    "Foreseen",
+    "Planned",
+    "Simulated",
+    "Sizes",
+    "describe",
+    "forecast",
+    "grown",
+    "market",
+    "plan",
+    "read_trace",
+    "simulate",
+    "sizes",
+    "synth",
+]
+
+_WHERE = {
+    **dict.fromkeys(("Description", "describe", "grown", "read_trace", "synth"), "simulator.study.workloads"),
+    **dict.fromkeys(("Sizes", "sizes"), "simulator.study.sizes"),
+    **dict.fromkeys(("Foreseen", "forecast"), "simulator.study.foreseeing"),
+    **dict.fromkeys(("Planned", "market", "plan"), "simulator.study.buying"),
+    **dict.fromkeys(("Simulated", "simulate"), "simulator.study.playing"),
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public names, imported when somebody asks for them."""
+    if name in _WHERE:
+        from importlib import import_module
+
+        found: object = getattr(import_module(_WHERE[name]), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

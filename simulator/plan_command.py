@@ -9,10 +9,10 @@ import typer
 
 if TYPE_CHECKING:
     from broker.decide.plan import Problem
+    from simulator.planning.courses import Histories
     from simulator.planning.offers import Ways
 
 HOUR_S = 3_600.0
-QUICK = 5_000  # steps in all courses for which prices are looked into unasked
 
 
 def plan(
@@ -43,24 +43,20 @@ def plan(
     """
     from rich.console import Console
 
-    from broker.decide.plan import solve
-    from broker.decide.plan.sensitivity import bought_below
     from simulator.planning.offers import ways_of_market, ways_of_pools
+    from simulator.planning.problem import problem_of
     from simulator.planning.shown import print_json, print_plan
-    from simulator.quiet import quiet
+    from simulator.planning.solved import solved
 
     ways = ways_of_pools(pools) if pools is not None else ways_of_market(gpu)
     step_s = max(step, HOUR_S) if forecast is not None else step
     with Console(stderr=True).status("reading the demand") as status:
-        problem, why = _problem(trace, demand, ways, step_s, (forecast, courses), whole_nodes, budget)
+        histories = _histories(trace, demand, ways, step_s)
+        problem, why = problem_of(
+            histories, ways, step_s, days=forecast, courses=courses, whole_nodes=whole_nodes, budget_usd=budget
+        )
         status.update(f"solving for {problem.steps:,} steps in {len(problem.scenarios)} courses")
-        with quiet():
-            found = solve(problem)
-            turns = {}
-            quick = problem.steps * len(problem.scenarios) <= QUICK
-            for name in found.holdings if sensitivity or (sensitivity is None and quick) else ():
-                status.update(f"looking up to which price {name} is bought")
-                turns[name] = bought_below(problem, name)
+        found = solved(problem, sensitivity, status.update)
     if lp is not None:
         _write_lp(problem, lp)
     if html is not None:
@@ -68,49 +64,17 @@ def plan(
         from simulator.traces.ours import file_stem
 
         source = file_stem(demand or trace)
-        html.write_text(page(source, problem, found, turns, ways.prices_from, why), encoding="utf-8")
+        html.write_text(page(source, problem, found.plan, found.turns, ways.prices_from, why), encoding="utf-8")
     if as_json:
-        print_json(problem, found, turns)
+        print_json(problem, found.plan, found.turns)
     else:
-        print_plan(problem, found, turns)
+        print_plan(problem, found.plan, found.turns)
 
 
-def _problem(
-    trace: str,
-    file: Path | None,
-    ways: Ways,
-    step_s: float,
-    ahead: tuple[float | None, int],
-    whole_nodes: bool,
-    budget: float | None,
-) -> tuple[Problem, str]:
-    """The problem, and why demand is thought to be as it is."""
-    from broker.decide.plan import Class, Problem
-    from broker.model.errors import InvalidInput
-    from simulator.planning.courses import as_forecast, as_it_was, of_file, of_trace
+def _histories(trace: str, demand: Path | None, ways: Ways, step_s: float) -> Histories:
+    from simulator.planning.courses import of_file, of_trace
 
-    classes = ways.classes or (Class(name="all"),)
-    histories = of_file(file, step_s, classes) if file else of_trace(trace, step_s, classes, ways.matches)
-    days, count = ahead
-    why = "demand is taken to be what it was"
-    if days is None:
-        scenarios = as_it_was(histories, step_s)
-    else:
-        scenarios, why = as_forecast(histories, step_s, days, count)
-    try:
-        return Problem(
-            offers=ways.offers,
-            scenarios=scenarios,
-            step_hours=step_s / HOUR_S,
-            classes=classes,
-            limits=ways.limits,
-            whole_nodes=whole_nodes,
-            budget_usd=budget if budget is not None else ways.budget_usd,
-            worst_usd=ways.worst_usd,
-            commitments_usd=ways.commitments_usd,
-        ), why
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
+    return of_file(demand, step_s, ways.classes) if demand else of_trace(trace, step_s, ways.classes, ways.matches)
 
 
 def _write_lp(problem: Problem, file: Path) -> None:

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from simulator.compare import Comparison
     from simulator.sensitivity import Sensitivity
 
-CAUSAL = ("broker", "all-serverless", "autoscaler", "ski-rental", "cackle", "newsvendor")
-DEFAULT = (*CAUSAL, "peak", "best-static")
-
 
 def simulate(
     trace: Annotated[str, typer.Argument(help="A trace: our CSV, also compressed; - reads standard input.")],
@@ -41,7 +38,7 @@ def simulate(
     from simulator.compare import compare
     from simulator.intervals import intervals
     from simulator.names import known
-    from simulator.policies import POLICIES
+    from simulator.policies import DEFAULT, POLICIES
     from simulator.sensitivity import sensitivity
     from simulator.traces import load
     from simulator.traces.ours import file_stem

@@ -28,20 +28,11 @@ def import_(
 
     Example: sacct --parsable2 -a -o JobID,User,Submit,Start,End,State,AllocTRES | broker trace import - -o trace.csv
     """
-    from broker.model.errors import InvalidInput, Problem
-    from simulator.traces.formats import FORMATS, recognise
     from simulator.traces.formats.serving import Serving
-    from simulator.traces.formats.source import Source
-    from simulator.traces.opening import opened
+    from simulator.traces.reading import read
 
     serving = Serving(prefill_tokens_per_s=prefill, decode_tokens_per_s=decode, requests_per_gpu=per_gpu)
-    with opened(source) as (text, head, name):
-        chosen = form or recognise(head)
-        if chosen is None or chosen not in FORMATS:
-            said = f"there is no format {form!r}" if form else "its format is not recognised"
-            raise InvalidInput(Problem(file=name, message=f"{said}: say --format {', '.join(FORMATS)}"))
-        table = FORMATS[chosen](Source(text=text, name=name, serving=serving))
-    _write(table, out)
+    _write(read(source, form, serving), out)
 
 
 @app.command()

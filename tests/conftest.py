@@ -1,9 +1,10 @@
-"""What every test may use: `golden`, which holds a text against a frozen file of tests/golden/."""
+"""What every test may use: `golden` holds a text against a frozen file, `golden_picture` keeps one of a `browser`."""
 
 import atexit
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ GOLDEN = Path(__file__).parent / "golden"
 NOTHING_KEPT = tempfile.TemporaryDirectory(prefix="broker-tests-")
 atexit.register(NOTHING_KEPT.cleanup)
 os.environ["XDG_STATE_HOME"] = NOTHING_KEPT.name  # prices that whoever runs the tests has asked for are not theirs
+CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,3 +53,28 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8"), f"{path.name} differs: `make golden`, then review the diff"
 
     return compare
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """Not longer than a module: its loop would be in the way of other tests' loops."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def golden_picture(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Keeps what a tab shows as a picture of the documentation, with `make golden`; else only that there is one."""
+
+    def keep(tab, name: str, full_page: bool = True) -> None:
+        path = Path(__file__).parents[1] / "docs" / "img" / name
+        if request.config.getoption("--golden-rewrite"):
+            tab.screenshot(path=path, full_page=full_page)
+        assert path.exists(), f"{path} is missing: run `make golden` and look at it"
+
+    return keep

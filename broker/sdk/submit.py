@@ -1,4 +1,4 @@
-"""`broker.submit`, `broker.job`, `broker.jobs`: a command or a function in → jobs of the broker that is configured."""
+"""What `broker` offers programs: a command or a function in → jobs of the broker that is configured, and its client."""
 
 from __future__ import annotations
 
@@ -39,27 +39,35 @@ def submit(
         document = from_python(world=_ANY_MODEL, **command, **fields).document
         return _submitted(_client(start=True), document.model_dump(mode="json", exclude_none=True))
     payload = packed(what, args, kwargs or {})
-    client = _client(start=True)
-    function = {"blob": client.put_blob(payload), "name": name_of(what), "python": PYTHON}
+    started = _client(start=True)
+    function = {"blob": started.put_blob(payload), "name": name_of(what), "python": PYTHON}
     document = from_python(world=_ANY_MODEL, function=function, **fields).document
-    return _submitted(client, document.model_dump(mode="json", exclude_none=True))
+    return _submitted(started, document.model_dump(mode="json", exclude_none=True))
 
 
 def job(id: str) -> Job:
     """The job, or array, of this id. Raises `UnknownName`, and `DaemonError` when no broker runs."""
-    client = _client()
-    client.wait(id, 0)
-    return Job(client, id)
+    found = _client()
+    found.wait(id, 0)
+    return Job(found, id)
 
 
 def jobs(**filters: Any) -> Iterator[Job]:
     """Jobs, newest first. Filters: state, user, name, pool, array, tag (`"KEY=VALUE"`), since, until."""
-    client = _client()
-    return (Job(client, found["id"]) for found in client.each_job(**filters))
+    asked = _client()
+    return (Job(asked, found["id"]) for found in asked.each_job(**filters))
 
 
-def _submitted(client: Client, document: Mapping[str, Any]) -> Job:
-    return Job(client, client.submit(document)["id"])
+def client() -> Client:
+    """What all that can be asked of the running broker is asked with: spend, forecasts, pools, jobs as plain values.
+
+    Raises `DaemonError` when no broker runs.
+    """
+    return _client()
+
+
+def _submitted(asked: Client, document: Mapping[str, Any]) -> Job:
+    return Job(asked, asked.submit(document)["id"])
 
 
 def _client(*, start: bool = False) -> Client:

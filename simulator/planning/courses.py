@@ -39,7 +39,13 @@ def of_file(file: Path, step_s: float, classes: Sequence[Class]) -> Histories:
 
 def of_trace(trace: str, step_s: float, classes: Sequence[Class], matches: Sequence[Match | None]) -> Histories:
     """The trace, split into classes. Raises `InvalidInput` for jobs that belong to none."""
-    history = load(trace, step_s)
+    return by_class(load(trace, step_s), trace, classes, matches)
+
+
+def by_class(
+    history: Workload | Demand, trace: str, classes: Sequence[Class], matches: Sequence[Match | None]
+) -> Histories:
+    """A history of this name, split into classes. Raises `InvalidInput` for jobs that belong to none."""
     if len(classes) < 2:
         return [history]
     if isinstance(history, Demand):
@@ -92,7 +98,7 @@ def as_it_was(histories: Histories, step_s: float) -> tuple[Scenario, ...]:
 def as_forecast(histories: Histories, step_s: float, days: float, count: int) -> tuple[tuple[Scenario, ...], str]:
     """Courses that are equally likely from the end of the past on, and why; classes are drawn by themselves."""
     rng = np.random.default_rng(SEED)
-    now_s = max(_end_s(each, step_s) for each in histories)
+    now_s = max(end_s(each, step_s) for each in histories)
     steps = max(round(days * DAY_S / step_s), 1)
     found = [forecast(each, now_s, steps, step_s, rng, paths=count) for each in histories]
     courses = np.stack([each.paths for each in found], axis=1)
@@ -100,7 +106,8 @@ def as_forecast(histories: Histories, step_s: float, days: float, count: int) ->
     return scenarios, " ".join(each.reason for each in found)
 
 
-def _end_s(history: Workload | Demand, step_s: float) -> float:
+def end_s(history: Workload | Demand, step_s: float) -> float:
+    """When the past ends: with the step of the last submission, or of a series."""
     if isinstance(history, Demand):
         return len(history) * history.step_s
     return float(np.ceil(history.submit_s.max(initial=0.0) / step_s) * step_s)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from broker.decide.plan import Class, Kind, Limit, Offer
@@ -12,7 +13,7 @@ from broker.model.errors import PriceMissing
 from broker.model.offers import Offer as Priced
 from broker.model.offers import Tier
 from simulator.planning.document import ClassPart, Match, PoolPart, PoolsFile, Price
-from simulator.planning.reading import read_pools, wrong
+from simulator.planning.reading import checked_pools, read_pools, wrong
 from simulator.prices import known_offers
 
 KINDS = {
@@ -48,7 +49,15 @@ class Ways:
 
 def ways_of_pools(file: Path) -> Ways:
     """What a YAML file says. Raises `InvalidInput` with line and field."""
-    document, name = read_pools(file), str(file)
+    return _ways(read_pools(file), str(file))
+
+
+def ways_of_document(document: Mapping[str, object], name: str) -> Ways:
+    """What such a file would say, as plain values. Raises `InvalidInput` with the field."""
+    return _ways(checked_pools(document, name), name)
+
+
+def _ways(document: PoolsFile, name: str) -> Ways:
     _check_names(document, name)
     return Ways(
         offers=tuple(_offer(pool, part, name) for pool, part in document.pools.items()),
@@ -126,15 +135,32 @@ def _class(name: str, part: ClassPart) -> Class:
 
 def ways_of_market(gpu: str) -> Ways:
     """For each way to buy this GPU the cheapest offer that is known today. Raises `PriceMissing`."""
-    book, today = PriceBook(known_offers()), datetime.now(UTC).date()
-    found = [(offers[0], *how) for tier, how in TIERS.items() if (offers := book.find(today, gpu=gpu, tier=tier))]
-    if not found:
-        raise PriceMissing(f"no price of {gpu} is known: `broker prices` lists what there is, --pools brings your own")
+    today = datetime.now(UTC).date()
+    found = cheapest(gpu, today)
     ages = [offer.age_days(today) for offer, _, _ in found]
     return Ways(
         offers=tuple(_bought(*each) for each in found),
         prices_from=f"the cheapest known offer of each kind, {min(ages)} to {max(ages)} days old",
     )
+
+
+def cheapest(gpu: str, today: date, region: str = "") -> list[tuple[Priced, Kind, float | None]]:
+    """For each way to buy this GPU its cheapest offer, with the hours of its term; in regions whose names begin so.
+
+    Raises `PriceMissing` where there is none.
+    """
+    book = PriceBook(known_offers())
+    found = []
+    for tier, how in TIERS.items():
+        offers = (each for each in book.find(today, gpu=gpu, tier=tier) if each.region.startswith(region))
+        if (first := next(offers, None)) is not None:
+            found.append((first, *how))
+    if not found:
+        where = f" in {region}…" if region else ""
+        raise PriceMissing(
+            f"no price of {gpu}{where} is known: `broker prices` lists what there is, --pools brings your own"
+        )
+    return found
 
 
 def _bought(offer: Priced, kind: Kind, term_hours: float | None) -> Offer:

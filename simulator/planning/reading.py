@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from broker.model.errors import InvalidInput, Problem
 from simulator.planning.document import ClassPart, LimitPart, Match, PoolPart, PoolsFile
 
 Keys = tuple[str | int, ...]
+NO_LINES: Mapping[Keys, int] = MappingProxyType({})
 WORDS = MappingProxyType(
     {
         "missing": "is required",
@@ -43,12 +44,16 @@ def read_pools(file: Path) -> PoolsFile:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else None
         raise InvalidInput(Problem(file=name, line=line, message="is not YAML")) from None
+    return checked_pools(data, name, dict(_lines(node, ())))
+
+
+def checked_pools(data: Any, name: str, lines: Mapping[Keys, int] = NO_LINES) -> PoolsFile:
+    """The model of what such a file says; `lines` are its keys'. Raises `InvalidInput` with all that is wrong."""
     if not isinstance(data, dict) or not data.get("pools"):
         raise InvalidInput(Problem(file=name, field="pools", message="name at least one pool"))
     try:
         return PoolsFile.model_validate(data)
     except ValidationError as error:
-        lines = dict(_lines(node, ()))
         raise InvalidInput(*(_problem(name, each, lines) for each in error.errors(include_url=False))) from None
 
 
@@ -57,7 +62,7 @@ def wrong(file: str, field: str, message: str) -> InvalidInput:
     return InvalidInput(Problem(file=file, field=field, message=message))
 
 
-def _problem(file: str, found: Any, lines: dict[Keys, int]) -> Problem:
+def _problem(file: str, found: Any, lines: Mapping[Keys, int]) -> Problem:
     keys = tuple(key for key in found["loc"] if key not in ("[key]", "Price", "constrained-float"))
     keys = tuple(key for key in keys if not str(key).startswith(("function-", "float", "int")))
     text = WORDS.get(found["type"], found["msg"][:1].lower() + found["msg"][1:])

@@ -50,3 +50,4 @@ POLICIES = {
         Policy(name="clairvoyant", title="perfect hindsight", choose=_clairvoyant, hindsight=True),
     )
 }
+DEFAULT = ("broker", "all-serverless", "autoscaler", "ski-rental", "cackle", "newsvendor", "peak", "best-static")

@@ -64,14 +64,16 @@ def _figures(problem: Problem, plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _sections(problem: Problem, plan: Plan, turns: Mapping[str, float | None]) -> Iterator[Section]:
-    yield Section(title="What is bought", parts=(_bars(problem, plan), Table(heads=COLUMNS, rows=rows(problem, plan))))
-    yield Section(title="Capacity against demand", parts=(_capacity(problem, plan),))
-    yield Section(title="The load-duration curve", parts=(_curve(plan),))
+    yield Section(
+        title="What is bought", parts=(cost_chart(problem, plan), Table(heads=COLUMNS, rows=rows(problem, plan)))
+    )
+    yield Section(title="Capacity against demand", parts=(capacity_chart(problem, plan),))
+    yield Section(title="The load-duration curve", parts=(curve_chart(plan),))
     yield Section(
         title="What a GPU-hour is worth",
         says="What one more GPU-hour of work would cost in each period: the dual of demand. Where it is near "
         "serverless's price, capacity is short; where it is near nothing, it is idle.",
-        parts=(_prices(plan),),
+        parts=(worth_chart(plan),),
     )
     if table := _turns(plan, turns):
         yield Section(
@@ -92,7 +94,8 @@ def _colours(plan: Plan) -> dict[str, str]:
     return found
 
 
-def _bars(problem: Problem, plan: Plan) -> Chart:
+def cost_chart(problem: Problem, plan: Plan) -> Chart:
+    """Cost by offer, beside one offer alone."""
     bars = [Bar(title="the plan", parts=dict(plan.cost_of), label=f"${plan.cost_usd:,.0f}")]
     for name, cost in sorted(alternatives(problem).items(), key=lambda item: item[1]):
         offer = name.removeprefix("all ").removesuffix(" for the peak")
@@ -104,7 +107,7 @@ def _bars(problem: Problem, plan: Plan) -> Chart:
     return costs(bars, _colours(plan), unit="cost, US dollars", says=says, floor=plan.cost_usd)
 
 
-def _capacity(problem: Problem, plan: Plan) -> Chart:
+def capacity_chart(problem: Problem, plan: Plan) -> Chart:
     """By period; what is bought stacked, with what is needed as a line."""
     begins = np.concatenate([[0.0], np.cumsum(plan.period_hours)[:-1]]) / 24
     figure, colours = go.Figure(), _colours(plan)
@@ -121,7 +124,8 @@ def _capacity(problem: Problem, plan: Plan) -> Chart:
     return Chart(figure=drawn(figure, x="days", y="GPUs"), says=says)
 
 
-def _curve(plan: Plan) -> Chart:
+def curve_chart(plan: Plan) -> Chart:
+    """The load-duration curve, by the offer that serves it."""
     figure, colours, curve = go.Figure(), _colours(plan), plan.load_duration
     for name, gpus in curve.by_offer.items():
         if gpus.max(initial=0.0) > LITTLE:
@@ -134,7 +138,8 @@ def _curve(plan: Plan) -> Chart:
     return Chart(figure=figure, says=f"Half of the time {half:,.1f} GPUs or more are needed; which offer serves them.")
 
 
-def _prices(plan: Plan) -> Chart:
+def worth_chart(plan: Plan) -> Chart:
+    """The dual of demand over time."""
     begins = np.concatenate([[0.0], np.cumsum(plan.period_hours)[:-1]]) / 24
     figure = go.Figure()
     for name, prices in zip(plan.classes, plan.gpu_hour_price, strict=True):

@@ -134,10 +134,10 @@ def _sections(
     yield Section(
         title=f"{name}: cost by policy",
         says=f"{terms(comparison).capitalize()}. {in_words(comparison)}",
-        parts=(_bars(comparison, unit), _table(comparison, band, unit)),
+        parts=(cost_chart(comparison, unit), _table(comparison, band, unit)),
     )
     if usable := _usable(comparison):
-        yield Section(title=f"{name}: capacity against demand", parts=(_capacity(comparison, usable[0]),))
+        yield Section(title=f"{name}: capacity against demand", parts=(capacity_chart(comparison, usable[0]),))
     chart = load_duration(comparison.demand.gpus[comparison.market.warmup :], comparison.market.breakeven)
     if chart is not None:
         yield Section(title=f"{name}: how busy each GPU would be", parts=(chart,))
@@ -145,11 +145,12 @@ def _sections(
         yield Section(
             title=f"{name}: if prices were others",
             says="Serverless cheaper to the right, dearer to the left; each policy decides anew.",
-            parts=(_sensitive(comparison, sensitivity),),
+            parts=(sensitive_chart(comparison, sensitivity),),
         )
 
 
-def _bars(comparison: Comparison, unit: Unit) -> Chart:
+def cost_chart(comparison: Comparison, unit: Unit) -> Chart:
+    """Cost by policy, with the least possible."""
     bars = [
         Bar(
             title=_title(outcome),
@@ -185,7 +186,8 @@ def _table(comparison: Comparison, band: Mapping[str, tuple[float, float]], unit
     return Table(heads=heads, rows=rows, marks=marks)
 
 
-def _capacity(comparison: Comparison, outcome: Outcome) -> Chart:
+def capacity_chart(comparison: Comparison, outcome: Outcome) -> Chart:
+    """Demand and what a policy holds, over time."""
     committed = outcome.targets.committed_gpus
     return over_time(
         comparison.demand.gpus,
@@ -197,7 +199,8 @@ def _capacity(comparison: Comparison, outcome: Outcome) -> Chart:
     )
 
 
-def _sensitive(comparison: Comparison, found: Sensitivity) -> Chart:
+def sensitive_chart(comparison: Comparison, found: Sensitivity) -> Chart:
+    """Cost over the least possible at other prices."""
     from simulator.policies import POLICIES
 
     titles = {name: POLICIES[name].title for name in found.ratios}

@@ -57,13 +57,14 @@ def _sections(history: object, busy: Floats, found: Mapping[str, Any]) -> Iterat
     yield Section(title="Busy GPUs over time", parts=(chart,))
     if (curve := load_duration(busy, found["breakeven"])) is not None:
         yield Section(title="How busy each GPU would be", parts=(curve,))
-    yield Section(title="Hours of the week", parts=(_week(busy, found),))
+    yield Section(title="Hours of the week", parts=(week_chart(busy, found),))
     if isinstance(history, Workload):
-        yield Section(title="Jobs", parts=(_histogram(history.duration_s, "how long they run"), _gaps(history)))
+        yield Section(title="Jobs", parts=(histogram(history.duration_s, "how long they run"), _gaps(history)))
         yield Section(title="Who uses it", parts=tuple(_who(found)))
 
 
-def _week(busy: Floats, found: Mapping[str, Any]) -> Chart:
+def week_chart(busy: Floats, found: Mapping[str, Any]) -> Chart:
+    """Hours of the week; `found` is the description of the same demand."""
     seen = week(busy)
     figure = go.Figure(go.Heatmap(z=seen, y=DAYS, x=np.arange(24), colorscale="Blues", colorbar={"title": "GPUs"}))
     drawn(figure, x="hour of the day", y="", height=300)
@@ -76,10 +77,10 @@ def _week(busy: Floats, found: Mapping[str, Any]) -> Chart:
 
 
 def _gaps(history: Workload) -> Chart:
-    return _histogram(np.diff(history.submit_s), "time between two arrivals")
+    return histogram(np.diff(history.submit_s), "time between two arrivals")
 
 
-def _histogram(seconds: Floats, what: str) -> Chart:
+def histogram(seconds: Floats, what: str) -> Chart:
     """On a logarithmic axis: seconds and days stand side by side in most workloads."""
     logs = np.log10(np.maximum(seconds, 1.0))
     counts, edges = np.histogram(logs, BINS)

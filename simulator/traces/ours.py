@@ -27,7 +27,11 @@ def load(source: str, step_s: float = 300.0) -> Workload | Demand:
     Raises `InvalidInput`, with file, line and column, for what can't be read, is no number, or is negative.
     """
     name = "standard input" if source == "-" else source
-    table = table_of(sys.stdin if source == "-" else source, name)
+    return history_of(table_of(sys.stdin if source == "-" else source, name), name, step_s)
+
+
+def history_of(table: pd.DataFrame, name: str, step_s: float = 300.0) -> Workload | Demand:
+    """A table of jobs, or of a series. Raises `InvalidInput`, with the name, line and column, as `load`."""
     if "time_s" in table.columns and len(table.columns) > 1:
         return _series(table, name, step_s)
     missing = [column for column in JOBS if column not in table.columns]

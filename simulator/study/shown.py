@@ -1,0 +1,34 @@
+"""A chart of a report → a figure that stands alone: what it shows is its title."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+import plotly.graph_objects as go
+
+from simulator.report.document import Chart
+
+DOLLAR = "&#36;"  # where MathJax is loaded, as in Jupyter, two dollar signs would make a formula of what is between
+WIDTH = 105  # letters of a line of a title
+LINE_PX = 20
+
+
+def titled(chart: Chart) -> go.Figure:
+    """The figure under the sentence that says what it shows."""
+    lines = wrap(chart.says, WIDTH)
+    height, above = chart.figure.layout.height or 360, LINE_PX * len(lines)
+    margin = (chart.figure.layout.margin.t or 34) + above + 12
+    return chart.figure.update_layout(
+        title={
+            "text": "<br>".join(lines).replace("$", DOLLAR),
+            "font": {"size": 14},
+            "x": 0,
+            "xref": "paper",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 10},
+        },
+        height=height + above,
+        margin={"t": margin},
+    )
