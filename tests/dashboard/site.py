@@ -143,7 +143,7 @@ class Site:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Does something in the server's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def submit(self, **fields: Any) -> str:
         """Submits a job and returns its id."""
@@ -154,7 +154,7 @@ class Site:
         self.do(self._move(job_id, state, stdout, **more))
 
     async def _move(self, job_id: str, state: AttemptState, stdout: bytes, **more: Any) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while True:
                 version = self.broker.version
                 for executor in self.executors.values():

@@ -22,7 +22,7 @@ def go(page, name: str, title: str) -> None:
 def visit(page, name: str, title: str) -> None:
     """Until all that it asked for has come."""
     go(page, name, title)
-    page.wait_for_load_state("networkidle")
+    page.locator(".view:not([aria-busy])").wait_for()
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -31,11 +31,12 @@ async function show(moved) {
   }
   const view = await load();
   if (signal.aborted) return;
-  const place = h("div", { class: "view" });
+  const place = h("div", { class: "view", "aria-busy": "true" });
   content.replaceChildren(place);
   if (moved) content.focus({ preventScroll: true });
   scrollTo(0, 0);
   await attempt(() => view.show(place, { rest, query: new URLSearchParams(query), signal, live: live(signal) }), signal);
+  place.removeAttribute("aria-busy");
   document.title = `${place.querySelector("h1")?.textContent ?? ""} · gpu-broker`;
 }
 
