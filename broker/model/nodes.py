@@ -44,7 +44,9 @@ class NodeCluster:
     name: str
     provider: str
     region: str
-    wanted: int  # nodes beside the head that the provider was asked for
+    wanted: int  # nodes that run jobs that the provider was asked for
+    head_works: bool  # the head is one of them
+    endpoint: str = ""  # where a Ray driver attaches: ray://host:port; "" while there is no head
     nodes: tuple[Node, ...]  # the head first, then by the time they started
 
     @property
@@ -56,6 +58,11 @@ class NodeCluster:
     def workers(self) -> tuple[Node, ...]:
         """The nodes beside the head that are up."""
         return tuple(node for node in self.nodes if node.up and not node.head)
+
+    @property
+    def working(self) -> tuple[Node, ...]:
+        """The nodes that are up and run jobs."""
+        return tuple(node for node in self.nodes if node.up and (self.head_works or not node.head))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

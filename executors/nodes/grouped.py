@@ -18,7 +18,7 @@ from broker.model.pools import Pool
 from executors.nodes.groups import Group, GroupCalls
 from executors.nodes.naming import HEAD, Named, named
 from executors.nodes.settings import NodeSettings
-from executors.nodes.startup import Role, token_of
+from executors.nodes.startup import CLIENT_PORT, Role, token_of
 from executors.nodes.waiting import Waiting
 
 GONE_WITHIN_S = 300.0  # machines, after their group was told to end them
@@ -139,13 +139,17 @@ class GroupedNodes(ABC):
         groups = self._calls.groups(self._all)
         if self._named.of(HEAD) not in groups:
             return None
+        nodes = self._calls.machines(self._all)
+        head = next((node.address for node in nodes if node.head and node.up), "")
         return NodeCluster(
             name=self._named.cluster,
             provider=self.provider,
             region=self._region,
             wanted=sum(each.wanted - each.ended for name, each in groups.items() if name in self._workers)
             + self._head_works,
-            nodes=self._calls.machines(self._all),
+            head_works=self._head_works,
+            endpoint=f"ray://{head}:{CLIENT_PORT}" if head else "",
+            nodes=nodes,
         )
 
     def token(self) -> str:

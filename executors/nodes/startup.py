@@ -24,6 +24,7 @@ from executors.nodes.settings import NodeSettings
 
 RAY_PORT: Final = 6379
 DASHBOARD_PORT: Final = 8265
+CLIENT_PORT: Final = 10001
 LABEL: Final = "broker-node"  # of a Ray node: the provider's id of its machine
 HOME: Final = "/opt/broker"
 TOKEN_LINE: Final = "BROKER_RAY_TOKEN="
@@ -65,7 +66,13 @@ def _ray_start(pool: Pool, role: Role) -> str:
     unit = pool.unit
     words = ["--block", "--disable-usage-stats", "--node-ip-address=$ADDRESS", f"--labels={LABEL}=$NODE"]
     if role.head:
-        words += ["--head", f"--port={RAY_PORT}", "--dashboard-host=$ADDRESS", f"--dashboard-port={DASHBOARD_PORT}"]
+        words += [
+            "--head",
+            f"--port={RAY_PORT}",
+            f"--ray-client-server-port={CLIENT_PORT}",
+            "--dashboard-host=$ADDRESS",
+            f"--dashboard-port={DASHBOARD_PORT}",
+        ]
     else:
         words += [f"--address={role.head_address}:{RAY_PORT}"]
     if not role.works:

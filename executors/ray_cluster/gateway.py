@@ -19,6 +19,7 @@ import broker
 import executors
 from broker.model.resources import canonical_gpu
 from executors.on_machine.frames import read_frame, write_frame
+from executors.ray_cluster.draining import drained
 from executors.ray_cluster.supervisor import Supervisor
 from executors.ray_cluster.targets import targets
 
@@ -58,6 +59,8 @@ class Gateway:
         """Calls the supervisor; a new one is made when it is gone, and the call repeated once."""
         if method == "nodes":
             return await asyncio.to_thread(_nodes)
+        if method == "drain":
+            return await drained(*arguments)
         if method == "want":
             return await targets().want.remote(self._hello["pool"], *arguments)
         try:

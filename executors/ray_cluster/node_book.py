@@ -59,6 +59,10 @@ class NodeBook:
     def _counts(self, node: Mapping[str, Any]) -> bool:
         return bool(node["cpus"]) and self._labels.items() <= node["labels"].items()
 
+    def unit_of(self, node: str) -> str:
+        """What is paid for one of Ray's nodes: itself."""
+        return node
+
     def named(self, label: str) -> str | None:
         """The node that is up and carries a label."""
         return next((name for name, life in self._lives.items() if life.label == label and not life.ended_ns), None)

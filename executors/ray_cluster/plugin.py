@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from broker.model.errors import NoCapacity, Rejected, Unreachable
-from broker.model.jobs import LaunchRequest
+from broker.model.jobs import AttemptReport, LaunchRequest
 from broker.model.pools import Capability, Capacity, Pool, UnitState
 from broker.model.resources import Resources
 from broker.model.usage import UsageReport
@@ -25,9 +25,11 @@ from executors.on_machine.order import Order, order_of
 from executors.on_machine.reporting import attempt_report, attempt_usage
 from executors.ray_cluster.autoscaler import Autoscaler
 from executors.ray_cluster.link import GatewayLink, answers
+from executors.ray_cluster.machine_book import MachineBook
 from executors.ray_cluster.node_book import NodeBook
 from executors.ray_cluster.options import CLIENT, Options
 from executors.ray_cluster.own_nodes import OwnNodes
+from executors.ray_cluster.rented_nodes import RentedNodes
 from executors.ray_cluster.room import Need, Room
 
 NODES_EVERY_S = 1.0
@@ -54,9 +56,15 @@ class RayCluster:
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._link = GatewayLink(context.pool.name, self._dir / "gateway.log")
         model = context.pool.unit.gpu_model or next(iter(context.pool.gpu_models), "")
-        self._book = NodeBook(self._dir / "nodes.json", model, self._options.labels)
+        own_book = NodeBook(self._dir / "nodes.json", model, self._options.labels)
+        self._book: NodeBook | MachineBook = own_book
         self._room = Room()
-        self._own = OwnNodes(self._pool, self._dir, self._options.object_store_bytes, self._book, self._room)
+        self._rented: RentedNodes | None = None
+        if context.nodes is not None:
+            unit = replace(context.pool.unit, gpu_model=model)
+            self._book = machines = MachineBook(self._dir / "machines.json", unit)
+            self._rented = RentedNodes(self._pool, context.nodes, self._link, machines, self._room)
+        self._own = OwnNodes(self._pool, self._dir, self._options.object_store_bytes, own_book, self._room)
         self._autoscaler = Autoscaler(self._pool, self._options, self._dir, self._link, self._room)
         self._watching: asyncio.Task[None] | None = None
         self._last_usage: UsageReport | None = None
@@ -66,7 +74,12 @@ class RayCluster:
         if self._link.alive:
             return
         hello = {"pool": self._pool.name, "carried": self._carried, "send_code": False}
-        if self._options.local:
+        if self._rented is not None:
+            address, environment = await self._rented.endpoint(self._now_ns())
+            await answers(self._pool.name, address)
+            hello |= {"root": self._root, "address": address, "dashboard": ""}
+            hello["send_code"] = not address.startswith(CLIENT)
+        elif self._local:
             cluster = await self._own.find_or_start(self._now_ns())
             hello |= {"root": str(self._dir), "address": cluster.address, "dashboard": cluster.dashboard}
             environment = cluster.environment
@@ -86,11 +99,16 @@ class RayCluster:
     @property
     def _carried(self) -> bool:
         """Whether nodes share no files with us."""
-        return not self._options.local
+        return not self._local
+
+    @property
+    def _local(self) -> bool:
+        """Whether the cluster is one of our own on this machine."""
+        return self._options.local and self._rented is None
 
     @property
     def _root(self) -> str:
-        return str(self._dir) if self._options.local else f"{self._options.root}/{self._pool.name}"
+        return str(self._dir) if self._local else f"{self._options.root}/{self._pool.name}"
 
     def _now_ns(self) -> int:
         return self._context.clock.now_ns()
@@ -109,10 +127,15 @@ class RayCluster:
                 return
             with suppress(Unreachable):  # a head that is about to be found dead does not answer
                 await self._see_nodes(NODES_WITHIN_S)
+                if self._rented is not None:
+                    await self._rented.look_now_and_then(self._now_ns())
                 await self._autoscaler.serve(self._now_ns())
 
     async def close(self, *, stop: bool) -> None:
-        """Detaches; with `stop`, ends the attempts, the supervisor, and nodes of our own."""
+        """Detaches; with `stop`, ends the attempts, the supervisor, and nodes of our own on this machine.
+
+        Machines at a provider stay: they end themselves when they are idle.
+        """
         if self._watching is not None:
             self._watching.cancel()
         if stop and self._link.alive:
@@ -130,7 +153,7 @@ class RayCluster:
         if nodes > self._pool.max_units:
             raise Rejected(f"pool {self._pool.name} has {self._pool.max_units} nodes at most, not {nodes}")
         need = Need.of(request)
-        if self._options.local and not _fits(self._pool, request.resources):
+        if self._local and not _fits(self._pool, request.resources):
             raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
         order = order_of(request, self._pool, self._context.max_stream_bytes, self._root)
         if self._carried:
@@ -177,7 +200,12 @@ class RayCluster:
         """What the supervisor has to report."""
         version, reports = await self._link.call("poll", since, wait_s, timeout_s=wait_s + 30.0)
         self._see(reports)
-        return Poll(version=version, reports=tuple(attempt_report(report) for report in reports))
+        return Poll(version=version, reports=tuple(self._report(report) for report in reports))
+
+    def _report(self, report: dict[str, Any]) -> AttemptReport:
+        """With the units that are paid, which are not Ray's nodes where machines are rented."""
+        said = attempt_report(report)
+        return replace(said, unit_ids=tuple(self._book.unit_of(node) for node in said.unit_ids))
 
     async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """Read from the attempt's folder, which is on this machine or the supervisor's."""
@@ -219,8 +247,8 @@ class RayCluster:
             for report in reports
             if (report["released_ns"] or as_of) >= since_ns and report["launched_ns"] <= as_of
             for node in report["nodes"]
-            if node in units
-            for usage in [attempt_usage(report, node, units[node].ended_ns)]
+            if (unit := self._book.unit_of(node)) in units
+            for usage in [attempt_usage(report, unit, units[unit].ended_ns)]
         )
         return UsageReport(as_of_ns=as_of, units=self._book.units(since_ns), attempts=attempts)
 
@@ -237,19 +265,33 @@ class RayCluster:
         """Room on each node, after all that was launched."""
         if not self._link.alive:
             raise Unreachable(f"pool {self._pool.name}: not attached to Ray")
-        units = tuple(
-            UnitState(unit_id=name, total=total, free=free) for name, (total, free) in self._room.now().items()
-        )
-        address = self._options.address
-        note = "a Ray cluster of our own on this machine" if self._options.local else f"the Ray cluster at {address}"
+        units = [
+            UnitState(unit_id=self._book.unit_of(name), total=total, free=free)
+            for name, (total, free) in self._room.now().items()
+        ]
+        # Nothing can be placed on a machine that is yet to come up.
+        booting = self._book.booting() if isinstance(self._book, MachineBook) else []
+        units += [UnitState(unit_id=name, total=self._pool.unit, free=Resources(), ready=False) for name in booting]
         most = max(self._pool.max_units, len(units)) if self._options.autoscaled else len(units)
-        return Capacity(as_of_ns=self._now_ns(), units=units, max_units=most, line=LIMIT, note=note)
+        as_of = self._now_ns()
+        return Capacity(as_of_ns=as_of, units=tuple(units), max_units=most, line=LIMIT, note=self._note)
+
+    @property
+    def _note(self) -> str:
+        """For people: which cluster it is."""
+        if self._rented is not None:
+            return self._rented.problem or "a Ray cluster of machines that the broker rents"
+        return (
+            "a Ray cluster of our own on this machine" if self._local else f"the Ray cluster at {self._options.address}"
+        )
 
     async def scale(self, units: int) -> None:
-        """Adds nodes on this machine, or ends idle ones, newest first; asks the autoscaler of a running cluster."""
+        """Starts nodes here or at a provider, or ends idle ones, newest first; or asks a cluster's autoscaler."""
         if units > self._pool.max_units:
             raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} nodes, not {units}")
-        if self._options.local:
+        if self._rented is not None:
+            await self._rented.scale(units, self._now_ns(), self._see_nodes)
+        elif self._local:
             await self._own.scale(units, self._see_nodes)
         elif self._options.autoscaled:
             await self._autoscaler.aim(units)

@@ -123,6 +123,10 @@ class Room:
         self._nodes.pop(node, None)
         return True
 
+    def reopen(self, node: str) -> None:
+        """Takes a node that was closed back into use, from when it is next seen."""
+        self._closed.discard(node)
+
 
 def nodes_for(needs: Sequence[Need], node: Share) -> int:
     """How many empty nodes take all of these, each on the first that has room for it."""

@@ -1,14 +1,18 @@
 """`broker cluster` as a person meets it, against AWS over HTTP; and the examples."""
 
 import json
-import os
 import subprocess
 import sys
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from broker.cli.main import _explained, app
+from broker.model.errors import BrokerError
 from broker.run.build import capabilities
 from broker.run.plugins import make_node_group, price_offers
 from broker.run.settings import load_settings
@@ -51,20 +55,24 @@ class Cli:
         self._folder = folder
 
     def __call__(self, *words: str, code: int = 0) -> str:
-        environment = {**os.environ, "BROKER_STATE_DIR": str(self._folder / "state")}
-        said = subprocess.run(
-            [BROKER, "cluster", *words], capture_output=True, text=True, env=environment, cwd=self._folder, check=False
-        )
-        assert said.returncode == code, said.stderr
-        assert "Traceback" not in said.stderr
-        return said.stdout if code == 0 else said.stderr
+        """What it prints, or what it says of an error, as `main` would."""
+        done = CliRunner().invoke(app, ["--config", str(self._folder / "broker.toml"), "cluster", *words])
+        if isinstance(done.exception, BrokerError):
+            said = StringIO()
+            with redirect_stderr(said):
+                assert _explained(done.exception) == code
+            return said.getvalue()
+        assert done.exit_code == code, done.output
+        return done.stdout
 
     def json(self, *words: str) -> Any:
         return json.loads(self(*words, "--json"))
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, aws: Aws) -> Cli:
+def cluster(tmp_path: Path, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setenv("BROKER_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BROKER_CONFIG", "")
     return Cli(tmp_path, aws)
 
 

@@ -1,0 +1,209 @@
+"""A pool whose machines a node group makes: here each machine is a process tree with one of Ray's nodes."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import pytest_asyncio
+
+from broker.model.errors import Misconfigured, NoCapacity
+from broker.model.jobs import AttemptState
+from broker.model.nodes import Node, NodeCluster, NodePart, NodeState
+from broker.model.offers import Tier
+from executors.ray_cluster import RayCluster
+from executors.ray_cluster.node_book import LABEL
+from tests.executors.ray_cluster import running
+from tests.executors.ray_cluster.driving import Driver, context, request
+from tests.executors.ray_cluster.running import RunningCluster
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Machines:
+    """A provider whose machines are Ray's nodes on this machine; see `broker.node_group.NodeGroup`."""
+
+    provider: ClassVar[str] = "here"
+    offered_as: ClassVar[str] = "here/test"
+
+    def __init__(self, cluster: RunningCluster) -> None:
+        self._cluster = cluster
+        self.nodes: list[Node] = []
+        self.room = 9
+        self.made = 0
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        return None
+
+    def parts(self, nodes: int) -> tuple[NodePart, ...]:
+        return ()
+
+    def create(self, nodes: int) -> NodeCluster:
+        raise AssertionError("a pool never makes a cluster")
+
+    def find(self) -> NodeCluster | None:
+        head = self._node("i-head", head=True)
+        return NodeCluster(
+            name="test",
+            provider=self.provider,
+            region="",
+            wanted=len(self.nodes),
+            head_works=False,
+            endpoint=self._cluster.address,
+            nodes=(head, *self.nodes),
+        )
+
+    def _node(self, node_id: str, *, head: bool = False) -> Node:
+        return Node(
+            node_id=node_id,
+            state=NodeState.RUNNING,
+            head=head,
+            sku="test",
+            tier=Tier.SPOT,
+            zone="here",
+            address="127.0.0.2",
+            started_ns=time.time_ns(),
+        )
+
+    def token(self) -> str:
+        return self._cluster.token
+
+    def grow(self, nodes: int) -> NodeCluster:
+        while sum(node.up for node in self.nodes) < nodes:
+            if not self.room:
+                raise NoCapacity("the provider has no more")
+            self.room -= 1
+            self.made += 1
+            name = f"i-{self.made}"
+            self.nodes.append(self._node(name))
+            more = ("--num-gpus=2", '--resources={"accelerator_type:L4": 2}', f"--memory={2 << 30}")
+            self._cluster.add({LABEL: name}, *more)
+        found = self.find()
+        assert found is not None
+        return found
+
+    def end(self, node_ids: Sequence[str]) -> None:
+        for name in node_ids:
+            self.nodes = [replace(each, state=NodeState.ENDED) if each.node_id == name else each for each in self.nodes]
+            self._process(name).end()
+
+    def _process(self, name: str) -> running.LocalNode:
+        return self._cluster.nodes[int(name.removeprefix("i-"))]
+
+    def lose(self, name: str) -> None:
+        """The provider takes it away."""
+        self.end([name])
+
+    def delete(self) -> None:
+        raise AssertionError("a pool never deletes a cluster")
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="brent-"))
+    os.chmod(made, 0o700)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def machines(folder: Path) -> Iterator[Machines]:
+    cluster = running.start(folder)
+    yield Machines(cluster)
+    cluster.end()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool(folder: Path, machines: Machines) -> AsyncIterator[Driver]:
+    """Attached to a head with nothing beside it."""
+    state = folder / "pool"
+    driver = Driver(RayCluster(replace(context(state), nodes=machines)), state)
+    await driver.executor.open()
+    yield driver
+    await driver.executor.close(stop=True)
+
+
+async def ready(pool: Driver, count: int) -> None:
+    async with asyncio.timeout(30):
+        while sum(unit.ready for unit in (await pool.executor.capacity()).units) != count:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_pool_without_a_cluster_says_how_to_make_one(folder: Path, machines: Machines) -> None:
+    class Nothing(Machines):
+        def find(self) -> NodeCluster | None:
+            return None
+
+    nodes = Nothing(machines._cluster)
+    executor = RayCluster(replace(context(folder / "none"), nodes=nodes))
+    with pytest.raises(Misconfigured, match="`broker cluster create ray` makes one"):
+        await executor.open()
+
+
+async def test_it_grows_runs_work_and_is_paid_by_machine(pool: Driver, machines: Machines) -> None:
+    assert (await pool.executor.capacity()).units == ()
+    await pool.executor.scale(1)
+    await ready(pool, 1)
+    report = await pool.run(request("echo $CUDA_VISIBLE_DEVICES"))
+    assert report.state is AttemptState.SUCCEEDED and report.unit_ids == ("i-1",)
+    usage = await pool.executor.usage(0)
+    assert [unit.unit_id for unit in usage.units] == ["i-1"], "the head runs no jobs, and is no unit"
+    unit = usage.units[0]
+    assert unit.ready_ns is not None and unit.started_ns < unit.ready_ns and unit.resources.gpus == 2
+    assert {each.unit_id for each in usage.attempts} == {"i-1"}
+    assert (await pool.executor.capacity()).units[0].unit_id == "i-1"
+
+
+async def test_more_than_there_is_room_for_is_said_once_and_what_came_stays(pool: Driver, machines: Machines) -> None:
+    machines.room = 0
+    with pytest.raises(NoCapacity, match="the provider has no more"):
+        await pool.executor.scale(2)
+        await asyncio.sleep(0.2)
+        await pool.executor.scale(2)
+    machines.room = 9
+    assert [unit.unit_id for unit in (await pool.executor.capacity()).units] == ["i-1"]
+    with pytest.raises(NoCapacity, match="at most 2 nodes"):
+        await pool.executor.scale(3)
+
+
+async def test_a_busy_node_is_never_ended_and_an_idle_one_is_drained_first(pool: Driver, machines: Machines) -> None:
+    attempt = request("sleep 60")
+    await pool.executor.launch(attempt)
+    await pool.executor.scale(0)
+    assert [unit.unit_id for unit in (await pool.executor.capacity()).units] == ["i-1"]
+    await pool.executor.cancel(attempt.attempt_id, 0.5)
+    await pool.ended(attempt.attempt_id)
+    async with asyncio.timeout(30):
+        while (await pool.executor.capacity()).units:  # Ray gives a worker's place back a moment after its work
+            await pool.executor.scale(0)
+            await asyncio.sleep(0.5)
+    usage = await pool.executor.usage(0)
+    assert all(unit.ended_ns is not None for unit in usage.units)
+
+
+async def test_a_machine_that_is_taken_away_interrupts_what_it_ran(pool: Driver, machines: Machines) -> None:
+    await pool.executor.scale(1)
+    await ready(pool, 1)
+    attempt = request("sleep 60")
+    await pool.executor.launch(attempt)
+    await pool.running(attempt.attempt_id)
+    machines.lose(f"i-{machines.made}")
+    assert (await pool.ended(attempt.attempt_id)).state is AttemptState.INTERRUPTED
+    assert pool.executor._rented is not None
+    await pool.executor._rented.look(time.time_ns())
+    assert (await pool.executor.capacity()).units == ()
+
+
+async def test_what_is_paid_outlives_the_broker(pool: Driver, folder: Path, machines: Machines) -> None:
+    before = (await pool.executor.usage(0)).units
+    again = RayCluster(replace(context(folder / "pool"), nodes=machines))
+    await again.open()
+    assert (await again.usage(0)).units == before
+    await again.close(stop=False)
