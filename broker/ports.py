@@ -20,7 +20,7 @@ from broker.model.pools import Capability, Capacity, KeepWarm, Pool
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
-from broker.node_group import NodeGroup
+from broker.node_group import NodeGroup as NodeGroup
 
 Stream = Literal["stdout", "stderr"]
 

@@ -9,7 +9,7 @@ from typing import Final
 from broker.model.errors import ExecutorError, Misconfigured, Unreachable
 from broker.model.nodes import NodeCluster
 from broker.model.pools import Pool
-from broker.node_group import NodeGroup
+from broker.ports import NodeGroup
 from executors.ray_cluster.link import GatewayLink
 from executors.ray_cluster.machine_book import MachineBook
 from executors.ray_cluster.room import Room
