@@ -108,7 +108,7 @@ def server() -> AzureServer:
             item(H100, 120.0, productName="Virtual Machines NDsr H100 v5 Series Windows"),
             item(H100, 90.0, type="DevTestConsumption"),
             reservation(H100, 1_100_000.0, "3 Years"),
-            item(T4, 0.526),
+            item(T4, 0.526, savingsPlan=[{"unitPrice": 0.4, "retailPrice": 0.4, "term": "1 Year"}]),
             reservation(T4, 2900.0, "1 Year"),
             reservation(T4, 5000.0, "5 Years"),
             item("Standard_D4s_v5", 0.192, productName="Virtual Machines Dsv5 Series"),
