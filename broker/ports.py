@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from broker.model.bills import Correction, LedgerLine
+from broker.model.budgets import Asked, Budget, Reservation, Standing
 from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, AttemptReport, Job, JobState, LaunchRequest, StateChange
 from broker.model.money import Money
@@ -207,8 +208,13 @@ class Store(Protocol):
     Times are nanoseconds since the epoch, money whole nanodollars. State changes and charges are only ever appended.
     """
 
-    def add_jobs(self, jobs: Sequence[Job], document: str, document_hash: str) -> tuple[Job, ...]:
+    def add_jobs(
+        self, jobs: Sequence[Job], document: str, document_hash: str, reserving: Reservation | None = None
+    ) -> tuple[Job, ...]:
         """Stores the jobs of one submission, all or none, and the document that they came from.
+
+        With `reserving`, reserves for them in the budgets that it names; where one that refuses has no room left for
+        them beside all that is spent and reserved by then, raises `OverBudget` and stores nothing.
 
         Idempotent by id: when the first job's id (or array id) exists with the same document hash, nothing is stored
         and the jobs stored then are returned as they are now; with another hash raises `Conflict`.
@@ -362,6 +368,26 @@ class Store(Protocol):
 
         Raises `Conflict`, storing nothing, when a key exists with another amount: another bill was recorded meanwhile.
         """
+        ...
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """The budgets that are stored, by name."""
+        ...
+
+    def keep_budget(self, budget: Budget) -> None:
+        """Stores a budget, or replaces the one of its name."""
+        ...
+
+    def drop_budget(self, name: str) -> None:
+        """Removes a budget. Raises `UnknownName`."""
+        ...
+
+    def standings(self, wanted: Sequence[Asked], now_ns: int, tails: Sequence[str] = ()) -> tuple[Standing, ...]:
+        """What has become of budgets in their periods, in the same order; `tails` are the serverless pools."""
+        ...
+
+    def running_in(self, budget: Budget) -> tuple[str, ...]:
+        """Jobs of a budget that have an open attempt, and whose end nobody asked for."""
         ...
 
     def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:

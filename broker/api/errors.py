@@ -23,6 +23,7 @@ TYPE: Final = "urn:gpu-broker:"
 KINDS: Final[tuple[tuple[type[errors.BrokerError], str, int], ...]] = (
     (errors.UnknownName, "unknown-name", 404),
     (errors.InvalidInput, "invalid-input", 422),
+    (errors.OverBudget, "over-budget", 409),
     (errors.Conflict, "conflict", 409),
     (errors.NoCapacity, "no-capacity", 503),
     (errors.Rejected, "rejected", 422),
@@ -85,7 +86,7 @@ async def _invalid_request(_request: Request, error: Exception) -> Response:
 
 
 def _message(found: dict[str, object]) -> str:
-    said = str(found["msg"])
+    said = str(found["msg"]).removeprefix("Value error, ")
     return said[0].lower() + said[1:]
 
 

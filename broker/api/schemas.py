@@ -61,6 +61,7 @@ class Submitted(BaseModel):
     tasks: int | None = Field(description="Number of tasks of an array; null for a single job.")
     created: bool = Field(description="False: the same was submitted before under this id and is found again.")
     ignored: list[ProblemItem] = Field(description="Fields of other tools that mean nothing here, and why.")
+    warnings: list[str] = Field(description="Budgets that have no room for it; it is taken all the same.")
 
 
 class ResourcesView(BaseModel):

@@ -26,6 +26,7 @@ def submitted(submission: Submission) -> schemas.Submitted:
         tasks=submission.tasks,
         created=submission.created,
         ignored=[problem(each) for each in submission.ignored],
+        warnings=list(submission.warnings),
     )
 
 

@@ -157,7 +157,7 @@ def _took(row: Row) -> str:
 
 def _state(row: Row) -> str:
     if row["kind"] != "array":
-        return str(row["state"])
+        return "held" if row["state"] == "queued" and row["reason"].startswith("held") else str(row["state"])
     counts: dict[str, Any] = row["counts"]
     return ", ".join(f"{count} {state}" for state, count in counts.items())
 

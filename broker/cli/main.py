@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+import broker.cli.budget as budget
 import broker.cli.cluster as cluster
 import broker.cli.daemon as daemon
 import broker.cli.dashboard as dashboard
@@ -96,6 +97,8 @@ def _exiting(command: Callable[..., int | None]) -> Callable[..., None]:
 for each in COMMANDS:
     app.command(each.__name__.removesuffix("_jobs"))(_exiting(each))
 app.add_typer(cluster.app, name="cluster")
+
+app.add_typer(budget.app, name="budget")
 
 
 def main() -> None:

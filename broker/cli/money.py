@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from broker.cli import render
+from broker.cli import budget, render
 from broker.cli.connection import client
 from broker.cli.render import Column, Row
 
@@ -71,6 +71,8 @@ def spend(
     render.table([*groups, *amounts], found["rows"], footer=footer)
     if found["total"]["unknown"]:
         print(f"{found['total']['unknown']} charges have no known price and are in no amount")
+    for each in connected.budgets():
+        print(budget.line(each))
 
 
 def _group(name: str, row: Row) -> str:

@@ -40,6 +40,8 @@ def submit(
     found = connected.submit(document)
     for note in found["ignored"]:
         render.say(f"note: {note['field']}: {note['message']}", style="dim")
+    for warning in found["warnings"]:
+        render.say(f"warning: {warning}", style="yellow")
     if detach:
         _print_submitted(found, as_json)
         return 0

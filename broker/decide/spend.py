@@ -65,6 +65,13 @@ def parse_period(words: str, now_ns: int) -> Period:
     return period
 
 
+def this_period(unit: str, now_ns: int) -> tuple[int, int]:
+    """Begin and end of the day, week or month of a moment."""
+    today = datetime.fromtimestamp(now_ns // NS_PER_S, UTC).date()
+    begin = today if unit == "day" else _begin(today, unit)
+    return _start_ns(begin), _start_ns(_next(begin, unit))
+
+
 def _days(said: str, today: date) -> tuple[date, date]:
     """First day, and the day after the last. Raises ValueError."""
     if said in ("today", "yesterday"):

@@ -4,6 +4,7 @@ BrokerError
 ├── InvalidInput               what a person wrote is wrong: file, line, field, and what to do
 │   └── UnknownName            a job, pool, offer or field that does not exist; may carry the nearest name
 ├── Conflict                   what is asked contradicts what is stored (same id, other content)
+│   └── OverBudget             a budget has no room for it; nothing was stored
 ├── ExecutorError              an executor could not do what it was asked
 │   ├── NoCapacity             try elsewhere, or later
 │   ├── Rejected               never: this job can't run in this pool
@@ -53,6 +54,10 @@ class UnknownName(InvalidInput):
 
 class Conflict(BrokerError):
     """What is asked contradicts what is stored; nothing was changed."""
+
+
+class OverBudget(Conflict):
+    """A budget that refuses has no room for what was submitted."""
 
 
 class ExecutorError(BrokerError):

@@ -62,7 +62,7 @@ class Refusal:
 
     pool: str
     # gpu_model | gpus | cpus | memory | disk | nodes | region | isolation | runtime | function | image | extra | spot |
-    # pools | price | deadline | capacity (no room) | pool (out of use)
+    # pools | price | deadline | capacity (no room) | pool (out of use) | budget
     constraint: str
     message: str  # one sentence for people, with the numbers
     have: str = ""

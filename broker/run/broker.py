@@ -11,15 +11,17 @@ from typing import Any
 import structlog
 
 from broker.decide.rules import PlacementRules
+from broker.model.budgets import Budget
 from broker.model.errors import BrokerError
 from broker.model.jobs import Attempt, AttemptState, JobSpec
 from broker.model.money import NS_PER_S
 from broker.model.offers import Offer
 from broker.model.placement import Placement
-from broker.model.pools import Pool
+from broker.model.pools import Pool, PoolKind
 from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSource, Store, Stream
 from broker.run.archive import Archive
 from broker.run.autopilot import Autopilot
+from broker.run.budgets import Budgets
 from broker.run.dispatch import Dispatcher
 from broker.run.events import Events
 from broker.run.follow import Follower
@@ -58,6 +60,7 @@ class Broker:
         logs: LogLimits = KEEP_LOGS,
         autopilot: AutopilotSettings = NO_AUTOPILOT,
         book: Sequence[Offer] = (),
+        budgets: Sequence[Budget] = (),
         priced: Callable[[], PricedPools] | None = None,
         build: Callable[[ExecutorContext], Executor] = make_executor,
     ) -> None:
@@ -76,8 +79,10 @@ class Broker:
         self.autopilot = Autopilot(autopilot, self.pools, store, clock, book, self.events)
         self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
         self.foresight = Foresight(self.pools, store, clock)
+        tails = [pool.name for pool in pools if pool.kind is PoolKind.SERVERLESS]
+        self.budgets = Budgets(budgets, store, clock, self.register, tails)
         self.launcher = Launcher(self.pools, self.register, secrets)
-        self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules, self.foresight)
+        self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules, self.foresight, self.budgets)
         self._retirements = {name: Retirement(pool, self.archive, self.ledger) for name, pool in self.pools.items()}
         self._followers = {
             name: Follower(pool, self.register, self.launcher, self._retirements[name])
@@ -114,6 +119,7 @@ class Broker:
     async def run(self) -> None:
         """Runs until asked to stop."""
         await self.register.load()
+        await self.budgets.load()
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in self._work()]
         stop: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
         try:
@@ -139,6 +145,7 @@ class Broker:
         yield self._dispatch_when_ready()
         yield self._expire_logs()
         yield self.foresight.run()
+        yield self.budgets.run()
         if self.repricing is not None:
             yield self.repricing.run()
         if self.autopilot.settings.mode is not Mode.OFF:

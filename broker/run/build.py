@@ -38,6 +38,7 @@ def build_broker(settings: Settings) -> Broker:
         settle_every_s=settings.settle_every_s,
         logs=settings.logs,
         autopilot=settings.autopilot,
+        budgets=settings.budgets,
         book=first.commitments,
         priced=priced,
     )

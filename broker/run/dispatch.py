@@ -22,6 +22,7 @@ from broker.model.errors import BrokerError
 from broker.model.jobs import Job, JobSpec
 from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Verdict
+from broker.run.budgets import Budgets
 from broker.run.foresight import Foresight
 from broker.run.launcher import Launcher
 from broker.run.live import Held
@@ -48,12 +49,14 @@ class Dispatcher:
         launcher: Launcher,
         rules: PlacementRules,
         foresight: Foresight,
+        budgets: Budgets,
     ) -> None:
         self._pools = pools
         self._register = register
         self._launcher = launcher
         self._rules = rules
         self._foresight = foresight
+        self._budgets = budgets
         self._stopped = False
         self._look_again_ns: int | None = None
         self._looked_ns = 0
@@ -120,23 +123,29 @@ class Dispatcher:
         return await asyncio.to_thread(self._register.store.placeable, now, limit, skip)
 
     async def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
+        free, held, elsewhere = await self._budgets.before(queued)
+        by_id = {job.id: job for job in queued}
+        placements = [*held, *await self._budgets.after(by_id, await self._placed(free, elsewhere))]
+        started = await self._register.decide([(by_id[placement.job_id], placement) for placement in placements])
+        await self._launcher.launch(started)
+        return tuple(placements)
+
+    async def _placed(self, queued: Sequence[Job], elsewhere: Mapping[str, Mapping[str, int]]) -> tuple[Placement, ...]:
+        """Decisions about jobs; `elsewhere` are pools that they stay away from, beside those that took them back."""
         states = await self._states()
         durations = await self._durations(queued)
         retried = [job.id for job in queued if job.attempts]
         costs = await asyncio.to_thread(self._register.store.job_costs, retried) if retried else {}
-        placements = dispatch(
+        avoid = self._register.avoid
+        return dispatch(
             queued,
             states,
             durations,
             self._register.clock.now_ns(),
             self._rules,
             spent={job_id: amount for job_id, (amount, _) in costs.items()},
-            avoid=self._register.avoid,
+            avoid={**avoid, **{job_id: {**avoid.get(job_id, {}), **pools} for job_id, pools in elsewhere.items()}},
         )
-        by_id = {job.id: job for job in queued}
-        started = await self._register.decide([(by_id[placement.job_id], placement) for placement in placements])
-        await self._launcher.launch(started)
-        return placements
 
     async def _durations(self, queued: Sequence[Job]) -> dict[str, Duration]:
         """The expected duration of each job, from one look at the history per user and name."""

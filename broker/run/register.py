@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from broker.decide import rest
+from broker.decide.budgets import HELD
+from broker.decide.budgets import held as held_for_budget
 from broker.decide.progress import Progress, advance, attempt_of
 from broker.decide.rest import Health
 from broker.model.errors import UnknownName
@@ -97,10 +99,11 @@ class Register:
         now = self.clock.now_ns()
         started = [_started(job, placement, now) for job, placement in decided if placement.verdict is Verdict.RUN]
         failed = [_failed(job, placement, now) for job, placement in decided if placement.verdict is Verdict.FAIL]
+        waiting = [told for job, placement in decided if (told := _waiting(job, placement)) is not None]
         async with self._writing:
             await asyncio.to_thread(
                 self.store.record,
-                jobs=[*(held.job for held, _ in started), *(job for job, _ in failed)],
+                jobs=[*(held.job for held, _ in started), *(job for job, _ in failed), *waiting],
                 attempts=[held.attempt for held, _ in started],
                 changes=[*(change for _, change in started), *(change for _, change in failed)],
                 placements=[placement for _, placement in decided],
@@ -146,6 +149,16 @@ def _started(job: Job, placement: Placement, now_ns: int) -> tuple[Held, StateCh
 def _failed(job: Job, placement: Placement, now_ns: int) -> tuple[Job, StateChange]:
     moved = replace(job, state=JobState.FAILED, ended_ns=now_ns, reason=placement.reason)
     return moved, _change(job, moved, now_ns)
+
+
+def _waiting(job: Job, placement: Placement) -> Job | None:
+    """A queued job that a budget begins or ceases to hold, with the reason or without."""
+    if placement.verdict is not Verdict.WAIT:
+        return None
+    reason = placement.reason if held_for_budget(placement) else ""
+    if reason == job.reason or not (reason or job.reason.startswith(HELD)):
+        return None
+    return replace(job, reason=reason)
 
 
 def _change(old: Job, new: Job, now_ns: int) -> StateChange:

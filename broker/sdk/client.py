@@ -165,6 +165,22 @@ class Client:
         answer = self._send("GET", "/v1/spend", params=_given({**wanted, "format": "focus"}))
         return answer.body.decode(), int(answer.headers.get("x-unknown-charges", "0"))
 
+    def budgets(self) -> list[Json]:
+        """All budgets by name, and how they stand: `BudgetView`s."""
+        return list(self._json("GET", "/v1/budgets")["budgets"])
+
+    def budget(self, name: str) -> Json:
+        """One budget: `BudgetView`."""
+        return self._json("GET", f"/v1/budgets/{quote(name, safe='')}")
+
+    def set_budget(self, name: str, **wish: Any) -> Json:
+        """Makes or replaces a budget: limit, period, action, user, pool, tag (KEY=VALUE), stop_running."""
+        return self._json("PUT", f"/v1/budgets/{quote(name, safe='')}", body=_given(wish))
+
+    def remove_budget(self, name: str) -> None:
+        """Removes a budget."""
+        self._send("DELETE", f"/v1/budgets/{quote(name, safe='')}")
+
     def pools(self) -> list[Json]:
         """All pools by name: `PoolView`s."""
         return list(self._json("GET", "/v1/pools")["pools"])

@@ -11,6 +11,7 @@ _TYPES: Final[dict[str, type[errors.BrokerError]]] = {
     "unknown-name": errors.UnknownName,
     "invalid-input": errors.InvalidInput,
     "too-large": errors.InvalidInput,
+    "over-budget": errors.OverBudget,
     "conflict": errors.Conflict,
     "no-capacity": errors.NoCapacity,
     "rejected": errors.Rejected,

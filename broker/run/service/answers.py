@@ -34,6 +34,7 @@ class Submission:
     tasks: int | None  # of an array; None for a single job
     created: bool  # False: this id was submitted before with the same content, and is found again
     ignored: tuple[Problem, ...] = ()  # fields of other tools that mean nothing here
+    warnings: tuple[str, ...] = ()  # budgets that have no room for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from broker.ports import Stream
 from broker.run.broker import Broker
 from broker.run.metrics import Metrics
 from broker.run.service.answers import JobStanding
+from broker.run.service.budgeting import Budgeting
 from broker.run.service.following import Following
 from broker.run.service.foresights import Foresights
 from broker.run.service.jobs import Jobs
@@ -32,6 +33,7 @@ class Service:
         self.jobs = Jobs(broker, settling)
         self.output = Output(broker, self.jobs)
         self._broker = broker
+        self.budgets = Budgeting(broker, settling)
         self.spending = Spending(broker, settling)
         self.foresights = Foresights(broker, settling)
         self.pricing = Pricing(broker.clock, stale_price_days)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from broker.decide.constraints import resolve
 from broker.decide.expand import expand
-from broker.model.errors import Conflict, InvalidInput, Problem, UnknownName
+from broker.model.budgets import Reservation
+from broker.model.errors import Conflict, InvalidInput, OverBudget, Problem, UnknownName
 from broker.model.jobs import Job, JobSpec
 from broker.model.placement import Placement, Refusal, Verdict
 from broker.run.broker import Broker
@@ -58,9 +60,12 @@ class Submissions:
         now_ns = self._broker.clock.now_ns()
         spec = to_spec(parsed.document, now_ns)
         await self._check(spec, user)
-        created, jobs = await asyncio.to_thread(self._keep, parsed.document, spec, user, now_ns)
+        reserving = await self._reserving(spec, user)
+        tasks = len(expand(spec, "preview", user, now_ns)) if reserving else 1
+        warnings = await self._broker.budgets.warnings(reserving, tasks) if reserving else []
+        created, jobs = await asyncio.to_thread(self._keep, parsed.document, spec, user, now_ns, reserving=reserving)
         self._broker.wake()
-        return _submission(jobs, parsed, created=created)
+        return replace(_submission(jobs, parsed, created=created), warnings=tuple(warnings))
 
     async def offers(self, fields: Mapping[str, Any], user: str) -> Placement:
         """What would be decided for such a job now; nothing is stored or started. Raises `InvalidInput`."""
@@ -76,7 +81,8 @@ class Submissions:
         now_ns = self._broker.clock.now_ns()
         spec = to_spec(again.document, now_ns)
         await self._check(spec, user)
-        _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again)
+        reserving = await self._reserving(spec, user)
+        _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again, reserving)
         self._broker.wake()
         return _submission(jobs, Parsed(document=again.document), created=True)
 
@@ -128,6 +134,16 @@ class Submissions:
             if placement.verdict is Verdict.FAIL:
                 raise _impossible(placement.refusals)
 
+    async def _reserving(self, spec: JobSpec, user: str) -> Reservation | None:
+        """What one of these jobs may cost, to be reserved in the budgets that are for it; None where none is."""
+        if await self._broker.budgets.reservation(spec, user, None) is None:
+            return None
+        placement = await self._broker.preview(spec, user)
+        quotes = [placement.chosen] if placement.chosen else list(placement.others)
+        amounts = [quote.p90_full for quote in quotes]
+        known = [amount for amount in amounts if amount is not None]
+        return await self._broker.budgets.reservation(spec, user, max(known, default=None))
+
     async def _check_blob(self, sha256: str) -> None:
         try:
             await asyncio.to_thread(self._broker.store.blob, sha256)
@@ -136,14 +152,22 @@ class Submissions:
             raise InvalidInput(Problem(field="function.blob", message=message)) from error
 
     def _keep(
-        self, document: JobDocument, spec: JobSpec, user: str, now_ns: int, again: Again | None = None
+        self,
+        document: JobDocument,
+        spec: JobSpec,
+        user: str,
+        now_ns: int,
+        again: Again | None = None,
+        reserving: Reservation | None = None,
     ) -> tuple[bool, tuple[Job, ...]]:
         """Whether jobs were stored, and the jobs of this submission."""
         for _ in range(_TRIES):
             jobs = expand(spec, document.id or self._ids.new(now_ns), user, now_ns)
             wanted = jobs if again is None or again.tasks is None else [jobs[index] for index in again.tasks]
             try:
-                stored = self._broker.store.add_jobs(wanted, dump(document), fingerprint(document))
+                stored = self._broker.store.add_jobs(wanted, dump(document), fingerprint(document), reserving)
+            except OverBudget:
+                raise
             except Conflict:
                 if document.id is not None:
                     raise

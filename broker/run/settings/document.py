@@ -234,6 +234,32 @@ class NotifyPart(Part):
     )
 
 
+def _tag(value: Any) -> tuple[str, str]:
+    key, _, content = str(value).partition("=")
+    if not (key and content):
+        raise ValueError(f"must be KEY=VALUE, not {shown(value)}")
+    return key, content
+
+
+class BudgetPart(Part):
+    """How much may be spent by whom, on what, and what happens when it is; what it is for must fit in each way."""
+
+    limit: Usd = Field(description="Dollars in one period.")
+    period: Annotated[Literal["day", "week", "month", "total"], Lower] = Field(
+        "month", description="How often it begins anew, at midnight UTC (weeks on Monday); total: never."
+    )
+    action: Annotated[Literal["warn", "hold", "refuse"], Lower] = Field(
+        "hold",
+        description="Of jobs that it has no room for: warn lets them run, hold keeps them queued, refuse takes none.",
+    )
+    user: Line | None = Field(None, description="Only jobs of this user.")
+    pool: Line | None = Field(None, description="Only what this pool costs.")
+    tag: Annotated[tuple[str, str], PlainValidator(_tag)] | None = Field(
+        None, description="Only jobs with this tag, KEY=VALUE."
+    )
+    stop_running: Boolean = Field(False, description="Cancel jobs that run once the limit is spent.")
+
+
 class SettingsDocument(Part):
     """The configuration of a broker."""
 
@@ -262,6 +288,9 @@ class SettingsDocument(Part):
         {}, description="Who is told of what happens, by name."
     )
     secrets: SecretsPart = Field(SecretsPart(), description="Where the values of secrets come from.")
+    budgets: dict[Annotated[str, PlainValidator(_pool_name)], BudgetPart] = Field(
+        {}, description="How much may be spent, by name."
+    )
     pools: dict[Annotated[str, PlainValidator(_pool_name)], PoolPart] = Field(
         {}, description="The places that run attempts, by name; default: pools of this machine."
     )

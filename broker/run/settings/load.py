@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from broker.model.budgets import Action, Budget, Period
 from broker.model.errors import InvalidInput, Problem
+from broker.model.money import Money
 from broker.run.settings.autopilot import AutopilotSettings, Mode
-from broker.run.settings.document import NotifyPart, OwnPart, PoolPart, PricePart, SettingsDocument
+from broker.run.settings.document import BudgetPart, NotifyPart, OwnPart, PoolPart, PricePart, SettingsDocument
 from broker.run.settings.receiver import Receiver
 from broker.run.settings.settings import LogLimits, Settings
 from broker.run.settings.toml_source import toml_tree
@@ -67,6 +69,8 @@ def names_at(keys: Keys) -> list[str]:
             model: Any = SettingsDocument
         case ("pools", _):
             model = PoolPart
+        case ("budgets", _):
+            model = BudgetPart
         case ("pools", _, "price"):
             model = PricePart
         case ("pools", _, "price", "own"):
@@ -175,6 +179,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         stale_price_days=document.stale_price_days,
         settle_every_s=document.settle_every,
         autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),
+        budgets=tuple(_budget(name, part) for name, part in document.budgets.items()),
         logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
         receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),
         secret_prefix=document.secrets.env_prefix,
@@ -192,6 +197,20 @@ def _receiver(name: str, part: NotifyPart) -> Receiver:
         events=tuple(part.events),
         form=part.format,
         signing_secret=part.signing_secret,
+    )
+
+
+def _budget(name: str, part: BudgetPart) -> Budget:
+    return Budget(
+        name=name,
+        limit=Money.of_usd(part.limit),
+        period=Period(part.period),
+        action=Action(part.action),
+        user=part.user,
+        pool=part.pool,
+        tag=part.tag,
+        stop_running=part.stop_running,
+        configured=True,
     )
 
 

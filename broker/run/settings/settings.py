@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from broker.model.budgets import Budget
 from broker.model.offers import Offer
 from broker.model.pools import Capability, Pool
 from broker.run.settings.autopilot import AutopilotSettings
@@ -42,6 +43,7 @@ class Settings:
     stale_price_days: int
     settle_every_s: float
     autopilot: AutopilotSettings
+    budgets: tuple[Budget, ...]
     logs: LogLimits
     receivers: tuple[Receiver, ...]
     secret_prefix: str

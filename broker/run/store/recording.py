@@ -105,11 +105,22 @@ def _attempts(connection: Connection, news: News, seqs: Mapping[str, int]) -> No
         else:
             fresh.append(attempt)
         states[attempt.id] = attempt.state
-    _insert_attempts(connection, fresh, seqs)
+    _insert_attempts(connection, fresh, seqs, _reserved(news.placements))
     _update_attempts(connection, changed)
 
 
-def _insert_attempts(connection: Connection, fresh: Sequence[Attempt], seqs: Mapping[str, int]) -> None:
+def _reserved(decided: Sequence[Placement]) -> dict[str, int | None]:
+    """What jobs that begin may cost: the 90 % quantile of what was chosen."""
+    return {
+        each.job_id: each.chosen.p90_full.nanodollars if each.chosen.p90_full is not None else None
+        for each in decided
+        if each.verdict is Verdict.RUN and each.chosen is not None
+    }
+
+
+def _insert_attempts(
+    connection: Connection, fresh: Sequence[Attempt], seqs: Mapping[str, int], reserved: Mapping[str, int | None]
+) -> None:
     if not fresh:
         return
     predicted = _predicted(connection, {seqs[attempt.job_id] for attempt in fresh})
@@ -119,6 +130,7 @@ def _insert_attempts(connection: Connection, fresh: Sequence[Attempt], seqs: Map
             {
                 **attempt_values(attempt, seqs[attempt.job_id]),
                 "predicted": predicted.get((seqs[attempt.job_id], attempt.pool)),
+                "reserved": reserved.get(attempt.job_id),
             }
             for attempt in fresh
         ],

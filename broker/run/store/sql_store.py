@@ -9,6 +9,7 @@ from threading import Lock
 from sqlalchemy import Connection, Engine, select
 
 from broker.model.bills import Correction, LedgerLine
+from broker.model.budgets import Asked, Budget, Reservation, Standing
 from broker.model.errors import UnknownName
 from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, Job, JobState, StateChange
@@ -19,6 +20,7 @@ from broker.model.runs import Run
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.run.store import (
     billing,
+    budgeting,
     correcting,
     foresight,
     listing,
@@ -61,10 +63,12 @@ class SqlStore:
         with self._writing, store_errors(self._engine.url), self._writer.begin() as connection:
             yield connection
 
-    def add_jobs(self, jobs: Sequence[Job], document: str, document_hash: str) -> tuple[Job, ...]:
-        """Stores the jobs of one submission; a repeat returns them as they are now. Raises Conflict."""
+    def add_jobs(
+        self, jobs: Sequence[Job], document: str, document_hash: str, reserving: Reservation | None = None
+    ) -> tuple[Job, ...]:
+        """Stores the jobs of one submission; a repeat returns them as they are now. Raises Conflict, OverBudget."""
         with self._write() as connection:
-            return submission.add(connection, self._specs, jobs, document, document_hash)
+            return submission.add(connection, self._specs, jobs, document, document_hash, reserving)
 
     def job(self, job_id: str) -> Job:
         """One job. Raises UnknownName with the nearest ids."""
@@ -233,6 +237,31 @@ class SqlStore:
         """Appends corrections, and says how many were new. Raises Conflict when another bill was recorded."""
         with self._write() as connection:
             return correcting.correct(connection, corrections)
+
+    def budgets(self) -> tuple[Budget, ...]:
+        """The budgets that are stored, by name."""
+        with self._read() as connection:
+            return budgeting.every(connection)
+
+    def keep_budget(self, budget: Budget) -> None:
+        """Stores a budget, or replaces the one of its name."""
+        with self._write() as connection:
+            budgeting.keep(connection, budget)
+
+    def drop_budget(self, name: str) -> None:
+        """Removes a budget. Raises UnknownName."""
+        with self._write() as connection:
+            budgeting.drop(connection, name)
+
+    def standings(self, wanted: Sequence[Asked], now_ns: int, tails: Sequence[str] = ()) -> tuple[Standing, ...]:
+        """What has become of budgets in their periods; `tails` are the serverless pools."""
+        with self._read() as connection:
+            return budgeting.standings(connection, wanted, now_ns, tails)
+
+    def running_in(self, budget: Budget) -> tuple[str, ...]:
+        """Jobs of a budget that have an open attempt, and whose end nobody asked for."""
+        with self._read() as connection:
+            return budgeting.running(connection, budget)
 
     def job_costs(self, job_ids: Sequence[str]) -> Mapping[str, tuple[Money, int]]:
         """For each job: what it is known to have cost, and how many charges lack a price."""

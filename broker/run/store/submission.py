@@ -7,14 +7,23 @@ from itertools import groupby
 
 from sqlalchemy import Connection, insert, literal, select
 
+from broker.model.budgets import Reservation
 from broker.model.errors import Conflict
 from broker.model.jobs import Job
+from broker.run.store.budgeting import reserve
 from broker.run.store.rows import job_values
 from broker.run.store.specs import Specs, keep_document, keep_specs
 from broker.run.store.tables import documents, job_tags, jobs, tags
 
 
-def add(connection: Connection, known: Specs, added: Sequence[Job], document: str, hashed: str) -> tuple[Job, ...]:
+def add(
+    connection: Connection,
+    known: Specs,
+    added: Sequence[Job],
+    document: str,
+    hashed: str,
+    reserving: Reservation | None = None,
+) -> tuple[Job, ...]:
     """Stores jobs, or returns those that an earlier submission of the same document stored. Raises Conflict."""
     if not added:
         return ()
@@ -33,6 +42,8 @@ def add(connection: Connection, known: Specs, added: Sequence[Job], document: st
     # Tasks of an array share their spec and follow each other: one pass per run of equals is one pass per array.
     for (head, spec_id), run in groupby(zip(added, spec_ids, strict=True), lambda x: (x[0].array_id or x[0].id, x[1])):
         _tag(connection, head, spec_id, next(run)[0].spec.tags)
+    if reserving is not None:
+        reserve(connection, [job.id for job in added], reserving)
     return tuple(added)
 
 

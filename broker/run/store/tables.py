@@ -143,7 +143,9 @@ attempts: Final = Table(
     Column("signal", Integer),
     Column("reason", Text, nullable=False),
     Column("predicted", BigInteger),
+    Column("reserved", BigInteger),
     UniqueConstraint("job_seq", "number"),
+    Index("attempts_by_end", "ended_ns"),
     _partial("attempts_open", OPEN_ATTEMPT, "pool"),
 )
 
@@ -275,6 +277,28 @@ decisions: Final = Table(
     Column("body", Text, nullable=False),
     Index("decisions_by_time", "at_ns"),
     Index("decisions_by_pool", "pool", "at_ns"),
+)
+
+budgets: Final = Table(
+    "budgets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("limit", BigInteger, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("user", Text),
+    Column("pool", Text),
+    Column("tag_key", Text),
+    Column("tag_value", Text),
+    Column("stop_running", Boolean, nullable=False),
+)
+
+# What jobs were thought to cost at most when they were submitted, where there was a budget for them.
+reservations: Final = Table(
+    "reservations",
+    metadata,
+    Column("job_seq", BigInteger, ForeignKey("jobs.seq"), primary_key=True),
+    Column("amount", BigInteger),
 )
 
 blobs: Final = Table(

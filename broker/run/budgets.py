@@ -1,0 +1,196 @@
+"""Budgets while the broker runs: jobs that would begin are held against them, and what runs is stopped where asked.
+
+Standings are read from the store every few seconds; in between, what begins is added to them. What was reserved for an
+attempt turns into charges meanwhile, so that the sum of both is never too small, but for what exceeds a reservation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from broker.decide.budgets import Candidate, Hold, admit, asked, covers, exhausted, held_placement, taken
+from broker.model.budgets import Asked, Budget, Reservation, Standing
+from broker.model.errors import BrokerError, Conflict, UnknownName
+from broker.model.jobs import Job, JobSpec
+from broker.model.money import NS_PER_S, Money
+from broker.model.placement import Placement, Verdict
+from broker.ports import Clock, Store
+from broker.run.register import Register
+
+log = structlog.get_logger()
+
+FRESH_S: Final = 2.0  # how old standings may be when jobs are held against them
+LOOK_S: Final = 5.0  # how often held jobs are looked at again, and what runs is
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Why a job is held, and what it may cost where it would run."""
+
+    hold: Hold
+    amount: Money | None
+
+
+class Budgets:
+    """The budgets of the configuration and of the store."""
+
+    def __init__(
+        self,
+        configured: Sequence[Budget],
+        store: Store,
+        clock: Clock,
+        register: Register,
+        tails: Sequence[str] = (),
+    ) -> None:
+        """`tails` are the serverless pools, where an attempt is charged for a while after its end."""
+        self._tails = tuple(tails)
+        self._configured = {budget.name: budget for budget in configured}
+        self._stored: dict[str, Budget] = {}
+        self._store, self._clock, self._register = store, clock, register
+        self._standings: list[Standing] = []
+        self._read_ns = 0
+        self._held: dict[str, _Held] = {}
+
+    @property
+    def every(self) -> list[Budget]:
+        """All of them by name."""
+        return [budget for _, budget in sorted((self._stored | self._configured).items())]
+
+    async def load(self) -> None:
+        """Reads those of the store."""
+        found = await asyncio.to_thread(self._store.budgets)
+        self._stored = {budget.name: budget for budget in found}
+        self._read_ns = 0
+
+    async def keep(self, budget: Budget) -> None:
+        """Sets a budget. Raises `Conflict` for one of the configuration."""
+        self._check_changeable(budget.name)
+        await asyncio.to_thread(self._store.keep_budget, budget)
+        await self.load()
+        self._register.work.set()
+
+    async def drop(self, name: str) -> None:
+        """Removes a budget. Raises `Conflict` for one of the configuration, and `UnknownName`."""
+        self._check_changeable(name)
+        await asyncio.to_thread(self._store.drop_budget, name)
+        await self.load()
+        self._register.work.set()
+
+    def _check_changeable(self, name: str) -> None:
+        if name in self._configured:
+            raise Conflict(f"the budget {name!r} is the configuration's: change it there")
+
+    async def standings(self, name: str | None = None) -> tuple[Standing, ...]:
+        """How all budgets stand, or one of them. Raises `UnknownName`."""
+        wanted = [budget for budget in self.every if name in (None, budget.name)]
+        if name is not None and not wanted:
+            known = ", ".join(budget.name for budget in self.every) or "none"
+            raise UnknownName(f"there is no budget {name!r}; there are: {known}")
+        return await self._now(wanted)
+
+    async def reservation(self, spec: JobSpec, user: str, each: Money | None) -> Reservation | None:
+        """What is to be reserved for jobs when they are stored; None where no budget is for them."""
+        budgets = [budget for budget in self.every if covers(budget, user, spec.tags, None)]
+        now_ns = self._clock.now_ns()
+        if not budgets:
+            return None
+        return Reservation(each=each, budgets=asked(budgets, now_ns), now_ns=now_ns, tails=self._tails)
+
+    async def warnings(self, reservation: Reservation, jobs: int) -> list[str]:
+        """What is said of jobs that budgets have no room for, and that are taken all the same."""
+        found = await asyncio.to_thread(self._store.standings, reservation.budgets, reservation.now_ns, self._tails)
+        return [said for _, said in taken(found, reservation.each, jobs)]
+
+    async def before(self, queued: Sequence[Job]) -> tuple[list[Job], list[Placement], Mapping[str, Mapping[str, int]]]:
+        """Jobs that may be placed, decisions for those that are still held, and pools that jobs stay away from."""
+        if not self._held:
+            return list(queued), [], {}
+        await self._refresh()
+        free: list[Job] = []
+        held: list[Placement] = []
+        avoid: dict[str, dict[str, int]] = {}
+        again_ns = self._clock.now_ns() + round(LOOK_S * NS_PER_S)
+        for job in queued:
+            before = self._held.get(job.id)
+            if before is None or not self._still(job, before):
+                self._held.pop(job.id, None)
+                free.append(job)
+            elif before.hold.pool is not None:
+                avoid[job.id] = {before.hold.pool: again_ns}
+                free.append(job)
+            else:
+                held.append(held_placement(job.id, before.hold, self._clock.now_ns(), again_ns))
+        return free, held, avoid
+
+    def _still(self, job: Job, before: _Held) -> bool:
+        candidate = _candidate(job, before.hold.pool, before.amount)
+        again, _ = admit([candidate], self._standings)
+        return bool(again) and again[0].budget == before.hold.budget and again[0].until_ns == before.hold.until_ns
+
+    async def after(self, jobs: Mapping[str, Job], placements: Sequence[Placement]) -> list[Placement]:
+        """The same decisions, but jobs that would begin and that a budget has no room for wait."""
+        if not self.every:
+            self._held.clear()
+            return list(placements)
+        await self._refresh()
+        begin = {each.job_id: each for each in placements if each.verdict is Verdict.RUN and each.chosen is not None}
+        candidates = [
+            _candidate(jobs[job_id], each.chosen.pool, each.chosen.p90_full)
+            for job_id, each in begin.items()
+            if each.chosen is not None
+        ]
+        holds, self._standings = admit(candidates, self._standings)
+        amounts = {candidate.job_id: candidate.amount for candidate in candidates}
+        now = {hold.job_id: hold for hold in holds}
+        for job_id in begin:
+            self._held.pop(job_id, None)
+        self._held |= {job_id: _Held(hold, amounts[job_id]) for job_id, hold in now.items()}
+        return [self._decided(each, now[each.job_id]) if each.job_id in now else each for each in placements]
+
+    def _decided(self, placement: Placement, hold: Hold) -> Placement:
+        """Of a pool without room another one is looked for at once."""
+        look_s = LOOK_S if hold.pool is None else 0.0
+        again_ns = self._clock.now_ns() + round(look_s * NS_PER_S)
+        return held_placement(placement.job_id, hold, placement.at_ns, again_ns, placement)
+
+    async def run(self) -> None:
+        """Stops what runs in budgets that say so once they are spent; until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._stop()
+            except BrokerError as error:
+                log.error("budgets could not be looked at; it is tried again", error=str(error))
+
+    async def _stop(self) -> None:
+        stopping = [budget for budget in self.every if budget.stop_running]
+        for standing in exhausted(await self._now(stopping)):
+            if found := await asyncio.to_thread(self._store.running_in, standing.budget):
+                log.warning("a budget is spent: its jobs are stopped", budget=standing.budget.name, jobs=len(found))
+                await asyncio.to_thread(self._store.request_cancel, found)
+                self._register.work.set()
+
+    async def _refresh(self) -> None:
+        now_ns = self._clock.now_ns()
+        if now_ns - self._read_ns >= FRESH_S * NS_PER_S or self._changed(now_ns):
+            self._standings = list(await self._now(self.every))
+            self._read_ns = now_ns
+
+    def _changed(self, now_ns: int) -> bool:
+        """Whether a period has ended, or budgets are others, since standings were read."""
+        over = any(each.until_ns is not None and each.until_ns <= now_ns for each in self._standings)
+        return over or [each.budget for each in self._standings] != self.every
+
+    async def _now(self, wanted: Sequence[Budget]) -> tuple[Standing, ...]:
+        now_ns = self._clock.now_ns()
+        found: tuple[Asked, ...] = asked(wanted, now_ns)
+        return await asyncio.to_thread(self._store.standings, found, now_ns, self._tails) if found else ()
+
+
+def _candidate(job: Job, pool: str | None, amount: Money | None) -> Candidate:
+    return Candidate(job_id=job.id, user=job.user, tags=job.spec.tags, pool=pool, amount=amount)

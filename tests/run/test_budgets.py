@@ -1,0 +1,297 @@
+"""Budgets on both databases: many submitters at once, and a machine that never passes a limit by more than is said."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import count
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+
+from broker.decide.budgets import asked
+from broker.model.budgets import Action, Budget, Period, Reservation
+from broker.model.errors import Conflict, OverBudget, UnknownName
+from broker.model.jobs import AttemptState, JobState
+from broker.model.money import NS_PER_S, Money
+from broker.model.usage import AttemptUsage, ChargeKind, UnitUsage
+from broker.ports import Store
+from broker.run.budgets import Budgets
+from broker.run.register import Register
+from broker.run.store import open_store
+from broker.testing.store_values import attempt, charge, held, job, placement, quote, report, unit
+
+NOW_NS = 1_795_444_200 * NS_PER_S  # 2026-11-23T14:30
+DAY_NS = 86_400 * NS_PER_S
+LAB = Budget(name="lab", limit=Money(100), period=Period.DAY, user="ann")
+
+
+@pytest.fixture(params=["sqlite_url", "postgresql_url"])
+def url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
+def reserving(each: int | None, *budgets: Budget) -> Reservation:
+    amount = Money(each) if each is not None else None
+    return Reservation(each=amount, budgets=asked(budgets, NOW_NS), now_ns=NOW_NS, tails=("home",))
+
+
+REFUSING = replace(LAB, action=Action.REFUSE)
+
+
+def test_of_many_who_submit_at_once_only_those_are_taken_that_fit(url: str) -> None:
+    """Each has a connection of its own, as brokers in several processes have."""
+    stores = [open_store(url) for _ in range(4)]
+
+    def submit(number: int) -> bool:
+        try:
+            stores[number % 4].add_jobs([job(f"j{number}")], "{}", f"h{number}", reserving(30, REFUSING))
+        except OverBudget as error:
+            assert "$0.00000009 for what waits" in str(error)  # all that fits is there by then
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        taken = list(pool.map(submit, range(16)))
+    assert sum(taken) == 3
+    assert sum(stores[0].counts().values()) == 3
+    for one in stores:
+        one.close()
+
+
+def test_budgets_are_kept_replaced_and_removed(store: Store) -> None:
+    full = replace(LAB, pool="home", tag=("team", "red"), stop_running=True, action=Action.WARN)
+    store.keep_budget(LAB)
+    store.keep_budget(full)
+    store.keep_budget(replace(LAB, name="all", user=None, period=Period.TOTAL))
+    assert store.budgets() == (replace(LAB, name="all", user=None, period=Period.TOTAL), full)
+    store.drop_budget("all")
+    with pytest.raises(UnknownName, match="all"):
+        store.drop_budget("all")
+
+
+def test_standings_by_user_tag_pool_and_period(store: Store) -> None:
+    a, b = job("a", tags={"team": "red"}), job("b", user="bob")
+    for one in (a, b):
+        store.add_jobs([one], "{}", "h")
+        run = placement(one, chosen=quote(p90_full=Money(50)))
+        store.record(jobs=[replace(one, state=JobState.RUNNING)], attempts=[attempt(one)], placements=[run])
+    store.add_jobs([job("c")], "{}", "h", reserving(7, LAB))
+    charges = [
+        charge("k1", NOW_NS, 20, attempt_id="a-a1"),
+        charge("k2", NOW_NS - DAY_NS, 9, attempt_id="a-a1"),
+        charge("k3", NOW_NS, 4, attempt_id="b-a1"),
+        charge("k4", NOW_NS, 3, kind=ChargeKind.IDLE),
+        charge("k5", NOW_NS, None, kind=ChargeKind.IDLE),
+    ]
+    store.settle("home", report(NOW_NS + NS_PER_S), charges)
+    every = replace(LAB, user=None)
+    for budget, expected in (
+        (LAB, (20, 21, 7, 0)),
+        (replace(LAB, period=Period.TOTAL), (29, 21, 7, 0)),
+        (replace(LAB, user="bob"), (4, 46, 0, 0)),
+        (replace(every, tag=("team", "red")), (20, 21, 0, 0)),
+        (replace(every, tag=("team", "blue")), (0, 0, 0, 0)),
+        (every, (27, 67, 7, 1)),
+        (replace(every, pool="home"), (27, 67, 0, 1)),
+        (replace(every, pool="cloud"), (0, 0, 0, 0)),
+    ):
+        (found,) = store.standings(asked([budget], NOW_NS), NOW_NS)
+        got = (found.spent.nanodollars, found.committed.nanodollars, found.queued.nanodollars, found.unpriced)
+        assert got == expected, budget
+    assert store.running_in(replace(every, tag=("team", "red"))) == ("a",)
+
+
+@dataclass
+class Time:
+    """A clock that is set."""
+
+    ns: int = NOW_NS
+
+    def now_ns(self) -> int:
+        return self.ns
+
+
+async def test_what_a_configuration_says_is_not_changed_elsewhere(store: Store) -> None:
+    budgets = Budgets([replace(LAB, configured=True)], store, Time(), Register(store, Time()))
+    await budgets.load()
+    with pytest.raises(Conflict, match="configuration"):
+        await budgets.keep(LAB)
+    with pytest.raises(Conflict, match="configuration"):
+        await budgets.drop("lab")
+    await budgets.keep(replace(LAB, name="more"))
+    assert [budget.name for budget in budgets.every] == ["lab", "more"]
+    with pytest.raises(UnknownName, match="lab, more"):
+        await budgets.standings("nothing")
+
+
+@dataclass
+class Running:
+    """An attempt of the machine, and what it was charged."""
+
+    attempt_id: str
+    begun_ns: int
+    reserved: int
+    charged: int = 0
+    ended_ns: int | None = None
+
+
+class Spending(RuleBasedStateMachine):
+    """Jobs that cost more or less than was thought, settlements that lag, idle tails, nights, and restarts."""
+
+    url = ""
+    numbers = count()
+    running = Bundle("running")
+    tailing = Bundle("tailing")
+    idling = Bundle("idling")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = open_store(self.url)
+        self.clock = Time()
+        # Examples share a database: each has a user, and a pool, of its own.
+        self.me = f"u{next(self.numbers)}"
+        self.budget = replace(LAB, user=self.me)
+        self.lives: dict[str, Running] = {}
+        self.costs: dict[str, int] = {}
+        self.charges = count()
+        self.gone: set[str] = set()  # whose containers have ended
+        self.restart()
+
+    def teardown(self) -> None:
+        for life in self.lives.values():
+            if life.ended_ns is None:
+                self._end(life)
+        for waiting in self.store.placeable(self.clock.ns + DAY_NS, 1_000):
+            self.store.record(jobs=[replace(waiting, state=JobState.CANCELLED, ended_ns=self.clock.ns)])
+        self.store.close()
+
+    @rule()
+    def restart(self) -> None:
+        """A broker that dies and starts again knows what the store knows."""
+        self.register = Register(self.store, self.clock)
+        self.budgets = Budgets([self.budget], self.store, self.clock, self.register, tails=[self.me])
+
+    @rule(costs=st.lists(st.integers(1, 60), min_size=1, max_size=3))
+    def submit(self, costs: list[int]) -> None:
+        for cost in costs:
+            self._submit(cost)
+
+    def _submit(self, cost: int) -> None:
+        name = f"{self.me}j{len(self.costs)}"
+        self.costs[name] = cost
+        self.store.add_jobs(
+            [job(name, user=self.me, submitted_ns=self.clock.ns)], "{}", "h", reserving(cost, self.budget)
+        )
+
+    @rule(target=running)
+    def begin(self) -> object:
+        """A round of the dispatcher, in which there is room for all."""
+        from hypothesis.stateful import multiple
+
+        return multiple(*asyncio.run(self._round()))
+
+    async def _round(self) -> list[str]:
+        queued = self.store.placeable(self.clock.ns, 1_000)
+        free, held_, _ = await self.budgets.before(queued)
+        wishes = [
+            placement(one, at_ns=self.clock.ns, chosen=quote(self.me, p90_full=Money(self.costs[one.id])))
+            for one in free
+        ]
+        by_id = {one.id: one for one in queued}
+        decided = [*held_, *await self.budgets.after(by_id, wishes)]
+        assert {each.job_id for each in decided} == by_id.keys()
+        started = await self.register.decide([(by_id[each.job_id], each) for each in decided])
+        for one in started:
+            life = Running(one.attempt.id, self.clock.ns, self.costs[one.job.id])
+            self.lives[one.attempt.id] = life
+        if started:
+            rest = sum(max(e.reserved - e.charged, 0) for name, e in self.lives.items() if name not in self.gone)
+            assert self._spent() + rest <= LAB.limit.nanodollars + self._over()
+        return [one.attempt.id for one in started]
+
+    @rule(attempt_id=running, cost=st.integers(0, 40), seconds=st.integers(1, 3))
+    def work(self, attempt_id: str, cost: int, seconds: int) -> None:
+        if self.lives[attempt_id].ended_ns is None:
+            self._charge(attempt_id, cost, ChargeKind.JOB, seconds)
+
+    @rule(target=tailing, attempt_id=consumes(running))
+    def end(self, attempt_id: str) -> str:
+        """It ends; what it cost last is not charged yet."""
+        self.clock.ns += NS_PER_S
+        self._end(self.lives[attempt_id])
+        return attempt_id
+
+    @rule(target=idling, attempt_id=consumes(tailing), cost=st.integers(0, 20))
+    def settle_end(self, attempt_id: str, cost: int) -> str:
+        """Its last work is charged; its container goes on."""
+        self._charge(attempt_id, cost, ChargeKind.JOB, 1)
+        return attempt_id
+
+    @rule(attempt_id=consumes(idling), tail=st.integers(0, 20))
+    def settle_tail(self, attempt_id: str, tail: int) -> None:
+        """The tail of its container is charged, which ends."""
+        self._charge(attempt_id, tail, ChargeKind.IDLE_TAIL, 1)
+        life = self.lives[attempt_id]
+        self.clock.ns += NS_PER_S
+        ended = unit(f"c-{attempt_id}", life.begun_ns, self.clock.ns - 1)
+        self.gone.add(attempt_id)
+        self.store.settle(self.me, report(self.clock.ns, ended, *self._open()), [])
+
+    @rule(seconds=st.sampled_from([1, 1, 3, 3, 6, 40_000]))
+    def wait(self, seconds: int) -> None:
+        self.clock.ns += seconds * NS_PER_S
+
+    def _charge(self, attempt_id: str, cost: int, kind: ChargeKind, seconds: int) -> None:
+        begun = self.clock.ns
+        self.clock.ns += seconds * NS_PER_S
+        self.lives[attempt_id].charged += cost
+        key = f"{attempt_id}/{next(self.charges)}"
+        one = charge(key, begun, cost, attempt_id=attempt_id, kind=kind, pool=self.me, ended_ns=self.clock.ns)
+        self.store.settle(self.me, report(self.clock.ns, *self._open(), attempts=self._held()), [one])
+
+    def _open(self) -> list[UnitUsage]:
+        return [unit(f"c-{name}", life.begun_ns) for name, life in self.lives.items() if name not in self.gone]
+
+    def _held(self) -> tuple[AttemptUsage, ...]:
+        there = ((name, life) for name, life in self.lives.items() if name not in self.gone)
+        return tuple(held(name, f"c-{name}", life.begun_ns, life.ended_ns) for name, life in there)
+
+    def _end(self, life: Running) -> None:
+        life.ended_ns = self.clock.ns
+        job_id = life.attempt_id.rpartition("-a")[0]
+        one, run = self.store.job(job_id), self.store.attempt(life.attempt_id)
+        self.store.record(
+            jobs=[replace(one, state=JobState.SUCCEEDED, ended_ns=self.clock.ns)],
+            attempts=[replace(run, state=AttemptState.SUCCEEDED, ended_ns=self.clock.ns)],
+        )
+
+    @invariant()
+    def never_passed_by_more_than_attempts_exceed_what_was_reserved(self) -> None:
+        assert self._spent() <= LAB.limit.nanodollars + self._over()
+        for name in self.costs:
+            reason = self.store.job(name).reason
+            assert not reason.startswith("held") or "budget lab until 2026-11-2" in reason
+
+    def _spent(self) -> int:
+        (found,) = self.store.standings(asked([self.budget], self.clock.ns), self.clock.ns, [self.me])
+        return found.spent.nanodollars
+
+    def _over(self) -> int:
+        return sum(max(life.charged - life.reserved, 0) for life in self.lives.values())
+
+
+@pytest.mark.parametrize("examples", [20])
+def test_a_limit_is_passed_only_by_what_attempts_cost_beyond_what_was_reserved(url: str, examples: int) -> None:
+    Spending.url = url
+    profile = settings(max_examples=examples, stateful_step_count=25, deadline=None)
+    run_state_machine_as_test(Spending, settings=profile)
