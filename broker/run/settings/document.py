@@ -37,6 +37,10 @@ def _pool_name(value: Any) -> str:
     return _name(value, "pool")
 
 
+def _budget_name(value: Any) -> str:
+    return _name(value, "budget")
+
+
 def _name(value: Any, what: str) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError(f"{shown(value)} is no name of a {what}: use 1 to 40 of a-z, 0-9, '_' and '-'")
@@ -288,7 +292,7 @@ class SettingsDocument(Part):
         {}, description="Who is told of what happens, by name."
     )
     secrets: SecretsPart = Field(SecretsPart(), description="Where the values of secrets come from.")
-    budgets: dict[Annotated[str, PlainValidator(_pool_name)], BudgetPart] = Field(
+    budgets: dict[Annotated[str, PlainValidator(_budget_name)], BudgetPart] = Field(
         {}, description="How much may be spent, by name."
     )
     pools: dict[Annotated[str, PlainValidator(_pool_name)], PoolPart] = Field(
