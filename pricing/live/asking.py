@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from broker.model.errors import BrokerError, Unreachable
 from broker.model.offers import Offer
@@ -24,8 +25,16 @@ def ask(part: Part, question: Callable[[], Found]) -> Answer | Failure:
 def attempt(part: Part, question: Callable[[], Answer]) -> Answer | Failure:
     """The answer, or why it could not be made."""
     try:
-        return question()
+        with understanding(str(part)):
+            return question()
     except BrokerError as error:
         return Failure(part=part, error=error)
+
+
+@contextmanager
+def understanding(what: str) -> Iterator[None]:
+    """Turns what reading an answer of another form raises into `Unreachable`."""
+    try:
+        yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        return Failure(part=part, error=Unreachable(f"{part}: the answer is not of the form that is known: {error!r}"))
+        raise Unreachable(f"{what}: the answer is not of the form that is known: {error!r}") from error

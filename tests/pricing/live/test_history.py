@@ -1,5 +1,6 @@
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -107,6 +108,19 @@ def test_the_source_has_what_was_kept_since_it_last_looked(history: PriceHistory
 def test_nothing_asked_is_no_file_and_no_price(history: PriceHistory) -> None:
     assert history.prices() == [] and history.last_refreshes() == []
     assert not history.path.exists()
+
+
+def test_two_refreshes_at_once_lose_nothing(history: PriceHistory) -> None:
+    def work(who: str) -> None:
+        for n in range(10):
+            record(PriceHistory(history.path), NOON_S + n, offer(sku=f"{who}{n}"), offer(usd_per_hour=Decimal(7)))
+
+    with ThreadPoolExecutor(2) as workers:
+        list(workers.map(work, "ab"))
+    assert len(history.prices()) == 21
+    with sqlite3.connect(history.path) as db:
+        assert db.execute("SELECT count(*) FROM refresh").fetchone() == (20,)
+    db.close()
 
 
 def test_all_of_an_answer_or_nothing(history: PriceHistory) -> None:

@@ -205,6 +205,15 @@ def test_credentials_that_do_not_work(server: AwsServer, fault: Fault, says: str
         assert isinstance(each, Failure) and isinstance(each.error, Misconfigured) and says in str(each.error)
 
 
+def test_machines_described_in_another_way_fail_the_region_and_nothing_else(server: AwsServer) -> None:
+    item = "<instanceTypeSet><item><instanceType>p9.large</instanceType></item></instanceTypeSet>"
+    body = f"<DescribeInstanceTypesResponse>{item}</DescribeInstanceTypesResponse>".encode()
+    server.faults["DescribeInstanceTypes"] = [lambda: Response(body=body)]
+    found = answers(Asked(regions=("us-east-1", "us-west-2"), day=DAY))
+    assert [isinstance(each, Answer) for each in found] == [False] * 3 + [True] * 3
+    assert isinstance(found[0], Failure) and "not of the form that is known: KeyError" in str(found[0].error)
+
+
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, server: AwsServer) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
