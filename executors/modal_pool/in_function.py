@@ -23,6 +23,7 @@ from executors.modal_pool.functions import Functions, Variant
 from executors.modal_pool.in_container import InContainer
 from executors.modal_pool.lines import Frame
 from executors.modal_pool.site import Site
+from executors.on_machine.outcome import Outcome
 
 log = structlog.get_logger()
 
@@ -40,6 +41,14 @@ class InFunction(InContainer):
         self._begun_or_over = asyncio.Event()  # its agent has told of itself, or its call has ended
         self._taken = self._ready = False
         self._following: Following | None = None
+
+    async def run(self) -> Outcome:
+        """See `InContainer.run`. However it ends, it waits for no container any more."""
+        try:
+            return await super().run()
+        finally:
+            self._fleet.gone(self.id)
+            await self._unfollowed()
 
     async def made(self) -> Any:
         """Its call, once it runs: with the first GPU of those it may have of which Modal has a container in time."""
@@ -78,7 +87,6 @@ class InFunction(InContainer):
                 await self._begun_or_over.wait()
         except TimeoutError:
             if await self._claimed(key):
-                self._fleet.gone(self.id)
                 await self._unfollowed()
                 if call is not None:
                     await self._functions.tried_to_end(call)
@@ -165,7 +173,6 @@ class InFunction(InContainer):
 
     async def abandon(self) -> Any | None:
         """Claims it, so that no call will run it; the call where one does already."""
-        self._fleet.gone(self.id)
         await self._unfollowed()
         report = self.site.reports.get(self.id)
         if not report.get("key") or await self._claimed(report["key"]):
@@ -200,9 +207,7 @@ class InFunction(InContainer):
         await self._functions.end(handle, containers=True)
 
     async def leave(self, handle: Any) -> None:
-        """Follows it no more."""
-        await self._unfollowed()
-        self._fleet.gone(self.id)
+        """See `run`."""
 
     def _told(self, frame: Frame) -> None:
         if frame["kind"] == "taken":

@@ -231,14 +231,47 @@ async def test_limits_and_permissions_send_it_elsewhere(server: ModalServer, tmp
         assert report.state is AttemptState.REFUSED and "the workspace says no" in report.reason
 
 
+async def test_throttled_calls_are_made_again_more_slowly(server: ModalServer, tmp_path: Path) -> None:
+    server.faults.fail("FunctionMap", Status.RESOURCE_EXHAUSTED, "rate limit exceeded", times=2)
+    async with open_pool(server, tmp_path / "state", functions=True) as watch:
+        assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
+    assert len(server.functions.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        ("FunctionMap", Status.RESOURCE_EXHAUSTED),
+        ("FunctionMap", Status.PERMISSION_DENIED),
+        ("FunctionUpdateSchedulingParams", Status.UNAUTHENTICATED),
+    ],
+)
+async def test_a_call_that_is_refused_holds_up_no_settlement(
+    server: ModalServer, tmp_path: Path, call: str, status: Status
+) -> None:
+    """While it is not known in which container an attempt is, usage is complete up to its launch only."""
+    async with open_pool(server, tmp_path / "state", functions=True) as watch:
+        server.faults.fail(call, status, "no more of these")
+        report = await watch.run(launch_request("true"))
+        assert report.state is AttemptState.REFUSED and "no more of these" in report.reason
+        server.faults.failing.clear()
+        assert (await watch.executor.usage(0)).as_of_ns >= (report.ended_ns or 0)
+        assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
+
+
 async def test_a_hung_agent_is_ended_with_its_container(
     server: ModalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("executors.modal_pool.in_container.TERMINATE_AFTER_S", 0.3)
     async with open_pool(server, tmp_path / "state", functions=True) as watch:
-        request = launch_request("echo on; kill -STOP $PPID; sleep 3600")
+        go = tmp_path / "go"
+        until = f"until [ -e {go} ]; do sleep 0.02; done"
+        request = launch_request(f"echo on; {until}; kill -STOP $PPID; touch {go}.stopped; sleep 3600")
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")
+        go.touch()
+        while not Path(f"{go}.stopped").exists():
+            await asyncio.sleep(0.02)
         await watch.executor.cancel(request.attempt_id, grace_s=0.2)
         report = await watch.ended(request.attempt_id, within_s=20.0)
         assert report.state is AttemptState.CANCELLED and "Modal ended it" in report.reason
