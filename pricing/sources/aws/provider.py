@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from broker.model.errors import BrokerError, Unreachable
 from broker.model.offers import Tier
-from pricing.live.answer import Answer, Asked, Failure, Part
+from pricing.live.answer import Answer, Asked, Failure, Part, Refused
 from pricing.live.asking import Found, ask, understanding
 from pricing.sources.aws.calls import asking, client
 from pricing.sources.aws.offers import LINUX, commitments, on_demand, spot
@@ -44,7 +44,15 @@ def _of_region(asked: Asked, region: str) -> Iterator[Answer | Failure]:
         return
     for part, (_, question) in zip(parts, QUESTIONS, strict=True):
         answer = ask(part, partial(question, asked, region, there))
-        yield replace(answer, left_out=tuple(odd)) if isinstance(answer, Answer) and part is parts[0] else answer
+        if isinstance(answer, Answer) and part is parts[0]:
+            answer = replace(answer, left_out=(*odd, *_unpriced(there, answer)))
+        yield answer
+
+
+def _unpriced(there: dict[str, Shape], answer: Answer) -> Iterator[Refused]:
+    """Machines that are there and that the answer does not speak of."""
+    told = {offer.sku for offer in answer.offers} | {each.thing.split(" ")[0] for each in answer.refused}
+    yield from (Refused(thing=sku, reason="has no price on demand") for sku in sorted(there.keys() - told))
 
 
 def _described(asked: Asked, region: str) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.decide.price_book import PriceBook
@@ -156,6 +156,7 @@ def test_a_newer_format_is_left_alone(history: PriceHistory) -> None:
 moments = st.lists(st.tuples(st.integers(1, 3 * DAY_S), st.integers(1, 3)), min_size=1, max_size=12)
 
 
+@settings(max_examples=30)  # each writes a file
 @given(moments)
 def test_the_book_has_for_each_day_the_last_price_seen_until_then(looks: list[tuple[int, int]]) -> None:
     at_s, seen = NOON_S, {}

@@ -106,6 +106,16 @@ def test_an_offer_is_the_one_of_the_catalogue_as_of_today(server: AwsServer) -> 
     assert "cheapest of 2 zones, us-east-1b; the dearest asks 25.5" in {offer.note for offer in at_once.offers}
 
 
+def test_what_has_no_price_is_left_out_by_name(server: AwsServer) -> None:
+    on_demand, *others = answers()
+    assert isinstance(on_demand, Answer)
+    assert {each.thing: each.reason for each in on_demand.left_out} == {
+        "m6i.4xlarge": "has no price on demand",
+        "p4de.24xlarge": "has no price on demand",
+    }
+    assert not any(each.left_out for each in others if isinstance(each, Answer))
+
+
 def test_memory_tells_the_two_a100_apart(server: AwsServer) -> None:
     server.products.append(product("p4de.24xlarge", "27.44705"))
     on_demand, *_ = answers()
