@@ -32,6 +32,9 @@ def simulate_jobs(
     checkpoint: Annotated[
         float | None, typer.Option(min=0.001, metavar="SECONDS", help="Interrupted jobs lose no more; default: all.")
     ] = None,
+    slack: Annotated[
+        float | None, typer.Option(min=1, metavar="TIMES", help="Deadline of each job, in its run times.")
+    ] = None,
     failures: Hours = None,
     estimate_error: Annotated[
         float, typer.Option(min=0, help="How wrong run times are known: deviation of the logarithm.")
@@ -75,7 +78,7 @@ def simulate_jobs(
     runs: dict[str, table.Played] = {}
     with Console(stderr=True).status(f"{len(workload):,} jobs") as status:
         quick = rules(workload, terms, nodes, estimate_error)
-        there = {**quick, **live_rules(workload, terms, estimate_error)}
+        there = {**quick, **live_rules(workload, terms, estimate_error, slack)}
         for name in known(rule or list(quick), there, "rule"):
             status.update(f"{there[name].title}: {len(workload):,} jobs")
             runs[name] = table.Played(named=there[name], result=played(workload, terms, there[name].rule))

@@ -25,6 +25,7 @@ _FLAGS: dict[str, tuple[str, str, Any, str]] = {
     "workdir": ("workdir", "--workdir", str, "Folder whose copy it runs in."),
     "image": ("image", "--image", str, "Container image."),
     "max_duration": ("max_duration", "--max-duration", str, "Ends it after this long: 30s, 10m, 6h, 2d."),
+    "checkpoint_every": ("checkpoint_every", "--checkpoint-every", str, "How often it keeps a checkpoint."),
     "est_runtime": ("est_runtime", "--est-runtime", str, "How long you think it runs."),
     "max_wait": ("max_wait", "--max-wait", str, "May wait this long for cheaper capacity."),
     "deadline": ("deadline", "--deadline", str, "Must have ended by: +6h, or ISO time with zone."),

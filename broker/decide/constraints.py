@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from math import ceil
 from typing import Final
 
+from broker.decide.spot import is_spot
 from broker.decide.wording import cpus, gibibytes, number
 from broker.model.jobs import JobSpec
-from broker.model.offers import Tier
 from broker.model.placement import Refusal
 from broker.model.pools import Capability, Isolation, Pool, PoolKind
 from broker.model.resources import Gpu, Resources
@@ -113,10 +113,9 @@ def _by_capability(spec: JobSpec, pool: Pool) -> Iterator[Refusal]:
 
 
 def _by_tier(spec: JobSpec, pool: Pool) -> Iterator[Refusal]:
-    is_spot = any(offer.tier is Tier.SPOT for offer in pool.offers)
-    if spec.resources.spot_policy == "spot" and not is_spot:
+    if spec.resources.spot_policy == "spot" and not is_spot(pool):
         yield _refusal(pool, "spot", "the job wants spot capacity; the pool is not bought as spot", "", "spot")
-    if spec.resources.spot_policy == "on-demand" and is_spot:
+    if spec.resources.spot_policy == "on-demand" and is_spot(pool):
         yield _refusal(pool, "spot", "the job must not run on spot capacity; the pool is spot", "spot", "on-demand")
 
 

@@ -7,23 +7,24 @@ a later one may only use what is free until the waiting one is expected to start
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import replace
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
-from broker.decide import reasons
+from broker.decide import reasons, spot
 from broker.decide.line import SHORT_S, Line
 from broker.decide.place import place
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.quote import Answer, Ask, Option, Quoter, kind_of
 from broker.decide.rules import PlacementRules
+from broker.decide.spot import SpotRule
 from broker.decide.wording import seconds
 from broker.model.environment import environment_key
 from broker.model.jobs import Job
-from broker.model.money import ZERO, Money
-from broker.model.placement import Duration, Placement, Verdict
+from broker.model.money import NS_PER_S, ZERO, Money
+from broker.model.placement import Duration, Placement, Refusal, Verdict
 
 __all__ = ["PlacementRules", "PoolState", "RunningAttempt", "dispatch"]
 
@@ -31,6 +32,7 @@ __all__ = ["PlacementRules", "PoolState", "RunningAttempt", "dispatch"]
 HELD_PLACES: Final = 256
 
 _NOTHING: Final[Mapping[str, Money]] = MappingProxyType({})
+_NONE_DONE: Final[Mapping[str, float]] = MappingProxyType({})
 _NOWHERE: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType({})
 
 
@@ -43,15 +45,16 @@ def dispatch(
     *,
     spent: Mapping[str, Money] = _NOTHING,
     avoid: Mapping[str, Mapping[str, int]] = _NOWHERE,
+    done: Mapping[str, float] = _NONE_DONE,
 ) -> tuple[Placement, ...]:
     """A placement for each job, in the order given: the largest priority first, then the oldest.
 
-    `durations` by job id; `spent` is what a job's earlier attempts cost, `avoid` the pools that took a job back, with
-    the time until which it is sent there again only if no other pool has room for it. The order of pools makes no
-    difference.
+    `durations` by job id, of what is left; `spent` is what a job's earlier attempts cost, `done` the seconds of its
+    work that they did, `avoid` the pools that took a job back, with the time until which it is sent there again only if
+    no other pool has room for it. The order of pools makes no difference.
     """
     round_ = Round(pools, now_ns, rules)
-    asks = [_ask(job, durations[job.id], spent, avoid) for job in queued]
+    asks = [_ask(job, durations[job.id], spent, avoid, done) for job in queued]
     behind = Counter(ask.kind for ask in asks)
     placements = []
     for job, ask in zip(queued, asks, strict=True):
@@ -76,14 +79,16 @@ class Round:
 
     def place(self, job: Job, ask: Ask) -> Placement:
         """The placement of one job, and its reservation."""
-        alike = (ask.kind, ask.spent, ask.avoided)
+        submitted_ns = job.submitted_ns if self._rules.spot_rule is not SpotRule.CHEAPEST else 0
+        alike = (ask.kind, ask.spent, ask.avoided, ask.done_s, submitted_ns)
         if first := self._stuck.get(alike):
             self._alike[alike] += 1
             return replace(
                 first, job_id=job.id, reason=f"{first.reason} (and {self._alike[alike]} like it came before)"
             )
         answers, options = self._ask(ask)
-        placement = self._line_up(self._decide(job, ask, answers, options), ask, options)
+        answers, options, wait = self._gamble(job, ask, answers, options)
+        placement = wait or self._line_up(self._decide(job, ask, answers, options), ask, options)
         if placement.chosen is not None:
             self._take(placement, options)
         if placement.verdict is not Verdict.RUN and not any(option.quote.available_now for option in options):
@@ -99,6 +104,51 @@ class Round:
             return answers, options
         answers = [quoter.answer(replace(ask, avoided=())) for quoter in self._quoters]
         return answers, [option for answer in answers for option in answer.options]
+
+    def _gamble(
+        self, job: Job, ask: Ask, answers: Sequence[Answer], options: Sequence[Option]
+    ) -> tuple[Sequence[Answer], Sequence[Option], Placement | None]:
+        """What is left of the answers when the owner's rule for spot has spoken; or that the job waits for spot."""
+        if self._rules.spot_rule is SpotRule.CHEAPEST:
+            return answers, options, None
+        able = [
+            quoter.pool
+            for quoter, answer in zip(self._quoters, answers, strict=True)
+            if answer.options or not all(refusal.permanent for refusal in answer.refusals)
+        ]
+        at = spot.standing(job, ask.duration, ask.done_s, able, self._now_ns)
+        if at is None or at.ruling() is spot.Ruling.ANY:
+            return answers, options, None
+        on_spot = {pool.name for pool in able if spot.is_spot(pool)}
+        if at.ruling() is spot.Ruling.NO_SPOT:
+            kept = [self._without(answer, on_spot, spot.why_not(at)) for answer in answers]
+            return kept, [option for answer in kept for option in answer.options], None
+        if any(option.quote.available_now for option in options if option.quote.pool in on_spot):
+            return answers, options, None
+        return answers, options, self._wait_for_spot(job, answers, options, at)
+
+    def _without(self, answer: Answer, pools: Set[str], why: str) -> Answer:
+        refused = sorted({option.quote.pool for option in answer.options} & pools)
+        return Answer(
+            options=tuple(option for option in answer.options if option.quote.pool not in pools),
+            refusals=answer.refusals
+            + tuple(Refusal(pool=pool, constraint="spot", message=why, permanent=False) for pool in refused),
+        )
+
+    def _wait_for_spot(
+        self, job: Job, answers: Sequence[Answer], options: Sequence[Option], at: spot.Standing
+    ) -> Placement:
+        return Placement(
+            job_id=job.id,
+            at_ns=self._now_ns,
+            verdict=Verdict.WAIT,
+            chosen=None,
+            others=tuple(option.quote for option in options),
+            refusals=tuple(refusal for answer in answers for refusal in answer.refusals),
+            reason=spot.why_wait(at),
+            flip=f"it would run on demand if it were behind, as it will be in {seconds(at.again_s())}",
+            decide_again_ns=self._now_ns + round(at.again_s() * NS_PER_S),
+        )
 
     def _decide(self, job: Job, ask: Ask, answers: Sequence[Answer], options: Sequence[Option]) -> Placement:
         refusals = [refusal for answer in answers for refusal in answer.refusals]
@@ -140,12 +190,19 @@ def _chosen(placement: Placement, options: Sequence[Option]) -> Option:
     return next(option for option in options if option.quote is placement.chosen)
 
 
-def _ask(job: Job, duration: Duration, spent: Mapping[str, Money], avoid: Mapping[str, Mapping[str, int]]) -> Ask:
+def _ask(
+    job: Job,
+    duration: Duration,
+    spent: Mapping[str, Money],
+    avoid: Mapping[str, Mapping[str, int]],
+    done: Mapping[str, float],
+) -> Ask:
     return Ask(
         spec=job.spec,
         duration=duration,
         kind=kind_of(job.spec, duration),
         key=environment_key(job.spec),
         spent=spent.get(job.id, ZERO),
+        done_s=done.get(job.id, 0.0),
         avoided=tuple(sorted(avoid.get(job.id, {}).items())),
     )

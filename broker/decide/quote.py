@@ -37,6 +37,7 @@ class Ask:
     key: str  # of its environment
     behind: int = 0  # further jobs of the same kind in the queue: they would use a container that it leaves
     spent: Money = ZERO  # on earlier attempts
+    done_s: float = 0.0  # of its work, by earlier attempts; `duration` is what is left
     avoided: tuple[tuple[str, int], ...] = ()  # pools not to be tried before a time
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from broker.decide.spot import LEAVES
 from broker.decide.wording import seconds
 from broker.model.jobs import Attempt, AttemptState
 from broker.model.money import NS_PER_S
@@ -48,7 +49,11 @@ def after(health: Health, attempt: Attempt, now_ns: int) -> Health:
     """
     if not attempt.state.ended:
         raise ValueError(f"attempt {attempt.id} has not ended: it is {attempt.state}")
-    if attempt.state is AttemptState.CANCELLED or (_failed(attempt) and attempt.stored_ns <= health.failed_ns):
+    if (
+        attempt.state is AttemptState.CANCELLED
+        or attempt.reason == LEAVES
+        or (_failed(attempt) and attempt.stored_ns <= health.failed_ns)
+    ):
         return health
     if not _failed(attempt):
         return WELL

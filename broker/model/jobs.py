@@ -58,6 +58,7 @@ class JobSpec:
     image: str | None = None
     resources: ResourceRequest = ResourceRequest()
     max_duration_s: float | None = None  # running time after which an attempt is ended
+    checkpoint_every_s: float | None = None  # an interrupted run goes on from a multiple of this; None: begins anew
     retry: RetryPolicy = RetryPolicy()
     deadline_ns: int | None = None  # must be finished by; wall clock, ns since the epoch
     max_wait_s: float | None = None  # may wait this long for cheaper capacity; None: the broker's default

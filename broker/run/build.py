@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from broker.decide.rules import PlacementRules
+from broker.decide.spot import SpotRule
 from broker.model.pools import Capability
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
@@ -33,7 +34,9 @@ def build_broker(settings: Settings) -> Broker:
         secrets=settings.secrets(),
         state_dir=settings.state_dir,
         rules=PlacementRules(
-            default_max_wait_s=settings.default_max_wait_s, stale_price_days=settings.stale_price_days
+            default_max_wait_s=settings.default_max_wait_s,
+            stale_price_days=settings.stale_price_days,
+            spot_rule=SpotRule(settings.spot_rule),
         ),
         settle_every_s=settings.settle_every_s,
         logs=settings.logs,

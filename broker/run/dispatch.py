@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import structlog
 
+from broker.decide import spot
 from broker.decide.duration import estimate, remaining_s
 from broker.decide.expand import expand
 from broker.decide.policy import dispatch
@@ -24,6 +25,7 @@ from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Verdict
 from broker.run.budgets import Budgets
 from broker.run.foresight import Foresight
+from broker.run.gambling import Gambling
 from broker.run.launcher import Launcher
 from broker.run.live import Held
 from broker.run.pools import RunningPool
@@ -57,6 +59,7 @@ class Dispatcher:
         self._rules = rules
         self._foresight = foresight
         self._budgets = budgets
+        self._gambling = Gambling(pools, register, rules)
         self._stopped = False
         self._look_again_ns: int | None = None
         self._looked_ns = 0
@@ -93,6 +96,7 @@ class Dispatcher:
         await self._cancel()
         if self._stopped:
             return
+        await self._gambling.step()
         limit = self._page()
         looked_at: set[str] = set()
         again: list[int] = []
@@ -133,7 +137,9 @@ class Dispatcher:
     async def _placed(self, queued: Sequence[Job], elsewhere: Mapping[str, Mapping[str, int]]) -> tuple[Placement, ...]:
         """Decisions about jobs; `elsewhere` are pools that they stay away from, beside those that took them back."""
         states = await self._states()
-        durations = await self._durations(queued)
+        done = await self._gambling.done(queued)
+        whole = await self._durations(queued)
+        durations = {job_id: spot.remaining(each, done.get(job_id, 0.0)) for job_id, each in whole.items()}
         retried = [job.id for job in queued if job.attempts]
         costs = await asyncio.to_thread(self._register.store.job_costs, retried) if retried else {}
         avoid = self._register.avoid
@@ -145,6 +151,7 @@ class Dispatcher:
             self._rules,
             spent={job_id: amount for job_id, (amount, _) in costs.items()},
             avoid={**avoid, **{job_id: {**avoid.get(job_id, {}), **pools} for job_id, pools in elsewhere.items()}},
+            done=done,
         )
 
     async def _durations(self, queued: Sequence[Job]) -> dict[str, Duration]:

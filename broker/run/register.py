@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from broker.decide import rest
+from broker.decide import rest, spot
 from broker.decide.budgets import HELD
 from broker.decide.budgets import held as held_for_budget
 from broker.decide.progress import Progress, advance, attempt_of
@@ -65,6 +65,7 @@ class Register:
         held = self.live.get(report.attempt_id)
         if held is None:
             return None
+        report = spot.moved(held.job, held.attempt, report)
         return advance(held.job, held.attempt, report, self.clock.now_ns(), self._refused[held.job.id])
 
     def _remember_refusal(self, progress: Progress, *, in_line: bool) -> None:
@@ -73,6 +74,8 @@ class Register:
         One that waited in line was not promised a place: that none came free is not the pool's failure.
         """
         attempt = progress.attempt
+        if attempt.reason == spot.LEAVES and attempt.state.ended:
+            self._refused[progress.job.id] += 1
         if attempt.state.ended and not (in_line and attempt.state is AttemptState.REFUSED):
             now_ns = self.clock.now_ns()
             self.health[attempt.pool] = rest.after(self.health.get(attempt.pool, rest.WELL), attempt, now_ns)
@@ -114,6 +117,15 @@ class Register:
             begun = [_event(held.job, change, held.attempt) for held, change in started]
             self._announce([*begun, *(_event(job, change, None) for job, change in failed)])
         return [held for held, _ in started]
+
+    async def leave(self, held: Held) -> None:
+        """Notes that an attempt is told to leave its node, before it is: whoever hears of its end knows why."""
+        leaving = replace(held.attempt, reason=spot.LEAVES)
+        async with self._writing:
+            if self.live.get(held.attempt.id) is not held:
+                return
+            await asyncio.to_thread(self.store.record, attempts=[leaving])
+            self.live.put(replace(held, attempt=leaving))
 
     async def cancel_queued(self, jobs: Sequence[Job]) -> None:
         """Ends queued jobs whose cancellation was asked for."""

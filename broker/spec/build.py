@@ -57,6 +57,7 @@ def to_spec(document: JobDocument, now_ns: int) -> JobSpec:
         image=job.image,
         resources=_request(job),
         max_duration_s=job.max_duration,
+        checkpoint_every_s=job.checkpoint_every,
         retry=_retry(job),
         deadline_ns=deadline_ns(job.deadline, now_ns) if job.deadline else None,
         max_wait_s=job.max_wait,

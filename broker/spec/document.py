@@ -162,6 +162,9 @@ class JobDocument(Part):
     image: Line | None = Field(None, description="Container image.")
     resources: ResourcesPart = Field(ResourcesPart(), description="What each node asks for.")
     max_duration: LongerThanZero | None = Field(None, description="Running time after which an attempt is ended.")
+    checkpoint_every: LongerThanZero | None = Field(
+        None, description="How often it keeps a checkpoint, from which the next attempt goes on."
+    )
     retry: RetryPart = Field(RetryPart(), description="How often an attempt is repeated, by cause.")
     deadline: Deadline | None = Field(None, description="When it must be finished: a time with its zone, or +6h.")
     max_wait: Duration | None = Field(None, description="How long it may wait for cheaper capacity.")

@@ -57,6 +57,7 @@ FULL_SPEC: Final = JobSpec(
     retry=RetryPolicy(on=frozenset(Cause), max_attempts=5, backoff_s=2.5, max_backoff_s=60, within_s=9.5),
     deadline_ns=NOW_NS + NS_PER_S,
     max_wait_s=60.0,
+    checkpoint_every_s=600.0,
     est_runtime_s=30.0,
     max_cost_usd="100.000000001",
     array_size=3,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +18,11 @@ from executors.on_machine.attempt_dir import AttemptDir
 EVERY_S: Final = 0.2
 _PIECE: Final = 1 << 20
 
-# What is written, and where: "stdout", "stderr" (appended) or "result" (all at once).
-Send = Callable[[str, bytes], None]
+_ASK_EVERY_S: Final = 5.0  # where nothing is written
+
+# What is written, and where: "stdout", "stderr" (appended) or "result" (all at once). The answer is how long the
+# attempt has where its node is being taken away.
+Send = Callable[[str, bytes], float | None]
 
 
 def node_root(root: str, node: str) -> str:
@@ -29,12 +33,16 @@ def node_root(root: str, node: str) -> str:
 class Carrying:
     """A context in which what appears in an attempt's streams is sent on; the rest, and its result, when it is left.
 
-    `send` returns when the other end has it, and raises where there is none any more: then nobody wants it.
+    `send` returns when the other end has it, and raises where there is none any more: then nobody wants it. `end` is
+    called in a thread of its own, once, when it says that the node is being taken away.
     """
 
-    def __init__(self, folder: AttemptDir, send: Send) -> None:
+    def __init__(self, folder: AttemptDir, send: Send, end: Callable[[float], None]) -> None:
         self._folder = folder
-        self._send = send
+        self._ask = send
+        self._end = end
+        self._asked_s = time.monotonic()
+        self._ending: threading.Thread | None = None
         self._sent = {"stdout": 0, "stderr": 0}
         self._over = threading.Event()
         self._problem: Exception | None = None
@@ -69,3 +77,12 @@ class Carrying:
                 while data := file.read(_PIECE):
                     self._send(stream, data)
                     self._sent[stream] += len(data)
+        if time.monotonic() > self._asked_s + _ASK_EVERY_S:
+            self._send("stdout", b"")
+
+    def _send(self, what: str, data: bytes) -> None:
+        self._asked_s = time.monotonic()
+        notice_s = self._ask(what, data)
+        if notice_s is not None and self._ending is None:
+            self._ending = threading.Thread(target=self._end, args=(notice_s,), name="ending", daemon=True)
+            self._ending.start()

@@ -58,7 +58,7 @@ class Gateway:
     async def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """Calls the supervisor; a new one is made when it is gone, and the call repeated once."""
         if method == "nodes":
-            return await asyncio.to_thread(_nodes)
+            return await asyncio.to_thread(_nodes, await self.call("leaving", ()))
         if method == "drain":
             return await drained(*arguments)
         if method == "want":
@@ -74,7 +74,7 @@ class Gateway:
         ray.kill(self._supervisor)
 
 
-def _nodes() -> list[dict[str, Any]]:
+def _nodes(leaving: dict[str, int]) -> list[dict[str, Any]]:
     return [
         {
             "id": node["NodeID"],
@@ -83,6 +83,7 @@ def _nodes() -> list[dict[str, Any]]:
             "gpus": node["Resources"].get("GPU", 0.0),
             "memory_bytes": int(node["Resources"].get("memory", 0)),
             "labels": node.get("Labels", {}),
+            "leaves_ms": leaving.get(node["NodeID"]) if node["Alive"] else None,
             "gpu_model": _gpu_model(node["Resources"]),
             "extra": {name: amount for name, amount in node["Resources"].items() if _custom(name)},
         }

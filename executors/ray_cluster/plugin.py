@@ -34,6 +34,9 @@ from executors.ray_cluster.room import Need, Room
 
 NODES_EVERY_S = 1.0
 NODES_WITHIN_S = 5.0
+SHORTEST_NOTICE_S = 25.0  # Google and Azure give 30 s
+LONGEST_NOTICE_S = 600.0
+END_EARLY_S = 2.0  # so that its output is carried away before the node is gone
 
 
 class RayCluster:
@@ -66,6 +69,7 @@ class RayCluster:
             self._rented = RentedNodes(self._pool, context.nodes, self._link, machines, self._room)
         self._own = OwnNodes(self._pool, self._dir, self._options.object_store_bytes, own_book, self._room)
         self._autoscaler = Autoscaler(self._pool, self._options, self._dir, self._link, self._room)
+        self._leaving: set[str] = set()  # nodes that are being taken away, of which the supervisor knows
         self._watching: asyncio.Task[None] | None = None
         self._last_usage: UsageReport | None = None
 
@@ -117,6 +121,16 @@ class RayCluster:
         nodes = await self._link.call("nodes", timeout_s=within_s)
         self._book.see(nodes, self._now_ns(), self._own.started_ns)
         self._room.nodes(self._book.up())
+        for node in nodes:
+            if node["leaves_ms"] is not None and node["id"] not in self._leaving:
+                self._leaving.add(node["id"])
+                self._room.shut(node["id"])
+                await self._link.call("notice", node["id"], self._grace_s(node["leaves_ms"]))
+
+    def _grace_s(self, leaves_ms: int) -> float:
+        """How long what runs on a node that is being taken away has; where nobody said, as long as clouds give."""
+        left_s = leaves_ms / 1e3 - self._now_ns() / 1e9 - END_EARLY_S
+        return min(max(left_s, 1.0), LONGEST_NOTICE_S) if leaves_ms else SHORTEST_NOTICE_S
 
     async def _watch_nodes(self) -> None:
         """Notes nodes that come and go, so that they are metered even when nobody asks."""

@@ -115,12 +115,16 @@ class Room:
         busy = {name for _, names in self._held.values() for name in names}
         return sum(name not in busy for name in self._nodes)
 
+    def shut(self, node: str) -> None:
+        """Takes a node out of use for what is launched from now on."""
+        self._closed.add(node)
+        self._nodes.pop(node, None)
+
     def close(self, node: str) -> bool:
         """Takes an idle node out of use; False when something runs on it."""
         if any(node in names for _, names in self._held.values()):
             return False
-        self._closed.add(node)
-        self._nodes.pop(node, None)
+        self.shut(node)
         return True
 
     def reopen(self, node: str) -> None:

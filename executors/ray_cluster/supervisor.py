@@ -43,6 +43,7 @@ class Supervisor:
         self._reports: dict[str, Report] = self._journal.reports
         self._news = News(self._reports)
         self._cancelled: set[str] = set()
+        self._notices: dict[str, float] = {}  # attempts whose node is being taken away: how long they have
         self._watching: dict[str, asyncio.Task[None]] = {}
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
@@ -137,6 +138,8 @@ class Supervisor:
             outcome = {"state": "failed", "reason": f"the runner failed: {type(error).__name__}: {_first_line(error)}"}
         if order.attempt_id in self._cancelled and outcome["state"] != "succeeded":
             outcome["state"] = "cancelled"
+        elif (notice_s := self._notices.pop(order.attempt_id, None)) and outcome["state"] != "succeeded":
+            outcome |= {"state": "interrupted", "reason": _taken_away(notice_s)}
         self._folder(order.attempt_id).close_if_open(outcome)
         self._working[_kind(order)] -= 1
         await self._ended(order.attempt_id, outcome, self._follow(order, nodes, outcome))
@@ -195,9 +198,26 @@ class Supervisor:
                 await self._end_on_nodes(order.attempt_id, 5.0)
         return outcomes
 
-    async def wrote(self, attempt_id: str, what: str, data: bytes) -> None:
-        """A runner on a node whose files are not ours sends what its attempt wrote to a stream, or its result."""
+    async def leaving(self) -> dict[str, int]:
+        """Nodes that are being taken away, with the time when, in milliseconds; 0 where nobody has said."""
+        found: dict[str, int] = await asyncio.to_thread(ray._private.state.state.get_draining_nodes)
+        return found
+
+    async def notice(self, node: str, grace_s: float) -> None:
+        """A node is being taken away: what runs there gets SIGTERM, keeps what it can, and is interrupted."""
+        for attempt_id, report in self._reports.items():
+            if report["ended_ns"] is None and node in report["nodes"] and not report["program"]:
+                self._notices[attempt_id] = grace_s
+                if not self._carried:  # a node that is being taken away takes no new task: its runner asks
+                    asyncio.create_task(self._end_on_nodes(attempt_id, grace_s))  # noqa: RUF006 (as in cancel)
+
+    async def wrote(self, attempt_id: str, what: str, data: bytes) -> float | None:
+        """A runner on a node whose files are not ours sends what its attempt wrote to a stream, or its result.
+
+        Returns how long it has, where its node is being taken away.
+        """
         await asyncio.to_thread(self._write, self._folder(attempt_id), what, data)
+        return self._notices.get(attempt_id)
 
     def _write(self, folder: AttemptDir, what: str, data: bytes) -> None:
         folder.make()
@@ -315,6 +335,10 @@ def _or_none(read: Callable[..., Any], *arguments: Any) -> Any:
         return read(*arguments)
     except KeyError:
         return None
+
+
+def _taken_away(notice_s: float) -> str:
+    return f"its node is being taken away: it was told to end (SIGTERM), and had {notice_s:.0f} s for it"
 
 
 def _first_line(error: BaseException) -> str:

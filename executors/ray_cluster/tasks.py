@@ -29,15 +29,20 @@ def run_attempt(order: Order, supervisor: Any) -> Report:
     def started(at_ns: int) -> None:
         supervisor.started.remote(order.attempt_id, at_ns)
 
-    def send(what: str, data: bytes) -> None:
-        ray.get(supervisor.wrote.remote(order.attempt_id, what, data))
+    def send(what: str, data: bytes) -> float | None:
+        notice_s: float | None = ray.get(supervisor.wrote.remote(order.attempt_id, what, data))
+        return notice_s
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if not order.carried:
         return runner.run(order, started, visible)
     root = node_root(order.root, ray.get_runtime_context().get_node_id())
     rank = order.rank if order.num_nodes > 1 else None
-    with Carrying(AttemptDir(Path(root) / "attempts" / order.attempt_id, rank), send):
+
+    def end(grace_s: float) -> None:
+        runner.cancel(root, order.attempt_id, rank, grace_s)
+
+    with Carrying(AttemptDir(Path(root) / "attempts" / order.attempt_id, rank), send, end):
         return runner.run(replace(order, root=root), started, visible)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from broker.decide.capacity import targets
 from broker.decide.demand import demand
 from broker.decide.market import Market
+from broker.decide.spot import SpotRule
 from broker.decide.workload import Workload
 from simulator.jobs.run import run
 from simulator.jobs.terms import Live, Rule, Terms
@@ -80,8 +81,11 @@ def rules(workload: Workload, terms: Terms, size: int | None = None, error: floa
     }
 
 
-def live_rules(workload: Workload, terms: Terms, error: float = 0.0) -> Mapping[str, Named]:
-    """The live broker's decisions, job by job, where nobody waits and where all may."""
+def live_rules(workload: Workload, terms: Terms, error: float = 0.0, slack: float | None = None) -> Mapping[str, Named]:
+    """The live broker's decisions, job by job, where nobody waits and where all may; with spot, where it can be had.
+
+    `slack` is that of deadlines, in run times; without deadlines there is but one rule for spot.
+    """
     busy = demand(workload, STEP_S).gpus
     most = max(_nodes(float(busy.max()), terms), _nodes(float(workload.gpus.max()), terms))
     wait = f"jobs may wait {CONSTANT_WAIT_S / 60:.0f} min"
@@ -91,7 +95,17 @@ def live_rules(workload: Workload, terms: Terms, error: float = 0.0) -> Mapping[
             title=f"the live broker, {wait}",
             rule=Live(max_nodes=most, wait_s=CONSTANT_WAIT_S, estimate_error=error),
         ),
+        **(_live_with_spot(most, error, slack) if terms.availability is not None else {}),
     }
+
+
+def _live_with_spot(most: int, error: float, slack: float | None) -> dict[str, Named]:
+    live = Live(max_nodes=most, estimate_error=error, spot_nodes=most, slack=slack)
+    there = {"live-spot": Named(title="the live broker, spot where it is cheapest", rule=live)}
+    if slack is not None:
+        uniform = replace(live, spot_rule=SpotRule.UNIFORM_PROGRESS)
+        there["live-uniform"] = Named(title="the live broker, spot by uniform progress", rule=uniform)
+    return there
 
 
 def fixed_size(there: Mapping[str, Named]) -> int:

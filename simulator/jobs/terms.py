@@ -76,6 +76,9 @@ class Live:
     wait_s: float = 0.0  # how long jobs may wait
     steer_every_s: float | None = 600.0  # None: the cluster keeps its size
     estimate_error: float | None = 0.0  # as a rule's; None: users say nothing, and past runs have to do
+    spot_nodes: int = 0  # that may be held besides, where they can be had
+    spot_rule: str = "cheapest"  # as the broker's setting
+    slack: float | None = None  # each job's deadline, in run times from its submission; None: none
 
 
 def check(terms: Terms, rule: Rule) -> None:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from broker.decide import rest
+from broker.decide import rest, spot
 from broker.decide.duration import estimate, remaining_s
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.progress import advance, attempt_of
 from broker.decide.rest import WELL, Health
 from broker.decide.rules import PlacementRules
+from broker.decide.spot import SpotRule
 from broker.model.environment import environment_key
 from broker.model.errors import InvalidInput, NoCapacity
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState
@@ -147,6 +148,7 @@ class VirtualBroker:
         self._attempts: dict[str, tuple[Attempt, float]] = {}  # with the expected seconds
         self._past: defaultdict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=PAST_RUNS))
         self._refused: Counter[str] = Counter()
+        self._done: dict[str, float] = {}  # seconds of a job's work that its interrupted attempts did
         self._health: dict[str, Health] = {}
         self._avoid: dict[str, dict[str, int]] = {}
         self._again_ns: int | None = None
@@ -194,6 +196,8 @@ class VirtualBroker:
     def _round(self) -> None:
         """Places what is queued, page by page while anything finds room."""
         self._round_due = False
+        if self._manner.rules.spot_rule is not SpotRule.CHEAPEST:
+            self._move()
         looked_at: set[str] = set()
         again: list[int] = []
         while queued := self._page(looked_at):
@@ -218,9 +222,16 @@ class VirtualBroker:
 
     def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
         now_ns = self.clock.now_ns()
-        durations = {job.id: estimate(job.spec, tuple(self._past[job.user, job.spec.name])) for job in queued}
+        durations = {job.id: self._left(job) for job in queued}
         placements = dispatch(
-            queued, self._states(), durations, now_ns, self._manner.rules, spent=self._ledger.of_job, avoid=self._avoid
+            queued,
+            self._states(),
+            durations,
+            now_ns,
+            self._manner.rules,
+            spent=self._ledger.of_job,
+            avoid=self._avoid,
+            done=self._done,
         )
         self._decisions += len(placements)
         for placement in placements:
@@ -230,6 +241,25 @@ class VirtualBroker:
             elif placement.verdict is Verdict.FAIL:
                 self._end(replace(self._jobs[placement.job_id], state=JobState.FAILED, reason=placement.reason), None)
         return placements
+
+    def _left(self, job: Job) -> Duration:
+        whole = estimate(job.spec, tuple(self._past[job.user, job.spec.name]))
+        return spot.remaining(whole, self._done.get(job.id, 0.0))
+
+    def _move(self) -> None:
+        """Attempts that should leave their on-demand nodes and wait for spot do."""
+        pools = [pool.pool for pool in self._pools.values()]
+        for running in [each for pool in self._pools.values() for each in pool.running.values()]:
+            pool, started_ns = self._pools[running.attempt.pool], running.started_ns
+            if started_ns is None or spot.is_spot(pool.pool):
+                continue
+            job = self._jobs[running.attempt.job_id]
+            ran_s = (self.clock.now_ns() - started_ns) / 1e9
+            done = self._done.get(job.id, 0.0)
+            at = spot.standing(job, self._left(job), done, pools, self.clock.now_ns(), ran_s)
+            if at is not None and at.leaves():
+                self._refused[job.id] += 1
+                pool.interrupt(running)
 
     def _states(self) -> tuple[PoolState, ...]:
         now_ns = self.clock.now_ns()
@@ -293,11 +323,12 @@ class VirtualBroker:
     def _after(self, job: Job, attempt: Attempt) -> None:
         ran_s = ((attempt.ended_ns or 0) - (attempt.started_ns or attempt.ended_ns or 0)) / 1e9
         if attempt.state is AttemptState.SUCCEEDED:
-            self._past[job.user, job.spec.name].appendleft(ran_s)
+            self._past[job.user, job.spec.name].appendleft(ran_s + self._done.get(job.id, 0.0))
         elif attempt.state is AttemptState.INTERRUPTED:
-            every_s = self._manner.checkpoint_s
+            every_s = job.spec.checkpoint_every_s or self._manner.checkpoint_s
             kept_s = min(ran_s // every_s * every_s, ran_s) if every_s else 0.0
             self._work[job.id] -= kept_s
+            self._done[job.id] = self._done.get(job.id, 0.0) + spot.kept_s(job.spec, ran_s)
             self._interruptions += 1
             self._lost_s += (ran_s - kept_s) * attempt.resources.gpus * job.spec.resources.num_nodes
         if job.state.ended:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from broker.decide.spot import LEAVES
 from broker.model.errors import NoCapacity
 from broker.model.jobs import Attempt, AttemptReport, AttemptState
 from broker.model.pools import Capacity, Pool, PoolKind
@@ -121,6 +122,16 @@ class SimPool:
                 self._over(running, AttemptState.INTERRUPTED, "its node was taken away")
         self._fill()
         self._serve()
+        coming = sum(unit.ready_ns is None for unit in self.up.values())
+        for running in list(self._waiting):
+            coming -= running.nodes
+            if coming < 0:
+                self._waiting.remove(running)
+                self._over(running, AttemptState.REFUSED, "no node can be had for it any more")
+
+    def interrupt(self, running: Running) -> None:
+        """An attempt leaves its nodes; they stay."""
+        self._over(running, AttemptState.INTERRUPTED, LEAVES)
 
     def _fill(self) -> None:
         while len(self.up) < min(self._least, self._most):

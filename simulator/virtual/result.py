@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from broker.decide.rules import PlacementRules
+from broker.decide.spot import SpotRule
 from broker.decide.workload import Floats, Workload
 from broker.model.usage import ChargeKind
 from simulator.jobs import state
@@ -11,16 +15,23 @@ from simulator.jobs.result import Result, Waits
 from simulator.jobs.run import run
 from simulator.jobs.terms import Live, Rule, Terms
 from simulator.virtual.broker import Manner, Outcome, play
-from simulator.virtual.from_trace import BEGAN_NS, CLUSTER, SERVERLESS, sites, works
+from simulator.virtual.from_trace import BEGAN_NS, CLUSTER, SERVERLESS, SPOT, sites, spot_site, works
 
 
 def played(workload: Workload, terms: Terms, rule: Rule | Live) -> Result:
     """Plays a workload under a rule of either kind. Raises what `run` and `play` raise."""
     if isinstance(rule, Rule):
         return run(workload, terms, rule)
-    manner = Manner(steer_every_s=rule.steer_every_s)
-    jobs = list(works(workload, terms, wait_s=rule.wait_s, error=rule.estimate_error))
-    return result(workload, terms, play(jobs, sites(terms, rule.nodes, rule.max_nodes), manner))
+    manner = Manner(
+        rules=PlacementRules(spot_rule=SpotRule(rule.spot_rule)),
+        steer_every_s=rule.steer_every_s,
+        checkpoint_s=terms.checkpoint_s if math.isfinite(terms.checkpoint_s) else None,
+    )
+    jobs = list(works(workload, terms, wait_s=rule.wait_s, error=rule.estimate_error, slack=rule.slack))
+    there = [*sites(terms, rule.nodes, rule.max_nodes)]
+    if rule.spot_nodes:
+        there.append(spot_site(terms, rule.spot_nodes))
+    return result(workload, terms, play(jobs, there, manner))
 
 
 def result(workload: Workload, terms: Terms, outcome: Outcome) -> Result:
@@ -30,19 +41,20 @@ def result(workload: Workload, terms: Terms, outcome: Outcome) -> Result:
     serverless = np.array([lived.pool == SERVERLESS for lived in outcome.jobs])
     paid = {kind: _usd(outcome, SERVERLESS, kind) for kind in ChargeKind}
     held = sum(_usd(outcome, CLUSTER, kind) for kind in ChargeKind)
+    on_spot = sum(_usd(outcome, SPOT, kind) for kind in ChargeKind)
     hours = {kind: amount / terms.serverless if terms.serverless else 0.0 for kind, amount in paid.items()}
     return Result(
         cost=outcome.usd,
         parts={
             "on_demand": held,
-            "spot": 0.0,
+            "spot": on_spot,
             "serverless": paid[ChargeKind.JOB],
             "cold_start": paid[ChargeKind.COLD_START],
             "idle_tail": paid[ChargeKind.IDLE_TAIL],
             "rounding": paid[ChargeKind.ROUNDING],
         },
         cluster_gpu_hours=held / terms.cluster if terms.cluster else 0.0,
-        spot_gpu_hours=0.0,
+        spot_gpu_hours=on_spot / terms.spot if terms.spot else 0.0,
         busy_gpu_hours=float((workload.gpus * workload.duration_s)[~serverless].sum()) / 3_600 + outcome.lost_s / 3_600,
         boot_gpu_hours=_usd(outcome, CLUSTER, ChargeKind.BOOT) / terms.cluster if terms.cluster else 0.0,
         serverless_gpu_hours=hours[ChargeKind.JOB] + hours[ChargeKind.COLD_START],

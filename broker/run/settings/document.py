@@ -282,6 +282,9 @@ class SettingsDocument(Part):
     )
     user: Line | None = Field(None, description="Whose jobs these are, where nothing else says; default: login name.")
     default_max_wait: Duration = Field(0.0, description="How long jobs that do not say may wait for cheaper capacity.")
+    spot_rule: Literal["cheapest", "uniform_progress"] = Field(
+        "cheapest", description="How jobs with a deadline use spot: whenever it adds least, or by uniform progress."
+    )
     stale_price_days: Annotated[int, Whole(1, 3_660, "a number of days")] = Field(
         90, description="Prices older than this are flagged wherever they are used."
     )

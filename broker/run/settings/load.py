@@ -176,6 +176,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         dashboard=document.dashboard,
         user=document.user or getpass.getuser(),
         default_max_wait_s=document.default_max_wait,
+        spot_rule=document.spot_rule,
         stale_price_days=document.stale_price_days,
         settle_every_s=document.settle_every,
         autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),

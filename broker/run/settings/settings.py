@@ -40,6 +40,7 @@ class Settings:
     dashboard: str  # loopback:PORT, or off; where `listen` is loopback, it is there
     user: str
     default_max_wait_s: float
+    spot_rule: str
     stale_price_days: int
     settle_every_s: float
     autopilot: AutopilotSettings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -62,6 +63,13 @@ class RunningCluster:
             assert time.monotonic() < limit, log.read_text()
             time.sleep(0.05)
         return node
+
+    def drain(self, node_id: str, seconds: int) -> None:
+        """Says that a node will be taken away, as a cloud's notice would."""
+        command = [*RAY[:3], "drain-node", f"--address={self.address}", f"--node-id={node_id}"]
+        command += ["--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=a test"]
+        command += [f"--deadline-remaining-seconds={seconds}"]
+        subprocess.run(command, env={**os.environ, **self.environment}, check=True, capture_output=True)
 
     def end(self) -> None:
         for node in reversed(self.nodes):

@@ -181,6 +181,22 @@ async def test_what_a_lost_node_had_written_stays_readable(cluster: RunningClust
     assert line.ended_ns
 
 
+async def test_a_node_that_is_being_taken_away_tells_what_runs_there(cluster: RunningCluster, fixed: Driver) -> None:
+    node = cluster.add(FIXED, '--resources={"doomed": 1}')
+    await _units(fixed, 3)
+    script = "trap 'echo saved; exit 0' TERM; echo on; while :; do sleep 0.1; done"
+    what = request(script, resources=ResourceRequest(extra={"doomed": 1.0}))
+    await fixed.executor.launch(what)
+    (unit,) = (await fixed.running(what.attempt_id)).unit_ids
+    await asyncio.to_thread(cluster.drain, unit, 60)
+    report = await fixed.ended(what.attempt_id, 40)
+    assert report.state is AttemptState.INTERRUPTED
+    assert "told to end (SIGTERM), and had 5" in report.reason
+    assert await fixed.output(what.attempt_id) == b"on\nsaved\n"
+    assert unit not in await _units(fixed, 2)
+    await asyncio.to_thread(node.end)
+
+
 async def test_a_node_is_started_for_what_has_no_room_and_ends_when_idle(scaled: Driver) -> None:
     assert (await scaled.executor.capacity()).max_units == 2
     what = request("echo on $(hostname)", held=GPU)

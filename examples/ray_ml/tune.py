@@ -1,0 +1,36 @@
+"""Ray Tune: looks for a learning rate, for as long as the job's cost limit pays for, and says what it found."""
+
+import json
+import os
+
+import ray
+from ray import tune
+
+SPARE_S = 2.0  # for the end: the broker ends what has spent its limit
+
+
+def trial(config: dict) -> None:
+    """Gradient descent on a parabola."""
+    x = 10.0
+    for _ in range(20):
+        x -= config["lr"] * 2 * x
+        tune.report({"distance": abs(x)})
+
+
+ray.init()
+left_s = float(os.environ.get("BROKER_TIME_LIMIT_S", "inf"))
+tuner = tune.Tuner(
+    tune.with_resources(trial, {"CPU": 0.5}),
+    param_space={"lr": tune.loguniform(1e-3, 1.0)},
+    tune_config=tune.TuneConfig(
+        metric="distance",
+        mode="min",
+        num_samples=int(os.environ.get("SAMPLES", "6")),
+        time_budget_s=max(left_s - SPARE_S, 1.0) if left_s < float("inf") else None,
+        max_concurrent_trials=2,
+    ),
+)
+results = tuner.fit()
+best = results.get_best_result()
+found = {"trials": len(results), "lr": best.config["lr"], "distance": best.metrics["distance"]}
+print("result:", json.dumps(found), flush=True)
