@@ -100,11 +100,11 @@ def live_rules(workload: Workload, terms: Terms, error: float = 0.0, slack: floa
 
 
 def _live_with_spot(most: int, error: float, slack: float | None) -> dict[str, Named]:
-    live = Live(max_nodes=most, estimate_error=error, spot_nodes=most, slack=slack)
-    there = {"live-spot": Named(title="the live broker, spot where it is cheapest", rule=live)}
+    live = Live(steer_every_s=None, estimate_error=error, spot_nodes=most, slack=slack)
+    there = {"live-spot": Named(title="the live broker, spot or serverless", rule=live)}
     if slack is not None:
         uniform = replace(live, spot_rule=SpotRule.UNIFORM_PROGRESS)
-        there["live-uniform"] = Named(title="the live broker, spot by uniform progress", rule=uniform)
+        there["live-uniform"] = Named(title="the same, by uniform progress", rule=uniform)
     return there
 
 
