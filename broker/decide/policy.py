@@ -125,7 +125,7 @@ class Round:
             return kept, [option for answer in kept for option in answer.options], None
         if any(option.quote.available_now for option in options if option.quote.pool in on_spot):
             return answers, options, None
-        return answers, options, self._wait_for_spot(job, answers, options, at)
+        return answers, options, self._soon(self._wait_for_spot(job, answers, options, at), ask)
 
     def _without(self, answer: Answer, pools: Set[str], why: str) -> Answer:
         refused = sorted({option.quote.pool for option in answer.options} & pools)
@@ -152,7 +152,10 @@ class Round:
 
     def _decide(self, job: Job, ask: Ask, answers: Sequence[Answer], options: Sequence[Option]) -> Placement:
         refusals = [refusal for answer in answers for refusal in answer.refusals]
-        placement = place(job, options, refusals, self._now_ns, ask.duration, self._rules)
+        return self._soon(place(job, options, refusals, self._now_ns, ask.duration, self._rules), ask)
+
+    def _soon(self, placement: Placement, ask: Ask) -> Placement:
+        """Looks again when a pool may be tried again, which is nothing that happens."""
         until = [until_ns for _, until_ns in ask.avoided if until_ns > self._now_ns] + self._rests
         if placement.verdict is not Verdict.WAIT or not until:
             return placement

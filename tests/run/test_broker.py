@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 import broker.run.dispatch as dispatching
-from broker.decide import rest
+from broker.decide import rest, retry, spot
 from broker.decide.expand import expand
 from broker.decide.policy import dispatch as decide
 from broker.decide.rules import PlacementRules
 from broker.model.errors import NoCapacity, Unreachable
 from broker.model.jobs import AttemptState, Cause, JobSpec, JobState, RetryPolicy
+from broker.model.offers import Tier
 from broker.model.pools import Capability, Pool, PoolKind
 from broker.model.query import SpendFilter
 from broker.model.resources import GIB, Resources
@@ -24,6 +25,7 @@ from broker.run.clock import SystemClock
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import open_store
 from broker.testing.fakes import FakeExecutor
+from tests.decide.placing import offer
 
 PATIENCE_S = 20.0
 RETRIED = RetryPolicy(on=frozenset(Cause), max_attempts=3, backoff_s=0.01)
@@ -47,6 +49,7 @@ class World:
         self.folder = folder
         self.pools = tuple(a_pool(name) for name in pools)
         self.executors: dict[str, FakeExecutor] = {}
+        self.rules = PlacementRules()
         self.store: Store = open_store(f"sqlite:///{folder / 'broker.db'}")
 
     def executor(self, context: ExecutorContext) -> Executor:
@@ -60,7 +63,7 @@ class World:
             clock=SystemClock(),
             secrets=ConfiguredSecrets(prefix="BROKER_SECRET_", file=None),
             state_dir=self.folder,
-            rules=PlacementRules(),
+            rules=self.rules,
             settle_every_s=0.05,
             build=self.executor,
         )
@@ -206,6 +209,33 @@ async def test_a_pool_that_keeps_failing_rests_while_others_work(two: World, mon
         await finish(two, "only-a1", "one")
         await two.until(lambda: two.state("only").ended)
     assert two.state("only") is JobState.SUCCEEDED
+
+
+async def test_a_job_that_is_ahead_of_its_deadline_leaves_its_on_demand_node_for_spot(
+    two: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "AVOID_S", 0.5)
+    one, other = two.pools
+    two.pools = (
+        replace(one, offers=(offer("0.1", tier=Tier.SPOT, gpu="", gpus=0),)),
+        replace(other, offers=(offer(),)),
+    )
+    two.rules = PlacementRules(spot_rule=spot.SpotRule.UNIFORM_PROGRESS)
+    async with two.running() as broker:
+        await two.until(lambda: len(two.executors) == 2)
+        two.executors["one"].fail_next["launch"] = NoCapacity("no spot")
+        deadline_ns = broker.clock.now_ns() + 3_600 * 10**9
+        many = replace(RETRIED, max_attempts=50)
+        two.submit(broker, deadline_ns=deadline_ns, max_duration_s=10.0, checkpoint_every_s=0.1, retry=many)
+        sure = await two.running_attempt("j-a2", "two")
+        await sure.move("j-a2", AttemptState.RUNNING)
+        await two.until(lambda: broker.wake() or ("cancel", "j-a2") in sure.calls)  # type: ignore[func-returns-value]
+        await finish(two, "j-a3", "one")
+        await two.until(lambda: two.state().ended)
+    made = two.store.recorded("j").attempts
+    assert [each.state for each in made] == [AttemptState.REFUSED, AttemptState.INTERRUPTED, AttemptState.SUCCEEDED]
+    assert made[1].reason == spot.LEAVES
+    assert two.state() is JobState.SUCCEEDED
 
 
 async def test_a_launch_that_may_have_been_lost_is_repeated_under_its_id(world: World) -> None:
