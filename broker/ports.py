@@ -20,6 +20,7 @@ from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, KeepWarm, Pool
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
+from broker.model.tokens import Token
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.node_group import NodeGroup as NodeGroup
 
@@ -231,6 +232,22 @@ class Store(Protocol):
 
     def jobs(self, wanted: JobFilter, *, collapse: bool = False) -> JobPage:
         """One page of jobs, newest first."""
+        ...
+
+    def keep_token(self, token: Token, secret_hash: str) -> None:
+        """Stores a new token with the hash of its secret."""
+        ...
+
+    def token(self, token_id: str) -> tuple[Token, str] | None:
+        """A token and the hash of its secret; None where there is none."""
+        ...
+
+    def tokens(self) -> tuple[Token, ...]:
+        """All tokens that were ever made, newest first."""
+        ...
+
+    def revoke_token(self, token_id: str, at_ns: int) -> Token:
+        """Ends a token; one that has ended stays as it is. Raises `UnknownName`."""
         ...
 
     def counts(self, array_id: str | None = None) -> Mapping[JobState, int]:

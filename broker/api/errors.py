@@ -25,6 +25,7 @@ KINDS: Final[tuple[tuple[type[errors.BrokerError], str, int], ...]] = (
     (errors.InvalidInput, "invalid-input", 422),
     (errors.OverBudget, "over-budget", 409),
     (errors.Conflict, "conflict", 409),
+    (errors.Forbidden, "forbidden", 403),
     (errors.NoCapacity, "no-capacity", 503),
     (errors.Rejected, "rejected", 422),
     (errors.Unreachable, "unreachable", 503),

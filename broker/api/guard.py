@@ -1,17 +1,23 @@
-"""What stands before every route: the token, and how much a request may bring."""
+"""What stands before every route: who asks and whether that is enough, and how much a request may bring."""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker.api.errors import problem_response
+from broker.model.tokens import OWNER, Identity
+from broker.model.tokens import Scope as TokenScope
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/"})  # answered without a token, as is the code of the dashboard
 DASHBOARD: Final = "/dashboard/"
+ADMIN_PATHS: Final = frozenset({"/v1/shutdown", "/v1/tokens"})
+IDENTITY: Final = "broker.identity"  # where routes find who asks
+Identify = Callable[[str], Awaitable[Identity | None]]
 MAX_BODY_BYTES: Final = 1 << 20
 MAX_BLOB_BYTES: Final = 64 << 20
 BLOBS: Final = "/v1/blobs/"
@@ -34,11 +40,12 @@ def trusting(app: ASGIApp) -> ASGIApp:
 
 
 class Guard:
-    """ASGI middleware. `token` None: whoever reaches the application is trusted."""
+    """ASGI middleware. `token` None: whoever reaches the application is trusted; else it is the owner's."""
 
-    def __init__(self, app: ASGIApp, token: str | None) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, identify: Identify) -> None:
         self._app = app
         self._token = token.encode() if token is not None else None
+        self._identify = identify
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers for the routes what none of them should see."""
@@ -46,9 +53,15 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if not self._allowed(scope, headers.get(b"authorization", b"")):
-            await _no_token()(scope, receive, send)
-            return
+        if scope["path"] not in OPEN_PATHS and not scope["path"].startswith(DASHBOARD):
+            who = await self._who(scope, headers.get(b"authorization", b""))
+            if who is None:
+                await _no_token()(scope, receive, send)
+                return
+            if not who.scope.allows(needed := needed_for(scope["method"], scope["path"])):
+                await _not_enough(who.scope, needed)(scope, receive, send)
+                return
+            scope[IDENTITY] = who
         body = _Body(receive, MAX_BLOB_BYTES if scope["path"].startswith(BLOBS) else MAX_BODY_BYTES)
         try:
             body.announce(headers.get(b"content-length", b""))
@@ -57,12 +70,23 @@ class Guard:
             await body.drop()
             await _too_large(body.limit)(scope, receive, send)
 
-    def _allowed(self, scope: Scope, authorization: bytes) -> bool:
-        path = scope["path"]
-        if self._token is None or scope.get(_TRUSTED) or path in OPEN_PATHS or path.startswith(DASHBOARD):
-            return True
+    async def _who(self, scope: Scope, authorization: bytes) -> Identity | None:
+        if self._token is None or scope.get(_TRUSTED):
+            return OWNER
         scheme, _, given = authorization.partition(b" ")
-        return hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
+        if scheme.lower() != b"bearer":
+            return None
+        if hmac.compare_digest(given.strip(), self._token):
+            return OWNER
+        return await self._identify(given.strip().decode("ascii", "replace"))
+
+
+def needed_for(method: str, path: str) -> TokenScope:
+    """What a request needs: what only looks is `read`; tokens, budgets and the broker's end are its owner's."""
+    looks = method in ("GET", "HEAD")
+    if path in ADMIN_PATHS or path.startswith("/v1/tokens/") or (not looks and path.startswith("/v1/budgets")):
+        return TokenScope.ADMIN
+    return TokenScope.READ if looks else TokenScope.SUBMIT
 
 
 class _Body:
@@ -96,8 +120,16 @@ class _Body:
 
 
 def _no_token() -> ASGIApp:
-    detail = "send the token of this broker as `Authorization: Bearer TOKEN`; daemon.json names the file that has it"
+    detail = (
+        "send a token as `Authorization: Bearer TOKEN`, one that has not expired and was not revoked; "
+        "daemon.json names the file with the broker's own, `broker token create` makes others"
+    )
     return problem_response("no-token", 401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _not_enough(has: TokenScope, needed: TokenScope) -> ASGIApp:
+    detail = f"this token is good for `{has}`; this needs `{needed}`: `broker token create` makes one"
+    return problem_response("forbidden", 403, detail)
 
 
 def _too_large(limit: int) -> ASGIApp:

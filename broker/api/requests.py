@@ -8,7 +8,9 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AwareDatetime
 
-from broker.model.errors import InvalidInput, Problem
+from broker.api.guard import IDENTITY
+from broker.model.errors import Forbidden, InvalidInput, Problem
+from broker.model.tokens import Identity, Scope
 from broker.run.service import Service
 
 _TEXT: Final = r"^[^\x00-\x1f\x7f]+$"  # no database takes a zero, and no name has control characters
@@ -39,6 +41,7 @@ JOB_BODY: Final[dict[str, Any]] = {
 }
 PROBLEMS: Final[dict[int, str]] = {
     401: "A token is needed.",
+    403: "The token is not good for this.",
     404: "There is no such thing.",
     409: "It contradicts what is stored.",
     413: "The body is too large.",
@@ -50,16 +53,33 @@ PROBLEMS: Final[dict[int, str]] = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route documents."""
     shape = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    wanted = sorted({401, *statuses})
+    wanted = sorted({401, 403, *statuses})
     return {status: {"description": PROBLEMS[status], "content": shape} for status in wanted}
 
 
 async def _user(
     request: Request, broker_user: Annotated[str | None, Header(pattern=_TEXT, max_length=64)] = None
 ) -> str:
-    """Who asks: the header, else the daemon's own user."""
+    """Who asks: whose the token is; else the header, else the daemon's own user. Raises `Forbidden`."""
     service: Service = request.app.state.service
-    return broker_user or service.user
+    mine = identity(request).user
+    if mine is None:
+        return broker_user or service.user
+    if broker_user not in (None, mine):
+        raise Forbidden(f"this token acts as {mine}, not as {broker_user}: leave Broker-User out")
+    return mine
+
+
+def identity(request: Request) -> Identity:
+    """Who asks, as the guard found."""
+    found: Identity = request.scope[IDENTITY]
+    return found
+
+
+async def _only_of(request: Request) -> str | None:
+    """Whose jobs may be ended or retried: None for everybody's."""
+    who = identity(request)
+    return None if who.scope is Scope.ADMIN else who.user
 
 
 async def _job_fields(request: Request) -> dict[str, Any]:
@@ -78,6 +98,7 @@ def _no_number(text: str) -> float:
 
 
 User = Annotated[str, Depends(_user)]
+OnlyOf = Annotated[str | None, Depends(_only_of)]
 JobFields = Annotated[dict[str, Any], Depends(_job_fields)]
 
 
@@ -86,4 +107,16 @@ def tags_of(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-__all__ = ["JOB_BODY", "JobFields", "JobId", "Since", "TagFilter", "Text", "Until", "User", "problems", "tags_of"]
+__all__ = [
+    "JOB_BODY",
+    "JobFields",
+    "JobId",
+    "OnlyOf",
+    "Since",
+    "TagFilter",
+    "Text",
+    "Until",
+    "User",
+    "problems",
+    "tags_of",
+]

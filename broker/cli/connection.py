@@ -42,8 +42,13 @@ def name_state_dir() -> None:
 
 
 def client(*, start: bool = False) -> Client:
-    """A client of the running broker; with `start`, one is started if none runs. Raises `DaemonError`."""
-    from broker.cli.render import say
-    from broker.sdk.connect import connect
+    """A client of the running broker; with `start`, one is started if none runs. Raises `DaemonError`.
 
+    BROKER_URL and BROKER_TOKEN name a broker that runs elsewhere.
+    """
+    from broker.cli.render import say
+    from broker.sdk.connect import connect, elsewhere
+
+    if (url := os.environ.get("BROKER_URL")) is not None:
+        return elsewhere(url, os.environ.get("BROKER_TOKEN"))
     return connect(state_dir(), start=start, config=config_file(), progress=lambda line: say(f"  {line}", style="dim"))

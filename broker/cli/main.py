@@ -21,6 +21,7 @@ import broker.cli.foresight as foresight
 import broker.cli.jobs as jobs
 import broker.cli.money as money
 import broker.cli.submit as submit
+import broker.cli.token as token
 import broker.cli.watch as watch
 from broker.cli.breakeven import breakeven
 from broker.cli.connection import name_state_dir, use_config
@@ -93,6 +94,8 @@ def _exiting(command: Callable[..., int | None]) -> Callable[..., None]:
 
     return called
 
+
+app.add_typer(token.app, name="token")
 
 for each in COMMANDS:
     app.command(each.__name__.removesuffix("_jobs"))(_exiting(each))

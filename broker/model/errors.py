@@ -5,6 +5,7 @@ BrokerError
 │   └── UnknownName            a job, pool, offer or field that does not exist; may carry the nearest name
 ├── Conflict                   what is asked contradicts what is stored (same id, other content)
 │   └── OverBudget             a budget has no room for it; nothing was stored
+├── Forbidden                  who asks may not: another's job, or more than a token is good for
 ├── ExecutorError              an executor could not do what it was asked
 │   ├── NoCapacity             try elsewhere, or later
 │   ├── Rejected               never: this job can't run in this pool
@@ -58,6 +59,10 @@ class Conflict(BrokerError):
 
 class OverBudget(Conflict):
     """A budget that refuses has no room for what was submitted."""
+
+
+class Forbidden(BrokerError):
+    """Who asks may not do it; nothing was changed."""
 
 
 class ExecutorError(BrokerError):

@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
-from broker.model.errors import DaemonError
+from broker.model.errors import DaemonError, InvalidInput, Problem
 from broker.run.lifecycle import DaemonFile, is_running, start_daemon
 from broker.sdk.client import Client
 
 _COMES_UP_S: Final = 30.0  # how long a daemon that somebody else is starting is waited for
 _LOOK_EVERY_S: Final = 0.05
 _ANSWERS_S: Final = 5.0
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def connect(
@@ -36,6 +38,15 @@ def connect(
             raise DaemonError(f"no broker runs on {state_dir}: start it with `broker up`")
         start_daemon(state_dir, config, progress)
     return _soon(state_dir, user)
+
+
+def elsewhere(url: str, token: str | None) -> Client:
+    """A client of a broker that somebody else runs. Raises `InvalidInput` for an address that would show the token."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        message = f"must be https://HOST, or http:// on this machine (an SSH tunnel, say), not {url!r}"
+        raise InvalidInput(Problem(field="BROKER_URL", message=message))
+    return Client(url, token)
 
 
 def _soon(state_dir: Path, user: str | None) -> Client:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -35,7 +35,7 @@ class Answer:
 
 
 class Transport:
-    """Sends requests to one address: `unix:/path` or `http://127.0.0.1:port`. Safe for threads.
+    """Sends requests to one address: `unix:/path`, `http://127.0.0.1:port` or `https://host`. Safe for threads.
 
     Raises `DaemonError` when nobody answers there.
     """
@@ -84,6 +84,8 @@ class Transport:
         if self._address.startswith("unix:"):
             return _UnixConnection(self._address.removeprefix("unix:"), timeout_s)
         parts = urlsplit(self._address)
+        if parts.scheme == "https":
+            return HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s)
         return HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_s)
 
     def _unanswered(self, error: Exception) -> DaemonError:

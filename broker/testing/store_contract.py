@@ -21,6 +21,7 @@ from broker.model.query import JobFilter
 from broker.ports import Store
 from broker.testing.store_contract_foresight import ForesightContract
 from broker.testing.store_contract_spend import SpendContract
+from broker.testing.store_contract_tokens import TokensContract
 from broker.testing.store_values import FULL_SPEC, NOW_NS, array, attempt, change, job, placement
 
 
@@ -327,7 +328,9 @@ class HistoryContract:
             assert sum(threads.map(end, (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED))) == 1
 
 
-class StoreContract(SubmissionContract, ListContract, QueueContract, HistoryContract, SpendContract, ForesightContract):
+class StoreContract(
+    SubmissionContract, ListContract, QueueContract, HistoryContract, SpendContract, ForesightContract, TokensContract
+):
     """All that a store promises."""
 
 

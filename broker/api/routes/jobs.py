@@ -9,7 +9,19 @@ from fastapi import APIRouter, Header, Query, Response
 from broker.api import schemas, views
 from broker.api.amounts import nanoseconds
 from broker.api.decisions import explanation
-from broker.api.requests import JOB_BODY, JobFields, JobId, Since, TagFilter, Text, Until, User, problems, tags_of
+from broker.api.requests import (
+    JOB_BODY,
+    JobFields,
+    JobId,
+    OnlyOf,
+    Since,
+    TagFilter,
+    Text,
+    Until,
+    User,
+    problems,
+    tags_of,
+)
 from broker.model.jobs import JobState
 from broker.model.query import JobFilter
 from broker.run.service import ArrayStanding, Service
@@ -46,12 +58,12 @@ def _submitting(router: APIRouter, service: Service) -> None:
         return views.submitted(submission)
 
     @router.post("/{id}/retry", status_code=201, responses=problems(404, 409, 422, 503))
-    async def retry(id: JobId, user: User) -> schemas.Submitted:
+    async def retry(id: JobId, user: User, only_of: OnlyOf) -> schemas.Submitted:
         """Submits a failed or cancelled job again, as a new one tagged `retry_of`; of an array, the tasks that failed.
 
         They keep their indexes in a new array.
         """
-        return views.submitted(await service.submissions.retry(id, user))
+        return views.submitted(await service.submissions.retry(id, user, only_of))
 
 
 def _reading(router: APIRouter, service: Service) -> None:
@@ -107,7 +119,7 @@ def _reading(router: APIRouter, service: Service) -> None:
 
 def _acting(router: APIRouter, service: Service) -> None:
     @router.post("/{id}/cancel", status_code=202, responses=problems(404, 503))
-    async def cancel(id: JobId) -> schemas.Cancelled:
+    async def cancel(id: JobId, only_of: OnlyOf) -> schemas.Cancelled:
         """Asks for the end of a job, or of all tasks of an array; those that have ended are left alone."""
-        marked, standing = await service.jobs.cancel(id)
+        marked, standing = await service.jobs.cancel(id, only_of)
         return schemas.Cancelled(marked=marked, standing=views.standing(standing))

@@ -16,6 +16,7 @@ from broker.model.query import ArraySummary, JobFilter, SpendFilter
 from broker.model.usage import ACTUAL, Book
 from broker.run.broker import Broker
 from broker.run.service.answers import ArrayStanding, Cost, JobRecord, JobStanding, ListPage
+from broker.run.service.owned import owned
 from broker.run.service.settling import Settling
 
 LONGEST_WAIT_S: Final = 300.0
@@ -79,12 +80,14 @@ class Jobs:
             await self._broker.changed(version, until - now)
             await asyncio.sleep(max(rested - time.monotonic(), 0.0))
 
-    async def cancel(self, job_id: str) -> tuple[int, JobStanding | ArrayStanding]:
+    async def cancel(self, job_id: str, only_of: str | None = None) -> tuple[int, JobStanding | ArrayStanding]:
         """Asks for the end of a job or of an array's tasks: how many were marked, and how it stands now.
 
-        Those that have ended are left alone. Raises `UnknownName`.
+        Those that have ended are left alone. Raises `UnknownName`, and `Forbidden` where it is not of `only_of`.
         """
         known(job_id)
+        if only_of is not None:
+            await asyncio.to_thread(owned, self._store, job_id, only_of)
         marked = await asyncio.to_thread(self._store.request_cancel, [job_id])
         self._broker.wake()
         return len(marked), await self.standing(job_id)

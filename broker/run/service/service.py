@@ -20,6 +20,7 @@ from broker.run.service.pricing import Pricing
 from broker.run.service.settling import Settling
 from broker.run.service.spending import Spending
 from broker.run.service.submissions import Submissions
+from broker.run.service.tokens import Tokens
 
 
 class Service:
@@ -36,6 +37,7 @@ class Service:
         self.budgets = Budgeting(broker, settling)
         self.spending = Spending(broker, settling)
         self.foresights = Foresights(broker, settling)
+        self.tokens = Tokens(broker.store, broker.clock)
         self.pricing = Pricing(broker.clock, stale_price_days)
         self.events = broker.events
         self.metrics = Metrics(broker, self.foresights.regrets)

@@ -18,6 +18,7 @@ from broker.run.broker import Broker
 from broker.run.service.again import Again, what_to_retry
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
+from broker.run.service.owned import owned
 from broker.spec.build import dump, fingerprint, to_spec
 from broker.spec.check import World
 from broker.spec.document import JobDocument
@@ -72,11 +73,13 @@ class Submissions:
         document = self._parsed(fields, None).document
         return await self._broker.preview(to_spec(document, self._broker.clock.now_ns()), user)
 
-    async def retry(self, job_id: str, user: str) -> Submission:
+    async def retry(self, job_id: str, user: str, only_of: str | None = None) -> Submission:
         """Submits a failed or cancelled job again, or those tasks of an array, tagged `retry_of`.
 
-        Raises `UnknownName`, and `Conflict` when there is nothing to retry.
+        Raises `UnknownName`, `Conflict` when there is nothing to retry, and `Forbidden` where it is not of `only_of`.
         """
+        if only_of is not None:
+            await asyncio.to_thread(owned, self._broker.store, job_id, only_of)
         again = await asyncio.to_thread(what_to_retry, self._broker.store, job_id)
         now_ns = self._broker.clock.now_ns()
         spec = to_spec(again.document, now_ns)

@@ -17,6 +17,7 @@ from broker.model.money import Money
 from broker.model.placement import Placement
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
+from broker.model.tokens import Token
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.run.store import (
     billing,
@@ -30,6 +31,7 @@ from broker.run.store import (
     spending,
     submission,
 )
+from broker.run.store import tokens as stored_tokens
 from broker.run.store.engine import connect, insert_new, store_errors
 from broker.run.store.specs import Specs
 from broker.run.store.tables import blobs
@@ -172,6 +174,26 @@ class SqlStore:
         """Decisions made in a time, oldest first."""
         with self._read() as connection:
             return foresight.find_decisions(connection, since_ns, until_ns, pool)
+
+    def keep_token(self, token: Token, secret_hash: str) -> None:
+        """Stores a new token."""
+        with self._write() as connection:
+            stored_tokens.keep(connection, token, secret_hash)
+
+    def token(self, token_id: str) -> tuple[Token, str] | None:
+        """A token and the hash of its secret."""
+        with self._read() as connection:
+            return stored_tokens.find(connection, token_id)
+
+    def tokens(self) -> tuple[Token, ...]:
+        """All that were ever made, newest first."""
+        with self._read() as connection:
+            return stored_tokens.every(connection)
+
+    def revoke_token(self, token_id: str, at_ns: int) -> Token:
+        """Ends a token. Raises UnknownName."""
+        with self._write() as connection:
+            return stored_tokens.revoke(connection, token_id, at_ns)
 
     def changes(self, job_id: str) -> tuple[StateChange, ...]:
         """The history of a job and its attempts, oldest first. Raises UnknownName."""

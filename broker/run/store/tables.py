@@ -301,6 +301,18 @@ reservations: Final = Table(
     Column("amount", BigInteger),
 )
 
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_name", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger),
+    Column("revoked_ns", BigInteger),
+)
+
 blobs: Final = Table(
     "blobs",
     metadata,
