@@ -20,9 +20,9 @@ from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, KeepWarm, Pool
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
-from broker.model.tokens import Token
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.node_group import NodeGroup as NodeGroup
+from broker.token_store import TokenStore
 
 Stream = Literal["stdout", "stderr"]
 
@@ -203,7 +203,7 @@ class SecretSource(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(TokenStore, Protocol):
     """The only truth. Every method is one transaction, safe from any thread; `StoreError` when it can't be done.
 
     Times are nanoseconds since the epoch, money whole nanodollars. State changes and charges are only ever appended.
@@ -232,22 +232,6 @@ class Store(Protocol):
 
     def jobs(self, wanted: JobFilter, *, collapse: bool = False) -> JobPage:
         """One page of jobs, newest first."""
-        ...
-
-    def keep_token(self, token: Token, secret_hash: str) -> None:
-        """Stores a new token with the hash of its secret."""
-        ...
-
-    def token(self, token_id: str) -> tuple[Token, str] | None:
-        """A token and the hash of its secret; None where there is none."""
-        ...
-
-    def tokens(self) -> tuple[Token, ...]:
-        """All tokens that were ever made, newest first."""
-        ...
-
-    def revoke_token(self, token_id: str, at_ns: int) -> Token:
-        """Ends a token; one that has ended stays as it is. Raises `UnknownName`."""
         ...
 
     def counts(self, array_id: str | None = None) -> Mapping[JobState, int]:

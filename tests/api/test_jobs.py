@@ -37,7 +37,7 @@ async def test_the_answer_to_a_submission_says_where_the_job_is(http) -> None:
     response = await http.post("/v1/jobs", json={"run": "python train.py"})
     body = response.json()
     assert response.headers["Location"] == f"/v1/jobs/{body['id']}"
-    assert body == {"id": body["id"], "name": "train.py", "tasks": None, "created": True, "ignored": []}
+    assert body == {"id": body["id"], "name": "train.py", "tasks": None, "created": True, "ignored": [], "warnings": []}
     assert len(body["id"]) == 8
 
 

@@ -22,9 +22,8 @@ class LateClock:
 
 def client(house: House, token: str = OWNERS, **headers: str) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(create_app(house.service, OWNERS))
-    return httpx.AsyncClient(
-        transport=transport, base_url="http://b", headers={"Authorization": f"Bearer {token}"} | headers
-    )
+    sent = {"Authorization": f"Bearer {token}".encode(), **headers}
+    return httpx.AsyncClient(transport=transport, base_url="http://b", headers=sent)
 
 
 async def made(house: House, scope: Scope, user: str = "mia") -> str:
