@@ -54,13 +54,15 @@ class JobLog:
             self._take(line.decode(errors="replace"))
 
     def _take(self, line: str) -> None:
-        """One line; those that are not ours are Ray's and its submitter's."""
+        """One line; those that are not ours are Ray's, which also repeats the last of ours when a job has failed."""
         if not line.startswith(MARK):
             return
         head, _, text = line[1:].partition(" ")
         stream, number = head[:1], int(head[1:])
         copy = self._copies[stream]
-        if number != self._next:
+        if number < self._next:
+            return
+        if number > self._next:
             copy.lost = copy.lost or "some of its output was gone from Kubernetes' log before it was read"
         self._next = number + 1
         copy.take(f"{text}\n")

@@ -18,6 +18,7 @@ from tests.executors.kuberay.server.world import Refused, Resource, World
 FINALIZER = "ray.io/rayjob-finalizer"
 LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LONGEST_NAME = 47
+TAIL = 20_000  # bytes of a failed job's log that Ray tells once more
 
 
 class Operator:
@@ -235,6 +236,9 @@ class Operator:
         while (data := await run.log.beyond(offset)) is not None:
             await log.add(data)
             offset += len(data)
+        if run.code:
+            await log.add(b"ERR cli.py:74 -- Job failed\nINFO cli.py:89 -- Status message: last available logs:\n")
+            await log.add(run.log.data[-TAIL:])
         await log.add(b"", closed=True)
         known = self._world.kinds["pods"].get(pod)
         if known is not None and known["metadata"]["uid"] == uid:
