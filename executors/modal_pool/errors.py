@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Rejected, Unreachable
 
 
+class GaveUp(NoCapacity):
+    """Modal had nothing in time; what was asked for runs nowhere, and never will."""
+
+
 @contextmanager
 def translated(pool: str, doing: str) -> Iterator[None]:
     """Turns what the client raises within into an ExecutorError that says what was done."""

@@ -52,7 +52,7 @@ class Functions:
 
     async def variant(self, request: LaunchRequest, resources: Resources) -> Variant:
         """The variant for a request that is to hold `resources`. Raises `EnvironmentFailed`, and ExecutorError."""
-        function = await self._function(request)
+        function = await self.deployed(request)
         options = self._options
         with translated(self._name, "choosing a function's resources"):
             varied = function.with_options(
@@ -77,8 +77,8 @@ class Functions:
             self._hidden[key] = modal.Secret.from_dict(dict(hidden))
         return [self._hidden[key]]
 
-    async def _function(self, request: LaunchRequest) -> Any:
-        """The function for a request's environment, deployed when it is not there."""
+    async def deployed(self, request: LaunchRequest) -> Any:
+        """The function for a request's environment, made when it is not there. Raises as `variant` does."""
         image = await self._site.images.built(request)
         named = hashlib.sha256(f"{AGENT}{image.object_id}".encode()).hexdigest()[:12]
         app = f"{self._options.app}-{self._name}-{self._site.owner[:6]}-{named}"[:64]

@@ -12,6 +12,7 @@ import structlog
 from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from executors.modal_pool.backoff import Backoff
+from executors.modal_pool.errors import GaveUp
 from executors.modal_pool.lines import Frame
 from executors.modal_pool.output import Copy
 from executors.modal_pool.site import Site
@@ -107,6 +108,8 @@ class InContainer(ABC):
         while True:
             try:
                 return await self.found()
+            except GaveUp:
+                raise
             except (Unreachable, NoCapacity, Misconfigured) as error:  # none says that it does not run
                 log.warning("an attempt is looked for again", attempt=self.id, error=str(error))
                 await backoff.pause()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
 from executors.modal_pool import bundle, demands
 from executors.modal_pool.backoff import Backoff
+from executors.modal_pool.errors import GaveUp
 from executors.modal_pool.fleet import Fleet
 from executors.modal_pool.following import Following
 from executors.modal_pool.functions import Functions, Variant
@@ -55,6 +57,7 @@ class InFunction(InContainer):
         assert self.request is not None
         refused: list[str] = []
         carried = await asyncio.to_thread(self._carried, self.request)
+        await self._functions.deployed(self.request)  # which takes what it takes: it waits for no capacity
         for number, resources in enumerate(demands.ways(self.request, self.site.pool)):
             try:
                 return await self._placed(f"{self.id}.{number}", resources, carried)
@@ -72,9 +75,8 @@ class InFunction(InContainer):
 
     async def _placed(self, key: str, resources: Resources, carried: bytes) -> Any:
         """The call, once its agent has told of itself. Raises `NoCapacity` when it does not within the pool's wait."""
-        assert self.request is not None
-        wait_s, backoff, last = self.site.options.capacity_wait_s, Backoff(), ""
-        until = asyncio.get_running_loop().time() + wait_s
+        until = asyncio.get_running_loop().time() + self.site.options.capacity_wait_s
+        backoff, unsure = Backoff(), ""
         call = None
         try:
             async with asyncio.timeout_at(until):
@@ -82,18 +84,47 @@ class InFunction(InContainer):
                     try:
                         call = await self._called(key, resources, carried)
                     except Unreachable as error:
-                        last = f"; {error}"
+                        unsure = f"; {error}"
                         await backoff.pause(until)
+        except TimeoutError:
+            return await self._given_up(call, key, self._none_in_time(resources, unsure))
+        except ExecutorError as error:
+            if not unsure and not await self._runs(key):
+                raise
+            return await self._given_up(call, key, error)
+        return await self._in_time(call, key, resources, until)
+
+    async def _runs(self, key: str) -> bool:
+        """Whether a call that Modal refused runs all the same, as when it had answered before and that was lost."""
+        if self.site.reports.get(self.id).get("key") != key:
+            return False  # it was never made
+        try:
+            return not await self._functions.claimed(key)
+        except ExecutorError:
+            return False  # nothing says so
+
+    async def _in_time(self, call: Any, key: str, resources: Resources, until: float) -> Any | None:
+        """The call, once its agent has told of itself. Raises `NoCapacity` when it has not by then."""
+        try:
+            async with asyncio.timeout_at(until):
                 await self._begun_or_over.wait()
         except TimeoutError:
-            if await self._claimed(key):
-                await self._unfollowed()
-                if call is not None:
-                    await self._functions.tried_to_end(call)
-                what = f"{resources.gpus:g} {resources.gpu_model}" if resources.gpus else "room"
-                text = f"pool {self.site.pool.name}: Modal had no {what} within {wait_s:g} s{last}"
-                raise NoCapacity(text) from None
+            return await self._given_up(call, key, self._none_in_time(resources, ""))
         return await self._true(call, key)
+
+    async def _given_up(self, call: Any | None, key: str, reason: ExecutorError) -> Any | None:
+        """Claims it, so that no call that was made for it ever runs it, and raises; the call where one does already."""
+        if not await self._claimed(key):
+            return await self._true(call, key)
+        await self._unfollowed()
+        if call is not None:
+            await self._functions.tried_to_end(call)
+        raise reason
+
+    def _none_in_time(self, resources: Resources, more: str) -> GaveUp:
+        what = f"{resources.gpus:g} {resources.gpu_model}" if resources.gpus else "room"
+        wait_s = self.site.options.capacity_wait_s
+        return GaveUp(f"pool {self.site.pool.name}: Modal had no {what} within {wait_s:g} s{more}")
 
     async def _called(self, key: str, resources: Resources, carried: bytes) -> Any:
         """The call, which is followed from now on. Raises ExecutorError."""
@@ -151,6 +182,8 @@ class InFunction(InContainer):
                         log.info("a call is looked for again", attempt=self.id, error=str(error))
                     await backoff.pause()
         except TimeoutError:
+            with suppress(ExecutorError):
+                await self._functions.tell(key, "cancel 0")  # whichever it is, it runs for nobody
             return None
 
     async def _variant(self, report: dict[str, Any]) -> Variant:
@@ -162,10 +195,12 @@ class InFunction(InContainer):
         report = self.site.reports.get(self.id)
         if report.get("object_id"):
             call = await self._functions.call_of(report["object_id"])
-            if not report["nodes"]:
-                self._fleet.called(self.id, report["variant"])
             self._follow(call)
-            return await self._true(call, report["key"])
+            if report["nodes"]:
+                return await self._true(call, report["key"])
+            self._fleet.called(self.id, report["variant"])
+            until = asyncio.get_running_loop().time() + self.site.options.capacity_wait_s
+            return await self._in_time(call, report["key"], Resources(**report["held"]), until)
         if not report.get("key") or await self._functions.claimed(report["key"]):
             return None
         self._fleet.called(self.id, report["variant"])

@@ -82,6 +82,10 @@ class Sandboxes:
                     except Unreachable as error:
                         last = f"; {error}"
                         await backoff.pause(until)
+                    except NoCapacity:  # unless an answer before this one was lost
+                        if (running := await self.named(request.attempt_id, ended=False)) is None:
+                            raise
+                        return running
         except TimeoutError:
             await self.end(request.attempt_id)
             what = f"{resources.gpus:g} {resources.gpu_model}" if resources.gpus else "room"
@@ -116,16 +120,16 @@ class Sandboxes:
             except modal.exception.ConflictError as error:
                 raise Unreachable(f"pool {self._name}: the sandbox ended while it was made: {error}") from error
 
-    async def named(self, attempt_id: str) -> Any | None:
-        """The sandbox of an attempt; None where Modal knows none. Raises `Unreachable`."""
+    async def named(self, attempt_id: str, *, ended: bool = True) -> Any | None:
+        """The sandbox of an attempt, with `ended` also one that has; None where there is none. Raises `Unreachable`."""
         import modal
 
         options = self._site.options
         where = {"environment_name": options.environment or None, "client": self._site.connection.client}
         with translated(self._name, "looking for a sandbox"):
-            for ended in (False, True):
+            for over in (False, True) if ended else (False,):
                 try:
-                    return await modal.Sandbox.from_name.aio(options.app, attempt_id, include_terminated=ended, **where)
+                    return await modal.Sandbox.from_name.aio(options.app, attempt_id, include_terminated=over, **where)
                 except modal.exception.NotFoundError:
                     continue
         return None

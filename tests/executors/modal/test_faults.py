@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +143,24 @@ async def test_an_answer_that_is_lost_starts_nothing_twice(
     async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
         request = launch_request("echo once; sleep 1", resources=held)
         assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+        assert await watch.output(request.attempt_id) == b"once\n"
+    assert len(server.sandboxes.all) == 1
+
+
+@KINDS
+async def test_what_modal_refuses_after_an_answer_that_was_lost_goes_on(
+    server: ModalServer, tmp_path: Path, held: Resources
+) -> None:
+    """It is no refusal of what runs already: that it was taken for one would run it twice."""
+    create = call_of(held, "SandboxCreate")
+    server.faults.fail_after(create, Status.UNAVAILABLE)
+    async with open_pool(server, tmp_path / "state", **GPU_POOL) as watch:
+        request = launch_request("echo once; sleep 1", resources=held)
+        await watch.launch(request)
+        while not server.sandboxes.named(request.attempt_id):
+            await asyncio.sleep(0.01)
+        server.faults.fail(create, Status.RESOURCE_EXHAUSTED, "the limit is reached")
+        assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
         assert await watch.output(request.attempt_id) == b"once\n"
     assert len(server.sandboxes.all) == 1
 

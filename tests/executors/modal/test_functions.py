@@ -173,6 +173,47 @@ async def test_a_broker_killed_before_its_call_was_made_makes_none(server: Modal
     await watch.executor.close(stop=True)
 
 
+async def test_a_wait_for_capacity_is_bounded_by_the_next_broker_too(server: ModalServer, tmp_path: Path) -> None:
+    server.faults.no_capacity = {""}
+    pool, folder = functions_of(server, options={"capacity_wait_s": 0.5}), tmp_path / "state"
+    patient = functions_of(server, options={"capacity_wait_s": 60})
+    watch = Watch(executor_on(patient, folder))
+    await watch.executor.open()
+    request = launch_request("echo never")
+    await watch.launch(request)
+    while not server.functions.calls:
+        await asyncio.sleep(0.02)
+    await watch.executor.close(stop=False)
+    watch.executor, watch.version = executor_on(pool, folder), 0
+    await watch.executor.open()
+    report = await watch.ended(request.attempt_id)
+    assert report.state is AttemptState.REFUSED and "no room within 0.5 s" in report.reason
+    server.faults.no_capacity = set()
+    assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
+    assert claims(server) == 2, "what was refused is claimed, so that it never runs"
+    await watch.executor.close(stop=True)
+
+
+async def test_what_may_have_been_called_is_claimed_before_it_is_refused(server: ModalServer, tmp_path: Path) -> None:
+    """The first answer is lost, and the next call refused: the first may run, and does."""
+    server.faults.fail_after("FunctionMap", Status.UNAVAILABLE, times=4)
+    async with open_pool(server, tmp_path / "state", functions=True) as watch:
+        request = launch_request(f"echo once >> {tmp_path}/ran; sleep 1")
+        await watch.launch(request)
+        while not (tmp_path / "ran").exists():
+            await asyncio.sleep(0.01)
+        server.faults.fail("FunctionMap", Status.RESOURCE_EXHAUSTED, "the limit is reached")
+        report = await watch.ended(request.attempt_id)
+        assert report.state is AttemptState.SUCCEEDED, report
+        assert (tmp_path / "ran").read_text() == "once\n"
+
+
+async def test_building_an_image_is_no_wait_for_capacity(server: ModalServer, tmp_path: Path) -> None:
+    server.images.build_s = 1.0
+    async with open_pool(server, tmp_path / "state", functions=True, options={"capacity_wait_s": 0.8}) as watch:
+        assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
+
+
 async def test_a_log_that_breaks_loses_and_repeats_nothing(server: ModalServer, tmp_path: Path) -> None:
     server.faults.drop("AppGetLogs", times=4)
     async with open_pool(server, tmp_path / "state", functions=True) as watch:
