@@ -7,17 +7,20 @@ command line answers by the same code. Importing this loads nothing else.
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
     from simulator.study.buying import Planned, market, plan
+    from simulator.study.comparing import Compared, compare_plans
     from simulator.study.foreseeing import Foreseen, forecast
     from simulator.study.playing import Simulated, simulate
     from simulator.study.sizes import Sizes, sizes
     from simulator.study.workloads import Description, describe, grown, read_trace, synth
 
 __all__ = [
+    "Compared",
     "Description",
     "Foreseen",
     "Planned",
     "Simulated",
     "Sizes",
+    "compare_plans",
     "describe",
     "forecast",
     "grown",
@@ -34,6 +37,7 @@ _WHERE = {
     **dict.fromkeys(("Sizes", "sizes"), "simulator.study.sizes"),
     **dict.fromkeys(("Foreseen", "forecast"), "simulator.study.foreseeing"),
     **dict.fromkeys(("Planned", "market", "plan"), "simulator.study.buying"),
+    **dict.fromkeys(("Compared", "compare_plans"), "simulator.study.comparing"),
     **dict.fromkeys(("Simulated", "simulate"), "simulator.study.playing"),
 }
 

@@ -17,10 +17,12 @@ import simulator
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PUBLIC = {"IPython.display", "broker", "pandas", "simulator"}
+PUBLIC = {"IPython.display", "broker", "copy", "pandas", "simulator"}
 NAMES = {"broker": set(broker.__all__), "simulator": set(simulator.__all__)}
 PAGE = (ROOT / "docs" / "notebooks.md").read_text(encoding="utf-8")
 SECRET = re.compile(r"(?i)(api[_-]?key|secret|password|token)\s*=\s*[\"'][^\"']+|AKIA[0-9A-Z]{16}|-----BEGIN")
+WITHIN_S = 280  # ten seconds of work on a machine of its own
+pytestmark = pytest.mark.timeout(WITHIN_S + 20)
 each = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -38,7 +40,7 @@ def report(notebook: Path, into: Path) -> str:
         env=os.environ | {"PLOTLY_RENDERER": "notebook", "BROKER_STATE_DIR": str(into / "state")},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=WITHIN_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

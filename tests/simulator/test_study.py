@@ -122,3 +122,13 @@ def test_policies_cost_what_the_comparison_says(jobs: pd.DataFrame) -> None:
         jobs, policies=["broker"], history_days=7, held_usd=2.0, serverless_usd=2.0 / 0.45
     ).table()
     assert in_dollars.loc["broker", "per_month"] == pytest.approx(2 * table.loc["broker", "per_month"])
+
+
+def test_plans_are_held_against_the_first(jobs: pd.DataFrame) -> None:
+    plan = simulator.plan(jobs, {"pools": {"burst": {"kind": "serverless", "usd_per_hour": 5.0}}}, sensitivity=False)
+    dear = simulator.plan(jobs, {"pools": {"burst": {"kind": "serverless", "usd_per_hour": 6.0}}}, sensitivity=False)
+    table = simulator.compare_plans({"now": plan, "dearer": dear}).table()
+    assert table["change"].to_dict() == pytest.approx({"now": 0.0, "dearer": 0.2})
+    assert table.loc["now", "serverless"] == pytest.approx(plan.holdings().loc["burst", "gpus"])
+    with pytest.raises(ValueError, match="no plan"):
+        simulator.compare_plans({})
