@@ -43,7 +43,7 @@ def on_demand(price_list: Iterable[str], shapes: Mapping[str, Shape], region: st
             refused.append(Refused(thing=sku, reason=str(error)))
         except (ValueError, KeyError, TypeError) as error:
             refused.append(Refused(thing=sku, reason=f"is not of the form that is known: {error!r}"))
-    return offers, refused
+    return _once(offers, refused)
 
 
 def _hourly(product: Mapping[str, Any]) -> Decimal:
@@ -110,7 +110,19 @@ def commitments(rates: Iterable[Mapping[str, Any]], shapes: Mapping[str, Shape],
             offers.append(_offer(shapes[sku], region, tier, amount(rate.get("rate")), day, source, note))
         except Unusable as error:
             refused.append(Refused(thing=f"{sku} {region} Savings Plan", reason=str(error)))
-    return offers, refused
+    return _once(offers, refused)
+
+
+def _once(offers: list[Offer], refused: list[Refused]) -> Found:
+    """Each offer once; one that is listed at two prices is refused."""
+    prices: dict[str, set[Decimal]] = {}
+    for offer in offers:
+        prices.setdefault(offer.id, set()).add(offer.usd_per_hour)
+    clear = {offer.id: offer for offer in offers if len(prices[offer.id]) == 1}
+    unclear = {name: sorted(usd) for name, usd in prices.items() if len(usd) > 1}
+    reasons = {name: " and ".join(f"${each:f}" for each in usd) for name, usd in unclear.items()}
+    odd = [Refused(thing=name, reason=f"has several prices, {reason}") for name, reason in reasons.items()]
+    return list(clear.values()), refused + odd
 
 
 def _offer(shape: Shape, region: str, tier: Tier, usd: Decimal, day: date, source: str, note: str = "") -> Offer:

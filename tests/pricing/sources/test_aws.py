@@ -158,6 +158,15 @@ def test_a_product_that_is_no_price_is_refused_with_its_reason(
     assert reason in refused.reason and refused.thing == "p5.48xlarge us-east-1"
 
 
+def test_what_is_listed_again_is_one_offer_and_at_another_price_none(server: AwsServer) -> None:
+    server.rates += [rate("g6.xlarge", "0.55"), rate("p5.48xlarge", "26", years=3)]
+    server.products.append(product("g6.xlarge", "0.80480"))
+    on_demand, _, committed = answers()
+    assert isinstance(committed, Answer) and len(prices(on_demand)) == 3
+    assert prices(committed) == {"p5.48xlarge commit_1y": Decimal("37.9"), "g6.xlarge commit_1y": Decimal("0.55")}
+    assert [each.reason for each in committed.refused] == ["has several prices, $25.1 and $26"]
+
+
 def test_rates_that_are_no_prices(server: AwsServer) -> None:
     server.rates = [
         rate("p5.48xlarge", "37.9", currency="CNY"),

@@ -72,14 +72,18 @@ class AzureServer:
         if self.faults:
             return self.faults.pop(0)
         query = request.query
-        assert query["api-version"] == "2023-01-01-preview" and query["currencyCode"] == "USD"
-        form = (
-            r"serviceName eq 'Virtual Machines' and armRegionName eq '(\w+)' and \((armSkuName eq '[\w']+'( or )?)+\)"
-        )
+        assert query["api-version"] == "2023-01-01-preview"
+        assert (query["currencyCode"], query["meterRegion"]) == ("'USD'", "'primary'")
+        which = r"contains\(armSkuName, '(?P<part>\w+)'\)|armSkuName eq '(?P<sku>\w+)'"
+        form = rf"serviceName eq 'Virtual Machines' and armRegionName eq '(?P<region>\w+)' and (?:{which})"
         if not (asked := re.fullmatch(form, query["$filter"])):
             return Response(status=400, body=b'{"Error": {"Message": "the filter is not understood"}}')
-        skus = set(re.findall(r"armSkuName eq '(\w+)'", query["$filter"]))
-        there = [each for each in self.items if each["armRegionName"] == asked[1] and each["armSkuName"] in skus]
+        there = [
+            each
+            for each in self.items
+            if each["armRegionName"] == asked["region"]
+            and (each["armSkuName"] == asked["sku"] or (asked["part"] and asked["part"] in each["armSkuName"]))
+        ]
         begin = int(query.get("$skip", 0))
         link = None
         if begin + PER_PAGE < len(there):
@@ -111,6 +115,7 @@ def server() -> AzureServer:
             item(T4, 0.526, savingsPlan=[{"unitPrice": 0.4, "retailPrice": 0.4, "term": "1 Year"}]),
             reservation(T4, 2900.0, "1 Year"),
             reservation(T4, 5000.0, "5 Years"),
+            item("Standard_NV6ads_A10_v5", 0.454),
             item("Standard_D4s_v5", 0.192, productName="Virtual Machines Dsv5 Series"),
         ]
     )
@@ -143,6 +148,7 @@ def test_all_tiers_of_all_pages(azure: Azure, server: AzureServer) -> None:
         (T4, Tier.COMMIT_1Y): Decimal("0.331050228311"),
     }
     assert len(server.asked) == 5 and isinstance(found, Answer) and not found.refused
+    assert [each.thing for each in found.left_out] == ["Standard_NV6ads_A10_v5"]
     assert len(Judge(CatalogSource().offers(), DAY).judged(found).offers) == 6
 
 
