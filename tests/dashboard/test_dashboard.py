@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from broker.model.budgets import Action, Budget, Period
 from broker.model.jobs import AttemptState
+from broker.model.money import Money
 from tests.dashboard.conftest import TOKEN
 from tests.dashboard.site import Site
 
@@ -109,6 +111,19 @@ def test_the_overview_says_what_would_have_been_cheaper(page) -> None:
     visit(page, "", "Overview")
     page.get_by_text("the broker's policy").first.wait_for()
     page.get_by_text("forecast", exact=True).first.wait_for()
+
+
+def test_budgets_stand_beside_what_is_spent(page, site: Site) -> None:
+    for name, usd in (("vision", "100000"), ("tiny", "0.50")):
+        budget = Budget(name=name, limit=Money.of_usd(usd), period=Period.TOTAL, action=Action.WARN)
+        site.do(site.service.budgets.set(budget))
+    visit(page, "jobs", "Jobs")
+    visit(page, "", "Overview")
+    row = page.get_by_role("row", name="tiny")
+    row.get_by_text("then it warns").wait_for()
+    assert page.get_by_role("meter").count() == 2
+    for name in ("vision", "tiny"):
+        site.do(site.service.budgets.remove(name))
 
 
 def test_sliders_recompute_at_once(page) -> None:

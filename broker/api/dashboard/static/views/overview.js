@@ -18,10 +18,11 @@ export async function show(place, { live, signal }) {
 }
 
 async function present(signal) {
-  const [status, month, before, pools, jobs] = await Promise.all([
+  const [status, month, before, { budgets }, pools, jobs] = await Promise.all([
     get("/v1/status", {}, signal),
     get("/v1/spend", { period: "this month" }, signal),
     get("/v1/spend", { period: "last month" }, signal),
+    get("/v1/budgets", {}, signal),
     get("/v1/pools", {}, signal),
     get("/v1/jobs", { limit: 8, collapse: true }, signal),
   ]);
@@ -33,6 +34,7 @@ async function present(signal) {
     figure("Of it not for jobs", share(month), "boot, idle, cold starts, idle tails"));
   return [
     card(null, figures),
+    budgets.length ? card("Budgets", budgetTable(budgets)) : "",
     h("div", { class: "cards" }, card("Pools", poolTable(pools.pools)), card("Latest jobs", jobTable(jobs.items), h("p", {}, h("a", { href: "#/jobs" }, "All jobs")))),
   ];
 }
@@ -45,6 +47,18 @@ function spentNote(month, before) {
 function share(month) {
   const { overhead, total } = month.total;
   return overhead && total && total.nanodollars ? percent(overhead.nanodollars / total.nanodollars) : "–";
+}
+
+function budgetTable(budgets) {
+  const share = (each) => (each.spent.nanodollars + each.committed.nanodollars) / each.limit.nanodollars;
+  return table("Budgets", [
+    { head: "Budget", header: true, cell: (each) => [each.name, " ", h("small", {}, [each.user, each.pool, each.tag].filter(Boolean).join(", ") || "everything")] },
+    { head: "Limit", number: true, cell: (each) => [usd(each.limit), h("small", {}, each.period === "total" ? " in all" : ` a ${each.period}`)] },
+    { head: "Spent", number: true, cell: (each) => usd(each.spent) },
+    { head: "Committed", number: true, cell: (each) => usd(each.committed) },
+    { head: "Used", number: true, cell: (each) => percent(share(each)) },
+    { head: "Full", quiet: true, cell: (each) => [h("meter", { min: 0, max: 1, high: 0.8, optimum: 0, value: Math.min(share(each), 1), "aria-label": `${each.name}: ${percent(share(each))} used` }), share(each) >= 1 ? [" ", state("problem"), ` then it ${each.action}s`] : null] },
+  ], budgets);
 }
 
 function poolTable(pools) {
