@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Rejected, Unreachable
+from executors.modal_pool.options import Options
 
 
 class GaveUp(NoCapacity):
@@ -31,10 +32,9 @@ def translation(pool: str, doing: str, error: BaseException) -> ExecutorError:
     """The error of ours that a caller can act on."""
     from modal import exception
 
-    said = f"pool {pool}: {doing}: {str(error) or type(error).__name__}"
+    said = f"pool {pool}: {doing}: {str(error).rstrip('.') or type(error).__name__}"
     if isinstance(error, exception.AuthError):
-        what = "its token has expired" if "expired" in said.lower() else "set its token"
-        return Misconfigured(f"{said}; {what} (`modal token new` makes one) and try again")
+        return Misconfigured(f"{said}; {_unknown(said.lower())}")
     if isinstance(error, exception.PermissionDeniedError):
         return Misconfigured(f"{said}; the token has no permission for that")
     if isinstance(error, exception.ResourceExhaustedError):
@@ -44,6 +44,17 @@ def translation(pool: str, doing: str, error: BaseException) -> ExecutorError:
     if isinstance(error, exception.InvalidError | exception.UnimplementedError):
         return Rejected(said)
     return Unreachable(said)
+
+
+def _unknown(said: str) -> str:
+    """What is wrong with credentials, and what to do."""
+    if "token missing" in said:
+        return (
+            f"its credentials are missing: set {Options().token_id_env} and {Options().token_secret_env} where the "
+            "broker starts, or have `modal token new` write them to ~/.modal.toml"
+        )
+    what = "its token has expired" if "expired" in said else "Modal does not take its token"
+    return f"{what}: set a new one (`modal token new` makes one) and start the broker again"
 
 
 def _throttled(said: str) -> bool:

@@ -54,7 +54,7 @@ class Fleet:
                 }
             )
         if new or (last != variant.id and self.kept.min_containers):
-            await self._apply()
+            await self.apply()
 
     async def reopen(self) -> None:
         """Goes on with what an earlier broker used; old variants are let go of."""
@@ -64,13 +64,11 @@ class Fleet:
             resources = Resources(**known["resources"])
             self._open[variant_id] = await self._functions.by_id(variant_id, resources, known["environment"])
 
-    async def keep(self, kept: KeepWarm) -> None:
-        """Containers are kept like this from now on. Raises ExecutorError."""
-        self.kept = kept
-        await self._apply()
+    async def apply(self) -> None:
+        """Tells Modal how containers are `kept`: those of the variant that was used last; of others only what works.
 
-    async def _apply(self) -> None:
-        """Those of the variant that was used last are kept; of the others only what works, for as long."""
+        Raises ExecutorError.
+        """
         last = next(reversed(self._used.reports), None)
         for variant in list(self._open.values()):
             mine = self.kept if variant.id == last else KeepWarm(scaledown_window_s=self.kept.scaledown_window_s)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import structlog
 
-from broker.model.errors import ExecutorError, NoCapacity
+from broker.model.errors import ExecutorError, Misconfigured, NoCapacity
 from broker.model.jobs import JobSpec, LaunchRequest
 from broker.model.pools import Capability, Capacity, KeepWarm, UnitState
 from broker.model.resources import Resources
@@ -20,6 +20,7 @@ from executors.modal_pool.in_container import InContainer
 from executors.modal_pool.in_function import InFunction
 from executors.modal_pool.options import FunctionOptions, Options
 from executors.modal_pool.plugin import ModalPool
+from executors.on_machine.environment import EnvironmentFailed
 
 log = structlog.get_logger()
 
@@ -51,15 +52,24 @@ class ModalFunctions(ModalPool):
     async def _tidy(self, going: list[str]) -> None:
         """Keeps containers as the configuration says, whatever an earlier broker had asked for."""
         await self._fleet.reopen()
-        self._looking = asyncio.create_task(self._fleet.look())
-        with suppress(ExecutorError):  # it is asked for again with the next variant
-            await self._kept(self._configured())
+        self._fleet.kept = self._configured()
+        self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        """Looks after containers; an image for those that are to be up at once may take a while."""
+        try:
+            await self._some_function()
+            await self._fleet.apply()
+        except ExecutorError as error:  # it is asked for again with the next variant
+            log.warning("containers are not kept as configured", pool=self._pool.name, error=str(error))
+        await self._fleet.look()
 
     async def close(self, *, stop: bool) -> None:
         """See `ModalPool.close`; containers that wait are let go of when everything is to end."""
         if stop and self._site.connection.client is not None:
             with suppress(ExecutorError):
-                await self._fleet.keep(KeepWarm(scaledown_window_s=0.0))
+                self._fleet.kept = KeepWarm(scaledown_window_s=0.0)
+                await self._fleet.apply()
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -77,12 +87,18 @@ class ModalFunctions(ModalPool):
         most = max(setting.min_containers, setting.buffer_containers)
         if most > self._pool.max_units:
             raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} containers, not {most}")
-        await self._kept(setting)
+        self._fleet.kept = setting
+        await self._some_function()
+        await self._fleet.apply()
 
-    async def _kept(self, setting: KeepWarm) -> None:
-        if setting.min_containers and not self._fleet.any:
+    async def _some_function(self) -> None:
+        """Where containers are to be up and nothing ran yet, they are of a function of the plain image."""
+        if not self._fleet.kept.min_containers or self._fleet.any:
+            return
+        try:
             await self._fleet.use(await self._functions.variant(self._plain(), self._largest()))
-        await self._fleet.keep(setting)
+        except EnvironmentFailed as error:
+            raise Misconfigured(f"pool {self._pool.name}: {error}") from error
 
     def _plain(self) -> LaunchRequest:
         """A request for nothing but a container."""

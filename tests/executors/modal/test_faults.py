@@ -232,11 +232,15 @@ async def test_a_slow_start_is_cold_start(server: ModalServer, tmp_path: Path) -
         assert report.started_ns is not None and report.started_ns >= unit.ready_ns
 
 
-@pytest.mark.parametrize("wrong", ["token", "expired", "variable", "permission"])
+@pytest.mark.parametrize("wrong", ["missing", "token", "expired", "variable", "permission"])
 async def test_credentials_that_do_not_work_are_a_persons_to_mend(
-    server: ModalServer, tmp_path: Path, wrong: str
+    server: ModalServer, tmp_path: Path, wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {}
+    monkeypatch.setattr("modal.config._user_config", {})  # that of whoever runs this
+    if wrong == "missing":
+        monkeypatch.delenv("MODAL_TOKEN_ID")
+        monkeypatch.delenv("MODAL_TOKEN_SECRET")
     if wrong in ("token", "expired"):
         server.faults.bad_token = {"token": "unknown token", "expired": "the token expired on 2026-11-01"}[wrong]
     elif wrong == "variable":
@@ -246,7 +250,8 @@ async def test_credentials_that_do_not_work_are_a_persons_to_mend(
     executor = executor_on(pool_of(server, options=options), tmp_path / "state")
     said = {
         "variable": "NO_SUCH_VARIABLE",
-        "token": "unknown token; set its token",
+        "missing": "its credentials are missing: set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET",
+        "token": "unknown token; Modal does not take its token",
         "expired": "its token has expired",
         "permission": "may not make apps; the token has no permission",
     }[wrong]

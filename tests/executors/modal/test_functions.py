@@ -112,6 +112,15 @@ async def test_containers_that_wait_are_measured_and_the_next_attempt_is_in_one(
         assert {lines_of(usage, one.attempt_id)[0].unit_id for one in both} == {one.unit_id for one in usage.units}
 
 
+async def test_containers_are_up_as_configured_before_anything_ran(server: ModalServer, tmp_path: Path) -> None:
+    options = {"min_containers": 2}
+    async with open_pool(server, tmp_path / "state", functions=True, options=options) as watch:
+        async with asyncio.timeout(20.0):
+            while sum(unit.ready for unit in (await watch.executor.capacity()).units) < 2:
+                await asyncio.sleep(0.05)
+    assert not server.functions.calls
+
+
 async def test_without_capacity_the_next_gpu_is_tried_and_then_another_pool(
     server: ModalServer, tmp_path: Path
 ) -> None:
