@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 import structlog
 
-from broker.model.errors import Misconfigured, NoCapacity, Rejected, Unreachable
+from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Rejected, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import Capability, Capacity
 from broker.model.usage import UsageReport
@@ -105,8 +105,10 @@ class KubeRay:
         site.workers.room.load([site.reports.get(one) for one in going], site.workers.ready())
         for attempt_id in going:
             self._run(attempt_id, site.reports.get(attempt_id)["nodes"][0], None)
-        with suppress(Unreachable):  # tried again when it is opened again
+        try:
             await sweeping.sweep(site, going)
+        except ExecutorError as error:  # tried again when it is opened again
+            log.warning("what was left behind could not be ended", pool=self._pool.name, error=str(error))
 
     async def close(self, *, stop: bool) -> None:
         """Disconnects; with `stop`, ends all attempts and the RayCluster first."""
@@ -124,10 +126,12 @@ class KubeRay:
         self._running.clear()
         if self._chores:
             await asyncio.wait(self._chores, timeout=TIDY_WITHIN_S)
-        if stop and self._site.api.connected:
-            await self._site.api.delete("rayclusters", self._site.manifests.cluster)
-            self._site.workers.see({}, self._now())
-        await self._disconnect()
+        try:
+            if stop and self._site.api.connected:
+                await self._site.api.delete("rayclusters", self._site.manifests.cluster)
+                self._site.workers.see({}, self._now())
+        finally:
+            await self._disconnect()
 
     async def _disconnect(self) -> None:
         for task in self._chores:
@@ -207,8 +211,10 @@ class KubeRay:
 
     async def _fit(self) -> None:
         """Lets go of a worker that was only kept for what has ended."""
-        with suppress(Unreachable):  # tried again when the next one ends
+        try:
             await self._site.workers.fit()
+        except ExecutorError as error:  # tried again when the next one ends
+            log.warning("workers could not be let go", pool=self._pool.name, error=str(error))
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
         """What changed."""

@@ -12,6 +12,7 @@ from broker.model.resources import Resources
 from executors.kuberay import names
 from executors.kuberay.api import Api, Resource
 from executors.kuberay.cluster import found_or_made
+from executors.kuberay.failures import NotFound
 from executors.kuberay.manifests import Manifests
 from executors.modal_pool.meter import Meter
 from executors.ray_cluster.room import Room, Share
@@ -119,6 +120,9 @@ class Workers:
         self._close(self._ending | set(leaving))
         try:
             await self._api.patch("rayclusters", self._manifests.cluster, operations)
+        except NotFound:  # somebody has deleted it
+            cluster = await found_or_made(self._api, self._manifests, self._pool.name, replicas)
+            self.cluster_uid = str(cluster["metadata"]["uid"])
         except BaseException:
             self._close(self._ending - set(leaving))
             raise

@@ -79,6 +79,17 @@ async def test_a_patch_that_fails_closes_nothing(cluster: Cluster, tmp_path: Pat
         await ready(watch, 1)
 
 
+async def test_a_cluster_that_was_deleted_is_made_again(cluster: Cluster, tmp_path: Path) -> None:
+    async with open_pool(cluster, tmp_path / "state") as watch:
+        await ready(watch, 2)
+        await cluster.world.delete("rayclusters", "broker-vpc")
+        await ready(watch, 0)
+        await scale(watch, 1)
+        await ready(watch, 1)
+        assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
+        check(await watch.executor.usage(0))
+
+
 async def test_a_ray_program_of_several_nodes_holds_them_all_or_none(cluster: Cluster, tmp_path: Path) -> None:
     async with open_pool(cluster, tmp_path / "state") as watch:
         await ready(watch, 2)
