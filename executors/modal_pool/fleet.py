@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from dataclasses import asdict
 from typing import Any, Final
 
 import structlog
@@ -39,27 +40,38 @@ class Fleet:
 
     async def use(self, variant: Variant) -> None:
         """It is used from now on; Modal is told how its containers are kept. Raises ExecutorError."""
-        new = variant.id not in self._open
-        last = next(reversed(self._used.reports), None)
+        new, last = variant.id not in self._open, self._last
         self._open[variant.id] = variant
         if last != variant.id:
-            if variant.id in self._used.reports:
-                self._used.forget(variant.id)
-            self._used.write(
-                {
-                    "attempt_id": variant.id,
-                    "environment": variant.environment,
-                    "resources": {"cpus": variant.resources.cpus, "memory_bytes": variant.resources.memory_bytes}
-                    | {"gpus": variant.resources.gpus, "gpu_model": variant.resources.gpu_model},
-                }
-            )
-        if new or (last != variant.id and self.kept.min_containers):
-            await self.apply()
+            self._note(variant)
+        if new or (last != variant.id and self._keeps):
+            await self._tell(variant.id)
+        if last and last != variant.id and self._keeps:
+            await self._tell(last)
+
+    def _note(self, variant: Variant) -> None:
+        """Remembers it as the last that was used; those that were not for long and have no containers are let go of."""
+        if variant.id in self._used.reports:
+            self._used.forget(variant.id)
+        known = {"environment": variant.environment, "resources": asdict(variant.resources)}
+        self._used.write({"attempt_id": variant.id, **known})
+        for variant_id in list(self._used.reports)[:-MOST_VARIANTS]:
+            if not self._lives(variant_id) and variant_id not in self._pending.values():
+                self._used.forget(variant_id)
+                self._open.pop(variant_id, None)
+
+    @property
+    def _last(self) -> str:
+        """The variant that was used last; empty where there is none."""
+        return next(reversed(self._used.reports), "")
+
+    @property
+    def _keeps(self) -> bool:
+        """Whether containers are kept up beyond their idle window."""
+        return bool(self.kept.min_containers or self.kept.buffer_containers)
 
     async def reopen(self) -> None:
-        """Goes on with what an earlier broker used; old variants are let go of."""
-        for variant_id in list(self._used.reports)[:-MOST_VARIANTS]:
-            self._used.forget(variant_id)
+        """Goes on with what an earlier broker used."""
         for variant_id, known in self._used.reports.items():
             resources = Resources(**known["resources"])
             self._open[variant_id] = await self._functions.by_id(variant_id, resources, known["environment"])
@@ -69,16 +81,20 @@ class Fleet:
 
         Raises ExecutorError.
         """
-        last = next(reversed(self._used.reports), None)
-        for variant in list(self._open.values()):
-            mine = self.kept if variant.id == last else KeepWarm(scaledown_window_s=self.kept.scaledown_window_s)
-            try:
-                await self._functions.scale(variant, mine, mine.min_containers)
-            except ExecutorError as error:
-                if variant.id == last:
-                    raise
-                log.info("an old function could not be told", pool=self._site.pool.name, error=str(error))
+        for variant_id in list(self._open):
+            await self._tell(variant_id)
         self._wake.set()
+
+    async def _tell(self, variant_id: str) -> None:
+        mine = KeepWarm(scaledown_window_s=self.kept.scaledown_window_s)
+        if variant_id == self._last:
+            mine = self.kept
+        try:
+            await self._functions.scale(self._open[variant_id], mine, mine.min_containers)
+        except ExecutorError as error:
+            if variant_id == self._last:
+                raise
+            log.info("an old function could not be told", pool=self._site.pool.name, error=str(error))
 
     @property
     def any(self) -> bool:
@@ -136,11 +152,10 @@ class Fleet:
         while True:
             self._wake.clear()
             variants = {life["variant"] for life in self._site.meter.up()} | set(self._pending.values())
-            last = next(reversed(self._used.reports), "")
-            if self.kept.min_containers or self.kept.buffer_containers:
-                variants.add(last)
+            if self._keeps:
+                variants.add(self._last)
             for variant_id in variants & self._open.keys():
-                await self._count(self._open[variant_id], keeps=variant_id == last)
+                await self._count(self._open[variant_id], keeps=self._keeps and variant_id == self._last)
             if not variants & self._open.keys():
                 await self._wake.wait()
             else:
@@ -163,7 +178,7 @@ class Fleet:
         for life in idle[: max(len(lives) - up, 0)]:
             meter.end(life["attempt_id"], now_ns)
         waiting = sum(one == variant.id for one in self._pending.values())
-        if keeps and (self.kept.min_containers or self.kept.buffer_containers):
+        if keeps:
             for _ in range(up - len(lives) - waiting):
                 unit_id = f"{variant.id}-{secrets.token_hex(4)}"
                 meter.begin(unit_id, variant.resources, None, now_ns, variant.id)

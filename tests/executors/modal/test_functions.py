@@ -121,6 +121,18 @@ async def test_containers_are_up_as_configured_before_anything_ran(server: Modal
     assert not server.functions.calls
 
 
+async def test_what_stays_warm_is_like_what_ran_last(server: ModalServer, tmp_path: Path) -> None:
+    """Two kinds of containers: those of the first are let go of once the second is used, and each is told only then."""
+    async with open_pool(server, tmp_path / "state", options={"min_containers": 1}, **GPU_POOL) as watch:
+        for model in ("H100", "L4", "L4"):
+            await watch.run(launch_request("true", resources=replace(GPU, gpus=1.0, gpu_model=model)))
+    *_, first, second = server.functions.all.values()
+    told = server.world.seen("FunctionUpdateSchedulingParams")[:-3]  # without those of the end
+    named = [(one.function_id, one.settings.min_containers) for one in told if one.function_id in (first.id, second.id)]
+    assert dict(named) == {first.id: 0, second.id: 1}
+    assert [one for one, _ in named].count(second.id) == 1, "told again for each call"
+
+
 async def test_without_capacity_the_next_gpu_is_tried_and_then_another_pool(
     server: ModalServer, tmp_path: Path
 ) -> None:
