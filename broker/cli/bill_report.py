@@ -28,7 +28,7 @@ def show(found: Reconciliation, recorded: int | None, limit: int) -> None:
         more = f"; {len(found.elsewhere) - _SERVICES} more" if len(found.elsewhere) > _SERVICES else ""
         total = Money.total(each.amount for each in found.elsewhere)
         print(f"elsewhere {total} of no pool: {named}{more}")
-    render.table(_POOLS, _pools(found.comparisons))
+    render.table(_POOLS, _pools(found))
     if causes := _causes(found.comparisons):
         print("why       " + ", ".join(f"{cause} {amount}" for cause, amount in causes.items()))
     differing = sorted((each for each in found.comparisons if _worth(each)), key=_size)
@@ -56,7 +56,7 @@ def as_document(found: Reconciliation, recorded: int | None) -> dict[str, Any]:
         "lines": found.lines,
         "lines_later": found.later,
         "billed_usd": _usd(found.billed),
-        "pools": [{name: _plain(value) for name, value in row.items()} for row in _pools(found.comparisons)],
+        "pools": [{name: _plain(value) for name, value in row.items()} for row in _pools(found)],
         "causes": {cause: _usd(amount) for cause, amount in _causes(found.comparisons).items()},
         "comparisons": [_document(each) for each in found.comparisons],
         "elsewhere": [
@@ -86,9 +86,12 @@ def _document(each: Comparison) -> dict[str, Any]:
     }
 
 
-def _pools(every: Iterable[Comparison]) -> list[dict[str, Any]]:
+def _pools(found: Reconciliation) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
-    for each in every:
+    for same in found.agreed:
+        known = {"matched": same.number, "metered": same.amount, "billed": same.amount}
+        rows[same.pool] = {"pool": same.pool, **_EMPTY, **known}
+    for each in found.comparisons:
         row = rows.setdefault(each.pool, {"pool": each.pool, **_EMPTY})
         row[_COUNTS[each.standing]] += 1
         row["metered"] += each.metered

@@ -112,6 +112,15 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """Units, attempts and days of a pool on which bill and ledger are the same; they may be a million."""
+
+    pool: str
+    number: int
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
     """What a bill charges for things that no pool has."""
 
@@ -138,7 +147,8 @@ class Reconciliation:
     lines: int  # of the bill
     billed: Money  # all of it
     later: int  # lines of days that the bill does not cover to their end: not compared
-    comparisons: tuple[Comparison, ...]
+    agreed: tuple[Agreed, ...]  # by pool
+    comparisons: tuple[Comparison, ...]  # of the rest
     elsewhere: tuple[Elsewhere, ...]  # the largest first
     corrections: tuple[Correction, ...]  # what would have to be recorded
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from broker.bill_source import BillSource, FetchedBills
-from broker.decide.reconcile import EVERY, Taken, covered, gather, reconcile
+from broker.decide.reconcile import EVERY, Agreeing, Taken, covered, gather, reconcile
 from broker.model.bills import BillLine, Reconciliation
 from broker.model.errors import InvalidInput, Misconfigured, Problem
 from broker.model.money import NS_PER_S
@@ -36,14 +38,29 @@ def compare(store: Store, wish: Wish) -> Reconciliation:
     Raises `InvalidInput` (a file can't be understood: file, line and field), `Misconfigured`, `Unreachable`,
     `StoreError`.
     """
-    bill = gather(_fetched(wish) if wish.fetch else _read(wish), wish.taken)
-    if not bill.lines:
-        raise InvalidInput("the bill has no lines in this period")
-    since_ns, until_ns = covered(bill, wish.taken.until_ns)
-    if wish.complete and wish.taken.since_ns is not None:
-        since_ns = wish.taken.since_ns // _DAY_NS * _DAY_NS
-    ledger = store.ledger(since_ns, until_ns)
-    return reconcile(bill, ledger, since_ns, until_ns, complete=wish.complete)
+    with _without_collecting():
+        bill = gather(_fetched(wish) if wish.fetch else _read(wish), wish.taken)
+        if not bill.lines:
+            raise InvalidInput("the bill has no lines in this period")
+        since_ns, until_ns = covered(bill, wish.taken.until_ns)
+        if wish.complete and wish.taken.since_ns is not None:
+            since_ns = wish.taken.since_ns // _DAY_NS * _DAY_NS
+        agreeing = Agreeing(bill)
+        for day_ns in range(since_ns, until_ns, _DAY_NS):
+            agreeing.day(day_ns, store.ledger(day_ns, day_ns + _DAY_NS))
+        return reconcile(agreeing.rest(), since_ns, until_ns, complete=wish.complete)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Millions of values without cycles: to look for some again and again would take longer than the work."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def readers() -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _billed_hours(bill: Sums, ledger: Sequence[LedgerLine]) -> Decimal | None:
     if bill.unmeasured:
         return None
     for measure, of in _PARTS:
-        hours = bill.hours.get(measure)
+        hours = bill.told(measure)
         sizes = {of(line.offer) for line in ledger if line.offer is not None}
         if hours is not None and len(sizes) == 1 and (size := sizes.pop()):
             return hours / Decimal(str(size))

@@ -6,12 +6,13 @@ pool's tag alone, with all of the pool that nothing else of the bill is about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from broker.decide.reconcile.gather import DAY_NS, Bill, Sums, Whose
+from broker.decide.reconcile.agreeing import Rest, names
+from broker.decide.reconcile.gather import DAY_NS, Sums, Whose
 from broker.model.bills import LedgerLine, Measure
 from broker.model.money import NS_PER_HOUR, NS_PER_S
 
@@ -42,7 +43,7 @@ class Cell:
         """So short, and on one side only, that two clocks may have told it apart."""
         if self.bill is None:
             return max((line.duration_ns for line in self.ledger), default=0) <= SKEW_NS
-        hours = self.bill.hours.get(Measure.UNIT)
+        hours = self.bill.told(Measure.UNIT)
         return not self.ledger and hours is not None and hours * NS_PER_HOUR <= SKEW_NS
 
     def join(self, other: Cell) -> None:
@@ -57,7 +58,8 @@ class Cell:
 class Known:
     """What the ledger has: units, attempts and pools."""
 
-    def __init__(self, ledger: Sequence[LedgerLine]) -> None:
+    def __init__(self, ledger: Sequence[LedgerLine], taken: Mapping[str, str]) -> None:
+        self._taken = taken  # units of which days were compared already -> their pool
         self._units: dict[str, list[str]] = {}
         self._attempts: dict[str, str] = {}
         for line in ledger:
@@ -70,25 +72,25 @@ class Known:
     def key(self, whose: Whose) -> Key | None:
         """Whose a part of a bill is; None for nobody's."""
         if whose.resource:
-            # AWS and GCP may give the whole path of a resource, of which the last part is its id.
-            for name in (whose.resource, whose.resource.replace(":", "/").rpartition("/")[2]):
-                if pools := self._units.get(name):
+            for name in names(whose.resource):
+                if pools := self._units.get(name) or self._taken_from(name):
                     return Key(whose.pool if whose.pool in pools else pools[0], name, None)
         if whose.attempt in self._attempts:
             return Key(self._attempts[whose.attempt], "", whose.attempt)
         return Key(whose.pool, "", None) if whose.pool else None
 
+    def _taken_from(self, name: str) -> list[str]:
+        return [self._taken[name]] if name in self._taken else []
 
-def cells(
-    bill: Bill, ledger: Sequence[LedgerLine], until_ns: int, elsewhere: dict[tuple[str, str], tuple[int, Decimal]]
-) -> tuple[list[Cell], int]:
+
+def cells(rest: Rest, until_ns: int, elsewhere: dict[tuple[str, str], tuple[int, Decimal]]) -> tuple[list[Cell], int]:
     """The cells, and how many lines of the bill are of days after the last that is complete.
 
     What is nobody's is added to `elsewhere`.
     """
-    known, later = Known(ledger), 0
+    known, later = Known(rest.lines, rest.units), 0
     of: dict[Key, list[Cell]] = {}
-    for whose, sums in bill.owned.items():
+    for whose, sums in rest.bill.owned.items():
         key = known.key(whose)
         if key is None:
             _put(elsewhere, whose, sums)
@@ -97,8 +99,12 @@ def cells(
         else:
             cell = Cell(key, whose.first_day, whose.first_day + whose.days, sums)
             of.setdefault(key, []).append(cell)
-    _add_ledger(of, ledger)
-    return [cell for key in sorted(of, key=str) for cell in _spans(of[key])], later
+    _add_ledger(of, rest)
+    return [cell for key in sorted(of, key=_order) for cell in _spans(of[key])], later
+
+
+def _order(key: Key) -> tuple[str, str, str]:
+    return key.pool, key.unit_id, key.attempt_id or ""
 
 
 def _put(elsewhere: dict[tuple[str, str], tuple[int, Decimal]], whose: Whose, sums: Sums) -> None:
@@ -107,12 +113,18 @@ def _put(elsewhere: dict[tuple[str, str], tuple[int, Decimal]], whose: Whose, su
     elsewhere[name] = (lines + sums.lines, cost + sums.usage + sums.credit + sums.tax + sums.other)
 
 
-def _add_ledger(of: dict[Key, list[Cell]], ledger: Sequence[LedgerLine]) -> None:
+def _add_ledger(of: dict[Key, list[Cell]], rest: Rest) -> None:
     claimed = frozenset(of)
-    for line in ledger:
-        key = _key(line, claimed)
+    for line in rest.lines:
+        taken = rest.units.get(line.unit_id) == line.pool
+        key = Key(line.pool, line.unit_id, None) if taken else _key(line, claimed)
         day = line.day_ns // DAY_NS
-        of.setdefault(key, []).append(Cell(key, day, day + 1, ledger=[line]))
+        cells = of.setdefault(key, [])
+        there = next((cell for cell in cells if cell.first_day == day and cell.last_day == day + 1), None)
+        if there is None:
+            cells.append(Cell(key, day, day + 1, ledger=[line]))
+        else:
+            there.ledger.append(line)
 
 
 def _key(line: LedgerLine, claimed: frozenset[Key]) -> Key:
@@ -124,6 +136,9 @@ def _key(line: LedgerLine, claimed: frozenset[Key]) -> Key:
 
 def _spans(parts: Sequence[Cell]) -> Iterator[Cell]:
     """Parts whose days overlap become one cell, and what is too short to be told apart joins its neighbour."""
+    if len(parts) == 1:
+        yield parts[0]
+        return
     joined: list[Cell] = []
     for part in sorted(parts, key=lambda cell: (cell.first_day, -cell.last_day)):
         if joined and part.first_day < joined[-1].last_day:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from broker.model.bills import BillLine, LineClass, Measure
@@ -30,29 +31,25 @@ class Sums:
     """Lines of one owner and the same days, added up while they are read."""
 
     lines: int = 0
-    started_ns: int = 2**63
-    ended_ns: int = 0
     usage: Decimal = _NOTHING
     credit: Decimal = _NOTHING
     tax: Decimal = _NOTHING
     other: Decimal = _NOTHING
-    hours: dict[Measure, Decimal] = field(default_factory=dict)
+    hours: dict[Measure, Decimal] | None = None  # None: none were told
     unmeasured: bool = False  # a line of usage does not say how much
     services: tuple[str, ...] = ()
 
     def add(self, line: BillLine) -> None:
         """One more line."""
         self.lines += 1
-        self.started_ns = min(self.started_ns, line.started_ns)
-        self.ended_ns = max(self.ended_ns, line.ended_ns)
         if line.service not in self.services and len(self.services) < _SERVICES:
-            self.services = (*self.services, line.service)
+            self.services = _with(self.services, line.service)
         if line.what is LineClass.USAGE:
             self.usage += line.cost
             if line.quantity is None or line.measure is Measure.NONE:
                 self.unmeasured = True
             else:
-                self.hours[line.measure] = self.hours.get(line.measure, _NOTHING) + line.quantity
+                self._measure(line.measure, line.quantity)
         elif line.what is LineClass.CREDIT:
             self.credit += line.cost
         elif line.what is LineClass.TAX:
@@ -60,21 +57,36 @@ class Sums:
         else:
             self.other += line.cost
 
+    def _measure(self, measure: Measure, hours: Decimal) -> None:
+        if self.hours is None:
+            self.hours = {measure: hours}
+        else:
+            self.hours[measure] = self.hours.get(measure, _NOTHING) + hours
+
     def merge(self, more: Sums) -> None:
         """All lines of another one as well."""
         self.lines += more.lines
-        self.started_ns, self.ended_ns = min(self.started_ns, more.started_ns), max(self.ended_ns, more.ended_ns)
         self.usage, self.credit = self.usage + more.usage, self.credit + more.credit
         self.tax, self.other = self.tax + more.tax, self.other + more.other
-        for measure, hours in more.hours.items():
-            self.hours[measure] = self.hours.get(measure, _NOTHING) + hours
+        for measure, hours in (more.hours or {}).items():
+            self._measure(measure, hours)
         self.unmeasured |= more.unmeasured
         self.services = tuple(dict.fromkeys((*self.services, *more.services)))[:_SERVICES]
+
+    def told(self, measure: Measure) -> Decimal | None:
+        """Its hours of a measure; None where it has none."""
+        return self.hours.get(measure) if self.hours is not None else None
 
     @property
     def used(self) -> bool:
         """Whether any of it is about what the broker meters."""
         return bool(self.hours or self.unmeasured or self.credit or self.tax)
+
+
+@lru_cache(maxsize=1_024)
+def _with(services: tuple[str, ...], another: str) -> tuple[str, ...]:
+    """One tuple for all that have the same: there may be a million."""
+    return (*services, another)
 
 
 _SERVICES: Final = 4  # that are named of one owner

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Set
 from decimal import Decimal
 
+from broker.decide.reconcile.agreeing import Rest, agrees, metered, summed
 from broker.decide.reconcile.causes import causes
 from broker.decide.reconcile.cells import Cell, cells
 from broker.decide.reconcile.corrections import corrections
 from broker.decide.reconcile.gather import DAY_NS, Bill, Sums
-from broker.model.bills import Cause, Comparison, Correction, Elsewhere, LedgerLine, Reconciliation, Standing
+from broker.model.bills import Cause, Comparison, Correction, Elsewhere, Reconciliation, Standing
 from broker.model.money import ZERO, Money
 from broker.model.usage import ChargeKind
 
@@ -21,32 +22,37 @@ def covered(bill: Bill, until_ns: int | None = None) -> tuple[int, int]:
     return since_ns, max(until // DAY_NS * DAY_NS, since_ns)
 
 
-def reconcile(
-    bill: Bill, ledger: Sequence[LedgerLine], since_ns: int, until_ns: int, *, complete: bool = False
-) -> Reconciliation:
-    """Compares a bill with the ledger of the days from `since_ns` to `until_ns`, which it covers.
+def reconcile(rest: Rest, since_ns: int, until_ns: int, *, complete: bool = False) -> Reconciliation:
+    """Compares what is left of a bill with what is left of the ledger of the days that it covers.
 
     With `complete`, what is not on the bill was not billed, and is corrected to nothing; otherwise it may come later.
     """
-    rest = dict(bill.elsewhere)
-    found, later = cells(bill, ledger, until_ns, rest)
-    providers = {whose.provider for whose in bill.owned} | {provider for provider, _ in bill.elsewhere}
-    pools = {cell.key.pool for cell in found if cell.bill is not None}
-    concerned = [cell for cell in found if cell.bill is not None or _concerns(cell, pools, providers)]
-    parts = [part for cell in concerned for part in _sides(cell)]
+    bill, nobodys = rest.bill, dict(rest.bill.elsewhere)
+    found, later = cells(rest, until_ns, nobodys)
+    agreed = dict(rest.agreed)
+    pools = {cell.key.pool for cell in found if cell.bill is not None} | agreed.keys()
+    parts: list[Cell] = []
+    for cell in found:
+        if cell.bill is not None and agrees(cell.bill, cell.ledger):
+            number, nanodollars = agreed.get(cell.key.pool, (0, 0))
+            agreed[cell.key.pool] = (number + 1, nanodollars + metered(cell.ledger))
+        elif cell.bill is not None or _concerns(cell, pools, rest.providers):
+            parts += _sides(cell)
+    provider = min(rest.providers, default="")
     return Reconciliation(
         since_ns=since_ns,
         until_ns=until_ns,
         lines=bill.lines,
         billed=Money.of_usd(bill.cost),
         later=later,
+        agreed=summed(agreed),
         comparisons=tuple(_compare(cell, bill.digit) for cell in parts),
-        elsewhere=_elsewhere(rest),
-        corrections=tuple(each for cell in parts for each in _correct(cell, min(providers, default=""), complete)),
+        elsewhere=_elsewhere(nobodys),
+        corrections=tuple(each for cell in parts for each in _correct(cell, provider, complete)),
     )
 
 
-def _concerns(cell: Cell, pools: set[str], providers: set[str]) -> bool:
+def _concerns(cell: Cell, pools: Set[str], providers: Set[str]) -> bool:
     """Whether what only the ledger has should have been on this bill."""
     if not any(line.metered or line.corrected or line.unknown for line in cell.ledger):
         return False
@@ -65,7 +71,7 @@ def _sides(cell: Cell) -> Iterator[Cell]:
 
 
 def _compare(cell: Cell, digit: Decimal) -> Comparison:
-    metered = Money.total(line.metered for line in cell.ledger)
+    known = Money.total(line.metered for line in cell.ledger)
     why: dict[Cause, Money] = {}
     if cell.bill is not None:
         why = causes(cell.bill, cell.ledger, digit)
@@ -76,8 +82,8 @@ def _compare(cell: Cell, digit: Decimal) -> Comparison:
         since_ns=cell.first_day * DAY_NS,
         until_ns=cell.last_day * DAY_NS,
         standing=_standing(cell),
-        metered=metered,
-        billed=metered + Money.total(why.values()) if cell.bill is not None else ZERO,
+        metered=known,
+        billed=known + Money.total(why.values()) if cell.bill is not None else ZERO,
         corrected=Money.total(line.corrected for line in cell.ledger),
         causes=why,
         services=cell.bill.services if cell.bill is not None else (),

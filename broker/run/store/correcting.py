@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from sys import intern
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, case, func, insert, select
 
 from broker.model.bills import Correction, LedgerLine
 from broker.model.errors import Conflict
-from broker.model.money import Money
+from broker.model.money import ZERO, Money
 from broker.model.usage import ACTUAL, Book, Charge, ChargeKind
 from broker.run.store.settlement import charge_rows, offers_of
 from broker.run.store.specs import chunks
@@ -29,6 +30,7 @@ _KEYS: Final = (
 
 def ledger(connection: Connection, since_ns: int, until_ns: int, pool: str | None) -> tuple[LedgerLine, ...]:
     """Charges that begin in a time, summed by day, unit, kind, attempt and price."""
+    period = (charges.c.started_ns >= since_ns, charges.c.started_ns < until_ns)
     query = (
         select(
             *_KEYS,
@@ -40,31 +42,34 @@ def ledger(connection: Connection, since_ns: int, until_ns: int, pool: str | Non
             _sum(case((_METERED, 0), else_=1)).label("corrections"),
             unknown().label("unknown"),
         )
-        .where(charges.c.book.in_(ACTUAL), charges.c.started_ns >= since_ns, charges.c.started_ns < until_ns)
+        .where(charges.c.book.in_(ACTUAL), *period)
         .group_by(*_KEYS)
         .order_by(*_KEYS)
     )
     if pool is not None:
         query = query.where(charges.c.pool == pool)
-    rows = connection.execute(query).all()
-    offers = offers_of(connection, {row.price_id for row in rows if row.price_id is not None})
+    prices = select(charges.c.price_id).where(*period, charges.c.price_id.is_not(None)).distinct()
+    offers = offers_of(connection, connection.execute(prices).scalars().all())
+    # There may be a million: what is the same in many is one object.
+    kinds = {kind.value: kind for kind in ChargeKind}
+    days: dict[int, int] = {}
     return tuple(
         LedgerLine(
-            pool=row.pool,
+            pool=intern(row.pool),
             unit_id=row.unit_id,
             attempt_id=row.attempt_id,
-            kind=ChargeKind(row.kind),
-            day_ns=int(row.day) * DAY_NS,
+            kind=kinds[row.kind],
+            day_ns=days.setdefault(int(row.day), int(row.day) * DAY_NS),
             started_ns=row.started_ns,
             ended_ns=row.ended_ns,
             duration_ns=int(row.duration_ns),
             metered=Money(int(row.metered)),
             unknown=int(row.unknown),
-            corrected=Money(int(row.corrected)),
+            corrected=Money(int(row.corrected)) if row.corrected else ZERO,
             corrections=int(row.corrections),
             offer=offers.get(row.price_id),
         )
-        for row in rows
+        for row in connection.execute(query)
     )
 
 

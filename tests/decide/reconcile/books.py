@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from broker.decide.reconcile import DAY_NS, covered, gather, reconcile
+from broker.decide.reconcile import DAY_NS, Agreeing, Rest, covered, gather, reconcile
 from broker.model.bills import BillLine, Correction, LedgerLine, LineClass, Measure, Reconciliation
 from broker.model.money import NS_PER_HOUR, ZERO, Money
 from broker.model.usage import ChargeKind
@@ -59,7 +59,13 @@ def compared(bill: Sequence[BillLine], ledger: Sequence[LedgerLine], **how: Any)
     gathered = gather(bill)
     since_ns, until_ns = covered(gathered, how.pop("until_ns", None))
     within = [line for line in ledger if since_ns <= line.started_ns < until_ns]
-    return reconcile(gathered, within, since_ns, until_ns, **how)
+    if how.pop("at_once", False):
+        providers = frozenset(line.provider for line in bill)
+        return reconcile(Rest(gathered, within, {}, {}, providers), since_ns, until_ns, **how)
+    agreeing = Agreeing(gathered)
+    for day_ns in range(since_ns, until_ns, DAY_NS):
+        agreeing.day(day_ns, [line for line in within if line.day_ns == day_ns])
+    return reconcile(agreeing.rest(), since_ns, until_ns, **how)
 
 
 def corrected(ledger: Sequence[LedgerLine], corrections: Sequence[Correction]) -> list[LedgerLine]:
