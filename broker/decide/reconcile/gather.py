@@ -35,7 +35,9 @@ class Sums:
     credit: Decimal = _NOTHING
     tax: Decimal = _NOTHING
     other: Decimal = _NOTHING
-    hours: dict[Measure, Decimal] | None = None  # None: none were told
+    measure: Measure = Measure.NONE  # of the first line of usage that has one
+    quantity: Decimal = _NOTHING  # hours of that measure
+    parts: dict[Measure, Decimal] | None = None  # hours of other measures; a dictionary only for who has several
     unmeasured: bool = False  # a line of usage does not say how much
     services: tuple[str, ...] = ()
 
@@ -58,29 +60,36 @@ class Sums:
             self.other += line.cost
 
     def _measure(self, measure: Measure, hours: Decimal) -> None:
-        if self.hours is None:
-            self.hours = {measure: hours}
-        else:
-            self.hours[measure] = self.hours.get(measure, _NOTHING) + hours
+        if self.measure is Measure.NONE:
+            self.measure = measure
+        if measure is self.measure:
+            self.quantity += hours
+            return
+        if self.parts is None:
+            self.parts = {}
+        self.parts[measure] = self.parts.get(measure, _NOTHING) + hours
 
     def merge(self, more: Sums) -> None:
         """All lines of another one as well."""
         self.lines += more.lines
         self.usage, self.credit = self.usage + more.usage, self.credit + more.credit
         self.tax, self.other = self.tax + more.tax, self.other + more.other
-        for measure, hours in (more.hours or {}).items():
-            self._measure(measure, hours)
+        for measure in Measure:
+            if (hours := more.told(measure)) is not None:
+                self._measure(measure, hours)
         self.unmeasured |= more.unmeasured
         self.services = tuple(dict.fromkeys((*self.services, *more.services)))[:_SERVICES]
 
     def told(self, measure: Measure) -> Decimal | None:
         """Its hours of a measure; None where it has none."""
-        return self.hours.get(measure) if self.hours is not None else None
+        if measure is Measure.NONE:
+            return None
+        return self.quantity if measure is self.measure else (self.parts or {}).get(measure)
 
     @property
     def used(self) -> bool:
         """Whether any of it is about what the broker meters."""
-        return bool(self.hours or self.unmeasured or self.credit or self.tax)
+        return bool(self.measure is not Measure.NONE or self.unmeasured or self.credit or self.tax)
 
 
 @lru_cache(maxsize=1_024)
