@@ -256,6 +256,7 @@ class PlacementView(BaseModel):
 class JobDetail(JobView):
     """One job with its whole history."""
 
+    endpoint: str | None = Field(description="Where it answers, if it says so while it runs: a line `endpoint: URL`.")
     made: list[AttemptView] = Field(description="Its attempts, oldest first.")
     changes: list[ChangeView] = Field(description="Its history, oldest first.")
     placement: PlacementView | None = Field(description="The decision that started its last attempt, else the last.")

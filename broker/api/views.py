@@ -103,10 +103,11 @@ def _gpu(gpu: Gpu) -> str:
     return f"{gpu.model or 'any'}:{gpu.count:g}"
 
 
-def detail(record: JobRecord) -> schemas.JobDetail:
-    """A job with its whole history."""
+def detail(record: JobRecord, endpoint: str | None = None) -> schemas.JobDetail:
+    """A job with its whole history, and where it answers while it runs."""
     return schemas.JobDetail(
         **job(record.standing).model_dump(),
+        endpoint=endpoint,
         made=[_attempt(each, emulated=each.id in record.emulated) for each in record.attempts],
         changes=[_change(each) for each in record.changes],
         placement=placement(record.placement) if record.placement else None,

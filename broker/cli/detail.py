@@ -21,6 +21,8 @@ def show_job(found: dict[str, Any]) -> None:
         print(f"placed     {placement['reason']}")
         if placement["flip"]:
             print(f"otherwise  {placement['flip']}")
+    if found["endpoint"]:
+        print(f"endpoint   {found['endpoint']}")
     if found["ended"]:
         print(f"ended      {summary(found)}")
     render.table(_ATTEMPTS, found["made"], title="attempts")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broker.decide.expand import task_count
-from broker.model.jobs import Attempt, Job, LaunchRequest
+from broker.model.jobs import LaunchRequest
 from broker.ports import SecretSource, Store
 from broker.run.live import Held
 
@@ -23,7 +23,7 @@ def launch_request(held: Held, store: Store, secrets: SecretSource) -> LaunchReq
         job_id=job.id,
         spec=replace(job.spec, max_duration_s=_most_s(held)),
         resources=attempt.resources,
-        envs={**job.spec.envs, **job.task_envs, **values, **_broker_envs(job, attempt)},
+        envs={**job.spec.envs, **job.task_envs, **values, **_broker_envs(held)},
         secret_names=frozenset(values),
         function_payload=store.blob(call.blob) if call else None,
         in_line=held.in_line,
@@ -36,13 +36,16 @@ def _most_s(held: Held) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _broker_envs(job: Job, attempt: Attempt) -> dict[str, str]:
+def _broker_envs(held: Held) -> dict[str, str]:
+    job, attempt = held.job, held.attempt
     envs = {
         "BROKER_JOB_ID": job.id,
         "BROKER_ATTEMPT_ID": attempt.id,
         "BROKER_ATTEMPT": str(attempt.number),
         "BROKER_POOL": attempt.pool,
     }
+    if (most_s := _most_s(held)) is not None:
+        envs["BROKER_TIME_LIMIT_S"] = f"{most_s:.3f}"
     if job.array_index is not None:
         envs["BROKER_ARRAY_ID"] = job.array_id or job.id
         envs["BROKER_ARRAY_INDEX"] = str(job.array_index)

@@ -100,7 +100,10 @@ def _reading(router: APIRouter, service: Service) -> None:
     async def show(id: JobId) -> schemas.Shown:
         """Shows a job with its attempts, history, decision and charges; or an array with its counts and cost."""
         shown = await service.jobs.show(id)
-        return views.array(shown) if isinstance(shown, ArrayStanding) else views.detail(shown)
+        if isinstance(shown, ArrayStanding):
+            return views.array(shown)
+        standing = shown.standing
+        return views.detail(shown, await service.output.endpoint(standing.job, standing.attempt))
 
     @router.get("/{id}/wait", responses=problems(404, 422, 503))
     async def wait(

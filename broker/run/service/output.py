@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Final
 
-from broker.model.errors import Conflict, UnknownName
-from broker.model.jobs import Attempt
+from broker.model.errors import Conflict, ExecutorError, UnknownName
+from broker.model.jobs import Attempt, Job, JobState
 from broker.ports import LogChunk, Stream
 from broker.run.broker import Broker
 from broker.run.service.answers import ArrayStanding, JobStanding
 from broker.run.service.jobs import Jobs, an_array
 
+ENDPOINT_WITHIN: Final = 1 << 16  # bytes of the output
+_ENDPOINT: Final = re.compile(rb"^endpoint: (https?://[!-~]{1,500})\r?$", re.MULTILINE)
 STREAMS: Final[tuple[Stream, Stream]] = ("stdout", "stderr")
 
 
@@ -70,6 +73,17 @@ class Output:
         except KeyError:
             chunk = LogChunk(data=b"", next_offset=offset, complete=attempt.state.ended)
         return Piece(attempt=attempt.number, stream=stream, chunk=chunk)
+
+    async def endpoint(self, job: Job, attempt: Attempt | None) -> str | None:
+        """Where a running job says that it answers, on a line `endpoint: URL` of the beginning of its output."""
+        if job.state is not JobState.RUNNING or attempt is None:
+            return None
+        try:
+            found = await self.piece(attempt, "stdout", 0, ENDPOINT_WITHIN)
+        except ExecutorError:
+            return None
+        said = _ENDPOINT.findall(found.chunk.data)
+        return said[-1].decode() if said else None
 
     async def result(self, job_id: str) -> bytes:
         """What a function returned or raised, as `Executor.result` has it.

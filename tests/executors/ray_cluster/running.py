@@ -51,7 +51,7 @@ class RunningCluster:
     def _start(self, name: str, arguments: list[str], **envs: str) -> LocalNode:
         log = self.folder / f"{name}.log"
         agent, metrics = _free_ports(2)
-        command = [*RAY, f"--node-ip-address={NODE_IP}", "--object-store-memory=80000000", *arguments]
+        command = [*RAY, f"--node-ip-address={NODE_IP}", "--object-store-memory=150000000", *arguments]
         command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         command += ["--min-worker-port=0", "--max-worker-port=0"]
         process = start_detached(command, log, {**os.environ, **self.environment, **envs})

@@ -1,0 +1,135 @@
+"""Ray Train, Tune, RLlib and Serve, as a user submits them: the jobs of examples/ on a cluster whose node is killed."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.running import Daemon, until
+from tests.executors.ray_cluster import running
+from tests.executors.ray_cluster.running import RunningCluster
+
+MISSING = [name for name in ("torch", "gymnasium", "tensorboardX") if importlib.util.find_spec(name) is None]
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)} (pip install 'gpu-broker[ray-ml]')"),
+    pytest.mark.timeout(300),
+]
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+POOL = """
+[pools.ray]
+executor = "ray"
+kind = "cluster"
+cpus = 2
+memory = "2GiB"
+max_nodes = 2
+price = {{ usd_per_hour = "14.40", source = "a test" }}
+
+[pools.ray.options]
+address = "{address}"
+token_file = "{folder}/token"
+root = "{folder}/nodes"
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RunningCluster]:
+    folder = Path(tempfile.mkdtemp(prefix="bray-"))
+    made = running.start(folder)
+    try:
+        made.add({})
+        made.add({})
+        (folder / "token").write_text(made.token)
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def daemon(cluster: RunningCluster) -> Iterator[Daemon]:
+    folder = Path(tempfile.mkdtemp(prefix="bd-"))
+    made = Daemon(folder, top=POOL.format(address=cluster.address, folder=cluster.folder))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down("--now")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def submitted(daemon: Daemon, example: str, *flags: str) -> str:
+    said = daemon.call("submit", "-d", "--json", str(EXAMPLES / example), *flags)
+    assert said.returncode == 0, said.stderr
+    return str(json.loads(said.stdout)["id"])
+
+
+def shown(daemon: Daemon, job: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(daemon.call("show", job, "--json").stdout)
+    return found
+
+
+def said(daemon: Daemon, job: str) -> list[str]:
+    return daemon.call("logs", job).stdout.splitlines()
+
+
+def result(daemon: Daemon, job: str) -> dict[str, Any]:
+    """What it said at its end; everything that it wrote, where it did not succeed."""
+    daemon.ended(job, 240.0)
+    lines = said(daemon, job)
+    assert shown(daemon, job)["state"] == "succeeded", (shown(daemon, job)["reason"], lines[-40:])
+    (line,) = [line for line in lines if line.startswith("result: ")]
+    found: dict[str, Any] = json.loads(line.removeprefix("result: "))
+    return found
+
+
+def test_a_sweep_stops_by_itself_before_its_cost_limit(daemon: Daemon) -> None:
+    flags = ("--max-cost", "0.12", "--est-runtime", "10s", "--env", "SAMPLES=100000")
+    job = submitted(daemon, "ray-tune.yaml", *flags)
+    found = result(daemon, job)
+    assert found["trials"] > 1 and 0 < found["distance"] < 10
+    assert float(shown(daemon, job)["cost"]["usd"]) <= 0.12
+
+
+def test_ppo_learns_for_a_few_iterations(daemon: Daemon) -> None:
+    job = submitted(daemon, "ray-ppo.yaml")
+    assert result(daemon, job)["return"] > 0
+    told = [json.loads(line)["iteration"] for line in said(daemon, job) if line.startswith('{"iteration"')]
+    assert told == [0, 1, 2]
+
+
+def test_an_application_answers_where_show_says_until_it_is_cancelled(daemon: Daemon) -> None:
+    job = submitted(daemon, "ray-serve.yaml")
+    until(lambda: daemon.client.job(job)["endpoint"], f"{job} answers", 120.0)
+    endpoint = daemon.client.job(job)["endpoint"]
+    assert f"endpoint   {endpoint}" in daemon.call("show", job).stdout
+    with urllib.request.urlopen(f"{endpoint}?text=hello", timeout=30) as answer:
+        assert json.load(answer) == {"you said": "hello"}
+    daemon.call("cancel", job)
+    daemon.ended(job)
+    assert (shown(daemon, job)["state"], shown(daemon, job)["endpoint"]) == ("cancelled", None)
+
+
+def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
+    daemon: Daemon, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    job = submitted(daemon, "ray-train.yaml", "--env", f"CHECKPOINTS={tmp_path}")
+    until(_epoch(daemon, job, 3), f"{job} is at epoch 3", 120.0)
+    doomed = cluster.nodes[-1]
+    os.killpg(doomed.pid, signal.SIGKILL)
+    doomed.end()
+    found = result(daemon, job)
+    assert found["epoch"] == 19
+    assert found["resumed_at"] >= 3
+
+
+def _epoch(daemon: Daemon, job: str, wanted: int) -> Callable[[], bool]:
+    return lambda: f'"epoch": {wanted},'.encode() in daemon.output(job)
