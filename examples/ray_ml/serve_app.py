@@ -1,6 +1,8 @@
 """Ray Serve: an application that answers until its job is cancelled; `broker show` says where."""
 
+import signal
 import socket
+import sys
 import time
 
 import ray
@@ -19,6 +21,7 @@ class Echo:
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that a cancelled job leaves no application behind
 ray.init()
 serve.start(http_options={"host": "127.0.0.1", "port": port})
 serve.run(Echo.bind())

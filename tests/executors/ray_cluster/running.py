@@ -76,8 +76,8 @@ class RunningCluster:
             node.end()
 
 
-def start(folder: Path) -> RunningCluster:
-    """A head, and an autoscaler (version 2) that may start two nodes with 2 CPUs and 2 L4 each."""
+def start(folder: Path, *, scaled: bool = True) -> RunningCluster:
+    """A head, and if `scaled` an autoscaler (version 2) that may start two nodes with 2 CPUs and 2 L4 each."""
     port, client_port, dashboard_port = _free_ports(3)
     environment = {
         "RAY_AUTH_MODE": "token",
@@ -93,7 +93,7 @@ def start(folder: Path) -> RunningCluster:
     config.write_text(json.dumps(_autoscaler(cluster.address)))
     arguments = ["--head", f"--port={port}", f"--ray-client-server-port={client_port}", "--num-cpus=0"]
     arguments += [f"--dashboard-port={dashboard_port}", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}/ray"]
-    arguments += [f"--autoscaling-config={config}"]
+    arguments += [f"--autoscaling-config={config}"] if scaled else []
     try:
         cluster._start("head", arguments, RAY_CLOUD_INSTANCE_ID=HEAD_ID, RAY_OVERRIDE_NODE_ID_FOR_TESTING=HEAD_ID)
     except BaseException:
