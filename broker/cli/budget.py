@@ -92,7 +92,7 @@ def scope(row: Row) -> str:
 def line(row: Row) -> str:
     """A budget in one line."""
     spent, limit, left = (render.usd(row[name]["usd"]) for name in ("spent", "limit", "left"))
-    period = "in all" if row["period"] == "total" else f"this {row['period']}"
+    period = {"total": "in all", "day": "today"}.get(row["period"], f"this {row['period']}")
     return f"budget {row['name']} ({scope(row)}): {spent} of {limit} {period}, {left} left; then {row['action']}"
 
 
