@@ -92,6 +92,19 @@ def result(daemon: Daemon, job: str) -> dict[str, Any]:
     return found
 
 
+def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
+    daemon: Daemon, cluster: RunningCluster, tmp_path: Path
+) -> None:
+    job = submitted(daemon, "ray-train.yaml", "--env", f"CHECKPOINTS={tmp_path}")
+    until(lambda: _epoch(daemon, job) >= 3, f"{job} has kept checkpoints", 120.0)
+    doomed = cluster.nodes[-1]
+    os.killpg(doomed.pid, signal.SIGKILL)
+    doomed.end()
+    found = result(daemon, job)
+    assert found["epoch"] == 19
+    assert found["resumed_at"] >= 1  # the checkpoint of the epoch that was said last may not have been kept
+
+
 def test_a_sweep_stops_by_itself_before_its_cost_limit(daemon: Daemon) -> None:
     flags = ("--max-cost", "0.12", "--est-runtime", "10s", "--env", "SAMPLES=100000")
     job = submitted(daemon, "ray-tune.yaml", *flags)
@@ -117,19 +130,6 @@ def test_an_application_answers_where_show_says_until_it_is_cancelled(daemon: Da
     daemon.call("cancel", job)
     daemon.ended(job)
     assert (shown(daemon, job)["state"], shown(daemon, job)["endpoint"]) == ("cancelled", None)
-
-
-def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
-    daemon: Daemon, cluster: RunningCluster, tmp_path: Path
-) -> None:
-    job = submitted(daemon, "ray-train.yaml", "--env", f"CHECKPOINTS={tmp_path}")
-    until(lambda: _epoch(daemon, job) >= 3, f"{job} has kept checkpoints", 120.0)
-    doomed = cluster.nodes[-1]
-    os.killpg(doomed.pid, signal.SIGKILL)
-    doomed.end()
-    found = result(daemon, job)
-    assert found["epoch"] == 19
-    assert found["resumed_at"] >= 1  # the checkpoint of the epoch that was said last may not have been kept
 
 
 def _epoch(daemon: Daemon, job: str) -> int:
