@@ -54,7 +54,8 @@ class RunningCluster:
         command = [*RAY, f"--node-ip-address={NODE_IP}", "--object-store-memory=150000000", *arguments]
         command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         command += ["--min-worker-port=0", "--max-worker-port=0"]
-        process = start_detached(command, log, {**os.environ, **self.environment, **envs})
+        home = {"HOME": str(self.folder)}  # where the supervisor keeps what it knows
+        process = start_detached(command, log, {**os.environ, **home, **self.environment, **envs})
         node = LocalNode(process.pid, start_time(process.pid) or 0, time.time_ns(), name)
         self.nodes.append(node)
         limit = time.monotonic() + 60
