@@ -27,6 +27,7 @@ DASHBOARD_PORT: Final = 8265
 CLIENT_PORT: Final = 10001
 LABEL: Final = "broker-node"  # of a Ray node: the provider's id of its machine
 HOME: Final = "/opt/broker"
+_DRAIN: Final = (f"{HOME}/ray-as-user", "drain-node")
 TOKEN_LINE: Final = "BROKER_RAY_TOKEN="
 
 
@@ -96,7 +97,7 @@ def _watchdog_config(settings: NodeSettings, role: Role, metadata: str) -> Mappi
         "metadata": "http://169.254.169.254",
         "head_port": RAY_PORT if role.head else None,
         # Ray can't drain the node that holds the cluster together.
-        "drain": [] if role.head else [f"{HOME}/ray-as-user", "drain-node"],
+        "drain": [] if role.head else [*_DRAIN, "--address", f"{role.head_address}:{RAY_PORT}"],
         "end": ["systemctl", "poweroff"],
         "state": "/run/broker/node.json",
     }

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MARK = b"BROKER_ATTEMPT_ID="  # in the environment of all processes of an attempt
-IDLE_TITLES = ("ray::IDLE", "ray::Supervisor", "ray::_")  # Ray workers that do no work
+IDLE_TITLES = ("ray::IDLE", "ray::Supervisor", "ray::DashboardAgent", "ray::RuntimeEnvAgent")  # of Ray, without work
+NODE_ID = b"--node_id="  # argument of Ray's node process
 DRAIN_TRIES = 3  # that fail, before an idle node ends without
 REFUSED = "not accepted"  # by Ray, because the node has work
 COMMAND_S = 60
@@ -92,9 +93,13 @@ def processes(proc: Path) -> Iterator[Path]:
     return (path for path in proc.iterdir() if path.name.isdigit())
 
 
-def ray_runs(proc: Path) -> bool:
-    """Whether Ray's node process is there."""
-    return any(_read(path / "comm").strip() == b"raylet" for path in processes(proc))
+def ray_node(proc: Path) -> str:
+    """Ray's id of this node, from its process; "" where that is not there."""
+    for path in processes(proc):
+        if _read(path / "comm").strip() == b"raylet":
+            words = _read(path / "cmdline").split(b"\0")
+            return next((word[len(NODE_ID) :].decode() for word in words if word.startswith(NODE_ID)), "")
+    return ""
 
 
 def works(proc: Path) -> bool:
@@ -165,6 +170,7 @@ class Watchdog:
         self._proc = Path(config.get("proc", "/proc"))
         self._memory = Memory()
         self._deadline: float | None = None
+        self._node = ""  # Ray's id of it
         self._drained = False
         self._failed = 0
 
@@ -176,7 +182,8 @@ class Watchdog:
             self._deadline = None if left is None else up + left
         port = self._config.get("head_port")
         work = works(self._proc) or (port is not None and connected(self._proc, port))
-        return Seen(up, ray_runs(self._proc), work, self._deadline)
+        self._node = ray_node(self._proc)
+        return Seen(up, bool(self._node), work, self._deadline)
 
     def tick(self) -> bool:
         """Looks, and does what follows; False when the node was told to end."""
@@ -197,10 +204,19 @@ class Watchdog:
 
     def _drain(self, reason: str, kind: str, more: list[str]) -> bool:
         """Tells Ray to give the node no new work; False when it has work, by Ray's word, or is to be asked again."""
-        if self._drained or not self._config["drain"]:
+        if self._drained or not self._config["drain"] or not self._node:
             return True
         self._say("draining", reason)
-        drain = [*self._config["drain"], "--reason", f"DRAIN_NODE_REASON_{kind}", "--reason-message", reason, *more]
+        drain = [
+            *self._config["drain"],
+            "--node-id",
+            self._node,
+            "--reason",
+            f"DRAIN_NODE_REASON_{kind}",
+            "--reason-message",
+            reason,
+            *more,
+        ]
         self._drained, said = run(drain)
         if self._drained or REFUSED in said:
             self._failed = 0

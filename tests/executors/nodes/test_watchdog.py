@@ -66,7 +66,7 @@ class Node:
         self.proc = folder / "proc"
         (self.proc / "net").mkdir(parents=True)
         (self.proc / "uptime").symlink_to("/proc/uptime")
-        self.add("raylet")
+        self.add("raylet", "raylet\0--node_id=abc")
         up = float(Path("/proc/uptime").read_text().split()[0])
         limits = {"max_lifetime_s": 600, "drain_s": 0, "idle_s": 600, "boot_s": 600, "lost_s": 600, "every_s": 0.02}
         end = [sys.executable, "-c", f"open({str(folder / 'ended')!r}, 'x')"]
@@ -125,7 +125,8 @@ def test_a_node_with_an_attempt_of_ours_is_busy_until_it_ends(node: Callable[...
 
 
 @pytest.mark.parametrize(
-    ("title", "busy"), [("ray::IDLE", False), ("ray::Supervisor", False), ("ray::train", True), ("python", False)]
+    ("title", "busy"),
+    [("ray::IDLE", False), ("ray::Supervisor", False), ("ray::train", True), ("ray::DashboardAgent", False)],
 )
 def test_workers_of_ray_count_by_what_they_do(node: Callable[..., Node], title: str, busy: bool) -> None:
     here = node()
@@ -231,7 +232,7 @@ def test_a_notice_of_the_provider_drains_the_node_and_is_passed_on(node: Callabl
             watching.wait(1.5)
         assert here.said["state"] == "draining" and not (here.folder / "ended").exists(), "it may finish what it does"
         words = told.read_text().split()
-        assert "DRAIN_NODE_REASON_PREEMPTION" in words
+        assert "DRAIN_NODE_REASON_PREEMPTION" in words and words[:2] == ["--node-id", "abc"]
         assert 20 <= int(words[words.index("--deadline-remaining-seconds") + 1]) <= 120
         (busy / "cmdline").write_text("ray::IDLE\0")
         ended(watching)

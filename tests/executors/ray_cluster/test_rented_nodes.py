@@ -1,8 +1,10 @@
 """A pool whose machines a node group makes: here each machine is a process tree with one of Ray's nodes."""
 
 import asyncio
+import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -17,10 +19,12 @@ from broker.model.errors import Misconfigured, NoCapacity
 from broker.model.jobs import AttemptState
 from broker.model.nodes import Node, NodeCluster, NodePart, NodeState
 from broker.model.offers import Tier
+from executors.nodes import watchdog
+from executors.on_machine.processes import session_members
 from executors.ray_cluster import RayCluster
 from executors.ray_cluster.node_book import LABEL
 from tests.executors.ray_cluster import running
-from tests.executors.ray_cluster.driving import Driver, context, request
+from tests.executors.ray_cluster.driving import SMALL, Driver, context, request
 from tests.executors.ray_cluster.running import RunningCluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -96,10 +100,6 @@ class Machines:
 
     def _process(self, name: str) -> running.LocalNode:
         return self._cluster.nodes[int(name.removeprefix("i-"))]
-
-    def lose(self, name: str) -> None:
-        """The provider takes it away."""
-        self.end([name])
 
     def delete(self) -> None:
         raise AssertionError("a pool never deletes a cluster")
@@ -188,13 +188,47 @@ async def test_a_busy_node_is_never_ended_and_an_idle_one_is_drained_first(pool:
     assert all(unit.ended_ns is not None for unit in usage.units)
 
 
+async def test_the_watchdog_of_a_node_knows_rays_work_drains_it_and_ends_it(
+    pool: Driver, folder: Path, machines: Machines
+) -> None:
+    """The real processes of a node that Ray runs, by their real names, and Ray's real command."""
+    await pool.executor.scale(1)
+    await ready(pool, 1)
+    name = f"i-{machines.made}"
+    attempt = request("sleep 60", held=replace(SMALL, cpus=1))
+    await pool.executor.launch(attempt)
+    await pool.running(attempt.attempt_id)
+    proc = folder / "proc"
+    proc.mkdir()
+    (proc / "uptime").symlink_to("/proc/uptime")
+    for pid in session_members(machines._process(name).pid):
+        (proc / str(pid)).symlink_to(f"/proc/{pid}")
+    assert watchdog.works(proc)
+    settings = {"max_lifetime_s": 1e9, "drain_s": 0, "idle_s": 0.5, "boot_s": 1e9, "lost_s": 1e9, "every_s": 0.2}
+    token = [f"{key}={value}" for key, value in machines._cluster.environment.items()]
+    drain = ["env", *token, sys.executable, "-m", "ray.scripts.scripts", "drain-node"]
+    drain += ["--address", machines._cluster.address]
+    end = [sys.executable, "-c", f"open({str(folder / 'ended')!r}, 'x')"]
+    fixed = {"proc": str(proc), "notice": "", "metadata": "", "drain": drain, "end": end}
+    (folder / "config.json").write_text(json.dumps({**settings, **fixed, "state": str(folder / "state.json")}))
+    command = [sys.executable, "-I", watchdog.__file__, str(folder / "config.json")]
+    watching = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watching.wait(), 2.0)
+    await pool.executor.cancel(attempt.attempt_id, 0.0)
+    await pool.ended(attempt.attempt_id)
+    said, _ = await asyncio.wait_for(watching.communicate(), 90)
+    assert (folder / "ended").exists() and said.rstrip().splitlines()[-1].startswith(b"ending: it has been idle")
+    machines.end([name])
+
+
 async def test_a_machine_that_is_taken_away_interrupts_what_it_ran(pool: Driver, machines: Machines) -> None:
     await pool.executor.scale(1)
     await ready(pool, 1)
     attempt = request("sleep 60")
     await pool.executor.launch(attempt)
     await pool.running(attempt.attempt_id)
-    machines.lose(f"i-{machines.made}")
+    machines.end([f"i-{machines.made}"])
     assert (await pool.ended(attempt.attempt_id)).state is AttemptState.INTERRUPTED
     assert pool.executor._rented is not None
     await pool.executor._rented.look(time.time_ns())
