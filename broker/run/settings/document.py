@@ -169,7 +169,9 @@ class WarmPart(Part):
 class PoolPart(Part):
     """A place that runs attempts."""
 
-    executor: Line = Field(description="The plugin that runs attempts: ray, local_serverless, or an installed one.")
+    executor: Line = Field(
+        description="The plugin that runs attempts: ray, local_serverless, modal, kuberay, or an installed one."
+    )
     kind: Annotated[Literal["cluster", "serverless"], Lower] = Field(
         description="cluster: nodes are paid while up. serverless: containers are paid per second."
     )
