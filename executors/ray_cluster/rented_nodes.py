@@ -12,7 +12,7 @@ from broker.model.pools import Pool
 from broker.ports import NodeGroup
 from executors.ray_cluster.link import GatewayLink
 from executors.ray_cluster.machine_book import MachineBook
-from executors.ray_cluster.room import Room
+from executors.remote.room import Room
 
 LOOK_EVERY_S: Final = 30.0  # at the provider
 GROW_WITHIN_S: Final = 5.0  # what takes longer goes on without the caller
@@ -44,9 +44,10 @@ class RentedNodes:
         return cluster.endpoint, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
 
     async def look(self, now_ns: int) -> NodeCluster | None:
-        """Brings the book up to date with the provider."""
+        """Brings the book up to date with the provider, and leaves no room on machines that are gone."""
         cluster = await asyncio.to_thread(self._group.find)
         self._book.rented(cluster, now_ns)
+        self._room.nodes(self._book.up())
         self._looked_s = asyncio.get_running_loop().time()
         return cluster
 
