@@ -19,8 +19,9 @@ from typing import Any
 from benchmarks.harness import p50, p99, report
 from broker.model.jobs import LaunchRequest
 from broker.testing.builders import launch_request
-from executors.modal_pool import ModalFunctions, ModalPool, bundle, demands
+from executors.modal_pool import ModalFunctions, ModalPool, demands
 from executors.modal_pool.sandboxes import arguments_of
+from executors.remote import bundle
 from tests.executors.modal.driving import executor_on, functions_of, pool_of
 from tests.executors.modal.server.service import modal_server
 from tests.executors.modal.server.tasks import zygote

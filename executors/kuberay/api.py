@@ -14,7 +14,7 @@ from typing import Any, Final
 from broker.model.errors import Misconfigured, Unreachable
 from executors.kuberay.failures import NotFound, Throttled, failure
 from executors.kuberay.options import Options
-from executors.modal_pool.backoff import Backoff
+from executors.remote.backoff import Backoff
 
 Resource = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from broker.model.jobs import LaunchRequest
 from executors.kuberay import entry
-from executors.modal_pool import agent, bundle
+from executors.remote import agent, bundle
 
 MOST_BYTES: Final = 1_000_000  # of a Secret; Kubernetes takes 1 MiB
 _CODE: Final = {"entry.py": Path(entry.__file__).read_bytes(), "agent.py": Path(agent.__file__).read_bytes()}

@@ -19,10 +19,11 @@ from executors.kuberay.files import files_of
 from executors.kuberay.job_log import JobLog
 from executors.kuberay.manifests import KILL_AFTER_S
 from executors.kuberay.site import Site
-from executors.modal_pool.backoff import Backoff
-from executors.modal_pool.lines import Frame
-from executors.modal_pool.output import Copy
 from executors.on_machine.outcome import Outcome, ended, with_lost_output
+from executors.remote.backoff import Backoff
+from executors.remote.cancelling import GivenUp, unless_cancelled
+from executors.remote.lines import Frame
+from executors.remote.output import Copy
 
 log = structlog.get_logger()
 
@@ -84,17 +85,10 @@ class Following:
         """Makes or finds its RayJob; its outcome where there is none to follow."""
         if self.request is None:
             return await self._found()
-        making = asyncio.create_task(self._made(self.request))
-        asked = asyncio.create_task(self._cancelled.wait())
         try:
-            await asyncio.wait({making, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if making.done():
-                return making.result()
-        finally:
-            asked.cancel()
-            making.cancel()
-            await asyncio.gather(making, return_exceptions=True)
-        return ended("cancelled", reason="cancelled before it ran")
+            return await unless_cancelled(self._made(self.request), self._cancelled)
+        except GivenUp:
+            return ended("cancelled", reason="cancelled before it ran")
 
     async def _made(self, request: LaunchRequest) -> None:
         """Makes the Secret, then the RayJob. One that is there already is this attempt's, made by a call before."""

@@ -12,8 +12,8 @@ from executors.kuberay import names
 from executors.kuberay.api import Api, Resource
 from executors.kuberay.entry import MARK
 from executors.kuberay.mirror import Mirror
-from executors.modal_pool.backoff import Backoff
-from executors.modal_pool.output import Copy
+from executors.remote.backoff import Backoff
+from executors.remote.output import Copy
 
 log = structlog.get_logger()
 

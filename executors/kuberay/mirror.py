@@ -10,7 +10,7 @@ import structlog
 from broker.model.errors import ExecutorError
 from executors.kuberay.api import Api, Resource
 from executors.kuberay.failures import Expired
-from executors.modal_pool.backoff import Backoff
+from executors.remote.backoff import Backoff
 
 log = structlog.get_logger()
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import secrets
-import shutil
-import traceback
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
 import structlog
 
-from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Rejected, Unreachable
+from broker.model.errors import ExecutorError, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import Capability, Capacity
 from broker.model.usage import UsageReport
-from broker.ports import ExecutorContext, LogChunk, Poll, Stream
+from broker.ports import ExecutorContext
 from executors.kuberay import demands, sweeping
 from executors.kuberay.api import Api
 from executors.kuberay.following import Following
@@ -27,13 +24,13 @@ from executors.kuberay.mirror import Mirror
 from executors.kuberay.options import Options
 from executors.kuberay.site import Site
 from executors.kuberay.workers import Workers
-from executors.modal_pool.meter import Meter
-from executors.on_machine.attempt_dir import read_result, read_stream
 from executors.on_machine.journal import Journal
 from executors.on_machine.outcome import Outcome, ended
-from executors.on_machine.reporting import attempt_report
 from executors.on_machine.reports import Reports
-from executors.ray_cluster.room import Need
+from executors.remote.kept_here import KeptHere
+from executors.remote.meter import Meter
+from executors.remote.room import Need
+from executors.remote.site import owner_of
 
 log = structlog.get_logger()
 
@@ -41,7 +38,7 @@ STOP_WITHIN_S: Final = 30.0  # beyond their grace, for attempts to end when the 
 TIDY_WITHIN_S: Final = 5.0  # what is being made or cleared away when the broker ends is waited for this long
 
 
-class KubeRay:
+class KubeRay(KeptHere[Site]):
     """Runs attempts in a RayCluster of its own; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
@@ -63,12 +60,9 @@ class KubeRay:
 
     def _new_site(self) -> Site:
         root, name = self._context.state_dir, self._pool.name
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        owner = root / "owner"
-        if not owner.exists():
-            owner.write_text(secrets.token_hex(8))
+        owner = owner_of(root)
         api = Api(name, self._options)
-        manifests = Manifests(self._pool, self._options, owner.read_text())
+        manifests = Manifests(self._pool, self._options, owner)
         meter = Meter(root)
         return Site(
             pool=self._pool,
@@ -163,9 +157,6 @@ class KubeRay:
             site.reports.note(attempt_id, nodes=units)
         self._run(attempt_id, units[0], request)
 
-    def _now(self) -> int:
-        return self._site.meter.clock.now_ns()
-
     def _run(self, attempt_id: str, unit: str, request: LaunchRequest | None) -> None:
         following = Following(self._site, attempt_id, unit, request)
         if self._site.reports.grace_s(attempt_id) is not None:
@@ -173,7 +164,7 @@ class KubeRay:
         self._running[attempt_id] = (following, asyncio.create_task(self._serve(attempt_id, following)))
 
     async def _serve(self, attempt_id: str, following: Following) -> None:
-        outcome = await self._outcome(following)
+        outcome = await self._outcome(following.run())
         self._chore(following.tidy())
         await self._ended(attempt_id, outcome)
         self._running.pop(attempt_id, None)
@@ -183,21 +174,6 @@ class KubeRay:
         task = asyncio.get_running_loop().create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
-
-    async def _outcome(self, following: Following) -> Outcome:
-        """Runs it; whatever happens becomes an outcome."""
-        try:
-            return await following.run()
-        except (NoCapacity, Misconfigured, Unreachable) as error:
-            return ended("refused", reason=str(error))
-        except Rejected as error:
-            return ended("failed", reason=str(error))
-        except OSError as error:
-            return ended("failed", exit_code=125, reason=f"could not be set up: {error}")
-        except Exception as error:
-            # Without the variables of the frames, among which a secret might be.
-            log.error("an attempt was lost by its pool", pool=self._pool.name, error=traceback.format_exc())
-            return ended("failed", reason=f"the pool failed: {type(error).__name__}: {error}")
 
     async def _ended(self, attempt_id: str, outcome: Outcome) -> None:
         site, at_ns = self._site, self._now()
@@ -216,19 +192,6 @@ class KubeRay:
         except ExecutorError as error:  # tried again when the next one ends
             log.warning("workers could not be let go", pool=self._pool.name, error=str(error))
 
-    async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
-        """What changed."""
-        version, reports = await self._site.reports.poll(since, wait_s)
-        return Poll(version=version, reports=tuple(attempt_report(report) for report in reports))
-
-    async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
-        """Read from the attempt's folder, which its output is copied to as it comes."""
-        return await asyncio.to_thread(read_stream, self._site.folder(attempt_id), stream, offset, limit)
-
-    async def result(self, attempt_id: str) -> bytes | None:
-        """Read from the attempt's folder."""
-        return await asyncio.to_thread(read_result, self._site.folder(attempt_id))
-
     async def usage(self, since_ns: int) -> UsageReport:
         """Lives of workers, as seen from here."""
         return self._site.meter.usage(since_ns, {})
@@ -238,11 +201,6 @@ class KubeRay:
         self._site.reports.cancel(attempt_id, grace_s)
         if attempt_id in self._running:
             self._running[attempt_id][0].cancel()
-
-    async def forget(self, attempt_ids: Sequence[str]) -> None:
-        """Drops reports and folders; what was measured stays until it is charged."""
-        for attempt_id in self._site.reports.forget(attempt_ids):
-            await asyncio.to_thread(shutil.rmtree, self._site.folder(attempt_id).path, ignore_errors=True)
 
     async def capacity(self) -> Capacity:
         """Workers that are up or coming."""

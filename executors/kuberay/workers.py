@@ -14,8 +14,8 @@ from executors.kuberay.api import Api, Resource
 from executors.kuberay.cluster import found_or_made
 from executors.kuberay.failures import NotFound
 from executors.kuberay.manifests import Manifests
-from executors.modal_pool.meter import Meter
-from executors.ray_cluster.room import Room, Share
+from executors.remote.meter import Meter
+from executors.remote.room import Room, Share
 
 _GROUP = "/spec/workerGroupSpecs/0"
 

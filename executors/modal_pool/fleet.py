@@ -17,9 +17,9 @@ from broker.model.errors import ExecutorError
 from broker.model.pools import KeepWarm
 from broker.model.resources import Resources
 from executors.modal_pool.functions import Functions, Variant
-from executors.modal_pool.meter import Life
 from executors.modal_pool.site import Site
 from executors.on_machine.journal import Journal
+from executors.remote.meter import Life
 
 log = structlog.get_logger()
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 import structlog
 
 from broker.model.errors import ExecutorError
-from executors.modal_pool.backoff import Backoff
 from executors.modal_pool.errors import translated
-from executors.modal_pool.lines import frame
-from executors.modal_pool.output import Copy
+from executors.remote.backoff import Backoff
+from executors.remote.lines import frame
+from executors.remote.output import Copy
 
 log = structlog.get_logger()
 

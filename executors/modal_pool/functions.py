@@ -14,12 +14,12 @@ from broker.model.jobs import LaunchRequest
 from broker.model.pools import KeepWarm
 from broker.model.resources import Resources
 from executors.modal_pool import call, demands
-from executors.modal_pool.agent import FRAME
 from executors.modal_pool.errors import translated
-from executors.modal_pool.lines import frame
 from executors.modal_pool.options import DAY_S, FunctionOptions
 from executors.modal_pool.sandboxes import AGENT
 from executors.modal_pool.site import Site
+from executors.remote.agent import FRAME
+from executors.remote.lines import frame
 
 NAME: Final = "attempt"  # of the one function in each app
 SHORTEST_S: Final = 2  # of Modal's scaledown_window

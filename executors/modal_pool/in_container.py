@@ -11,12 +11,13 @@ import structlog
 
 from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
-from executors.modal_pool.backoff import Backoff
 from executors.modal_pool.errors import GaveUp
-from executors.modal_pool.lines import Frame
-from executors.modal_pool.output import Copy
 from executors.modal_pool.site import Site
 from executors.on_machine.outcome import Outcome, ended, with_lost_output
+from executors.remote.backoff import Backoff
+from executors.remote.cancelling import GivenUp, unless_cancelled
+from executors.remote.lines import Frame
+from executors.remote.output import Copy
 
 log = structlog.get_logger()
 
@@ -91,17 +92,10 @@ class InContainer(ABC):
 
     async def _begun(self) -> Any | None:
         """What it is followed by; None when there is nothing, or it was cancelled meanwhile."""
-        making = asyncio.create_task(self.made() if self.request else self._found())
-        asked = asyncio.create_task(self._cancelled.wait())
         try:
-            await asyncio.wait({making, asked}, return_when=asyncio.FIRST_COMPLETED)
-            if making.done():
-                return making.result()
-        finally:
-            asked.cancel()
-            making.cancel()
-            await asyncio.gather(making, return_exceptions=True)
-        return await self.abandon()
+            return await unless_cancelled(self.made() if self.request else self._found(), self._cancelled)
+        except GivenUp:
+            return await self.abandon()
 
     async def _found(self) -> Any | None:
         backoff = Backoff()

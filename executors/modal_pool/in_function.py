@@ -16,16 +16,17 @@ import structlog
 from broker.model.errors import ExecutorError, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
-from executors.modal_pool import bundle, demands
-from executors.modal_pool.backoff import Backoff
+from executors.modal_pool import demands
 from executors.modal_pool.errors import GaveUp
 from executors.modal_pool.fleet import Fleet
 from executors.modal_pool.following import Following
 from executors.modal_pool.functions import Functions, Variant
 from executors.modal_pool.in_container import InContainer
-from executors.modal_pool.lines import Frame
 from executors.modal_pool.site import Site
 from executors.on_machine.outcome import Outcome
+from executors.remote import bundle
+from executors.remote.backoff import Backoff
+from executors.remote.lines import Frame
 
 log = structlog.get_logger()
 

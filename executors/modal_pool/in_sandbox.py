@@ -11,13 +11,13 @@ from broker.model.errors import ExecutorError
 from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
 from executors.modal_pool import sandboxes
-from executors.modal_pool.backoff import Backoff
 from executors.modal_pool.demands import paid
 from executors.modal_pool.errors import translated
 from executors.modal_pool.in_container import InContainer
-from executors.modal_pool.lines import Frame
 from executors.modal_pool.sandboxes import Sandboxes
 from executors.modal_pool.site import Site
+from executors.remote.backoff import Backoff
+from executors.remote.lines import Frame
 
 log = structlog.get_logger()
 

@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import secrets
-import shutil
-import traceback
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, Final
 
 import structlog
 
-from broker.model.errors import Misconfigured, NoCapacity, Rejected, Unreachable
+from broker.model.errors import NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import Capability, Capacity, UnitState
 from broker.model.resources import Resources
 from broker.model.usage import UsageReport
-from broker.ports import ExecutorContext, LogChunk, Poll, Stream
+from broker.ports import ExecutorContext
 from executors.modal_pool import demands
 from executors.modal_pool.connection import Connection
 from executors.modal_pool.estimates import Estimates
 from executors.modal_pool.images import PYTHON, Images
 from executors.modal_pool.in_container import InContainer
 from executors.modal_pool.in_sandbox import InSandbox
-from executors.modal_pool.meter import Meter
 from executors.modal_pool.options import Options
 from executors.modal_pool.prices import check_prices
 from executors.modal_pool.sandboxes import Sandboxes
 from executors.modal_pool.site import Site
-from executors.on_machine.attempt_dir import read_result, read_stream
-from executors.on_machine.environment import EnvironmentFailed
 from executors.on_machine.journal import Journal
 from executors.on_machine.outcome import Outcome, ended
-from executors.on_machine.reporting import attempt_report
 from executors.on_machine.reports import Reports
+from executors.remote.kept_here import KeptHere
+from executors.remote.meter import Meter
+from executors.remote.site import owner_of
 
 log = structlog.get_logger()
 
@@ -44,7 +39,7 @@ MADE_WITHIN_S: Final = 5.0  # what is being made when the broker ends is waited 
 STOP_GRACE_S: Final = 1.0
 
 
-class ModalPool:
+class ModalPool(KeptHere[Site]):
     """Runs attempts at Modal; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.FUNCTIONS, Capability.IMAGES})
@@ -67,16 +62,13 @@ class ModalPool:
 
     def _new_site(self) -> Site:
         root, name = self._context.state_dir, self._pool.name
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        owner = root / "owner"
-        if not owner.exists():
-            owner.write_text(secrets.token_hex(8))
+        owner = owner_of(root)
         connection = Connection(name, self._options)
         return Site(
             pool=self._pool,
             options=self._options,
             root=root,
-            owner=owner.read_text(),
+            owner=owner,
             max_stream_bytes=self._context.max_stream_bytes,
             connection=connection,
             images=Images(name, self._options, connection),
@@ -137,9 +129,6 @@ class ModalPool:
         await reports.launched(request.attempt_id, "", held, self._now())
         self._run(request.attempt_id, request)
 
-    def _now(self) -> int:
-        return self._site.meter.clock.now_ns()
-
     def _run(self, attempt_id: str, request: LaunchRequest | None) -> None:
         serving = self._serving(attempt_id, request)
         if (grace_s := self._site.reports.grace_s(attempt_id)) is not None:
@@ -150,24 +139,9 @@ class ModalPool:
         return InSandbox(self._site, attempt_id, request)
 
     async def _serve(self, attempt_id: str, serving: InContainer) -> None:
-        outcome = await self._outcome(serving)
+        outcome = await self._outcome(serving.run())
         await self._ended(attempt_id, outcome, lost=serving.lost)
         self._running.pop(attempt_id, None)
-
-    async def _outcome(self, serving: InContainer) -> Outcome:
-        """Runs it; whatever happens becomes an outcome."""
-        try:
-            return await serving.run()
-        except (NoCapacity, Misconfigured, Unreachable) as error:
-            return ended("refused", reason=str(error))
-        except Rejected as error:
-            return ended("failed", reason=str(error))
-        except (EnvironmentFailed, OSError) as error:
-            return ended("failed", exit_code=125, reason=f"could not be set up: {error}")
-        except Exception as error:
-            # Without the variables of the frames, among which a secret might be.
-            log.error("an attempt was lost by its pool", pool=self._pool.name, error=traceback.format_exc())
-            return ended("failed", reason=f"the pool failed: {type(error).__name__}: {error}")
 
     async def _ended(self, attempt_id: str, outcome: Outcome, *, lost: bool = True) -> None:
         site = self._site
@@ -184,19 +158,6 @@ class ModalPool:
         life = self._site.meter.life(unit_id)
         self._estimates.want(unit_id, attempt_id, life["started_ns"], life["ended_ns"])
 
-    async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
-        """What changed."""
-        version, reports = await self._site.reports.poll(since, wait_s)
-        return Poll(version=version, reports=tuple(attempt_report(report) for report in reports))
-
-    async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
-        """Read from the attempt's folder, which its output is copied to as it comes."""
-        return await asyncio.to_thread(read_stream, self._site.folder(attempt_id), stream, offset, limit)
-
-    async def result(self, attempt_id: str) -> bytes | None:
-        """Read from the attempt's folder."""
-        return await asyncio.to_thread(read_result, self._site.folder(attempt_id))
-
     async def usage(self, since_ns: int) -> UsageReport:
         """Lives of containers, as seen from here, and what Modal itself says that sandboxes have cost."""
         report = self._site.meter.usage(since_ns, self._site.pending)
@@ -207,11 +168,6 @@ class ModalPool:
         self._site.reports.cancel(attempt_id, grace_s)
         if attempt_id in self._running:
             self._running[attempt_id][0].cancel(grace_s)
-
-    async def forget(self, attempt_ids: Sequence[str]) -> None:
-        """Drops reports and folders; what was measured stays until it is charged."""
-        for attempt_id in self._site.reports.forget(attempt_ids):
-            await asyncio.to_thread(shutil.rmtree, self._site.folder(attempt_id).path, ignore_errors=True)
 
     async def capacity(self) -> Capacity:
         """Containers that are up or coming; Modal has more, up to the pool's limit."""

@@ -15,10 +15,11 @@ import structlog
 from broker.model.errors import ExecutorError, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
-from executors.modal_pool import agent, bundle, demands
-from executors.modal_pool.backoff import Backoff
+from executors.modal_pool import demands
 from executors.modal_pool.errors import translated
 from executors.modal_pool.site import Site
+from executors.remote import agent, bundle
+from executors.remote.backoff import Backoff
 
 log = structlog.get_logger()
 

@@ -33,7 +33,7 @@ class Ec2Settings(NodeSettings):
     endpoint_url: str = ""  # for tests
 
 
-class Ec2Nodes(GroupedNodes):
+class Ec2Nodes(GroupedNodes[Ec2Settings, Ec2Calls]):
     """Makes the machines of a pool at AWS; see `broker.node_group.NodeGroup` for what each method promises."""
 
     provider: ClassVar[str] = "aws"
@@ -46,13 +46,12 @@ class Ec2Nodes(GroupedNodes):
         return None if importlib.util.find_spec("boto3") else "not installed: pip install 'gpu-broker[aws]'"
 
     def __init__(self, pool: Pool, owner: str) -> None:
-        self._settings = checked(Ec2Settings, pool.name, pool.nodes)
-        region = self._settings.region or pool.region
+        settings = checked(Ec2Settings, pool.name, pool.nodes)
+        region = settings.region or pool.region
         if not region:
             raise Misconfigured(f"pools.{pool.name}.region: is required: which of AWS's regions, as us-east-1")
-        super().__init__(pool, owner, self._settings, region)
-        self._aws = Ec2Calls(pool.name, region, self._settings.profile, self._settings.endpoint_url)
-        self._calls = self._aws
+        calls = Ec2Calls(pool.name, region, settings.profile, settings.endpoint_url)
+        super().__init__(pool, owner, settings, region, calls)
 
     def _spread(self, machines: int) -> dict[str, int]:
         return {WORKERS: machines}
@@ -88,8 +87,8 @@ class Ec2Nodes(GroupedNodes):
         most = 1 if what.head else self._beside(self._pool.max_units)
         group = group_request(settings, name, head=what.head, most=most)
         if not there:
-            self._aws.make_template(name, template, tags)
-            self._aws.make_group(group, tags)
+            self._calls.make_template(name, template, tags)
+            self._calls.make_group(group, tags)
         elif not what.head:
-            self._aws.change_template(name, template)
-            self._aws.change_group(group)
+            self._calls.change_template(name, template)
+            self._calls.change_group(group)

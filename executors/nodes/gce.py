@@ -36,7 +36,7 @@ class GceSettings(NodeSettings):
     endpoint_url: str = ""  # for tests
 
 
-class GceNodes(GroupedNodes):
+class GceNodes(GroupedNodes[GceSettings, GceCalls]):
     """Makes the machines of a pool at Google; see `broker.node_group.NodeGroup` for what each method promises."""
 
     provider: ClassVar[str] = "gcp"
@@ -50,12 +50,11 @@ class GceNodes(GroupedNodes):
         return None if there else "not installed: pip install 'gpu-broker[gcp]'"
 
     def __init__(self, pool: Pool, owner: str) -> None:
-        self._settings = settings = checked(GceSettings, pool.name, pool.nodes)
+        settings = checked(GceSettings, pool.name, pool.nodes)
         if pool.region and settings.zone.rpartition("-")[0] != pool.region:
             raise Misconfigured(f"pools.{pool.name}.nodes.zone: {settings.zone} is not in the region {pool.region}")
-        super().__init__(pool, owner, settings, settings.zone)
-        self._google = GceCalls(pool.name, settings.project, settings.zone, settings.endpoint_url)
-        self._calls = self._google
+        calls = GceCalls(pool.name, settings.project, settings.zone, settings.endpoint_url)
+        super().__init__(pool, owner, settings, settings.zone, calls)
 
     def _spread(self, machines: int) -> dict[str, int]:
         spot = self._spot_of(machines)
@@ -99,11 +98,11 @@ class GceNodes(GroupedNodes):
             spot=role == SPOT,
             lifetime_s=settings.head_max_lifetime_s if what.head else settings.max_lifetime_s,
         )
-        link = self._google.make_template(name, properties)
+        link = self._calls.make_template(name, properties)
         if not there:
-            self._google.make_group(name, link)
+            self._calls.make_group(name, link)
         else:
-            self._google.change_group(name, link)
+            self._calls.change_group(name, link)
 
 
 def label(text: str) -> str:

@@ -10,7 +10,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from broker.model.errors import BrokerError, Conflict, ExecutorError, Misconfigured, NoCapacity
 from broker.model.nodes import Node, NodeCluster
@@ -24,20 +24,24 @@ from executors.nodes.waiting import Waiting
 GONE_WITHIN_S = 300.0  # machines, after their group was told to end them
 
 
-class GroupedNodes(ABC):
+Settings = TypeVar("Settings", bound=NodeSettings)
+Calls = TypeVar("Calls", bound=GroupCalls)
+
+
+class GroupedNodes(ABC, Generic[Settings, Calls]):
     """What providers with groups have in common; see `broker.node_group.NodeGroup` for the promises."""
 
     provider: ClassVar[str]
     _roles: ClassVar[tuple[str, ...]]  # of all groups of nodes that there may be, however nodes are bought now
-    _calls: GroupCalls
 
-    def __init__(self, pool: Pool, owner: str, settings: NodeSettings, region: str) -> None:
+    def __init__(self, pool: Pool, owner: str, settings: Settings, region: str, calls: Calls) -> None:
         if settings.buy == "spot" and not settings.head_type:
             raise Misconfigured(
                 f"pools.{pool.name}.nodes.head_type: is required where nodes are bought as spot: the head must stay"
             )
         self._pool = pool
-        self._common = settings
+        self._settings = settings
+        self._calls = calls
         self._region = region
         self._named: Named = named(pool.name, owner, settings.name)
 
@@ -51,7 +55,7 @@ class GroupedNodes(ABC):
 
     @property
     def _head_works(self) -> bool:
-        return not self._common.head_type
+        return not self._settings.head_type
 
     def _beside(self, nodes: int) -> int:
         """Machines beside the head for so many nodes in all."""
@@ -59,9 +63,9 @@ class GroupedNodes(ABC):
 
     def _spot_of(self, machines: int) -> int:
         """How many of so many nodes are spot; of a share, the smaller number."""
-        if self._common.buy == "on_demand":
+        if self._settings.buy == "on_demand":
             return 0
-        return int(max(machines - self._common.on_demand_base, 0) * self._common.spot_share)
+        return int(max(machines - self._settings.on_demand_base, 0) * self._settings.spot_share)
 
     @property
     def _workers(self) -> list[str]:
@@ -132,7 +136,7 @@ class GroupedNodes(ABC):
         def problem() -> str:
             return next((said for one, said in self._calls.problems(group).items() if one not in before), "")
 
-        return Waiting(f"pool {self._pool.name}", self._region, problem, self._common)
+        return Waiting(f"pool {self._pool.name}", self._region, problem, self._settings)
 
     def find(self) -> NodeCluster | None:
         """The groups, and the machines in them."""
@@ -240,4 +244,4 @@ class GroupedNodes(ABC):
         while any(node.up for node in self._calls.machines(self._all)):
             if time.monotonic() > limit:
                 raise ExecutorError(f"pool {self._pool.name}: its machines have not ended in {GONE_WITHIN_S:g} s")
-            time.sleep(self._common.every_s)
+            time.sleep(self._settings.every_s)

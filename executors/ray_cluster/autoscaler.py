@@ -12,7 +12,7 @@ from broker.model.pools import Pool
 from executors.ray_cluster.coming import Coming
 from executors.ray_cluster.link import GatewayLink
 from executors.ray_cluster.options import Options
-from executors.ray_cluster.room import Need, Room, Share
+from executors.remote.room import Need, Room, Share
 
 
 class Autoscaler:

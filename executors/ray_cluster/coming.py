@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from executors.ray_cluster.room import Need, Room, Share, nodes_for
+from executors.remote.room import Need, Room, Share, nodes_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

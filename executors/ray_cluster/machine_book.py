@@ -15,7 +15,7 @@ from broker.model.nodes import NodeCluster
 from broker.model.resources import Resources
 from broker.model.usage import UnitUsage
 from executors.ray_cluster.node_book import LABEL
-from executors.ray_cluster.room import Share
+from executors.remote.room import Share
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from broker.model.resources import Resources
 from broker.model.usage import UnitUsage
-from executors.ray_cluster.room import Share
+from executors.remote.room import Share
 
 LABEL = "broker-node"
 

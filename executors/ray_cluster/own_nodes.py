@@ -12,7 +12,7 @@ from broker.model.pools import Pool
 from executors.ray_cluster import local_nodes
 from executors.ray_cluster.local_nodes import LocalCluster, LocalNode
 from executors.ray_cluster.node_book import NodeBook
-from executors.ray_cluster.room import Room
+from executors.remote.room import Room
 
 See = Callable[[], Awaitable[None]]
 

@@ -30,7 +30,7 @@ from executors.ray_cluster.node_book import NodeBook
 from executors.ray_cluster.options import CLIENT, Options
 from executors.ray_cluster.own_nodes import OwnNodes
 from executors.ray_cluster.rented_nodes import RentedNodes
-from executors.ray_cluster.room import Need, Room
+from executors.remote.room import Need, Room
 
 NODES_EVERY_S = 1.0
 NODES_WITHIN_S = 5.0

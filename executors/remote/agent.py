@@ -1,7 +1,7 @@
-"""What runs in a container on Modal: an order → a command run to its end; what it wrote and how it ended, as text.
+"""What runs in a container elsewhere: an order → a command run to its end; what it wrote and how it ended, as text.
 
 It travels as text, `python3 -c AGENT ORDER BUNDLE`, and runs where nothing else of the project is, on Python 3.8 too.
-Modal's streams carry text only, and whole lines only. So each line that comes out of here is a line of the command's
+Streams at Modal carry text only, and whole lines only. So each line that comes out of here is a line of the command's
 output, or ends with `SOFT` where it had no end yet, or begins with `FRAME` and tells what happens; bytes that are no
 text are written as characters from `ESCAPED` on. What people read in Modal's dashboard is nearly what was written.
 """

@@ -36,7 +36,7 @@ def wanted(request: LaunchRequest) -> bool:
 def packed(request: LaunchRequest, path: Path) -> None:
     """Writes the working directory, its mounts and the call as one tar. Raises OSError, saying which file.
 
-    The same content gives the same bytes, so that Modal takes it over the wire once.
+    The same content gives the same bytes, so that a provider that knows them takes them over the wire once.
     """
     private = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(private, "wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Final
 
-from executors.modal_pool.agent import ESCAPED, FRAME, SOFT
+from executors.remote.agent import ESCAPED, FRAME, SOFT
 
 Frame = dict[str, Any]
 

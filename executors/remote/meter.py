@@ -1,6 +1,6 @@
 """Containers that came and went, and who held them → usage; kept in a journal, so that it outlives the broker.
 
-Modal does not say when a container began and ended to be paid, so it is what was seen from here, and what the
+Where a provider does not say when a container began and ended to be paid, it is what was seen from here, and what the
 containers told.
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from executors.modal_pool.lines import Frame, decoded, frame
+from executors.remote.lines import Frame, decoded, frame
 
 
 class Copy:

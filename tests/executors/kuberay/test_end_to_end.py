@@ -3,66 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from broker.run.lifecycle import DaemonFile
+from tests.executors.at_the_shell import Shell, broker_up
 from tests.executors.kuberay.server.service import Cluster, kubernetes
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "pools" / "kuberay.toml"
-BROKER = str(Path(sys.executable).with_name("broker"))
 USD_PER_HOUR = Decimal("0.8048")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-class Shell:
-    """A person at the command line, whose Kubernetes is the server of the test."""
-
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
-        self._folder = folder
-        config = EXAMPLE.read_text(encoding="utf-8").replace('mode = "on"', 'mode = "off"')
-        (folder / "broker.toml").write_text('settle_every = "200ms"\n' + config, encoding="utf-8")
-        self._env = {
-            **os.environ,
-            "BROKER_CONFIG": str(folder / "broker.toml"),
-            "BROKER_STATE_DIR": str(folder / "state"),
-            "KUBECONFIG": str(cluster.kubeconfig),
-            "HOME": str(folder),
-        }
-
-    async def call(self, *words: str) -> str:
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [BROKER, *words],
-            cwd=self._folder,
-            env=self._env,
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
-        assert done.returncode == 0, f"broker {' '.join(words)}: {done.stdout} {done.stderr}"
-        return done.stdout.strip()
-
-    async def json(self, *words: str) -> Any:
-        return json.loads(await self.call(*words, "--json"))
-
-    def kill(self) -> None:
-        """SIGKILL to the daemon, as the kernel does when memory is short."""
-        said = DaemonFile.read(self._folder / "state")
-        assert said is not None
-        os.kill(said.pid, signal.SIGKILL)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -74,12 +27,9 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shell(cluster: Cluster) -> AsyncIterator[Shell]:
     """One daemon for all: it takes a moment to start."""
-    folder = Path(tempfile.mkdtemp(prefix="bk-"))
-    person = Shell(folder, cluster)
-    await person.call("up")
-    yield person
-    await person.call("down", "--now")
-    shutil.rmtree(folder)
+    config = EXAMPLE.read_text(encoding="utf-8").replace('mode = "on"', 'mode = "off"')
+    async with broker_up(config, {"KUBECONFIG": str(cluster.kubeconfig)}) as person:
+        yield person
 
 
 async def test_a_job_that_needs_its_own_infrastructure_runs_there(shell: Shell, cluster: Cluster) -> None:

@@ -34,7 +34,7 @@ async def ready(watch: Watch, workers: int) -> None:
         ("operator", "is the KubeRay operator installed"),
         ("owner", "is not this broker's"),
         ("option", "no option 'imge'"),
-        ("schema", "tolerations"),
+        pytest.param("schema", "tolerations", marks=schemas.needed),
     ],
 )
 async def test_what_a_person_has_to_mend_is_named(cluster: Cluster, tmp_path: Path, wrong: str, said: str) -> None:
@@ -57,8 +57,6 @@ async def test_what_a_person_has_to_mend_is_named(cluster: Cluster, tmp_path: Pa
     elif wrong == "option":
         options = {"imge": "x"}
     elif wrong == "schema":
-        if not schemas.available():
-            pytest.skip("KubeRay's definitions are not in ../shared/kuberay-crds")
         options = {"tolerations": [{"key": 1}]}
     with pytest.raises(Misconfigured, match=said):
         executor = executor_on(pool_of(cluster, options=options), tmp_path / "state")

@@ -32,9 +32,6 @@ from tests.executors.kuberay.server.operator import LABEL, LONGEST_NAME, invalid
 from tests.executors.kuberay.server.world import KINDS, VALUE, Refused, check_metadata, check_secret
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "pools" / "kuberay.toml"
-needs_definitions = pytest.mark.skipif(
-    not schemas.available(), reason="KubeRay's definitions are not in ../shared/kuberay-crds"
-)
 TEXT = st.text(max_size=20)
 LABELS = st.dictionaries(st.from_regex(r"[a-z]{1,9}", fullmatch=True), st.from_regex(VALUE, fullmatch=True), max_size=3)
 OPTIONS = st.fixed_dictionaries(
@@ -80,7 +77,7 @@ def checked(kind: str, manifest: dict[str, Any]) -> None:
     schemas.check_schema(kind, copy.deepcopy(manifest), manifest["metadata"]["name"])
 
 
-@needs_definitions
+@schemas.needed
 @given(OPTIONS, UNITS, st.booleans(), TEXT, st.floats(0, 8))
 def test_all_of_it_fits_kuberays_definitions(
     given_options: dict[str, Any], unit: Resources, emulated: bool, text: str, gpus: float
@@ -96,7 +93,7 @@ def test_all_of_it_fits_kuberays_definitions(
     checked("secrets", manifests.secret(request.attempt_id, "uid", files))
 
 
-@needs_definitions
+@schemas.needed
 @pytest.mark.parametrize("wrong", ["worker_pod", "tolerations"])
 def test_what_does_not_fit_is_caught(wrong: str) -> None:
     """That the test above can fail: a misspelt field, a number that should be a text."""

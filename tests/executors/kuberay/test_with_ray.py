@@ -24,9 +24,9 @@ from executors.kuberay.files import files_of
 from executors.kuberay.job_log import JobLog
 from executors.kuberay.manifests import PLACE, Manifests
 from executors.kuberay.options import Options
-from executors.modal_pool.lines import Frame
-from executors.modal_pool.output import Copy
 from executors.ray_cluster.local_nodes import NODE_IP, LocalCluster, start_head
+from executors.remote.lines import Frame
+from executors.remote.output import Copy
 
 UNIT = Resources(cpus=2.0, memory_bytes=2 * GIB)
 POOL = builders.pool("vpc", kind=PoolKind.CLUSTER, unit=UNIT, options={"image": "x", "grace_s": 2.0})

@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from broker.run.lifecycle import DaemonFile
+from tests.executors.at_the_shell import Shell, broker_up
 from tests.executors.modal.server.service import ModalServer, modal_server
 from tests.executors.modal.server.world import TOKEN
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "pools" / "modal.toml"
-BROKER = str(Path(sys.executable).with_name("broker"))
 CPUS, GIB = 2, 4
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-class Shell:
-    """A person at the command line, whose Modal is the server of the test."""
-
-    def __init__(self, folder: Path, server: ModalServer, example: Path = EXAMPLE) -> None:
-        self._folder = folder
-        config = example.read_text(encoding="utf-8").replace("max_containers = 2", "max_containers = 1")
-        config = config.replace("capacity_wait_s = 60", "capacity_wait_s = 60\nestimate_after_s = 0.2")
-        (folder / "broker.toml").write_text('settle_every = "200ms"\n' + config, encoding="utf-8")
-        self._env = {
-            **os.environ,
-            "BROKER_CONFIG": str(folder / "broker.toml"),
-            "BROKER_STATE_DIR": str(folder / "state"),
-            "MODAL_SERVER_URL": server.world.url,
-            "MODAL_TOKEN_ID": TOKEN[0],
-            "MODAL_TOKEN_SECRET": TOKEN[1],
-            "HOME": str(folder),
-        }
-
-    async def call(self, *words: str) -> str:
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [BROKER, *words],
-            cwd=self._folder,
-            env=self._env,
-            capture_output=True,
-            text=True,
-            timeout=90,
-        )
-        assert done.returncode == 0, f"broker {' '.join(words)}: {done.stdout} {done.stderr}"
-        return done.stdout.strip()
-
-    def kill(self) -> None:
-        """SIGKILL to the daemon, as the kernel does when memory is short."""
-        said = DaemonFile.read(self._folder / "state")
-        assert said is not None
-        os.kill(said.pid, signal.SIGKILL)
-
-    async def json(self, *words: str) -> Any:
-        return json.loads(await self.call(*words, "--json"))
+@asynccontextmanager
+async def modal_at_the_shell(server: ModalServer, example: Path) -> AsyncIterator[Shell]:
+    """A person whose Modal is the server of the test, with the pools of an example."""
+    config = example.read_text(encoding="utf-8").replace("max_containers = 2", "max_containers = 1")
+    config = config.replace("capacity_wait_s = 60", "capacity_wait_s = 60\nestimate_after_s = 0.2")
+    at = {"MODAL_SERVER_URL": server.world.url, "MODAL_TOKEN_ID": TOKEN[0], "MODAL_TOKEN_SECRET": TOKEN[1]}
+    async with broker_up(config, at) as person:
+        yield person
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -78,12 +39,8 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Moda
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shell(server: ModalServer) -> AsyncIterator[Shell]:
     """One daemon for all: it takes a moment to start."""
-    folder = Path(tempfile.mkdtemp(prefix="bm-"))
-    person = Shell(folder, server)
-    await person.call("up")
-    yield person
-    await person.call("down", "--now")
-    shutil.rmtree(folder)
+    async with modal_at_the_shell(server, EXAMPLE) as person:
+        yield person
 
 
 async def test_a_job_with_a_gpu_goes_to_modal_and_costs_what_modal_asks(shell: Shell, server: ModalServer) -> None:

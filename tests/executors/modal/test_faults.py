@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.model.errors import Misconfigured
-from broker.model.jobs import AttemptState
+from broker.model.jobs import AttemptState, LaunchRequest
+from broker.model.pools import Pool
 from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from broker.testing.builders import launch_request
 from broker.testing.executor_contract_pool import check
 from broker.testing.executor_watch import Watch
-from executors.modal_pool.backoff import FIRST_S, LONGEST_S, Backoff
+from executors.remote.backoff import FIRST_S, LONGEST_S, Backoff
 from tests.executors.modal.driving import UNIT_GPU, executor_on, open_pool, pool_of
 from tests.executors.modal.server.service import ModalServer
 
@@ -94,6 +95,17 @@ def test_pauses_grow_to_a_limit_and_differ(pauses: int) -> None:
     assert len({Backoff().next_s() for _ in range(20)}) > 1, "all that wait come back at once"
 
 
+async def left_running(pool: Pool, folder: Path, held: Resources) -> tuple[Watch, LaunchRequest]:
+    """An attempt that runs, and whose broker has gone."""
+    watch = Watch(executor_on(pool, folder))
+    await watch.executor.open()
+    request = launch_request("echo on; sleep 1; echo off", resources=held)
+    await watch.launch(request)
+    await watch.says(request.attempt_id, b"on")
+    await watch.executor.close(stop=False)
+    return watch, request
+
+
 @KINDS
 @pytest.mark.parametrize("status", [Status.UNAUTHENTICATED, Status.RESOURCE_EXHAUSTED, Status.PERMISSION_DENIED])
 async def test_what_runs_is_not_given_up_by_a_broker_that_may_not_ask(
@@ -101,12 +113,7 @@ async def test_what_runs_is_not_given_up_by_a_broker_that_may_not_ask(
 ) -> None:
     """A token that expires, or too many calls, while a new broker looks for what an earlier one launched."""
     pool, folder = pool_of(server, **GPU_POOL), tmp_path / "state"
-    watch = Watch(executor_on(pool, folder))
-    await watch.executor.open()
-    request = launch_request("echo on; sleep 1; echo off", resources=held)
-    await watch.launch(request)
-    await watch.says(request.attempt_id, b"on")
-    await watch.executor.close(stop=False)
+    watch, request = await left_running(pool, folder, held)
     server.faults.fail(call_of(held, "SandboxWait"), status, "not now", times=3)
     watch.executor, watch.version = executor_on(pool, folder), 0
     await watch.executor.open()
@@ -265,12 +272,7 @@ async def test_a_broker_killed_before_it_noted_the_sandbox_finds_it(
     server: ModalServer, tmp_path: Path, held: Resources
 ) -> None:
     pool, folder = pool_of(server, **GPU_POOL), tmp_path / "state"
-    watch = Watch(executor_on(pool, folder))
-    await watch.executor.open()
-    request = launch_request("echo on; sleep 1; echo off", resources=held)
-    await watch.launch(request)
-    await watch.says(request.attempt_id, b"on")
-    await watch.executor.close(stop=False)
+    watch, request = await left_running(pool, folder, held)
     watch.executor._site.reports.note(request.attempt_id, object_id="", nodes=[])  # type: ignore[attr-defined]
     (folder / "units.jsonl").unlink()
     watch.executor, watch.version = executor_on(pool, folder), 0

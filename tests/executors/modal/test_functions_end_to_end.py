@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.executors.at_the_shell import Shell
 from tests.executors.modal.server.service import ModalServer
-from tests.executors.modal.test_end_to_end import CPUS, EXAMPLE, GIB, Shell
+from tests.executors.modal.test_end_to_end import CPUS, EXAMPLE, GIB, modal_at_the_shell
 
 FUNCTIONS = EXAMPLE.with_name("modal-functions.toml")
 
 
 @pytest_asyncio.fixture
 async def shell(server: ModalServer) -> AsyncIterator[Shell]:
-    folder = Path(tempfile.mkdtemp(prefix="bf-"))
-    person = Shell(folder, server, FUNCTIONS)
-    await person.call("up")
-    yield person
-    await person.call("down", "--now")
-    shutil.rmtree(folder)
+    async with modal_at_the_shell(server, FUNCTIONS) as person:
+        yield person
 
 
 @pytest.mark.usefixtures("containers")

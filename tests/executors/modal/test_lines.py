@@ -6,8 +6,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executors.modal_pool.agent import ESCAPED, FRAME, SOFT, Voice
-from executors.modal_pool.lines import decoded, frame
+from executors.remote.agent import ESCAPED, FRAME, SOFT, Voice
+from executors.remote.lines import decoded, frame
 
 STRANGE = st.sampled_from([SOFT, FRAME, chr(ESCAPED), chr(ESCAPED + 255), "ü", "\n", "\r\n", "\0", "😀"])
 PIECES = st.lists(st.one_of(st.binary(max_size=40), STRANGE.map(str.encode), st.just(b"line\n" * 300)), max_size=20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.server import MotoRequestHandler
 from werkzeug.serving import make_server
+
+from tests.serving import serving
 
 REGION = "us-east-1"
 FAILED_ACTIVITY = """<DescribeScalingActivitiesResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/">
@@ -138,15 +139,7 @@ def serve(monkeypatch: Any) -> tuple[Aws, Callable[[], None]]:
             started(group, count, tags)
 
     monkeypatch.setattr(FakeAutoScalingGroup, "replace_autoscaling_group_instances", start_some)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-    return aws, stop
+    return aws, serving(server)
 
 
 def _noticed(backend: Any, instance_ids: list[str]) -> None:

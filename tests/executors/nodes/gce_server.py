@@ -21,6 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 from google.cloud import compute_v1 as compute
 from google.protobuf.json_format import ParseError
 
+from tests.serving import serving
+
 PROJECT, ZONE = "research", "us-central1-a"
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[a-z0-9_-]{0,63}")
@@ -380,12 +382,4 @@ def serve() -> tuple[Google, Callable[[], None]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     google.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-
-    def stop() -> None:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-    return google, stop
+    return google, serving(server)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 
 from executors.nodes import watchdog
 from executors.nodes.watchdog import Limits, Memory, Seen, judge, remember
+from tests.serving import serving
 
 LIMITS = Limits(max_lifetime_s=1000, drain_s=100, idle_s=60, boot_s=300, lost_s=30)
 seen = st.builds(
@@ -201,12 +201,9 @@ def metadata(answers: dict[str, str]) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
+    stop = serving(server)
     yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    stop()
 
 
 TOKEN, ACTION = "/latest/api/token", "/latest/meta-data/spot/instance-action"

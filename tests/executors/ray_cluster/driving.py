@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -43,6 +45,21 @@ def context(state_dir: Path, **options: Any) -> ExecutorContext:
         options=options,
     )
     return ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock(), max_stream_bytes=MAX_STREAM_BYTES)
+
+
+def kill_worker_of(attempt_id: str) -> None:
+    """Kills the Ray worker that runs an attempt: the parent of its command."""
+    mark = f"BROKER_ATTEMPT_ID={attempt_id}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            mine = mark in (entry / "environ").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if mine and b"ray::" in Path(f"/proc/{parent}/cmdline").read_bytes():
+                os.kill(parent, signal.SIGKILL)
+                return
+        except OSError:
+            continue
+    raise AssertionError(f"no worker runs {attempt_id}")
 
 
 def request(run: str | None = None, *, envs: dict[str, str] | None = None, held: Resources = SMALL, **more: Any):

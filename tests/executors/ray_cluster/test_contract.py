@@ -1,9 +1,7 @@
 """The Ray pool keeps the promises of the executor port, on a cluster of its own that the tests share."""
 
 import asyncio
-import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ from broker.model.pools import Pool
 from broker.ports import Executor
 from broker.testing.executor_contract import ExecutorContract
 from executors.ray_cluster import RayCluster
-from tests.executors.ray_cluster.driving import context
+from tests.executors.ray_cluster.driving import context, kill_worker_of
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +36,7 @@ class TestRayCluster(ExecutorContract):
         return lambda: RayCluster(context(state_dir))
 
     async def lose(self, executor: Executor, attempt_id: str) -> None:
-        """Kills the Ray worker that runs it: the parent of its command."""
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                mine = f"BROKER_ATTEMPT_ID={attempt_id}".encode() in (entry / "environ").read_bytes().split(b"\0")
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if mine and b"ray::" in Path(f"/proc/{parent}/cmdline").read_bytes():
-                    os.kill(parent, signal.SIGKILL)
-                    return
-            except OSError:
-                continue
-        raise AssertionError(f"no worker runs {attempt_id}")
+        kill_worker_of(attempt_id)
 
 
 async def _stop(state_dir: Path) -> None:

@@ -14,8 +14,8 @@ from broker.run.plugins import price_offers
 from broker.run.settings import load_settings
 from executors.ray_cluster.coming import Coming
 from executors.ray_cluster.options import Options
-from executors.ray_cluster.room import Need, Room, Share, nodes_for
 from executors.ray_cluster.targets import request
+from executors.remote.room import Need, Room, Share, nodes_for
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "pools" / "ray.toml"
 NODE = Share(resources=Resources(cpus=4, memory_bytes=100, gpus=2, gpu_model="L4"))

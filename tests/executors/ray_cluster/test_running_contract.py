@@ -1,9 +1,7 @@
 """The Ray pool keeps the promises of the executor port on a cluster that is not ours, where no files are shared."""
 
 import asyncio
-import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ from broker.testing.executor_contract_launch import FunctionContract, LaunchCont
 from broker.testing.executor_contract_pool import RestartContract, UsageContract
 from executors.ray_cluster import RayCluster
 from tests.executors.ray_cluster import running
-from tests.executors.ray_cluster.driving import context
+from tests.executors.ray_cluster.driving import context, kill_worker_of
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +59,7 @@ class TestRunningCluster(
         return lambda: RayCluster(made)
 
     async def lose(self, executor: Executor, attempt_id: str) -> None:
-        """Kills the Ray worker that runs it: the parent of its command."""
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                mine = f"BROKER_ATTEMPT_ID={attempt_id}".encode() in (entry / "environ").read_bytes().split(b"\0")
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if mine and b"ray::" in Path(f"/proc/{parent}/cmdline").read_bytes():
-                    os.kill(parent, signal.SIGKILL)
-                    return
-            except OSError:
-                continue
-        raise AssertionError(f"no worker runs {attempt_id}")
+        kill_worker_of(attempt_id)
 
 
 async def _stop(made: ExecutorContext) -> None:

@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.executors.kuberay.server.runs import Log, Run
+from tests.executors.kuberay.server.runs import Run
 from tests.executors.kuberay.server.world import Refused, Resource, World
+from tests.executors.processes import Written
 
 FINALIZER = "ray.io/rayjob-finalizer"
 LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -30,7 +31,7 @@ class Operator:
         self._jobs: dict[str, asyncio.Task[None]] = {}  # by the RayJob's uid
         self._addresses = 0
         self.runs: dict[str, Run] = {}  # by Ray's id of the job; they outlive what asked for them
-        self._logs: dict[str, Log] = {}  # by the pod's uid
+        self._logs: dict[str, Written] = {}  # by the pod's uid
 
     def start(self) -> None:
         self._spawn(self._watch_clusters())
@@ -43,7 +44,7 @@ class Operator:
         for run in self.runs.values():
             run.kill()
 
-    def log_of(self, pod: Resource) -> Log:
+    def log_of(self, pod: Resource) -> Written:
         return self._logs[pod["metadata"]["uid"]]
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
@@ -217,7 +218,7 @@ class Operator:
         await asyncio.sleep(0)
         if gone():
             return
-        log = self._logs[uid] = Log()
+        log = self._logs[uid] = Written()
         await log.add(b"INFO cli.py:41 -- Job submission server address: http://head-svc:8265\n")
         running = {"phase": "Running", "containerStatuses": containers(pod["spec"], running={})}
         await world.change("pods", name, status=running)
@@ -231,7 +232,7 @@ class Operator:
         ended.cancel()
         await log.add(b"", closed=True)  # with its pod, a log is gone
 
-    async def _follow(self, pod: str, uid: str, log: Log, run: Run) -> None:
+    async def _follow(self, pod: str, uid: str, log: Written, run: Run) -> None:
         offset = 0
         while (data := await run.log.beyond(offset)) is not None:
             await log.add(data)

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from executors.on_machine.processes import descendants, marked
-
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class Log:
-    """What a container has written."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.closed = False
-        self._news = asyncio.Condition()
-
-    async def add(self, data: bytes, *, closed: bool = False) -> None:
-        async with self._news:
-            self.data += data
-            self.closed = self.closed or closed
-            self._news.notify_all()
-
-    async def beyond(self, offset: int) -> bytes | None:
-        """What is there beyond an offset, as soon as it is; None at the end."""
-        async with self._news:
-            await self._news.wait_for(lambda: len(self.data) > offset or self.closed)
-            return self.data[offset:] or None
+from tests.executors.processes import SYSTEM_PATH, Written, send
 
 
 class Run:
     """One Ray job: its driver, run by a shell in a working directory of its own, with one log."""
 
     def __init__(self, job: str, folder: Path, entrypoint: str, address: str, more: dict[str, str]) -> None:
-        self.job, self.address, self.log = job, address, Log()
+        self.job, self.address, self.log = job, address, Written()
         self._folder, self._entrypoint = folder, entrypoint
         home = folder / "home"
         home.mkdir(parents=True)
@@ -96,9 +72,3 @@ class Run:
     def end_all(self) -> None:
         """Nothing of it is left when a container ends."""
         send(marked("RAY_JOB_TEST", self.job), signal.SIGKILL)
-
-
-def send(pids: list[int], signum: int) -> None:
-    for pid in pids:
-        with suppress(OSError):
-            os.kill(pid, signum)

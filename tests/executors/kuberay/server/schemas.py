@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pytest
 import yaml
 
 CRDS = Path(__file__).parents[5] / "shared" / "kuberay-crds"
@@ -16,6 +17,9 @@ FILES = {"rayclusters": "ray.io_rayclusters.yaml", "rayjobs": "ray.io_rayjobs.ya
 
 def available() -> bool:
     return all((CRDS / file).exists() for file in FILES.values())
+
+
+needed = pytest.mark.skipif(not available(), reason="KubeRay's definitions are not in ../shared/kuberay-crds")
 
 
 @cache

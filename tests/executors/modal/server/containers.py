@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from executors.on_machine.processes import descendants, marked
-
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-class Stream:
-    """What came out of a container, for readers that may come late."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.closed = False
-        self._news = asyncio.Condition()
-
-    async def add(self, data: bytes, *, closed: bool = False) -> None:
-        async with self._news:
-            self.data += data
-            self.closed = self.closed or closed
-            self._news.notify_all()
-
-    async def beyond(self, offset: int) -> bytes | None:
-        """What is there beyond an offset, as soon as it is; None at the end."""
-        async with self._news:
-            await self._news.wait_for(lambda: len(self.data) > offset or self.closed)
-            return self.data[offset:] or None
+from tests.executors.processes import SYSTEM_PATH, Written, send
 
 
 class Container:
@@ -45,7 +21,7 @@ class Container:
         home.mkdir(parents=True)
         base = {"PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}", "HOME": str(home), "TMPDIR": str(home)}
         self._env = {**base, "LANG": "C.UTF-8", "MODAL_TASK_ID": name, "MODAL_IS_REMOTE": "1", **env}
-        self.streams = {"stdout": Stream(), "stderr": Stream()}
+        self.streams = {"stdout": Written(), "stderr": Written()}
         self._process: asyncio.subprocess.Process | None = None
         self._stdin = b""
         self.code: int | None = None  # as a shell tells it
@@ -85,7 +61,7 @@ class Container:
         assert self._process
         pid = self._process.pid
         await self._process.wait()
-        self._kill(descendants(pid) + marked("MODAL_TASK_ID", self.name))
+        send(descendants(pid) + marked("MODAL_TASK_ID", self.name), signal.SIGKILL)
 
     async def _copy(self, name: str, reader: asyncio.StreamReader) -> None:
         while data := await reader.read(1 << 16):
@@ -115,10 +91,5 @@ class Container:
             await self._over(-signal.SIGKILL)
             return
         below = descendants(self._process.pid)
-        self._kill([self._process.pid, *below])
+        send([self._process.pid, *below], signal.SIGKILL)
         await self.ended.wait()
-
-    def _kill(self, pids: list[int]) -> None:
-        for pid in pids:
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)

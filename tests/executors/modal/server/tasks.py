@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from executors.on_machine.processes import descendants, marked
-from tests.executors.modal.server.containers import SYSTEM_PATH
+from tests.executors.processes import SYSTEM_PATH
 
 Line = Callable[[str, str], None]  # of which stream, and what
 

@@ -1,0 +1,1 @@
+"""What executors have in common whose attempts run elsewhere: room, meters, output that is copied here, and pauses."""
