@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -11,14 +10,15 @@ from broker.cli import render
 from broker.cli.render import Column, Row
 from broker.model.bills import Cause, Comparison, Reconciliation, Standing
 from broker.model.money import NS_PER_S, Money
+from broker.model.times import day_of
 
 _SERVICES = 5  # of things that no pool has, named at most
 
 
 def show(found: Reconciliation, recorded: int | None, limit: int) -> None:
     """Prints it: each pool, why it differs, the largest differences, and what was or would be recorded."""
-    last = _day(found.until_ns - 1) if found.until_ns > found.since_ns else "no whole day"
-    print(f"bill      {found.lines:,} lines, {found.billed}; compared from {_day(found.since_ns)} to {last}")
+    last = day_of(found.until_ns - 1).isoformat() if found.until_ns > found.since_ns else "no whole day"
+    print(f"bill      {found.lines:,} lines, {found.billed}; compared from {day_of(found.since_ns)} to {last}")
     if found.later:
         print(
             f"later     {found.later:,} lines are of days that the bill may not cover to their end; --for says it does"
@@ -51,8 +51,8 @@ def _outcome(found: Reconciliation, recorded: int | None) -> str:
 def as_document(found: Reconciliation, recorded: int | None) -> dict[str, Any]:
     """All of it, with exact amounts in dollars as text."""
     return {
-        "since": _day(found.since_ns),
-        "until": _day(found.until_ns),
+        "since": day_of(found.since_ns).isoformat(),
+        "until": day_of(found.until_ns).isoformat(),
         "lines": found.lines,
         "lines_later": found.later,
         "billed_usd": _usd(found.billed),
@@ -74,8 +74,8 @@ def _document(each: Comparison) -> dict[str, Any]:
         "pool": each.pool,
         "unit": each.unit_id or None,
         "attempt": each.attempt_id,
-        "since": _day(each.since_ns),
-        "until": _day(each.until_ns),
+        "since": day_of(each.since_ns).isoformat(),
+        "until": day_of(each.until_ns).isoformat(),
         "standing": each.standing.value,
         "metered_usd": _usd(each.metered),
         "billed_usd": _usd(each.billed),
@@ -130,7 +130,7 @@ def _row(each: Comparison) -> Row:
     days = (each.until_ns - each.since_ns) // (86_400 * NS_PER_S)
     why = ", ".join(f"{cause} {amount}" for cause, amount in each.causes.items())
     return {
-        "day": _day(each.since_ns) + (f" +{days - 1} d" if days > 1 else ""),
+        "day": day_of(each.since_ns).isoformat() + (f" +{days - 1} d" if days > 1 else ""),
         "pool": each.pool,
         "of": each.unit_id or each.attempt_id or "(pool)",
         "metered": each.metered,
@@ -138,10 +138,6 @@ def _row(each: Comparison) -> Row:
         "difference": each.difference,
         "why": why if each.standing is Standing.MATCHED else f"{each.standing.value}{': ' + why if why else ''}",
     }
-
-
-def _day(ns: int) -> str:
-    return datetime.fromtimestamp(ns // NS_PER_S, UTC).date().isoformat()
 
 
 def _usd(amount: Money) -> str:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Final
 
 from broker.decide.spend import this_period
 from broker.model.budgets import Action, Asked, Budget, Period, Standing
-from broker.model.money import NS_PER_S, ZERO, Money
+from broker.model.money import ZERO, Money
 from broker.model.placement import Placement, Refusal, Verdict
+from broker.model.times import day_of
 
 HELD: Final = "held"  # how the reason of a job that is held begins
 BUDGET: Final = "budget"  # what a refusal is about
@@ -90,7 +90,7 @@ def _fits(standing: Standing, amount: Money | None) -> bool:
 def _hold(candidate: Candidate, standing: Standing) -> Hold:
     budget = standing.budget
     where = f" in {budget.pool}" if budget.pool else ""
-    until = f" until {_day(standing.until_ns)}" if standing.until_ns is not None else ""
+    until = f" until {day_of(standing.until_ns)}" if standing.until_ns is not None else ""
     why = f"{_numbers(standing)}, {_needs(candidate.amount, budget)}"
     return Hold(
         job_id=candidate.job_id,
@@ -129,7 +129,7 @@ def taken(standings: Sequence[Standing], each: Money | None, jobs: int) -> Itera
         if Money(each.nanodollars * jobs) <= left:
             continue
         waiting = f", {standing.queued} for what waits" if standing.queued else ""
-        until = f" It begins anew on {_day(standing.until_ns)}." if standing.until_ns is not None else ""
+        until = f" It begins anew on {day_of(standing.until_ns)}." if standing.until_ns is not None else ""
         may = f"this may cost {Money(each.nanodollars * jobs)}"
         yield standing, f"budget {budget.name}: {may}; {_numbers(standing)}{waiting}.{until}"
 
@@ -168,7 +168,3 @@ def exhausted(standings: Iterable[Standing]) -> list[Standing]:
 def refuses(standing: Standing) -> bool:
     """Whether what finds no room is not taken."""
     return standing.budget.action is Action.REFUSE
-
-
-def _day(ns: int) -> str:
-    return datetime.fromtimestamp(ns // NS_PER_S, UTC).date().isoformat()

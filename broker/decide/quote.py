@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Final
 
@@ -23,6 +22,7 @@ from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.placement import CostLine, Duration, Quote, Refusal
 from broker.model.pools import Capability, PoolKind
 from broker.model.resources import Resources
+from broker.model.times import day_of
 
 _CAPABILITIES: Final = frozenset(str(capability) for capability in Capability)
 
@@ -104,7 +104,7 @@ class Quoter:
         self.pool = state.pool
         self._state = state
         self._now_ns = now_ns
-        self._day = datetime.fromtimestamp(now_ns // NS_PER_S, UTC).date()
+        self._day = day_of(now_ns)
         self._rules = rules
         self._room = Room(state, now_ns)
         self._cluster = state.pool.kind is PoolKind.CLUSTER

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 from broker.model.errors import InvalidInput
-from broker.model.money import NS_PER_HOUR, NS_PER_S, Money
+from broker.model.money import NS_PER_HOUR, Money
+from broker.model.times import begin_of, day_of
 from broker.model.usage import SpendRow
 
 PERIODS: Final = (
@@ -47,7 +48,7 @@ class SpendReport:
 def parse_period(words: str, now_ns: int) -> Period:
     """The period that is meant. Raises InvalidInput with what can be said instead."""
     said = " ".join(words.lower().replace("_", " ").split())
-    today = datetime.fromtimestamp(now_ns // NS_PER_S, UTC).date()
+    today = day_of(now_ns)
     if said == "all":
         return Period(since_ns=None, until_ns=None)
     if match := _ROLLING.fullmatch(said):
@@ -57,7 +58,7 @@ def parse_period(words: str, now_ns: int) -> Period:
         since, until = _days(first, today)
         if last:
             until = _days(last, today)[1]
-        period = Period(since_ns=_start_ns(since), until_ns=_start_ns(until))
+        period = Period(since_ns=begin_of(since), until_ns=begin_of(until))
     except (ValueError, OverflowError) as error:
         raise InvalidInput(f"{words!r} is no period: say one of {PERIODS}") from error
     if since >= until:
@@ -67,9 +68,9 @@ def parse_period(words: str, now_ns: int) -> Period:
 
 def this_period(unit: str, now_ns: int) -> tuple[int, int]:
     """Begin and end of the day, week or month of a moment."""
-    today = datetime.fromtimestamp(now_ns // NS_PER_S, UTC).date()
+    today = day_of(now_ns)
     begin = today if unit == "day" else _begin(today, unit)
-    return _start_ns(begin), _start_ns(_next(begin, unit))
+    return begin_of(begin), begin_of(_next(begin, unit))
 
 
 def _days(said: str, today: date) -> tuple[date, date]:
@@ -97,10 +98,6 @@ def _next(first: date, unit: str) -> date:
     longest = {"day": 1, "week": 7, "month": 31, "year": 366}[unit]
     after = first + timedelta(days=longest)
     return after if unit in ("day", "week") else _begin(after, unit)
-
-
-def _start_ns(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * NS_PER_S
 
 
 def spend_report(rows: Sequence[SpendRow], by: tuple[str, ...], period: Period) -> SpendReport:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
 
 import structlog
 
@@ -17,6 +16,7 @@ from broker.model.money import NS_PER_S
 from broker.model.offers import Offer
 from broker.model.pools import Capability, KeepWarm, Pool, PoolKind
 from broker.model.runs import Run
+from broker.model.times import day_of
 from broker.ports import Clock, Scalable, Store, Warmable
 from broker.run.decided import Decided
 from broker.run.events import Events
@@ -93,7 +93,7 @@ class Autopilot:
 
         now_ns, name = self._clock.now_ns(), running.pool.name
         held = await self._history(running.pool, now_ns, steering.HISTORY_S)
-        wished = await asyncio.to_thread(steering.wish, running.pool, self._serverless(), held, now_ns, _day(now_ns))
+        wished = await asyncio.to_thread(steering.wish, running.pool, self._serverless(), held, now_ns, day_of(now_ns))
         capacity = await running.capacity()
         if wished is None or capacity is None:
             return None
@@ -146,7 +146,7 @@ class Autopilot:
         now_ns = self._clock.now_ns()
         runs = await asyncio.to_thread(self._store.runs, now_ns - round(LOOK_BACK_S * NS_PER_S))
         found = await asyncio.to_thread(
-            proposing.propose, running.pool, self._serverless(), runs, self.book, now_ns, _day(now_ns)
+            proposing.propose, running.pool, self._serverless(), runs, self.book, now_ns, day_of(now_ns)
         )
         if found is not None:
             await self.decided.keep(found)
@@ -170,7 +170,3 @@ class Autopilot:
 
 def _is_cluster(pool: Pool) -> bool:
     return pool.kind is PoolKind.CLUSTER
-
-
-def _day(now_ns: int) -> date:
-    return datetime.fromtimestamp(now_ns // NS_PER_S, UTC).date()

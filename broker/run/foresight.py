@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -15,6 +14,7 @@ from broker.model.foresight import LOOK_BACK_S, Outlook
 from broker.model.money import NS_PER_S
 from broker.model.pools import Capability
 from broker.model.runs import Run
+from broker.model.times import day_of
 from broker.ports import Clock, Store
 from broker.run.pools import RunningPool
 
@@ -65,7 +65,7 @@ class Foresight:
         """Lets placements know."""
         from broker.decide.outlook import expected
 
-        pool, day = running.pool, datetime.fromtimestamp(made.at_ns // NS_PER_S, UTC).date()
+        pool, day = running.pool, day_of(made.at_ns)
         others = [each.pool for each in self._pools.values() if each.pool is not pool]
         self.current[pool.name] = made
         found = await asyncio.to_thread(expected, made, pool, others, _most(running), day)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from datetime import UTC, datetime
 
 import structlog
 
@@ -18,6 +17,7 @@ from broker.model.errors import BrokerError, ExecutorError
 from broker.model.money import NS_PER_S
 from broker.model.pools import Pool
 from broker.model.resources import Resources
+from broker.model.times import day_of
 from broker.model.usage import Charge, UnitUsage
 from broker.ports import Clock, Executor, Store
 
@@ -76,7 +76,7 @@ def prices(pool: Pool) -> PriceOf:
     found: dict[tuple[Resources, int], Price | None] = {}
 
     def price_of(unit: UnitUsage, at_ns: int) -> Price | None:
-        day = datetime.fromtimestamp(at_ns // NS_PER_S, UTC).date()
+        day = day_of(at_ns)
         key = (unit.resources, day.toordinal())
         if key not in found:
             found[key] = unit_price(pool.offers, unit.resources, day)

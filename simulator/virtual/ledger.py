@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from broker.decide.charge import settle
 from broker.decide.price_book import unit_price
 from broker.decide.tariff import Price, PriceOf
-from broker.model.money import NS_PER_S, ZERO, Money
+from broker.model.money import ZERO, Money
+from broker.model.times import day_of
 from broker.model.usage import AttemptUsage, ChargeKind, UnitUsage
 from simulator.virtual.pool import SimPool
 
@@ -62,7 +62,7 @@ def _prices(each: SimPool) -> PriceOf:
     found: dict[object, Price | None] = {}
 
     def price_of(unit: UnitUsage, at_ns: int) -> Price | None:
-        day = datetime.fromtimestamp(at_ns // NS_PER_S, UTC).date()
+        day = day_of(at_ns)
         key = (unit.resources, day)
         if key not in found:
             found[key] = unit_price(each.pool.offers, unit.resources, day)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from broker.decide import steering
 from broker.model.jobs import Attempt, Job
 from broker.model.money import NS_PER_S
 from broker.model.pools import Capability, PoolKind
 from broker.model.runs import Run
+from broker.model.times import day_of
 from simulator.virtual.pool import SimPool
 
 QUEUED = 1_000  # jobs at the head of the queue that count as work
@@ -36,7 +36,7 @@ class Steering:
         while self._past and (self._past[0].ended_ns or now_ns) < since_ns:
             self._past.popleft()
         runs = [*self._past, *(run for attempt, job in live for run in _runs(attempt, job))]
-        today = datetime.fromtimestamp(now_ns // NS_PER_S, UTC).date()
+        today = day_of(now_ns)
         for each in self._clusters:
             name = each.pool.name
             held = [*runs, *steering.waiting(queued[:QUEUED], each.pool)]

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import quote
 
 from broker.decide.reconcile.cells import Cell
 from broker.decide.reconcile.gather import DAY_NS
 from broker.model.bills import Correction, LedgerLine
-from broker.model.money import NS_PER_S, ZERO, Money
+from broker.model.money import ZERO, Money
 from broker.model.offers import Offer, Tier
+from broker.model.times import day_of
 from broker.model.usage import Book, Charge, ChargeKind
 
 
@@ -143,6 +143,6 @@ def _as_billed(provider: str, at_ns: int) -> Offer:
         cpus=None,
         memory_gib=None,
         usd_per_hour=Decimal(0),
-        valid_from=datetime.fromtimestamp(at_ns // NS_PER_S, UTC).date().replace(day=1),
+        valid_from=day_of(at_ns).replace(day=1),
         source="a bill",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from broker.model.foresight import NodesDecision, Outlook
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.pools import Pool, PoolKind
 from broker.model.query import SpendFilter
+from broker.model.times import begin_of, day_of
 from broker.model.usage import Book
 from broker.run.broker import Broker
 from broker.run.pools import RunningPool
@@ -132,7 +133,7 @@ class Foresights:
         steps = max((until_ns - since_ns) // (step_s * NS_PER_S), 1)
         begin_ns = until_ns - steps * step_s * NS_PER_S
         runs = self._broker.store.runs(begin_ns)
-        terms = market(pool, self._others(pool), _day(until_ns)) if pool.kind is PoolKind.CLUSTER else None
+        terms = market(pool, self._others(pool), day_of(until_ns)) if pool.kind is PoolKind.CLUSTER else None
         sold = terms is not None and terms.serverless < NO_ALTERNATIVE * terms.cluster
         busy = came(runs, pool, begin_ns, float(step_s), steps, until_ns)
         return Demanded(
@@ -158,8 +159,8 @@ class Foresights:
             store.outlooks(pool.name, begin_ns - _DAY_NS, until_ns),
             [each for each in made if isinstance(each, NodesDecision)],
             store.runs(begin_ns),
-            market(pool, self._others(pool), _day(until_ns)) if cluster else None,
-            {_begin_ns(row.group[0]): row.total for row in spent if row.total or not row.unknown},
+            market(pool, self._others(pool), day_of(until_ns)) if cluster else None,
+            {begin_of(date.fromisoformat(row.group[0])): row.total for row in spent if row.total or not row.unknown},
             until_ns,
             begin_ns,
         )
@@ -170,7 +171,7 @@ class Foresights:
         from broker.decide.outlook import counted
 
         since_ns, until_ns = period
-        day = _day(until_ns)
+        day = day_of(until_ns)
         others = [other for other in self._others(pool) if takes_work_of(other, pool, day)]
         names = {pool.name, *(other.name for other in others)}
         runs = [run for run in counted(self._broker.store.runs(since_ns), pool) if run.pool in names]
@@ -196,11 +197,3 @@ class Foresights:
     def _others(self, pool: Pool) -> list[Pool]:
         pools = [running.as_now for running in self._broker.pools.values()]
         return [each for each in pools if each.kind is PoolKind.SERVERLESS and each.name != pool.name]
-
-
-def _day(ns: int) -> date:
-    return datetime.fromtimestamp(ns // NS_PER_S, UTC).date()
-
-
-def _begin_ns(day: str) -> int:
-    return round(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * NS_PER_S

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from broker.model.money import NS_PER_S
+from broker.model.times import day_of
 from broker.run.autopilot import Autopilot
 from broker.run.broker import Broker
 from broker.run.pools import RunningPool
@@ -38,7 +37,7 @@ class Operations:
                 await running.capacity()
         except TimeoutError:
             problem = f"did not say within {_ANSWER_WITHIN_S:g} s what it has; this is what it said before"
-        today = datetime.fromtimestamp(self._broker.clock.now_ns() // NS_PER_S, UTC).date()
+        today = day_of(self._broker.clock.now_ns())
         old = (offer.id for offer in running.pool.offers if offer.age_days(today) > self._stale_price_days)
         return PoolStanding(
             pool=running.pool,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 
 from broker.decide.breakeven import Conditions
 from broker.decide.price_book import PriceBook
-from broker.model.money import NS_PER_S
 from broker.model.offers import Offer
-from broker.model.resources import canonical_gpu
+from broker.model.times import day_of
 from broker.ports import Clock
 from broker.run.breakeven_table import Asked, BreakevenTable, breakeven_table
 from broker.run.plugins import price_offers
@@ -25,15 +24,12 @@ class Pricing:
 
     def today(self) -> date:
         """The day in UTC."""
-        return datetime.fromtimestamp(self._clock.now_ns() // NS_PER_S, UTC).date()
+        return day_of(self._clock.now_ns())
 
     async def offers(self, gpu: str | None) -> list[Offer]:
         """Today's offers that have a GPU, or this model; cheapest per GPU first. Raises `PriceMissing`."""
         offers = await asyncio.to_thread(price_offers)
-        found = PriceBook(offers).find(self.today(), gpu=canonical_gpu(gpu) if gpu else None)
-        return sorted(
-            (offer for offer in found if offer.usd_per_gpu_hour), key=lambda offer: offer.usd_per_gpu_hour or 0
-        )
+        return [offer for offer in PriceBook(offers).find(self.today(), gpu=gpu) if offer.usd_per_gpu_hour]
 
     async def breakeven(
         self, gpu: str, conditions: Conditions, serverless: Sequence[str], *, every: bool
