@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from broker.api.routes.budgets import view
+from broker.api.budgets import view
 from broker.model.budgets import Budget
 from broker.model.money import Money
 from tests.api.conftest import WAIT_S, House

@@ -1,7 +1,6 @@
 """Budgets on both databases: many submitters at once, and a machine that never passes a limit by more than is said."""
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
@@ -26,18 +25,6 @@ from broker.testing.store_values import attempt, charge, held, job, placement, q
 NOW_NS = 1_795_444_200 * NS_PER_S  # 2026-11-23T14:30
 DAY_NS = 86_400 * NS_PER_S
 LAB = Budget(name="lab", limit=Money(100), period=Period.DAY, user="ann")
-
-
-@pytest.fixture(params=["sqlite_url", "postgresql_url"])
-def url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(request.param))
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    opened = open_store(url)
-    yield opened
-    opened.close()
 
 
 def reserving(each: int | None, *budgets: Budget) -> Reservation:

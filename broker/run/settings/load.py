@@ -13,10 +13,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from broker.model.budgets import Action, Budget, Period
 from broker.model.errors import InvalidInput, Problem
-from broker.model.money import Money
 from broker.run.settings.autopilot import AutopilotSettings, Mode
+from broker.run.settings.budgets import budget_of
 from broker.run.settings.document import BudgetPart, NotifyPart, OwnPart, PoolPart, PricePart, SettingsDocument
 from broker.run.settings.receiver import Receiver
 from broker.run.settings.settings import LogLimits, Settings
@@ -180,7 +179,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         stale_price_days=document.stale_price_days,
         settle_every_s=document.settle_every,
         autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),
-        budgets=tuple(_budget(name, part) for name, part in document.budgets.items()),
+        budgets=tuple(budget_of(name, part, configured=True) for name, part in document.budgets.items()),
         logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
         receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),
         secret_prefix=document.secrets.env_prefix,
@@ -198,20 +197,6 @@ def _receiver(name: str, part: NotifyPart) -> Receiver:
         events=tuple(part.events),
         form=part.format,
         signing_secret=part.signing_secret,
-    )
-
-
-def _budget(name: str, part: BudgetPart) -> Budget:
-    return Budget(
-        name=name,
-        limit=Money.of_usd(part.limit),
-        period=Period(part.period),
-        action=Action(part.action),
-        user=part.user,
-        pool=part.pool,
-        tag=part.tag,
-        stop_running=part.stop_running,
-        configured=True,
     )
 
 

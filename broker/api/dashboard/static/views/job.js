@@ -16,11 +16,12 @@ export async function show(place, { rest: [id], live, signal }) {
   }
   const log = output();
   place.append(card("Output", log.element), body);
-  let shown = "";
+  let job = null;
   await live(AGAIN_MS, async () => {
-    const job = shown && JSON.parse(shown).ended && JSON.parse(shown).cost.complete ? JSON.parse(shown) : await get(path, {}, signal);
-    if (JSON.stringify(job) === shown) return;
-    shown = JSON.stringify(job);
+    if (job?.ended && job.cost.complete) return;
+    const now = await get(path, {}, signal);
+    if (JSON.stringify(now) === JSON.stringify(job)) return;
+    job = now;
     head.replaceChildren(...about(job));
     body.replaceChildren(...await behind(job, path, signal));
   });
