@@ -6,12 +6,11 @@ It knows no resources and no hours here, so that differences are told by pool an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from broker.model.bills import BillLine, LineClass, Measure
 from broker.model.errors import InvalidInput, Misconfigured, Unreachable
-from broker.model.money import NS_PER_S
+from broker.model.times import day_of
 from pricing.bills.cells import POOL_TAG, amount, moment
 
 _COMPUTE: Final = "Amazon Elastic Compute Cloud - Compute"
@@ -34,7 +33,7 @@ class CostExplorer:
         """The lines of whole days. Raises `Misconfigured`, `Unreachable`, and `InvalidInput` for another currency."""
         metric = "UnblendedCost" if billed else "AmortizedCost"
         question = {
-            "TimePeriod": {"Start": _day(since_ns), "End": _day(until_ns)},
+            "TimePeriod": {"Start": day_of(since_ns).isoformat(), "End": day_of(until_ns).isoformat()},
             "Granularity": "DAILY",
             "Metrics": [metric],
             "GroupBy": [{"Type": "TAG", "Key": POOL_TAG}, {"Type": "DIMENSION", "Key": "RECORD_TYPE"}],
@@ -99,7 +98,3 @@ def _lines(day: Mapping[str, Any], metric: str, metered: bool) -> Iterator[BillL
             cost=amount(paid["Amount"]),
             service=_COMPUTE if metered else "other services",
         )
-
-
-def _day(ns: int) -> str:
-    return datetime.fromtimestamp(ns // NS_PER_S, UTC).date().isoformat()

@@ -3,14 +3,14 @@
 import re
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright import sync_api
 
 from broker.model.budgets import Action, Budget, Period
 from broker.model.jobs import AttemptState
 from broker.model.money import Money
 from tests.dashboard.conftest import TOKEN
 from tests.dashboard.site import Site
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 PAGES = {"": "Overview", "jobs": "Jobs", "capacity": "Capacity", "spend": "Spend", "prices": "Prices and breakeven"}
 BAD = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
@@ -29,7 +29,7 @@ def visit(page, name: str, title: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_accessible_in_light_and_dark(page, name: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    axe = Axe()
     visit(page, name, PAGES[name])
     for colours in ("light", "dark"):
         page.emulate_media(color_scheme=colours)

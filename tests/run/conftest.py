@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from broker.run.store import open_store
+from broker.run.store import SqlStore, open_store
 
 _numbers = count()
 
@@ -25,6 +25,20 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     shutil.copy(sqlite_template, tmp_path / "store.db")
     return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture(params=["sqlite_url", "postgresql_url"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Each of the two in turn."""
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[SqlStore]:
+    """An open store on each of the two in turn."""
+    opened = open_store(url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -41,11 +41,6 @@ def on_aws() -> Offer:
 ONE = pytest.mark.parametrize("url", ["sqlite_url"], indirect=True)  # where whole processes are started
 
 
-@pytest.fixture(params=["sqlite_url", "postgresql_url"])
-def url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(request.param))
-
-
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     """Two days of a node at $2 an hour: 18 hours a day of a job's, 6 idle."""

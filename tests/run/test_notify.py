@@ -16,6 +16,7 @@ from broker.model.jobs import Job, JobSpec, JobState
 from broker.run.events import Event, Events
 from broker.run.notify import SIGNATURE, Notifier, in_words, signature
 from broker.run.settings.receiver import Receiver
+from tests.serving import serving
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -36,12 +37,9 @@ class Hook(BaseHTTPRequestHandler):
 def hook() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     server.got, server.answers, server.came = [], [], threading.Event()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
+    stop = serving(server)
     yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    stop()
 
 
 class Secrets(dict):

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -33,18 +33,6 @@ from broker.testing.store_contract_foresight import NODES, OUTLOOK
 from broker.testing.store_values import NOW_NS, array, change, charge, job, report
 
 MIGRATIONS = Path(engine_module.__file__).parent.parent / "migrations"
-
-
-@pytest.fixture(params=["sqlite_url", "postgresql_url"])
-def url(request: pytest.FixtureRequest) -> str:
-    return str(request.getfixturevalue(request.param))
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[SqlStore]:
-    opened = open_store(url)
-    yield opened
-    opened.close()
 
 
 def execute(url: str, statement: str) -> None:

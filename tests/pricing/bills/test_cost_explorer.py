@@ -1,7 +1,6 @@
 """Cost Explorer by the real client over HTTP: moto's server, and one that refuses."""
 
 import json
-import threading
 import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,8 +11,8 @@ import pytest
 from broker.model.errors import Misconfigured, Unreachable
 from broker.model.money import NS_PER_S
 from pricing.bills.cost_explorer import CostExplorer
+from tests.serving import serving
 
-pytest.importorskip("moto.server", reason="moto is not installed")
 OCTOBER_NS = 1_790_812_800 * NS_PER_S  # 2026-10-01
 DAY_NS = 86_400 * NS_PER_S
 
@@ -96,13 +95,10 @@ def refusing(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Refusing)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
+    stop = serving(server)
     monkeypatch.setenv("AWS_ENDPOINT_URL_COST_EXPLORER", f"http://127.0.0.1:{server.server_port}")
     yield errors
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    stop()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ DAY_NS = 86_400 * NS_PER_S
 
 
 def test_items_become_a_line_for_each_resource(monkeypatch: pytest.MonkeyPatch) -> None:
-    modal = pytest.importorskip("modal", reason="modal is not installed")
+    import modal
     from modal.types import BillingReportItem
 
     asked: list[dict[str, object]] = []
