@@ -1,4 +1,4 @@
-"""Budgets and what was spent → which jobs may begin, which are held and until when, which are not taken.
+"""Budgets and what was spent → in which pools a job may begin, why not in others, and which jobs are not taken.
 
 A job may begin when what was spent in the period, what is reserved for all that runs, and what it may cost itself (the
 90 % quantile) are within the limit. So a limit is passed only by what attempts that have begun cost beyond what was
@@ -8,39 +8,17 @@ reserved for them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from broker.decide.spend import this_period
 from broker.model.budgets import Action, Asked, Budget, Period, Standing
-from broker.model.money import ZERO, Money
+from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.placement import Placement, Refusal, Verdict
 from broker.model.times import day_of
 
-HELD: Final = "held"  # how the reason of a job that is held begins
 BUDGET: Final = "budget"  # what a refusal is about
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A job that would begin."""
-
-    job_id: str
-    user: str
-    tags: Mapping[str, str]
-    pool: str | None  # None: not chosen yet
-    amount: Money | None  # the 90 % quantile of what it costs; None: not known
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """Why a job may not begin now."""
-
-    job_id: str
-    budget: str
-    reason: str
-    until_ns: int | None  # when the budget begins anew; None: it does not
-    pool: str | None  # only there; None: anywhere
+LOOK_S: Final = 5.0  # how often held jobs are looked at again
 
 
 def asked(budgets: Iterable[Budget], now_ns: int) -> tuple[Asked, ...]:
@@ -61,44 +39,46 @@ def covers(budget: Budget, user: str, tags: Mapping[str, str], pool: str | None)
     return budget.pool is None or budget.pool == pool
 
 
-def admit(candidates: Sequence[Candidate], standings: Sequence[Standing]) -> tuple[list[Hold], list[Standing]]:
-    """Those that may not begin, and the budgets after those that may. In the order given, each seeing those before."""
-    now = list(standings)
-    held: list[Hold] = []
-    for candidate in candidates:
-        concerned = [place for place, each in enumerate(now) if _concerns(each, candidate)]
-        against = next((now[place] for place in concerned if not _fits(now[place], candidate.amount)), None)
-        if against is not None:
-            held.append(_hold(candidate, against))
+def concerning(standings: Sequence[Standing], user: str, tags: Mapping[str, str]) -> tuple[Standing, ...]:
+    """The budgets that a job is in, or would be in one of the pools."""
+    return tuple(each for each in standings if covers(each.budget, user, tags, each.budget.pool))
+
+
+def refused(standings: Sequence[Standing], pool: str, amount: Money | None) -> Refusal | None:
+    """Why a job may not begin in a pool, of the budgets that concern it; None where all have room.
+
+    `amount` is the 90 % quantile of what it costs there; one that nobody knows is within no limit.
+    """
+    for standing in standings:
+        budget = standing.budget
+        if not budget.hard or budget.pool not in (None, pool):
             continue
-        for place in concerned:
-            each = now[place]
-            now[place] = replace(each, committed=each.committed + (candidate.amount or ZERO))
-    return held, now
+        if amount is None or amount > standing.left:
+            return Refusal(
+                pool=pool,
+                constraint=BUDGET,
+                message=f"{_named(standing)}: {_numbers(standing)}, {_needs(amount, budget)}",
+                have=str(standing.left),
+                need="?" if amount is None else str(amount),
+                permanent=False,
+            )
+    return None
 
 
-def _concerns(standing: Standing, candidate: Candidate) -> bool:
-    return covers(standing.budget, candidate.user, candidate.tags, candidate.pool)
-
-
-def _fits(standing: Standing, amount: Money | None) -> bool:
-    if not standing.budget.hard:
-        return True
-    return amount is not None and amount <= standing.left
-
-
-def _hold(candidate: Candidate, standing: Standing) -> Hold:
-    budget = standing.budget
-    where = f" in {budget.pool}" if budget.pool else ""
-    until = f" until {day_of(standing.until_ns)}" if standing.until_ns is not None else ""
-    why = f"{_numbers(standing)}, {_needs(candidate.amount, budget)}"
-    return Hold(
-        job_id=candidate.job_id,
-        budget=budget.name,
-        reason=f"{HELD}{where} by budget {budget.name}{until}: {why}",
-        until_ns=standing.until_ns,
-        pool=budget.pool,
+def begun(
+    standings: Sequence[Standing], user: str, tags: Mapping[str, str], pool: str, amount: Money | None
+) -> tuple[Standing, ...]:
+    """The budgets after a job has begun in a pool, for which `amount` is reserved."""
+    return tuple(
+        replace(each, committed=each.committed + (amount or ZERO)) if covers(each.budget, user, tags, pool) else each
+        for each in standings
     )
+
+
+def _named(standing: Standing) -> str:
+    of = f" of {standing.budget.pool}" if standing.budget.pool else ""
+    until = f" until {day_of(standing.until_ns)}" if standing.until_ns is not None else ""
+    return f"budget {standing.budget.name}{of}{until}"
 
 
 def _numbers(standing: Standing) -> str:
@@ -134,28 +114,21 @@ def taken(standings: Sequence[Standing], each: Money | None, jobs: int) -> Itera
         yield standing, f"budget {budget.name}: {may}; {_numbers(standing)}{waiting}.{until}"
 
 
-def held_placement(
-    job_id: str, hold: Hold, at_ns: int, again_ns: int, instead_of: Placement | None = None
-) -> Placement:
-    """The decision to hold a job; `instead_of` is what would have been done."""
-    refusal = Refusal(pool=hold.pool or "", constraint=BUDGET, message=hold.reason, permanent=False)
-    others = ((instead_of.chosen,) if instead_of.chosen else ()) + instead_of.others if instead_of else ()
-    return Placement(
-        job_id=job_id,
-        at_ns=at_ns,
-        verdict=Verdict.WAIT,
-        chosen=None,
-        others=others,
-        refusals=(*(instead_of.refusals if instead_of else ()), refusal),
-        reason=hold.reason,
-        flip=f"it would begin if budget {hold.budget} had room for it",
-        decide_again_ns=again_ns if hold.until_ns is None else min(again_ns, hold.until_ns),
-    )
-
-
 def held(placement: Placement) -> bool:
-    """Whether a decision is to hold a job for a budget."""
-    return placement.verdict is Verdict.WAIT and any(each.constraint == BUDGET for each in placement.refusals)
+    """Whether a decision is to hold a job for a budget: but for it, some pool might take the job."""
+    return placement.verdict is Verdict.WAIT and placement.chosen is None and _by_budget(placement)
+
+
+def again_ns(placement: Placement, standings: Sequence[Standing], now_ns: int) -> list[int]:
+    """When to look again at a job that budgets keep from a pool: soon, and when one of them begins anew."""
+    if not _by_budget(placement):
+        return []
+    anew = (each.until_ns for each in standings if each.until_ns is not None and each.until_ns > now_ns)
+    return [now_ns + round(LOOK_S * NS_PER_S), *anew]
+
+
+def _by_budget(placement: Placement) -> bool:
+    return any(each.constraint == BUDGET for each in placement.refusals)
 
 
 def exhausted(standings: Iterable[Standing]) -> list[Standing]:

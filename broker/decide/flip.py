@@ -21,11 +21,15 @@ _REMEDIES: Final = {
     "region": "if it might run in {have}",
     "isolation": "if it might run on shared infrastructure",
     "pools": "if the job allowed that pool",
+    "budget": "if its budget had {need} left",
     "price": "if its limit were at least {have}",
     "deadline": "if its deadline were more than {need} away",
     "runtime": "if it needed no Ray runtime",
     "image": "if it needed no image",
 }
+
+
+_UNSAID: Final = ("", "none", "?")
 
 
 def of_run(
@@ -60,7 +64,7 @@ def of_refusals(refusals: Sequence[Refusal]) -> str:
 
 def _remedy(refusal: Refusal) -> str:
     remedy = _REMEDIES.get(refusal.constraint, "")
-    if not remedy or (refusal.have in ("", "none", "?") and "{have}" in remedy):
+    if not remedy or (refusal.have in _UNSAID and "{have}" in remedy) or (refusal.need == "?" and "{need}" in remedy):
         return ""
     return f"{refusal.pool} could run it {remedy.format(have=refusal.have, need=refusal.need)}"
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from broker.decide.duration import is_prior
 from broker.decide.wording import seconds
 from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.placement import Duration, Quote, Refusal
+
+ENDING_S: Final = 6.0  # that an attempt may go on at most after its time is up: SIGTERM, its grace, and seeing it
 
 
 def left_s(spec: JobSpec, now_ns: int) -> float | None:
@@ -31,13 +34,18 @@ def refused(spec: JobSpec, quote: Quote, hourly: Money | None, spent: Money, now
 
 
 def affordable_s(spec: JobSpec, quote: Quote, hourly: Money | None, spent: Money) -> float | None:
-    """Seconds that a quoted run may last before the job has cost its max_cost; None where nothing limits it."""
+    """Seconds after which a quoted run is told to end, so that the job costs no more than its max_cost.
+
+    Its end is paid as well, so it is told before; but never before what it was expected to need at most (p90). None
+    where nothing limits it.
+    """
     if spec.max_cost_usd is None or quote.full is None or not hourly:
         return None
     per_s = Decimal(hourly.nanodollars) / 3600
     fixed = max(quote.full.nanodollars - per_s * Decimal(quote.duration.p50_s), Decimal(0))
     left = Money.of_usd(Decimal(spec.max_cost_usd)).nanodollars - spent.nanodollars - fixed
-    return max(float(left / per_s), 0.0)
+    paid_s = max(float(left / per_s), 0.0)
+    return max(paid_s - ENDING_S, min(quote.duration.p90_s, paid_s))
 
 
 def _over_hourly_cost(spec: JobSpec, quote: Quote, hourly: Money | None) -> Refusal | None:

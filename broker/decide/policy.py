@@ -13,7 +13,8 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
-from broker.decide import reasons, spot
+from broker.decide import budgets, reasons, spot
+from broker.decide.budgets import BUDGET
 from broker.decide.line import SHORT_S, Line
 from broker.decide.place import place
 from broker.decide.pool_state import PoolState, RunningAttempt
@@ -21,6 +22,7 @@ from broker.decide.quote import Answer, Ask, Option, Quoter, kind_of
 from broker.decide.rules import PlacementRules
 from broker.decide.spot import SpotRule
 from broker.decide.wording import seconds
+from broker.model.budgets import Standing
 from broker.model.environment import environment_key
 from broker.model.jobs import Job
 from broker.model.money import NS_PER_S, ZERO, Money
@@ -46,14 +48,16 @@ def dispatch(
     spent: Mapping[str, Money] = _NOTHING,
     avoid: Mapping[str, Mapping[str, int]] = _NOWHERE,
     done: Mapping[str, float] = _NONE_DONE,
+    standings: Sequence[Standing] = (),
 ) -> tuple[Placement, ...]:
     """A placement for each job, in the order given: the largest priority first, then the oldest.
 
     `durations` by job id, of what is left; `spent` is what a job's earlier attempts cost, `done` the seconds of its
     work that they did, `avoid` the pools that took a job back, with the time until which it is sent there again only if
-    no other pool has room for it. The order of pools makes no difference.
+    no other pool has room for it. `standings` are the budgets, which those that begin take from for those after them.
+    The order of pools makes no difference.
     """
-    round_ = Round(pools, now_ns, rules)
+    round_ = Round(pools, now_ns, rules, standings)
     asks = [_ask(job, durations[job.id], spent, avoid, done) for job in queued]
     behind = Counter(ask.kind for ask in asks)
     placements = []
@@ -66,7 +70,10 @@ def dispatch(
 class Round:
     """One round of placements."""
 
-    def __init__(self, pools: Sequence[PoolState], now_ns: int, rules: PlacementRules) -> None:
+    def __init__(
+        self, pools: Sequence[PoolState], now_ns: int, rules: PlacementRules, standings: Sequence[Standing] = ()
+    ) -> None:
+        self._standings = tuple(standings)
         self._quoters = [Quoter(state, now_ns, rules) for state in sorted(pools, key=attrgetter("pool.name"))]
         rests = {state.health.rests_until_ns for state in pools}
         self._rests = sorted(until_ns for until_ns in rests if until_ns > now_ns)
@@ -79,8 +86,8 @@ class Round:
 
     def place(self, job: Job, ask: Ask) -> Placement:
         """The placement of one job, and its reservation."""
-        submitted_ns = job.submitted_ns if self._rules.spot_rule is not SpotRule.CHEAPEST else 0
-        alike = (ask.kind, ask.spent, ask.avoided, ask.done_s, submitted_ns)
+        ask = replace(ask, budgets=budgets.concerning(self._standings, job.user, job.spec.tags))
+        alike = self._kind(job, ask)
         if first := self._stuck.get(alike):
             self._alike[alike] += 1
             return replace(
@@ -90,11 +97,17 @@ class Round:
         answers, options, wait = self._gamble(job, ask, answers, options)
         placement = wait or self._line_up(self._decide(job, ask, answers, options), ask, options)
         if placement.chosen is not None:
-            self._take(placement, options)
+            self._take(job, placement, options)
         if placement.verdict is not Verdict.RUN and not any(option.quote.available_now for option in options):
             # Reservations only make room smaller: what had no room for this one has none for the next alike.
             self._stuck[alike] = placement
         return placement
+
+    def _kind(self, job: Job, ask: Ask) -> Hashable:
+        """Equal for jobs that have no room where one of them has none."""
+        submitted_ns = job.submitted_ns if self._rules.spot_rule is not SpotRule.CHEAPEST else 0
+        within = tuple(each.budget.name for each in ask.budgets)
+        return (ask.kind, ask.spent, ask.avoided, ask.done_s, submitted_ns, within)
 
     def _ask(self, ask: Ask) -> tuple[Sequence[Answer], Sequence[Option]]:
         """What all pools answer; those that took the job back only count where no other has room for it now."""
@@ -114,7 +127,7 @@ class Round:
         able = [
             quoter.pool
             for quoter, answer in zip(self._quoters, answers, strict=True)
-            if answer.options or not all(refusal.permanent for refusal in answer.refusals)
+            if answer.options or any(not each.permanent and each.constraint != BUDGET for each in answer.refusals)
         ]
         at = spot.standing(job, ask.duration, ask.done_s, able, self._now_ns)
         if at is None or at.ruling() is spot.Ruling.ANY:
@@ -155,8 +168,9 @@ class Round:
         return self._soon(place(job, options, refusals, self._now_ns, ask.duration, self._rules), ask)
 
     def _soon(self, placement: Placement, ask: Ask) -> Placement:
-        """Looks again when a pool may be tried again, which is nothing that happens."""
+        """Looks again when a pool or a budget may be tried again, which is nothing that happens."""
         until = [until_ns for _, until_ns in ask.avoided if until_ns > self._now_ns] + self._rests
+        until += budgets.again_ns(placement, ask.budgets, self._now_ns)
         if placement.verdict is not Verdict.WAIT or not until:
             return placement
         again_ns = min(until) if placement.decide_again_ns is None else min(*until, placement.decide_again_ns)
@@ -179,10 +193,13 @@ class Round:
             decide_again_ns=None,
         )
 
-    def _take(self, placement: Placement, options: Sequence[Option]) -> None:
+    def _take(self, job: Job, placement: Placement, options: Sequence[Option]) -> None:
         option = _chosen(placement, options)
         pool = option.quote.pool
-        if placement.verdict is Verdict.WAIT:
+        if placement.verdict is Verdict.RUN:
+            amount = option.quote.p90_full
+            self._standings = budgets.begun(self._standings, job.user, job.spec.tags, pool, amount)
+        else:
             self._waiting[pool] += 1
             if self._waiting[pool] > HELD_PLACES:
                 return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
-from broker.decide import cost, limits
+from broker.decide import budgets, cost, limits
 from broker.decide.constraints import resolve
 from broker.decide.duration import is_prior
 from broker.decide.pool_state import PoolState
@@ -16,6 +16,7 @@ from broker.decide.room import Need, Room, Spot
 from broker.decide.rules import PlacementRules
 from broker.decide.tariff import Price
 from broker.decide.wording import cpus, gibibytes, number, seconds
+from broker.model.budgets import Standing
 from broker.model.environment import environment_key
 from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S, ZERO, Money
@@ -39,6 +40,7 @@ class Ask:
     spent: Money = ZERO  # on earlier attempts
     done_s: float = 0.0  # of its work, by earlier attempts; `duration` is what is left
     avoided: tuple[tuple[str, int], ...] = ()  # pools not to be tried before a time
+    budgets: tuple[Standing, ...] = ()  # that concern it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,15 +200,19 @@ class Quoter:
             warnings=bill.warnings,
         )
         broken = limits.refused(ask.spec, made, bill.hourly, ask.spent, self._now_ns)
-        return broken or Option(
-            quote=replace(made, affordable_s=limits.affordable_s(ask.spec, made, bill.hourly, ask.spent)),
-            need=need,
-            spot=spot,
-            cluster=self._cluster,
-            idle=self._room.idle_now(need.resources.gpu_model),
-            cold_s=self.pool.cold_start_s if spot.cold else 0.0,
-            tail_s=0.0 if self._cluster else self.pool.scaledown_window_s * float(tail),
-            full_share=self._full_s(spot, ask.duration.p50_s) / max(ask.duration.p50_s, 1e-9),
+        return (
+            broken
+            or budgets.refused(ask.budgets, self.pool.name, made.p90_full)
+            or Option(
+                quote=replace(made, affordable_s=limits.affordable_s(ask.spec, made, bill.hourly, ask.spent)),
+                need=need,
+                spot=spot,
+                cluster=self._cluster,
+                idle=self._room.idle_now(need.resources.gpu_model),
+                cold_s=self.pool.cold_start_s if spot.cold else 0.0,
+                tail_s=0.0 if self._cluster else self.pool.scaledown_window_s * float(tail),
+                full_share=self._full_s(spot, ask.duration.p50_s) / max(ask.duration.p50_s, 1e-9),
+            )
         )
 
     def _tail(self, ask: Ask) -> Fraction:

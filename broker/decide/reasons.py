@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from broker.decide.budgets import BUDGET
 from broker.decide.cost import HELD_BACK
 from broker.decide.quote import Option
 from broker.decide.wording import number, seconds
@@ -11,6 +12,7 @@ from broker.model.money import Money
 from broker.model.placement import Refusal
 
 MANY_POOLS = 3
+HELD = "held"  # how the reason of a job begins that a budget holds
 
 
 def why_run(chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal], may_wait_s: float) -> str:
@@ -50,10 +52,11 @@ def why_nowhere(refusals: Sequence[Refusal], *, for_ever: bool) -> str:
     """Why no pool can take a job."""
     if not refusals:
         return "no pool can run it: 0 pools are configured"
-    shown = "; ".join(f"{refusal.pool}: {refusal.message}" for refusal in _one_each(refusals)[:MANY_POOLS])
-    left = len(_one_each(refusals)) - MANY_POOLS
-    more = f"; and {left} more pools" if left > 0 else ""
-    return f"{'no pool can run it' if for_ever else 'no pool can take it now'}: {shown}{more}"
+    budget = next((refusal for refusal in refusals if refusal.constraint == BUDGET), None)
+    if budget is not None:
+        others = [refusal for refusal in refusals if refusal.constraint != BUDGET and not refusal.permanent]
+        return f"{HELD} by {budget.message}{'; ' if others else ''}{_each(others)}"
+    return f"{'no pool can run it' if for_ever else 'no pool can take it now'}: {_each(refusals)}"
 
 
 def adds(option: Option) -> str:
@@ -124,6 +127,14 @@ def _instead(pool: str, ranked: Sequence[Option], refusals: Sequence[Refusal], m
         return f"; {quote.pool} {room}, and the job may {f'wait {seconds(may_wait_s)}' if may_wait_s else 'not wait'}"
     refused = next((refusal for refusal in refusals if refusal.pool != pool), None)
     return f"; {refused.pool} can't run it: {refused.message}" if refused else ""
+
+
+def _each(refusals: Sequence[Refusal]) -> str:
+    """Why each pool refuses, the first of them by name."""
+    pools = _one_each(refusals)
+    left = len(pools) - MANY_POOLS
+    more = f"; and {left} more pools" if left > 0 else ""
+    return "; ".join(f"{refusal.pool}: {refusal.message}" for refusal in pools[:MANY_POOLS]) + more
 
 
 def _one_each(refusals: Sequence[Refusal]) -> list[Refusal]:

@@ -44,7 +44,7 @@ class Quote:
     marginal: Money | None
     full: Money | None
     p90_full: Money | None  # full cost if it runs as long as its p90
-    affordable_s: float | None = None  # how long it can run before the job's max_cost is spent; None: without limit
+    affordable_s: float | None = None  # how long it may run for the job's max_cost to be kept; None: without limit
     offer_ids: tuple[str, ...] = ()  # prices behind it
     available_now: bool = True  # room exists this moment
     emulated: bool = False

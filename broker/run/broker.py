@@ -215,9 +215,9 @@ class Broker:
             except (BrokerError, OSError) as error:
                 log.warning("pool did not close cleanly", pool=pool.pool.name, error=str(error))
 
-    async def preview(self, spec: JobSpec, user: str) -> Placement:
-        """What would be decided for this job now; nothing is stored or started."""
-        return await self.dispatcher.preview(spec, user)
+    async def preview(self, spec: JobSpec, user: str, *, budgets: bool = True) -> Placement:
+        """What would be decided for this job now, within budgets or without them; nothing is stored or started."""
+        return await self.dispatcher.preview(spec, user, budgets=budgets)
 
     def _executor(self, attempt: Attempt) -> Executor | None:
         running = self.pools.get(attempt.pool)

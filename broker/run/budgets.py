@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from broker.decide.budgets import Candidate, Hold, admit, asked, covers, exhausted, held_placement, taken
+from broker.decide.budgets import asked, begun, covers, exhausted, taken
 from broker.model.budgets import Asked, Budget, Reservation, Standing
 from broker.model.errors import BrokerError, Conflict, UnknownName
 from broker.model.jobs import Job, JobSpec
@@ -25,15 +24,7 @@ from broker.run.register import Register
 log = structlog.get_logger()
 
 FRESH_S: Final = 2.0  # how old standings may be when jobs are held against them
-LOOK_S: Final = 5.0  # how often held jobs are looked at again, and what runs is
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """Why a job is held, and what it may cost where it would run."""
-
-    hold: Hold
-    amount: Money | None
+LOOK_S: Final = 5.0  # how often what runs is looked at
 
 
 class Budgets:
@@ -52,9 +43,8 @@ class Budgets:
         self._configured = {budget.name: budget for budget in configured}
         self._stored: dict[str, Budget] = {}
         self._store, self._clock, self._register = store, clock, register
-        self._standings: list[Standing] = []
+        self._standings: tuple[Standing, ...] = ()
         self._read_ns = 0
-        self._held: dict[str, _Held] = {}
 
     @property
     def every(self) -> list[Budget]:
@@ -106,57 +96,22 @@ class Budgets:
         found = await asyncio.to_thread(self._store.standings, reservation.budgets, reservation.now_ns, self._tails)
         return [said for _, said in taken(found, reservation.each, jobs)]
 
-    async def before(self, queued: Sequence[Job]) -> tuple[list[Job], list[Placement], Mapping[str, Mapping[str, int]]]:
-        """Jobs that may be placed, decisions for those that are still held, and pools that jobs stay away from."""
-        if not self._held:
-            return list(queued), [], {}
-        await self._refresh()
-        free: list[Job] = []
-        held: list[Placement] = []
-        avoid: dict[str, dict[str, int]] = {}
-        again_ns = self._clock.now_ns() + round(LOOK_S * NS_PER_S)
-        for job in queued:
-            before = self._held.get(job.id)
-            if before is None or not self._still(job, before):
-                self._held.pop(job.id, None)
-                free.append(job)
-            elif before.hold.pool is not None:
-                avoid[job.id] = {before.hold.pool: again_ns}
-                free.append(job)
-            else:
-                held.append(held_placement(job.id, before.hold, self._clock.now_ns(), again_ns))
-        return free, held, avoid
-
-    def _still(self, job: Job, before: _Held) -> bool:
-        candidate = _candidate(job, before.hold.pool, before.amount)
-        again, _ = admit([candidate], self._standings)
-        return bool(again) and again[0].budget == before.hold.budget and again[0].until_ns == before.hold.until_ns
-
-    async def after(self, jobs: Mapping[str, Job], placements: Sequence[Placement]) -> list[Placement]:
-        """The same decisions, but jobs that would begin and that a budget has no room for wait."""
+    async def current(self) -> tuple[Standing, ...]:
+        """How they stand for jobs that would begin: as read lately, and what has begun since."""
         if not self.every:
-            self._held.clear()
-            return list(placements)
-        await self._refresh()
-        begin = {each.job_id: each for each in placements if each.verdict is Verdict.RUN and each.chosen is not None}
-        candidates = [
-            _candidate(jobs[job_id], each.chosen.pool, each.chosen.p90_full)
-            for job_id, each in begin.items()
-            if each.chosen is not None
-        ]
-        holds, self._standings = admit(candidates, self._standings)
-        amounts = {candidate.job_id: candidate.amount for candidate in candidates}
-        now = {hold.job_id: hold for hold in holds}
-        for job_id in begin:
-            self._held.pop(job_id, None)
-        self._held |= {job_id: _Held(hold, amounts[job_id]) for job_id, hold in now.items()}
-        return [self._decided(each, now[each.job_id]) if each.job_id in now else each for each in placements]
+            return ()
+        now_ns = self._clock.now_ns()
+        if now_ns - self._read_ns >= FRESH_S * NS_PER_S or self._changed(now_ns):
+            self._standings = await self._now(self.every)
+            self._read_ns = now_ns
+        return self._standings
 
-    def _decided(self, placement: Placement, hold: Hold) -> Placement:
-        """Of a pool without room another one is looked for at once."""
-        look_s = LOOK_S if hold.pool is None else 0.0
-        again_ns = self._clock.now_ns() + round(look_s * NS_PER_S)
-        return held_placement(placement.job_id, hold, placement.at_ns, again_ns, placement)
+    def begin(self, jobs: Mapping[str, Job], placements: Sequence[Placement]) -> None:
+        """Reserves what may be needed by those that begin."""
+        for each in placements:
+            if each.verdict is Verdict.RUN and each.chosen is not None:
+                job, quote = jobs[each.job_id], each.chosen
+                self._standings = begun(self._standings, job.user, job.spec.tags, quote.pool, quote.p90_full)
 
     async def run(self) -> None:
         """Stops what runs in budgets that say so once they are spent; until cancelled."""
@@ -175,12 +130,6 @@ class Budgets:
                 await asyncio.to_thread(self._store.request_cancel, found)
                 self._register.work.set()
 
-    async def _refresh(self) -> None:
-        now_ns = self._clock.now_ns()
-        if now_ns - self._read_ns >= FRESH_S * NS_PER_S or self._changed(now_ns):
-            self._standings = list(await self._now(self.every))
-            self._read_ns = now_ns
-
     def _changed(self, now_ns: int) -> bool:
         """Whether a period has ended, or budgets are others, since standings were read."""
         over = any(each.until_ns is not None and each.until_ns <= now_ns for each in self._standings)
@@ -190,7 +139,3 @@ class Budgets:
         now_ns = self._clock.now_ns()
         found: tuple[Asked, ...] = asked(wanted, now_ns)
         return await asyncio.to_thread(self._store.standings, found, now_ns, self._tails) if found else ()
-
-
-def _candidate(job: Job, pool: str | None, amount: Money | None) -> Candidate:
-    return Candidate(job_id=job.id, user=job.user, tags=job.spec.tags, pool=pool, amount=amount)

@@ -12,12 +12,14 @@ from contextlib import suppress
 import structlog
 
 from broker.decide import spot
+from broker.decide.budgets import held as held_for_budget
 from broker.decide.duration import estimate, remaining_s
 from broker.decide.expand import expand
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.rest import WELL
 from broker.decide.rules import PlacementRules
+from broker.model.budgets import Standing
 from broker.model.environment import environment_key
 from broker.model.errors import BrokerError
 from broker.model.jobs import Job, JobSpec
@@ -36,6 +38,7 @@ log = structlog.get_logger()
 PAGE = 1_000
 # A long queue costs time in each round. Between two looks at a whole page of it, only its head is looked at.
 HEAD = 16
+FAR = 10 * PAGE  # how many jobs a round looks at, those that budgets hold among them
 WHOLE_PAGE_EVERY_S = 1.0
 LOOK_AGAIN_S = 60.0
 AFTER_ERROR_S = 1.0
@@ -107,9 +110,10 @@ class Dispatcher:
             placements = await self._place(queued)
             looked_at.update(job.id for job in queued)
             again += [p.decide_again_ns for p in placements if p.decide_again_ns is not None]
-            if all(p.verdict is Verdict.RUN for p in placements):
+            past = [p.verdict is Verdict.RUN or held_for_budget(p) for p in placements]  # keep nobody from room
+            if all(past):
                 limit = min(2 * limit, PAGE)
-            if not any(p.verdict is Verdict.RUN for p in placements):
+            if not any(past) or len(looked_at) >= FAR:
                 if limit == HEAD == len(queued):
                     again.append(self._whole_page_ns + round(WHOLE_PAGE_EVERY_S * NS_PER_S))
                 break
@@ -127,22 +131,20 @@ class Dispatcher:
         return await asyncio.to_thread(self._register.store.placeable, now, limit, skip)
 
     async def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
-        free, held, elsewhere = await self._budgets.before(queued)
         by_id = {job.id: job for job in queued}
-        placements = [*held, *await self._budgets.after(by_id, await self._placed(free, elsewhere))]
+        placements = await self._placed(queued, await self._budgets.current())
+        self._budgets.begin(by_id, placements)
         started = await self._register.decide([(by_id[placement.job_id], placement) for placement in placements])
         await self._launcher.launch(started)
-        return tuple(placements)
+        return placements
 
-    async def _placed(self, queued: Sequence[Job], elsewhere: Mapping[str, Mapping[str, int]]) -> tuple[Placement, ...]:
-        """Decisions about jobs; `elsewhere` are pools that they stay away from, beside those that took them back."""
+    async def _placed(self, queued: Sequence[Job], standings: Sequence[Standing]) -> tuple[Placement, ...]:
         states = await self._states()
         done = await self._gambling.done(queued)
         whole = await self._durations(queued)
         durations = {job_id: spot.remaining(each, done.get(job_id, 0.0)) for job_id, each in whole.items()}
         retried = [job.id for job in queued if job.attempts]
         costs = await asyncio.to_thread(self._register.store.job_costs, retried) if retried else {}
-        avoid = self._register.avoid
         return dispatch(
             queued,
             states,
@@ -150,8 +152,9 @@ class Dispatcher:
             self._register.clock.now_ns(),
             self._rules,
             spent={job_id: amount for job_id, (amount, _) in costs.items()},
-            avoid={**avoid, **{job_id: {**avoid.get(job_id, {}), **pools} for job_id, pools in elsewhere.items()}},
+            avoid=self._register.avoid,
             done=done,
+            standings=standings,
         )
 
     async def _durations(self, queued: Sequence[Job]) -> dict[str, Duration]:
@@ -211,10 +214,11 @@ class Dispatcher:
         except BrokerError as error:
             log.warning("cancel did not reach its pool; tried again", attempt=held.attempt.id, error=str(error))
 
-    async def preview(self, spec: JobSpec, user: str) -> Placement:
-        """What would be decided for such a job now; nothing is stored or started."""
+    async def preview(self, spec: JobSpec, user: str, *, budgets: bool = True) -> Placement:
+        """What would be decided for such a job now, within budgets or without them; nothing is stored or started."""
         now = self._register.clock.now_ns()
         job = expand(spec, "preview", user, now)[0]
         durations = await self._durations([job])
-        (placement,) = dispatch([job], await self._states(), durations, now, self._rules)
+        standings = await self._budgets.current() if budgets else ()
+        (placement,) = dispatch([job], await self._states(), durations, now, self._rules, standings=standings)
         return placement

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from broker.decide import rest, spot
-from broker.decide.budgets import HELD
 from broker.decide.budgets import held as held_for_budget
 from broker.decide.progress import Progress, advance, attempt_of
+from broker.decide.reasons import HELD
 from broker.decide.rest import Health
 from broker.model.errors import UnknownName
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState, StateChange

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+import broker.run.dispatch as dispatching
 from broker.api.budgets import view
 from broker.model.budgets import Budget
 from broker.model.money import Money
@@ -103,6 +104,18 @@ async def test_a_pool_without_room_sends_jobs_elsewhere(house: House, http) -> N
     taken = (await http.post("/v1/jobs", json=JOB)).json()
     shown = await reason(house, http, taken["id"], "starting")
     assert shown["pool"] != first
+    for placement in (shown["placement"], (await http.post("/v1/offers", json=JOB)).json()):
+        (refusal,) = [each for each in placement["refusals"] if each["pool"] == first]
+        assert (refusal["constraint"], "budget lab" in refusal["message"]) == ("budget", True)
+
+
+async def test_those_who_are_held_keep_nobody_else_from_beginning(house: House, http, monkeypatch) -> None:
+    monkeypatch.setattr(dispatching, "PAGE", 2)
+    await set_budget(http, tag="team=red")
+    for _ in range(5):
+        await http.post("/v1/jobs", json={**JOB, "tags": {"team": "red"}})
+    free = (await http.post("/v1/jobs", json=JOB)).json()
+    await reason(house, http, free["id"], "starting")
 
 
 async def test_what_runs_is_stopped_only_where_a_budget_says_so(house: House, http) -> None:

@@ -6,11 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.decide.budgets import Candidate, admit, asked, covers, exhausted, held, held_placement, taken
+from broker.decide.budgets import asked, begun, covers, exhausted, held, refused, taken
+from broker.decide.duration import estimate
+from broker.decide.policy import PlacementRules, PoolState, dispatch
 from broker.model.budgets import Action, Budget, Period, Standing
+from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.placement import Verdict
-from broker.testing.store_values import job, placement
+from broker.testing.store_values import job
+from tests.decide.placing import NOW, cluster, decide_all, l4, node, serverless, some_pools, spec, specs, state
 
 NOW_NS = 1_795_444_200 * NS_PER_S  # 2026-11-23T14:30, a Monday
 BUDGET = Budget(name="lab", limit=Money(100))
@@ -28,23 +32,27 @@ def standing(spent: int = 0, committed: int = 0, queued: int = 0, **fields: obje
     )
 
 
-def candidate(amount: Money | None, job_id: str = "a", **fields: object) -> Candidate:
-    values = {"user": "ann", "tags": {"team": "red"}, "pool": "ray", **fields}
-    return Candidate(job_id=job_id, amount=amount, **values)  # type: ignore[arg-type]
+def begin(asks: list[Money | None], before: Standing) -> tuple[list[int], Standing]:
+    """Which of these may begin in a pool, in this order, and the budget after them."""
+    begun_, now = [], (before,)
+    for number, amount in enumerate(asks):
+        if refused(now, "ray", amount) is None:
+            now = begun(now, "ann", {}, "ray", amount)
+            begun_.append(number)
+    return begun_, now[0]
 
 
 @given(st.lists(amounts, max_size=12), st.integers(0, 120), st.integers(0, 120), st.sampled_from(Action))
 def test_what_begins_is_within_the_limit_and_what_is_held_would_pass_it(asks, spent, committed, action) -> None:
     before = standing(spent, committed, action=action)
-    holds, (after,) = admit([candidate(each, str(n)) for n, each in enumerate(asks)], [before])
-    begun = [each for n, each in enumerate(asks) if str(n) not in {hold.job_id for hold in holds}]
-    assert after.committed == before.committed + Money.total(each or ZERO for each in begun)
+    places, after = begin(asks, before)
+    assert after.committed == before.committed + Money.total(asks[place] or ZERO for place in places)
     if action is Action.WARN:
-        assert not holds
+        assert len(places) == len(asks)
         return
-    assert not begun or after.spent + after.committed <= BUDGET.limit or not any(begun)
-    for hold in holds:
-        amount = asks[int(hold.job_id)]
+    assert not places or after.spent + after.committed <= BUDGET.limit or not any(asks[place] for place in places)
+    for place in set(range(len(asks))) - set(places):
+        amount = asks[place]
         assert amount is None or amount > after.left
 
 
@@ -87,16 +95,17 @@ def test_a_total_has_no_end() -> None:
 def test_the_reason_says_why_and_until_when() -> None:
     dollars = {"limit": Money.of_usd(500)}
     before = replace(standing(**dollars), spent=Money.of_usd(480), committed=Money.of_usd(15))
-    (hold,), _ = admit([candidate(Money.of_usd(12))], [before])
-    assert hold.reason == (
-        "held by budget lab until 2026-11-23: $480.00 of $500.00 spent, $15.00 reserved for what runs, "
+    why = refused([before], "ray", Money.of_usd(12))
+    assert why and (why.constraint, why.have, why.need, why.permanent) == ("budget", "$5.00", "$12.00", False)
+    assert why.message == (
+        "budget lab until 2026-11-23: $480.00 of $500.00 spent, $15.00 reserved for what runs, "
         "and this job may cost $12.00"
     )
-    (more,), _ = admit([candidate(Money.of_usd(900))], [standing(**dollars)])
-    assert "more than all of it" in more.reason
-    (unknown,), _ = admit([candidate(None)], [standing(**dollars, pool="ray")])
-    assert unknown.reason.startswith("held in ray by budget lab")
-    assert "not known" in unknown.reason
+    more = refused([standing(**dollars)], "ray", Money.of_usd(900))
+    assert more and "more than all of it" in more.message
+    unknown = refused([standing(**dollars, pool="ray")], "ray", None)
+    assert unknown and unknown.message.startswith("budget lab of ray until")
+    assert "not known" in unknown.message
 
 
 def test_a_submission_counts_what_waits_already() -> None:
@@ -108,14 +117,73 @@ def test_a_submission_counts_what_waits_already() -> None:
     assert list(taken([replace(full, budget=replace(BUDGET, action=Action.WARN))], None, 1)) == []
 
 
-def test_a_held_job_waits_and_what_would_have_been_is_kept() -> None:
-    (hold,), _ = admit([candidate(Money(60))], [standing(spent=50)])
-    run = placement(job("a"))
-    made = held_placement("a", hold, 5, 99, run)
-    assert (made.verdict, made.chosen, made.decide_again_ns) == (Verdict.WAIT, None, 99)
-    assert made.others[0] == run.chosen
-    assert held(made)
-    assert not held(run)
+CLUSTER = state(cluster(usd="3.60"))
+BURST = state(serverless())
+
+
+def limited(left: str, **fields: object) -> Standing:
+    return replace(standing(limit=Money.of_usd(left), **fields), since_ns=None, until_ns=None)
+
+
+def test_a_pool_whose_budget_is_spent_is_no_place_to_run_and_the_next_best_is_taken() -> None:
+    got = decide_all([spec(l4())], CLUSTER, BURST, standings=[limited("0.001", pool="ray")])[0]
+    assert (got.verdict, got.chosen and got.chosen.pool) == (Verdict.RUN, "burst")
+    assert [(each.pool, each.constraint) for each in got.refusals] == [("ray", "budget")]
+    assert got.reason.endswith(
+        "; ray can't run it: budget lab of ray: $0.00 of $0.001 spent, and this job may cost $0.01, "
+        "more than all of it: raise the limit, or ask for less"
+    )
+    assert "ray could run it if its budget had $0.01 left" in got.flip
+
+
+def test_it_is_no_last_resort_either() -> None:
+    """Where nothing else has room, a pool beyond its budget is still no place to run."""
+    full = state(serverless(max_units=1), warm=[""], busy=[(node(gpus=1), 95.0)])
+    got = decide_all([spec(l4())], CLUSTER, full, standings=[limited("0.001", pool="ray")])[0]
+    assert (got.verdict, got.chosen and got.chosen.pool) == (Verdict.WAIT, "burst")
+    assert not held(got)
+    nowhere = decide_all([spec(l4())], CLUSTER, standings=[limited("0.001", pool="ray")])[0]
+    assert (nowhere.verdict, nowhere.chosen) == (Verdict.WAIT, None)
+    assert nowhere.reason.startswith("held by budget lab of ray: $0.00 of $0.001 spent")
+    assert held(nowhere)
+
+
+def test_a_job_is_placed_where_what_is_left_is_enough_for_it() -> None:
+    """Of a budget of everything there may be room for the run in one pool and not for that in a dearer one."""
+    warm = state(serverless(usd="0.36"))
+    there = decide_all([spec(l4())], CLUSTER, warm, standings=[limited("0.012")])[0]
+    assert there.chosen and there.chosen.pool == "ray"
+    dearer = decide_all([spec(l4())], state(cluster(usd="36")), warm, standings=[limited("0.012")])[0]
+    assert dearer.chosen and dearer.chosen.pool == "burst"
+    assert [(each.pool, each.constraint) for each in dearer.refusals] == [("ray", "budget")]
+
+
+def test_those_who_begin_leave_less_for_those_after_them_of_the_same_budget_alone() -> None:
+    jobs = [replace(job(f"j{n}"), spec=spec(l4(0.5)), user=user) for n, user in enumerate(["ann", "ann", "bob", "ann"])]
+    durations = {each.id: estimate(each.spec, ()) for each in jobs}
+    rules = PlacementRules()
+    got = dispatch(jobs, [CLUSTER], durations, NOW, rules, standings=[limited("0.006", user="ann")])
+    assert [each.verdict for each in got] == [Verdict.RUN, Verdict.WAIT, Verdict.RUN, Verdict.WAIT]
+    assert "reserved for what runs" in got[1].reason
+    assert got[3].reason.endswith("(and 1 like it came before)")
+
+
+def test_a_held_job_is_looked_at_again_soon_and_when_the_budget_begins_anew() -> None:
+    soon = replace(limited("0.001"), until_ns=NOW + 2 * NS_PER_S)
+    (now,) = decide_all([spec(l4())], CLUSTER, standings=[soon])
+    assert now.decide_again_ns == NOW + 2 * NS_PER_S
+    (later,) = decide_all([spec(l4())], CLUSTER, standings=[replace(soon, until_ns=NOW + 10**15)])
+    assert later.decide_again_ns == NOW + 5 * NS_PER_S
+
+
+@given(st.lists(specs(), max_size=5), some_pools(), st.integers(0, 10**7), st.sampled_from([None, "p0", "p1"]))
+def test_no_placement_passes_a_budget(jobs: list[JobSpec], pools: list[PoolState], left: int, pool: str | None) -> None:
+    at = replace(limited("0"), budget=replace(BUDGET, limit=Money(left), pool=pool))
+    got = decide_all(jobs, *pools, standings=[at])
+    runs = [each.chosen for each in got if each.verdict is Verdict.RUN and each.chosen]
+    counted = [quote.p90_full for quote in runs if pool in (None, quote.pool)]
+    assert None not in counted
+    assert Money.total(each for each in counted if each) <= Money(left)
 
 
 def test_only_budgets_that_say_so_stop_what_runs() -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from broker.decide.duration import estimate
-from broker.decide.limits import affordable_s
+from broker.decide.limits import ENDING_S, affordable_s
 from broker.decide.policy import PlacementRules, PoolState
 from broker.decide.quote import Answer, quote
 from broker.model.environment import environment_key
@@ -218,10 +218,19 @@ def test_a_run_may_last_as_long_as_its_money(pool: PoolState) -> None:
     assert unlimited.affordable_s is None
     found = the_quote(spec(l4(), max_cost_usd="0.50"), pool)
     assert found.affordable_s is not None
-    longer = spec(l4(), max_cost_usd="10", est_runtime_s=found.affordable_s)
+    longer = spec(l4(), max_cost_usd="10", est_runtime_s=found.affordable_s + ENDING_S)
     full = the_quote(longer, pool).full
     assert full is not None
     assert full.nanodollars == pytest.approx(Money.of_usd("0.50").nanodollars, abs=10)
+
+
+def test_a_run_is_told_to_end_before_its_money_is_spent_but_not_before_its_p90() -> None:
+    made = the_quote(spec(l4(), max_cost_usd="0.50"), state(serverless()))
+    p90_s, hourly = made.duration.p90_s, Money.of_usd("3.60")
+    fixed_s = 14  # cold start and tail
+    for spare_s, expected_s in ((100.0, p90_s + 100 - ENDING_S), (1.0, p90_s), (-2.0, p90_s - 2)):
+        of = spec(l4(), max_cost_usd=str((p90_s + fixed_s + spare_s) / 1000))
+        assert affordable_s(of, made, hourly, ZERO) == pytest.approx(expected_s)
 
 
 def test_money_spent_before_shortens_a_run() -> None:

@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
 from broker.decide.budgets import asked
+from broker.decide.policy import PlacementRules, PoolState, dispatch
 from broker.model.budgets import Action, Budget, Period, Reservation
 from broker.model.errors import Conflict, OverBudget, UnknownName
 from broker.model.jobs import AttemptState, JobState
 from broker.model.money import NS_PER_S, Money
+from broker.model.placement import Duration
 from broker.model.usage import AttemptUsage, ChargeKind, UnitUsage
 from broker.ports import Store
 from broker.run.budgets import Budgets
 from broker.run.register import Register
 from broker.run.store import open_store
 from broker.testing.store_values import attempt, charge, held, job, placement, quote, report, unit
+from tests.decide.placing import node, serverless, state
 
 NOW_NS = 1_795_444_200 * NS_PER_S  # 2026-11-23T14:30
 DAY_NS = 86_400 * NS_PER_S
@@ -132,6 +135,17 @@ class Running:
     ended_ns: int | None = None
 
 
+def roomy(name: str) -> PoolState:
+    """A pool with room for all, where a second costs a nanodollar."""
+    usual = {"cold_start_s": 0.0, "scaledown_window_s": 0.0, "max_units": 1_000}
+    return state(serverless(name, usd="0.0000036", unit=node(gpus=0), **usual))
+
+
+def costing(nanodollars: int) -> Duration:
+    """Of a job that costs so much there."""
+    return Duration(p50_s=nanodollars, p90_s=nanodollars, source="the test")
+
+
 class Spending(RuleBasedStateMachine):
     """Jobs that cost more or less than was thought, settlements that lag, idle tails, nights, and restarts."""
 
@@ -189,13 +203,11 @@ class Spending(RuleBasedStateMachine):
 
     async def _round(self) -> list[str]:
         queued = self.store.placeable(self.clock.ns, 1_000)
-        free, held_, _ = await self.budgets.before(queued)
-        wishes = [
-            placement(one, at_ns=self.clock.ns, chosen=quote(self.me, p90_full=Money(self.costs[one.id])))
-            for one in free
-        ]
+        standings = await self.budgets.current()
+        durations = {one.id: costing(self.costs[one.id]) for one in queued}
+        decided = dispatch(queued, [roomy(self.me)], durations, self.clock.ns, PlacementRules(), standings=standings)
         by_id = {one.id: one for one in queued}
-        decided = [*held_, *await self.budgets.after(by_id, wishes)]
+        self.budgets.begin(by_id, decided)
         assert {each.job_id for each in decided} == by_id.keys()
         started = await self.register.decide([(by_id[each.job_id], each) for each in decided])
         for one in started:

@@ -141,7 +141,7 @@ class Submissions:
         """What one of these jobs may cost, to be reserved in the budgets that are for it; None where none is."""
         if await self._broker.budgets.reservation(spec, user, None) is None:
             return None
-        placement = await self._broker.preview(spec, user)
+        placement = await self._broker.preview(spec, user, budgets=False)
         quotes = [placement.chosen] if placement.chosen else list(placement.others)
         amounts = [quote.p90_full for quote in quotes]
         known = [amount for amount in amounts if amount is not None]
