@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from broker.sdk.breakevens import breakeven
     from broker.sdk.client import Client
     from broker.sdk.job import Job, JobFailed
+    from broker.sdk.spending import spend
     from broker.sdk.submit import client, job, jobs, submit
 
     __version__: str
@@ -28,6 +29,7 @@ __all__ = [
     "client",
     "job",
     "jobs",
+    "spend",
     "submit",
 ]
 
@@ -37,6 +39,7 @@ _WHERE = {
     **dict.fromkeys(("client", "job", "jobs", "submit"), "broker.sdk.submit"),
     "Client": "broker.sdk.client",
     "breakeven": "broker.sdk.breakevens",
+    "spend": "broker.sdk.spending",
 }
 
 

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from simulator.study.buying import Planned, market, plan
     from simulator.study.comparing import Compared, compare_plans
     from simulator.study.foreseeing import Foreseen, forecast
+    from simulator.study.past import Past, past
     from simulator.study.playing import Simulated, simulate
+    from simulator.study.shown import stacked
     from simulator.study.sizes import Sizes, sizes
     from simulator.study.workloads import Description, describe, grown, read_trace, synth
 
@@ -17,6 +19,7 @@ __all__ = [
     "Compared",
     "Description",
     "Foreseen",
+    "Past",
     "Planned",
     "Simulated",
     "Sizes",
@@ -25,10 +28,12 @@ __all__ = [
     "forecast",
     "grown",
     "market",
+    "past",
     "plan",
     "read_trace",
     "simulate",
     "sizes",
+    "stacked",
     "synth",
 ]
 
@@ -38,6 +43,8 @@ _WHERE = {
     **dict.fromkeys(("Foreseen", "forecast"), "simulator.study.foreseeing"),
     **dict.fromkeys(("Planned", "market", "plan"), "simulator.study.buying"),
     **dict.fromkeys(("Compared", "compare_plans"), "simulator.study.comparing"),
+    **dict.fromkeys(("Past", "past"), "simulator.study.past"),
+    "stacked": "simulator.study.shown",
     **dict.fromkeys(("Simulated", "simulate"), "simulator.study.playing"),
 }
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from textwrap import wrap
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from simulator.report.document import Chart
+from simulator.report.style import CLUSTER, COMMITTED, IDLE, SERVERLESS, SPOT, drawn
 
 DOLLAR = "&#36;"  # where MathJax is loaded, as in Jupyter, two dollar signs would make a formula of what is between
 WIDTH = 105  # letters of a line of a title
@@ -32,3 +34,13 @@ def titled(chart: Chart) -> go.Figure:
         height=height + above,
         margin={"t": margin},
     )
+
+
+def stacked(table: pd.DataFrame, says: str, *, x: str, y: str) -> go.Figure:
+    """A bar for each row of a table, its columns stacked in their order; `x` and `y` name the axes."""
+    figure, colours = go.Figure(), (CLUSTER, SERVERLESS, IDLE, COMMITTED, SPOT)
+    for number, column in enumerate(table.columns):
+        colour = colours[number % len(colours)]
+        figure.add_bar(x=table.index, y=table[column], name=str(column), marker_color=colour)
+    drawn(figure, x=x, y=y, barmode="stack")
+    return titled(Chart(figure=figure, says=says))

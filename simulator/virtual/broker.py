@@ -26,6 +26,7 @@ from broker.model.errors import InvalidInput, NoCapacity
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState
 from broker.model.placement import Duration, Placement, Verdict
 from broker.model.pools import Pool, PoolKind
+from broker.model.usage import Charge
 from simulator.jobs.terms import Spot
 from simulator.virtual.clock import VirtualClock
 from simulator.virtual.ledger import Ledger, Spent
@@ -104,8 +105,9 @@ def play(
     manner: Manner | None = None,
     told: Callable[[Placement], None] | None = None,
     began_ns: int | None = None,
+    charged: Callable[[Charge], None] | None = None,
 ) -> Outcome:
-    """Plays jobs to the end of the last. `told` is given each placement as it is made.
+    """Plays jobs to the end of the last. `told` is given each placement as it is made, `charged` each charge.
 
     Nodes are paid for from `began_ns` on, or from the first submission.
 
@@ -113,7 +115,7 @@ def play(
     """
     if not works:
         raise InvalidInput("there is no job to play")
-    broker = VirtualBroker(works, sites, manner or Manner(), told or (lambda _: None), began_ns)
+    broker = VirtualBroker(works, sites, manner or Manner(), told or (lambda _: None), began_ns, charged)
     while broker.left and broker.clock.now_ns() < broker.for_ever_ns and broker.clock.step():
         pass
     return broker.outcome()
@@ -129,6 +131,7 @@ class VirtualBroker:
         manner: Manner,
         told: Callable[[Placement], None],
         began_ns: int | None,
+        charged: Callable[[Charge], None] | None,
     ) -> None:
         ordered = sorted(works, key=lambda work: (work.job.submitted_ns, work.job.id))
         self.clock = VirtualClock(ordered[0].job.submitted_ns if began_ns is None else began_ns)
@@ -140,7 +143,7 @@ class VirtualBroker:
             site.pool.name: SimPool(site.pool, site.timing, self.clock, self._report, self._wake, site.nodes)
             for site in sites
         }
-        self._ledger = Ledger(self._pools.values(), self._began_ns)
+        self._ledger = Ledger(self._pools.values(), self._began_ns, charged or (lambda _: None))
         self._jobs = {work.job.id: work.job for work in ordered}
         self._work = {work.job.id: work.seconds for work in ordered}
         self._lived: dict[str, Lived] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from broker.decide.charge import settle
@@ -11,7 +11,7 @@ from broker.decide.price_book import unit_price
 from broker.decide.tariff import Price, PriceOf
 from broker.model.money import ZERO, Money
 from broker.model.times import day_of
-from broker.model.usage import AttemptUsage, ChargeKind, UnitUsage
+from broker.model.usage import AttemptUsage, Charge, ChargeKind, UnitUsage
 from simulator.virtual.pool import SimPool
 
 Spent = Mapping[tuple[str, ChargeKind], Money]
@@ -20,8 +20,9 @@ Spent = Mapping[tuple[str, ChargeKind], Money]
 class Ledger:
     """Charges, summed by pool and kind. Raises ValueError for a pool without a price: simulated dollars need one."""
 
-    def __init__(self, pools: Iterable[SimPool], began_ns: int) -> None:
+    def __init__(self, pools: Iterable[SimPool], began_ns: int, charged: Callable[[Charge], None]) -> None:
         self._pools = list(pools)
+        self._charged = charged
         self._watermark_ns = began_ns
         self._open: dict[str, list[UnitUsage]] = {each.pool.name: [] for each in self._pools}
         self._spent: defaultdict[tuple[str, ChargeKind], Money] = defaultdict(lambda: ZERO)
@@ -40,6 +41,7 @@ class Ledger:
             for charge in settle(each.pool, self._watermark_ns, self._open[name], report, _prices(each)):
                 if charge.amount is None:
                     raise ValueError(f"pool {name} has no price")
+                self._charged(charge)
                 self._spent[name, charge.kind] += charge.amount
                 if charge.attempt_id:
                     self.of_job[charge.attempt_id.rpartition("-a")[0]] += charge.amount

@@ -14,6 +14,7 @@ import pytest
 
 import broker
 import simulator
+from tests.sdk.conftest import Served
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -31,13 +32,13 @@ def cells(notebook: Path, kind: str) -> list[str]:
     return ["".join(cell["source"]) for cell in found if cell["cell_type"] == kind]
 
 
-def report(notebook: Path, into: Path) -> str:
-    """Runs it as `make notebooks` does, in an empty state folder; the report."""
+def report(notebook: Path, into: Path, state_dir: Path | None = None) -> str:
+    """Runs it as `make notebooks` does, with a state folder of its own where none is said; the report."""
     options = ["--config", str(ROOT / "notebooks" / "reports.json"), "--output-dir", str(into), str(notebook)]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "nbconvert", *options],
         cwd=into,
-        env=os.environ | {"PLOTLY_RENDERER": "notebook", "BROKER_STATE_DIR": str(into / "state")},
+        env=os.environ | {"PLOTLY_RENDERER": "notebook", "BROKER_STATE_DIR": str(state_dir or into / "state")},
         capture_output=True,
         text=True,
         timeout=WITHIN_S,
@@ -61,6 +62,25 @@ def test_runs_on_a_trace_by_one_variable(notebook: Path, tmp_path: Path) -> None
     copy = tmp_path / notebook.name
     copy.write_text(changed, encoding="utf-8")
     assert "Traceback" not in words(report(copy, tmp_path))
+
+
+def test_reports_what_the_running_broker_spent(
+    served: Served, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_STATE_DIR", str(served.state_dir))
+    job = broker.submit("echo hi", gpu="H100", est_runtime="1m")
+    served.do(served.house.start(job.id))
+    served.do(served.house.end(job.id))
+    user = job.wait().details()["user"]
+    (notebook,) = (path for path in NOTEBOOKS if path.stem.startswith("3_"))
+    changed, count = re.subn(r"RUNNING = False", "RUNNING = True", notebook.read_text(encoding="utf-8"))
+    assert count == 1
+    into = tmp_path_factory.mktemp("running")
+    (into / notebook.name).write_text(changed, encoding="utf-8")
+    said = words(report(into / notebook.name, into, served.state_dir))
+    assert "was spent" in said
+    assert f"Most was spent by {user}" in said
+    assert "steady" in said
 
 
 @each

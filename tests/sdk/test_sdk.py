@@ -163,3 +163,29 @@ def test_the_public_names_are_these_and_load_when_asked_for() -> None:
         broker.nothing  # noqa: B018
     code = "import sys, broker; print([n for n in sys.modules if n.startswith('broker.')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_was_spent_comes_as_rows_of_numbers(served: Served) -> None:
+    job = broker.submit("echo hi", gpu="H100", est_runtime="1m", tags={"team": "vision"})
+    served.do(served.house.start(job.id))
+    served.do(served.house.end(job.id))
+    job.wait()
+    (mine,) = [row for row in broker.spend(by=["job", "tag:team"]) if row["job"] == job.id]
+    assert mine["tag:team"] == "vision"
+    assert mine["job_usd"] == pytest.approx(float(job.cost.usd), rel=1e-6)
+    assert mine["usd"] == pytest.approx(mine["job_usd"] + mine["overhead_usd"])
+    assert mine["predicted_usd"] > 0
+    assert all(row["predicted_usd"] is None for row in broker.spend(by=["kind"]))
+
+
+def test_breakevens_come_as_rows_and_say_what_is_wrong() -> None:
+    rows = broker.breakeven("H100", serverless=["modal"])
+    assert [row["usd_per_hour"] for row in rows] == sorted(row["usd_per_hour"] for row in rows)
+    for row in rows:
+        assert row["breakeven"] == pytest.approx(row["usd_per_hour"] / row["serverless_usd_per_hour"])
+    dearer = broker.breakeven("H100", serverless=["modal"], ops_share=0.2)
+    assert [row["breakeven"] for row in dearer] == pytest.approx([1.2 * row["breakeven"] for row in rows])
+    with pytest.raises(InvalidInput, match="no condition ops_shar: there are ops_share"):
+        broker.breakeven("H100", ops_shar=0.2)
+    with pytest.raises(UnknownName, match="X100"):
+        broker.breakeven("X100")

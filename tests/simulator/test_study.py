@@ -132,3 +132,26 @@ def test_plans_are_held_against_the_first(jobs: pd.DataFrame) -> None:
     assert table.loc["now", "serverless"] == pytest.approx(plan.holdings().loc["burst", "gpus"])
     with pytest.raises(ValueError, match="no plan"):
         simulator.compare_plans({})
+
+
+def test_a_past_adds_up_however_it_is_grouped(jobs: pd.DataFrame) -> None:
+    """And a cluster of constant size costs its nodes for the whole time, idle or not."""
+    past = simulator.past(jobs, 2.0, 5.0, nodes=3)
+    total = past.charges["usd"].sum()
+    for by in (["pool"], ["kind"], ["day", "pool", "kind"], ["user"], ["job"]):
+        assert sum(row["usd"] for row in past.spend(by)) == pytest.approx(total)
+        assert all(row["usd"] == pytest.approx(row["job_usd"] + row["overhead_usd"]) for row in past.spend(by))
+    assert past.charges["predicted_usd"].notna().sum() == len(jobs), "each job's expectation once, on its first charge"
+    for row in past.spend(["pool", "kind"]):
+        assert row["usd"] == pytest.approx(row["job_usd" if row["kind"] == "job" else "overhead_usd"])
+        assert row["predicted_usd"] is None
+    by_pool = {row["pool"]: row for row in past.spend(["pool"])}
+    hours = by_pool["cluster"]["job_usd"] / 2 + by_pool["serverless"]["job_usd"] / 5
+    assert hours == pytest.approx((jobs["gpus"] * jobs["duration_s"]).sum() / 3_600, rel=1e-6)
+    lasted_h = ((jobs["submit_s"] + jobs["duration_s"]).max() - jobs["submit_s"].min()) / 3_600
+    assert by_pool["cluster"]["usd"] >= 3 * 2 * lasted_h * 0.999
+    assert all(row["predicted_usd"] > 0 for row in past.spend(["job"]) if row["job"])
+    with pytest.raises(UnknownName, match="did you mean user"):
+        past.spend(["users"])
+    with pytest.raises(InvalidInput, match="no jobs"):
+        simulator.past(pd.DataFrame({"time_s": [0, 300], "gpus": [1, 2]}), 2.0, 5.0, nodes=1)
