@@ -22,7 +22,7 @@ from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.node_group import NodeGroup as NodeGroup
-from broker.token_store import TokenStore
+from broker.store_parts import StoreParts
 
 Stream = Literal["stdout", "stderr"]
 
@@ -203,7 +203,7 @@ class SecretSource(Protocol):
         ...
 
 
-class Store(TokenStore, Protocol):
+class Store(StoreParts, Protocol):
     """The only truth. Every method is one transaction, safe from any thread; `StoreError` when it can't be done.
 
     Times are nanoseconds since the epoch, money whole nanodollars. State changes and charges are only ever appended.

@@ -32,6 +32,7 @@ class EventView(BaseModel):
     at: datetime
     reason: str
     pool: str = Field(description="Empty where no pool has to do with it.")
+    schedule: str = Field(description="Empty where no schedule has to do with it.")
     attempt_id: str | None
     job: EventJob | None
 
@@ -43,6 +44,7 @@ def view(event: Event) -> EventView:
         at=time(event.at_ns),
         reason=event.reason,
         pool=event.pool,
+        schedule=event.schedule,
         attempt_id=event.attempt.id if event.attempt else None,
         job=_job(event.job) if event.job else None,
     )

@@ -95,17 +95,19 @@ async def _serve(settings: Settings, say: Say) -> None:
     running = asyncio.create_task(broker.run())
     notifier = Notifier(settings.receivers, settings.secrets(), broker.events, as_json)
     notifying = asyncio.create_task(notifier.run())
+    scheduling = asyncio.create_task(service.scheduler.run())
     _announce(settings.state_dir, listening)
     try:
         ready = asyncio.create_task(broker.ready(say))
-        await asyncio.wait([ready, running, *serving], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ready, running, scheduling, *serving], return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             say(READY)
-        await asyncio.wait([running, *serving], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([running, scheduling, *serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
         broker.detach()
         await running
         notifying.cancel()
+        scheduling.cancel()
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*serving)

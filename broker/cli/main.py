@@ -20,6 +20,7 @@ import broker.cli.dashboard as dashboard
 import broker.cli.foresight as foresight
 import broker.cli.jobs as jobs
 import broker.cli.money as money
+import broker.cli.schedule as schedule
 import broker.cli.submit as submit
 import broker.cli.token as token
 import broker.cli.watch as watch
@@ -102,6 +103,7 @@ for each in COMMANDS:
 app.add_typer(cluster.app, name="cluster")
 
 app.add_typer(budget.app, name="budget")
+app.add_typer(schedule.app, name="schedule")
 
 
 def main() -> None:

@@ -17,7 +17,10 @@ MOST_WAITING: Final = 10_000  # events that a slow listener may be behind; then 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened. `kind` is `job.STATE`, `attempt.STATE`, `plan.nodes`, `plan.warm` or `plan.proposal`."""
+    """One thing that happened.
+
+    `kind` is `job.STATE`, `attempt.STATE`, `plan.nodes`, `plan.warm`, `plan.proposal` or `schedule.STATE` of a firing.
+    """
 
     kind: str
     at_ns: int
@@ -26,6 +29,7 @@ class Event:
     job: Job | None = None
     attempt: Attempt | None = None  # the one that the job's state comes from
     decision: Decision | None = None
+    schedule: str = ""  # name of the schedule that it is about
 
 
 class Events:

@@ -111,7 +111,7 @@ def in_words(event: Event) -> str:
     what, _, state = event.kind.partition(".")
     job = event.job
     if job is None:
-        return _plain(f"{event.pool}: {event.reason}")
+        return _plain(f"{event.pool or f'schedule {event.schedule} {state}'}: {event.reason}")
     of = f"{job.spec.name} ({job.id}) of {job.user}"
     where = f" in {event.pool}" if event.pool else ""
     exit_code = f", exit code {job.exit_code}" if job.exit_code else ""

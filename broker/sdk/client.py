@@ -215,6 +215,38 @@ class Client:
         """Ends a token at once: `TokenView`."""
         return self._json("DELETE", f"/v1/tokens/{quote(token_id, safe='')}")
 
+    def create_schedule(self, name: str, document: Mapping[str, Any], *, cron: str, **wish: Any) -> Json:
+        """Submits a job again and again: `ScheduleView`.
+
+        Takes timezone, concurrency (allow, forbid, replace), catch_up (last, all), starting_deadline, jitter, paused.
+        """
+        body = {"name": name, "cron": cron, "job": dict(document), **_given(wish)}
+        return self._json("POST", "/v1/schedules", body=body)
+
+    def schedules(self) -> list[Json]:
+        """All schedules by name: `ScheduleView`s."""
+        return list(self._json("GET", "/v1/schedules")["schedules"])
+
+    def schedule(self, name: str) -> Json:
+        """A schedule with its next times and last firings: `ScheduleView`."""
+        return self._json("GET", f"/v1/schedules/{quote(name, safe='')}")
+
+    def pause_schedule(self, name: str) -> Json:
+        """Lets it fire no more: `ScheduleView`."""
+        return self._json("POST", f"/v1/schedules/{quote(name, safe='')}/pause")
+
+    def resume_schedule(self, name: str) -> Json:
+        """Lets it go on from now: `ScheduleView`."""
+        return self._json("POST", f"/v1/schedules/{quote(name, safe='')}/resume")
+
+    def run_schedule(self, name: str) -> Json:
+        """Submits its job now: `FiringView`."""
+        return self._json("POST", f"/v1/schedules/{quote(name, safe='')}/run")
+
+    def delete_schedule(self, name: str) -> None:
+        """Removes a schedule; its jobs stay, and go on."""
+        self._send("DELETE", f"/v1/schedules/{quote(name, safe='')}")
+
     def status(self) -> Json:
         """The daemon and what it has to do: `StatusView`."""
         return self._json("GET", "/v1/status")

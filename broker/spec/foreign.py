@@ -150,7 +150,7 @@ REFUSED: Final = (
     Foreign("params", "dstack", "write the values into the file"),
     Foreign("privileged", "dstack", "no pool runs privileged containers: remove it"),
     Foreign("docker", "dstack", "no pool runs Docker inside a job: remove it"),
-    Foreign("schedule", "dstack", "a job is run once, now: let cron or a timer submit it"),
+    Foreign("schedule", "dstack", "a file is one job, run once: `broker schedule create` runs it again and again"),
     Foreign("runtime_env.conda", "Ray", "list pip packages in requirements, or name an image"),
     Foreign("runtime_env.py_modules", "Ray", "put the modules into workdir"),
     Foreign("runtime_env.container", "Ray", "name the image in image"),

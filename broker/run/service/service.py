@@ -17,6 +17,8 @@ from broker.run.service.jobs import Jobs
 from broker.run.service.operations import Operations
 from broker.run.service.output import STREAMS, Output, Piece
 from broker.run.service.pricing import Pricing
+from broker.run.service.scheduler import Scheduler
+from broker.run.service.scheduling import Scheduling
 from broker.run.service.settling import Settling
 from broker.run.service.spending import Spending
 from broker.run.service.submissions import Submissions
@@ -37,6 +39,8 @@ class Service:
         self.budgets = Budgeting(broker, settling)
         self.spending = Spending(broker, settling)
         self.foresights = Foresights(broker, settling)
+        self.scheduler = Scheduler(broker, self.submissions)
+        self.schedules = Scheduling(broker, self.submissions, self.scheduler)
         self.tokens = Tokens(broker.store, broker.clock)
         self.pricing = Pricing(broker.clock, stale_price_days)
         self.events = broker.events

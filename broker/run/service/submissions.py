@@ -68,6 +68,12 @@ class Submissions:
         self._broker.wake()
         return replace(_submission(jobs, parsed, created=created), warnings=tuple(warnings))
 
+    async def check(self, fields: Mapping[str, Any], user: str) -> Parsed:
+        """What would be submitted, where it would be taken; nothing is stored or started. Raises as `submit`."""
+        parsed = self._parsed(fields, None)
+        await self._check(to_spec(parsed.document, self._broker.clock.now_ns()), user)
+        return parsed
+
     async def offers(self, fields: Mapping[str, Any], user: str) -> Placement:
         """What would be decided for such a job now; nothing is stored or started. Raises `InvalidInput`."""
         document = self._parsed(fields, None).document

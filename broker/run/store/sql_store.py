@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from threading import Lock
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import IntegrityError
 
 from broker.model.bills import Correction, LedgerLine
 from broker.model.budgets import Asked, Budget, Reservation, Standing
-from broker.model.errors import UnknownName
+from broker.model.errors import StoreError, UnknownName
 from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import Money
@@ -32,7 +32,8 @@ from broker.run.store import (
     submission,
 )
 from broker.run.store import tokens as stored_tokens
-from broker.run.store.engine import connect, insert_new, store_errors
+from broker.run.store.engine import connect, insert_new
+from broker.run.store.scheduling import StoredSchedules
 from broker.run.store.specs import Specs
 from broker.run.store.tables import blobs
 
@@ -45,32 +46,29 @@ def open_store(url: str) -> SqlStore:
     return SqlStore(connect(url))
 
 
-class SqlStore:
+class SqlStore(StoredSchedules):
     """`broker.ports.Store` on SQLite or PostgreSQL. Its promises are written there."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._writer = engine.execution_options(writes=True)
-        # One writer at a time: SQLite has no more, and rows written together are numbered without gaps.
-        self._writing = Lock()
+        super().__init__(engine)
         self._specs = Specs()
-
-    @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        with store_errors(self._engine.url), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with self._writing, store_errors(self._engine.url), self._writer.begin() as connection:
-            yield connection
 
     def add_jobs(
         self, jobs: Sequence[Job], document: str, document_hash: str, reserving: Reservation | None = None
     ) -> tuple[Job, ...]:
         """Stores the jobs of one submission; a repeat returns them as they are now. Raises Conflict, OverBudget."""
-        with self._write() as connection:
-            return submission.add(connection, self._specs, jobs, document, document_hash, reserving)
+        added = partial(
+            submission.add, known=self._specs, added=jobs, document=document, hashed=document_hash, reserving=reserving
+        )
+        try:
+            with self._write() as connection:
+                return added(connection)
+        except StoreError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
+            # Another broker has stored the same id since this transaction began: now it is found.
+            with self._write() as connection:
+                return added(connection)
 
     def job(self, job_id: str) -> Job:
         """One job. Raises UnknownName with the nearest ids."""

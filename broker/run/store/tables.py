@@ -36,6 +36,7 @@ CANCELLING: Final = text("cancel_requested AND state NOT IN ('succeeded', 'faile
 SUCCEEDED: Final = text("state = 'succeeded'")
 OPEN_ATTEMPT: Final = text("state IN ('stored', 'starting', 'running')")
 OPEN_UNIT: Final = text("ended_ns IS NULL")
+DUE_FIRING: Final = text("state = 'due'")
 
 
 def _key(name: str = "seq") -> Column[Any]:
@@ -311,6 +312,37 @@ tokens: Final = Table(
     Column("created_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger),
     Column("revoked_ns", BigInteger),
+)
+
+schedules: Final = Table(
+    "schedules",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("user_name", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("concurrency", Text, nullable=False),
+    Column("catch_up", Text, nullable=False),
+    Column("starting_deadline_s", Float),
+    Column("jitter_s", Float, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("decided_ns", BigInteger, nullable=False),
+)
+
+firings: Final = Table(
+    "firings",
+    metadata,
+    Column("schedule", Text, primary_key=True),
+    Column("at_ns", BigInteger, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("job_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("decided_ns", BigInteger, nullable=False),
+    _partial("firings_due", DUE_FIRING, "at_ns"),
 )
 
 blobs: Final = Table(

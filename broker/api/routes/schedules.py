@@ -1,0 +1,56 @@
+"""/v1/schedules: jobs that are submitted again and again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from broker.api import schedules as views
+from broker.api.requests import OnlyOf, User, problems
+from broker.run.service import Service
+
+Name = Annotated[str, Path(description="Name of a schedule.", pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")]
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of schedules."""
+    router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+
+    @router.post("", status_code=201, responses=problems(409, 422, 503))
+    async def create(wish: views.NewSchedule, user: User) -> views.ScheduleView:
+        """Makes a schedule. Its job is checked as at a submission: what no pool could ever run is refused."""
+        return views.view(await service.schedules.create(wish.name, wish, user))
+
+    @router.get("", responses=problems(503))
+    async def every() -> views.ScheduleList:
+        """Lists schedules with their next times and what became of their last firing."""
+        return views.schedules(await service.schedules.every())
+
+    @router.get("/{name}", responses=problems(404, 422, 503))
+    async def show(name: Name) -> views.ScheduleView:
+        """Shows one schedule with its next times and last firings."""
+        return views.view(await service.schedules.one(name))
+
+    @router.post("/{name}/pause", responses=problems(404, 422, 503))
+    async def pause(name: Name, only_of: OnlyOf) -> views.ScheduleView:
+        """Fires no more until it is resumed, but when asked to."""
+        return views.view(await service.schedules.pause(name, only_of, paused=True))
+
+    @router.post("/{name}/resume", responses=problems(404, 422, 503))
+    async def resume(name: Name, only_of: OnlyOf) -> views.ScheduleView:
+        """Goes on from now; what would have fired meanwhile is not made up for."""
+        return views.view(await service.schedules.pause(name, only_of, paused=False))
+
+    @router.post("/{name}/run", responses=problems(404, 422, 503))
+    async def run(name: Name, only_of: OnlyOf) -> views.FiringView:
+        """Submits its job now, whatever else runs, paused or not. Answers with what became of it."""
+        return views.firing(await service.schedules.run_now(name, only_of))
+
+    @router.delete("/{name}", responses=problems(404, 422, 503))
+    async def remove(name: Name, only_of: OnlyOf) -> views.ScheduleList:
+        """Removes a schedule with the history of its firings; its jobs stay, and go on. Answers with those left."""
+        await service.schedules.remove(name, only_of)
+        return views.schedules(await service.schedules.every())
+
+    return router

@@ -1,0 +1,12 @@
+"""The parts of the port to a store, together: each has a file of its own beside this one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from broker.schedule_store import ScheduleStore
+from broker.token_store import TokenStore
+
+
+class StoreParts(TokenStore, ScheduleStore, Protocol):
+    """All that is kept beside jobs, money and what is foreseen."""
