@@ -18,6 +18,7 @@ import broker.cli.cluster as cluster
 import broker.cli.daemon as daemon
 import broker.cli.dashboard as dashboard
 import broker.cli.foresight as foresight
+import broker.cli.importing as importing
 import broker.cli.jobs as jobs
 import broker.cli.money as money
 import broker.cli.schedule as schedule
@@ -101,6 +102,7 @@ app.add_typer(token.app, name="token")
 for each in COMMANDS:
     app.command(each.__name__.removesuffix("_jobs"))(_exiting(each))
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(importing.app, name="import")
 
 app.add_typer(budget.app, name="budget")
 app.add_typer(schedule.app, name="schedule")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from inspect import Parameter, signature
 from pathlib import Path
@@ -74,7 +75,7 @@ def describes_a_job(command: Command) -> Command:
 def document_of(words: list[str], flags: dict[str, Any]) -> dict[str, Any]:
     """The document that a file, a command and flags describe, as the API takes it; notes go to stderr.
 
-    `words` is a file, or a command, or a file and a command. Raises `InvalidInput`.
+    `words` is a file (`-` is standard input), or a command, or a file and a command. Raises `InvalidInput`.
     """
     import json
 
@@ -91,7 +92,11 @@ def document_of(words: list[str], flags: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _file_and_command(words: list[str]) -> tuple[Path | None, list[str]]:
+def _file_and_command(words: list[str]) -> tuple[Path | str | None, list[str]]:
+    if words and words[0] == "-":
+        from broker.spec.source import MAX_BYTES, decode
+
+        return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin"), words[1:]
     if words and words[0].endswith((".yaml", ".yml")):
         return Path(words[0]), words[1:]
     return None, words

@@ -12,7 +12,11 @@ from broker.cli.options import describes_a_job, document_of
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[FILE.yaml] [-- COMMAND…]", help="A job file, or a command after --.", show_default=False),
+    typer.Argument(
+        metavar="[FILE.yaml|-] [-- COMMAND…]",
+        help="A job file, - for standard input, or a command after --.",
+        show_default=False,
+    ),
 ]
 ANY_JOB = "any-job"  # what a job is called of which only its needs are known
 

@@ -25,7 +25,7 @@ def make_absolute(data: dict[str, Any], base: Path | None) -> Iterator[tuple[Key
             if wrong:
                 yield ("file_mounts", path), wrong
     if isinstance(data.get("requirements"), str):
-        data["requirements"], wrong = _requirements(data["requirements"], base)
+        data["requirements"], wrong = requirement_lines(data["requirements"], base)
         if wrong:
             yield ("requirements",), wrong
 
@@ -53,7 +53,7 @@ def _absolute(path: str, base: Path | None) -> tuple[str, str]:
     return str((base or Path("/")).joinpath(expanded).absolute()), ""
 
 
-def _requirements(written: str, base: Path | None) -> tuple[list[str], str]:
+def requirement_lines(written: str, base: Path | None) -> tuple[list[str], str]:
     """The lines of a file that ends in .txt, or of the text itself."""
     if written.strip().endswith(".txt") and "\n" not in written.strip():
         path, wrong = _absolute(written.strip(), base)

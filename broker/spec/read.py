@@ -117,13 +117,13 @@ def from_flags(
     flags: Mapping[str, Any],
     argv: Sequence[str] = (),
     *,
-    file: Path | None = None,
+    file: Path | str | None = None,
     names: Mapping[str, str] = FLAGS,
     world: World = KNOWN_MODELS,
 ) -> Parsed:
-    """The job that flags describe, laid over the job in `file` where there is one. Raises `InvalidInput`."""
+    """The job that flags describe, laid over the job in `file` (or in YAML text) if given. Raises `InvalidInput`."""
     tree = flag_tree(flags, argv, names)
-    return read_yaml(file, over=tree, world=world) if file else parse(tree, world=world)
+    return parse(tree, world=world) if file is None else read_yaml(file, file="stdin", over=tree, world=world)
 
 
 def from_python(*, world: World = KNOWN_MODELS, **fields: Any) -> Parsed:

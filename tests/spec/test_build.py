@@ -14,6 +14,7 @@ from broker.model.resources import Gpu, ResourceRequest
 from broker.spec.build import default_name, dump, fingerprint, load, resolve, to_spec
 from broker.spec.document import JobDocument
 from broker.spec.read import from_flags, from_python, read_yaml
+from broker.spec.written import yaml_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW_NS = 1_800_000_000 * 10**9
@@ -54,6 +55,14 @@ def test_every_field_arrives() -> None:
         regions=("eu",),
         isolation=Isolation.DEDICATED,
     )
+
+
+def test_a_file_is_written_as_a_person_would_have_written_it(tmp_path: Path) -> None:
+    text = yaml_text(read_yaml(EXAMPLES / "spec-full.yaml").document, EXAMPLES)
+    for line in ("max_duration: 6h", "workdir: train", "  cpus: 8", "  backoff: 10s", "deadline: +172800s"):
+        assert line in text.splitlines()
+    (tmp_path / "job.yaml").write_text(yaml_text(read_yaml(EXAMPLES / "spec-full.yaml").document, tmp_path))
+    assert read_yaml(tmp_path / "job.yaml").document == read_yaml(EXAMPLES / "spec-full.yaml").document
 
 
 def test_what_is_not_said_is_the_models_default() -> None:
@@ -144,6 +153,7 @@ def test_any_document_is_stored_and_read_back(fields: dict) -> None:
     assert load(dump(document)) == document
     assert list(load(dump(document)).matrix) == list(fields.get("matrix", {})), "the last one changes fastest"
     assert fingerprint(load(dump(document))) == fingerprint(document)
+    assert read_yaml(yaml_text(document, Path.cwd())).document == document, "the file that is written for it says it"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "colour": "red"}'])
