@@ -81,7 +81,7 @@ class GatewayLink(Link):
                     f"pool {self._pool}: Ray at {hello['address']} refuses our token, or there is none: "
                     "say where it is with the option token_file or token_env"
                 )
-            why = said[1].splitlines()[0] if said else f"it ended; see {self._log}"
+            why = _first_and_last(said[1]) if said else f"it ended; see {self._log}"
             raise Unreachable(f"pool {self._pool}: can't attach to Ray at {hello['address']}: {why}")
         self.attach(reader, writer)
 
@@ -93,3 +93,9 @@ class GatewayLink(Link):
                 self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
         self._process = None
+
+
+def _first_and_last(text: str) -> str:
+    """What an error with a traceback says: what failed, and why."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(dict.fromkeys([lines[0], lines[-1]]) if lines else ["no reason was given"])

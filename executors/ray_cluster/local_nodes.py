@@ -12,10 +12,8 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from broker.model.errors import Unreachable
 from broker.model.pools import Pool
 from executors.on_machine.processes import bury, send, session_members, start_detached, start_time
 from executors.ray_cluster.node_book import LABEL
+from executors.ray_cluster.ports import free_ports
 
 START_TIMEOUT_S = 90.0
 NODE_IP = "127.0.0.2"  # loopback that Ray keeps: 127.0.0.1 it replaces by the machine's outward address
@@ -118,7 +117,7 @@ def save(state_dir: Path, cluster: LocalCluster) -> None:
 
 async def start_head(pool: Pool, state_dir: Path, object_store_bytes: int) -> LocalCluster:
     """Starts a head node. Raises `Unreachable` with what Ray said."""
-    port, dashboard_port, client_port = _free_ports(3)
+    port, dashboard_port, client_port = free_ports(3)
     cluster = LocalCluster(port=port, dashboard_port=dashboard_port, token=secrets.token_hex(32), nodes=())
     arguments = [
         "--head",
@@ -147,7 +146,7 @@ async def _start(
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
     command += [f"--node-ip-address={NODE_IP}", f"--labels={LABEL}={name}"]
     # Ray's default ports are one set for the whole machine; a second cluster would lose its agent, and so the Jobs API.
-    command += [f"--{what}={port}" for what, port in zip(_FIXED_PORTS, _free_ports(len(_FIXED_PORTS)), strict=True)]
+    command += [f"--{what}={port}" for what, port in zip(_FIXED_PORTS, free_ports(len(_FIXED_PORTS)), strict=True)]
     command += ["--min-worker-port=0", "--max-worker-port=0"]  # each worker takes a port that is free
     command += [f"--num-cpus={int(pool.unit.cpus)}", f"--num-gpus={int(pool.unit.gpus)}"]
     command += [f"--memory={pool.unit.memory_bytes}", f"--object-store-memory={object_store_bytes}"]
@@ -173,12 +172,3 @@ def _temp_dir(state_dir: Path) -> str:
     if len(str(inside)) <= 40:
         return str(inside)
     return f"/tmp/broker-ray-{os.getuid()}-{hashlib.sha256(str(inside).encode()).hexdigest()[:8]}"
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has, all different: each is held until all are found."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]

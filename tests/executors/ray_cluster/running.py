@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from executors.on_machine.processes import start_detached, start_time
-from executors.ray_cluster.local_nodes import NODE_IP, LocalNode, _free_ports
+from executors.ray_cluster.local_nodes import NODE_IP, LocalNode
+from executors.ray_cluster.ports import free_ports
 
 HEAD_ID = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"  # the fake provider's name for the head
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
@@ -50,7 +51,7 @@ class RunningCluster:
 
     def _start(self, name: str, arguments: list[str], **envs: str) -> LocalNode:
         log = self.folder / f"{name}.log"
-        agent, metrics = _free_ports(2)
+        agent, metrics = free_ports(2)
         command = [*RAY, f"--node-ip-address={NODE_IP}", "--object-store-memory=150000000", *arguments]
         command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         command += ["--min-worker-port=0", "--max-worker-port=0"]
@@ -79,7 +80,7 @@ class RunningCluster:
 
 def start(folder: Path, *, scaled: bool = True) -> RunningCluster:
     """A head, and if `scaled` an autoscaler (version 2) that may start two nodes with 2 CPUs and 2 L4 each."""
-    port, client_port, dashboard_port = _free_ports(3)
+    port, client_port, dashboard_port = free_ports(3)
     environment = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -88,6 +89,7 @@ def start(folder: Path, *, scaled: bool = True) -> RunningCluster:
         "RAY_FAKE_CLUSTER": "1",
         "RAY_enable_autoscaler_v2": "1",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "90",  # the machine may be busy with other tests
     }
     cluster = RunningCluster(folder, port, client_port, environment, [])
     config = folder / "autoscaler.json"  # JSON is YAML
