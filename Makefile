@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := broker executors pricing simulator
-CHECKED := $(wildcard $(PACKAGES) tests benchmarks examples notebooks)
+CHECKED := $(wildcard $(PACKAGES) tests benchmarks examples notebooks docs/hooks)
 UV_PIN = $(shell grep '^uv==' constraints.txt)
 
 # The first interpreter that is new enough; `make install PYTHON=/path/to/python3.12` chooses another.
