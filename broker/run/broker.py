@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ from broker.model.placement import Placement
 from broker.model.pools import Pool, PoolKind
 from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSource, Store, Stream
 from broker.run.archive import Archive
+from broker.run.asking_prices import AskingPrices
 from broker.run.autopilot import Autopilot
 from broker.run.budgets import Budgets
 from broker.run.dispatch import Dispatcher
@@ -28,11 +30,12 @@ from broker.run.follow import Follower
 from broker.run.foresight import Foresight
 from broker.run.launcher import Launcher
 from broker.run.ledger import Ledger
-from broker.run.plugins import make_executor
+from broker.run.plugins import live_prices, make_executor
 from broker.run.pools import RunningPool
 from broker.run.register import Register
 from broker.run.reprice import PricedPools, Repricing
 from broker.run.retire import Retirement
+from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.settings import LogLimits
 
@@ -41,6 +44,7 @@ log = structlog.get_logger()
 CANCEL_TIMEOUT_S = 30.0
 KEEP_LOGS = LogLimits()
 NO_AUTOPILOT = AutopilotSettings()
+ASK_NOBODY = AskingSettings()
 EXPIRE_EVERY_S = 3600.0
 
 
@@ -62,6 +66,7 @@ class Broker:
         book: Sequence[Offer] = (),
         budgets: Sequence[Budget] = (),
         priced: Callable[[], PricedPools] | None = None,
+        asking: AskingSettings = ASK_NOBODY,
         build: Callable[[ExecutorContext], Executor] = make_executor,
     ) -> None:
         self.store = store
@@ -78,6 +83,10 @@ class Broker:
         }
         self.autopilot = Autopilot(autopilot, self.pools, store, clock, book, self.events)
         self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
+        self.asking: AskingPrices | None = None
+        if self.repricing is not None and asking.providers:
+            prices = live_prices(asking.providers)
+            self.asking = AskingPrices(asking, prices, clock, self.repricing.look, Random())
         self.foresight = Foresight(self.pools, store, clock)
         tails = [pool.name for pool in pools if pool.kind is PoolKind.SERVERLESS]
         self.budgets = Budgets(budgets, store, clock, self.register, tails)
@@ -148,6 +157,8 @@ class Broker:
         yield self.budgets.run()
         if self.repricing is not None:
             yield self.repricing.run()
+        if self.asking is not None:
+            yield self.asking.run()
         if self.autopilot.settings.mode is not Mode.OFF:
             yield self.autopilot.run()
 

@@ -44,6 +44,7 @@ def build_broker(settings: Settings) -> Broker:
         budgets=settings.budgets,
         book=first.commitments,
         priced=priced,
+        asking=settings.prices,
     )
 
 

@@ -83,7 +83,11 @@ class Metrics:
         await asyncio.gather(*(pool.capacity() for pool in self._broker.pools.values()))
         now = CollectorRegistry()
         pools = _pools(self._broker.pools, started)
-        now.register(_Now([*_jobs(counts), *pools, *_spend(spent), *self._foresight(now_ns), self._regret(now_ns)]))
+        now.register(
+            _Now(
+                [*_jobs(counts), *pools, *_spend(spent), *self._foresight(now_ns), self._regret(now_ns), self._asked()]
+            )
+        )
         return generate_latest(self._registry) + generate_latest(now)
 
     def _spent(self, now_ns: int) -> tuple[SpendRow, ...]:
@@ -108,6 +112,17 @@ class Metrics:
         for decision in {each.pool: each for each in reversed(self._broker.autopilot.decided.of_nodes())}.values():
             wanted.add_metric([decision.pool], decision.nodes)
         yield from (busy, loss, held, wanted)
+
+    def _asked(self) -> GaugeMetricFamily:
+        failing = GaugeMetricFamily(
+            "broker_prices_failing",
+            "Providers that gave prices in part or not at all when asked last.",
+            labels=["provider"],
+        )
+        if (asking := self._broker.asking) is not None:
+            for provider in asking.settings.providers:
+                failing.add_metric([provider], float(provider in asking.failing))
+        return failing
 
     def _regret(self, now_ns: int) -> GaugeMetricFamily:
         """As it was found last; found anew in the background once an hour, and not before anything was forecast."""

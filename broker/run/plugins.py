@@ -5,12 +5,13 @@ Ours come in by the same door as a stranger's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
+from broker.live_prices import LivePrices
 from broker.model.errors import Misconfigured
 from broker.model.offers import Offer
 from broker.model.pools import Pool
@@ -102,7 +103,22 @@ def make_node_group(pool: Pool, owner: str = "") -> NodeGroup | None:
 
 def price_offers() -> tuple[Offer, ...]:
     """The offers of all price sources, by source name, then as the source gives them. Raises `PriceMissing`."""
-    sources = [
-        cast("Callable[[], PriceSource]", plugin.load())() for _, plugin in sorted(installed(PRICE_SOURCES).items())
-    ]
-    return tuple(offer for source in sources for offer in source.offers())
+    return tuple(offer for source in _price_sources() for offer in source.offers())
+
+
+def live_prices(providers: Sequence[str]) -> LivePrices:
+    """The price source that can ask these providers. Raises `Misconfigured` where there is none."""
+    found = [source for source in _price_sources() if isinstance(source, LivePrices)]
+    for source in found:
+        if set(providers) <= set(source.providers):
+            return source
+    known = sorted({name for source in found for name in source.providers})
+    wrong = sorted(set(providers) - set(known)) or list(providers)
+    raise Misconfigured(
+        f"prices.refresh: {', '.join(wrong)} can't be asked for prices; there are: {', '.join(known) or 'none'}"
+    )
+
+
+def _price_sources() -> list[PriceSource]:
+    plugins = sorted(installed(PRICE_SOURCES).items())
+    return [cast("Callable[[], PriceSource]", plugin.load())() for _, plugin in plugins]

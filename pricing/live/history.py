@@ -1,6 +1,7 @@
 """Prices that providers stated, with the times from which and until which they were seen: one SQLite file.
 
-A price that stays is one row however often it is seen. The only place that knows the tables.
+A price that stays is one row however often it is seen. Older ones are thinned out, so that the file does not grow for
+ever; what a charge was priced at stands in the ledger. The only place that knows the tables.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ from pricing.live.rows import FACTS, Seen, facts, seen
 VERSION: Final = 1
 BUSY_S: Final = 20.0
 _COLUMNS: Final = ("offer_id", "first_s", "last_s", *FACTS, "source", "note")
+_DAY_S: Final = 86_400
+THINNED: Final = (("day", 7 * _DAY_S), ("month", 35 * _DAY_S))  # from which age on the last price of each is kept
+_THIN: Final = {
+    span: f"""DELETE FROM price WHERE offer_id = :offer AND first_s < :before_s AND EXISTS (
+        SELECT 1 FROM price AS later WHERE later.offer_id = :offer AND later.first_s > price.first_s
+        AND later.first_s < :before_s AND later.first_s <= price.first_s + {most_s}
+        AND strftime('{form}', later.first_s, 'unixepoch') = strftime('{form}', price.first_s, 'unixepoch'))"""
+    for span, form, most_s in (("day", "%Y-%m-%d", _DAY_S), ("month", "%Y-%m", 31 * _DAY_S))
+}
 _SCHEMA: Final = f"""
 CREATE TABLE price ({", ".join(_COLUMNS)}, PRIMARY KEY (offer_id, first_s)) WITHOUT ROWID;
 CREATE TABLE refresh (provider, region, tiers, at_s, offers, changed, refused);
@@ -132,4 +142,6 @@ def _see(db: sqlite3.Connection, offer: Offer, at_s: int) -> bool:
         at_s = last[0] + 1
     marks = ", ".join("?" * len(_COLUMNS))
     db.execute(f"INSERT INTO price VALUES ({marks})", (offer.id, at_s, at_s, *now, offer.source, offer.note))
+    for span, age_s in THINNED:
+        db.execute(_THIN[span], {"offer": offer.id, "before_s": at_s - age_s})
     return True

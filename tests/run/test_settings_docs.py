@@ -15,6 +15,7 @@ from broker.run.settings.document import (
     OwnPart,
     PoolPart,
     PricePart,
+    PricesPart,
     SecretsPart,
     SettingsDocument,
     WarmPart,
@@ -26,6 +27,7 @@ PARTS = {
     "autopilot.": AutopilotPart,
     "budgets.NAME.": BudgetPart,
     "logs.": LogsPart,
+    "prices.": PricesPart,
     "notify.NAME.": NotifyPart,
     "secrets.": SecretsPart,
     "pools.NAME.": PoolPart,
@@ -41,7 +43,7 @@ def test_every_field_has_its_row(prefix: str) -> None:
     rows = {
         name: f"| `{prefix}{name}` | {field.description} |"
         for name, field in model.model_fields.items()
-        if name not in ("autopilot", "budgets", "logs", "notify", "secrets", "pools")
+        if name not in ("autopilot", "budgets", "logs", "notify", "prices", "secrets", "pools")
     }
     assert not [name for name, row in rows.items() if row not in PAGE]
 

@@ -21,7 +21,7 @@ from broker.spec.fields import (
     Usd,
     Whole,
 )
-from broker.spec.quantities import number, shown
+from broker.spec.quantities import duration, number, shown
 
 MAX_UNITS: Final = 10_000
 
@@ -77,6 +77,18 @@ Count = Annotated[int, Whole(1, MAX_UNITS, "a number")]
 def _share_of_time(value: Any) -> float:
     if not 0 < (share := number(value)) <= 1:
         raise ValueError(f"must be above 0 and at most 1, not {shown(value)}")
+    return share
+
+
+def _minutes(value: Any) -> float:
+    if (every_s := duration(value)) < 300:
+        raise ValueError(f"must be at least 5m, not {shown(value)}: providers limit how often they are asked")
+    return every_s
+
+
+def _share_below_one(value: Any) -> float:
+    if not 0 <= (share := number(value)) <= 0.9:
+        raise ValueError(f"must be between 0 and 0.9, not {shown(value)}")
     return share
 
 
@@ -211,6 +223,22 @@ class AutopilotPart(Part):
     every: LongerThanZero = Field(60.0, description="How often it decides.")
 
 
+class PricesPart(Part):
+    """Which providers the broker asks for their prices by itself."""
+
+    refresh: tuple[Annotated[str, Lower], ...] = Field(
+        (), description="Providers that are asked for their prices: aws, azure, gcp, modal; none: nobody is."
+    )
+    every: Annotated[float, PlainValidator(_minutes)] = Field(21_600.0, description="How often; at least 5m.")
+    jitter: Annotated[float, PlainValidator(_share_below_one)] = Field(
+        0.1, description="Share of that by which it is earlier or later, by chance: 0 to 0.9."
+    )
+    regions: dict[Line, tuple[Line, ...]] = Field(
+        {}, description="By provider: the regions asked for; default: those in which prices are known."
+    )
+    project: Line | None = Field(None, description="Google Cloud: whose machine types are listed.")
+
+
 class LogsPart(Part):
     """How much of what jobs write is kept."""
 
@@ -293,6 +321,7 @@ class SettingsDocument(Part):
     )
     settle_every: LongerThanZero = Field(10.0, description="How often usage is charged.")
     autopilot: AutopilotPart = Field(AutopilotPart(), description="Whether pools are steered as pays.")
+    prices: PricesPart = Field(PricesPart(), description="Which providers are asked for their prices.")
     logs: LogsPart = Field(LogsPart(), description="How much of what jobs write is kept.")
     notify: dict[Annotated[str, PlainValidator(_receiver_name)], NotifyPart] = Field(
         {}, description="Who is told of what happens, by name."

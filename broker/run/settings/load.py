@@ -14,9 +14,18 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from broker.model.errors import InvalidInput, Problem
+from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.budgets import budget_of
-from broker.run.settings.document import BudgetPart, NotifyPart, OwnPart, PoolPart, PricePart, SettingsDocument
+from broker.run.settings.document import (
+    BudgetPart,
+    NotifyPart,
+    OwnPart,
+    PoolPart,
+    PricePart,
+    PricesPart,
+    SettingsDocument,
+)
 from broker.run.settings.receiver import Receiver
 from broker.run.settings.settings import LogLimits, Settings
 from broker.run.settings.toml_source import toml_tree
@@ -179,6 +188,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         stale_price_days=document.stale_price_days,
         settle_every_s=document.settle_every,
         autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),
+        prices=_asking(document.prices),
         budgets=tuple(budget_of(name, part, configured=True) for name, part in document.budgets.items()),
         logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
         receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),
@@ -187,6 +197,16 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         written_on=_written_on(file),
         pool_parts=document.pools,
         tree=tree,
+    )
+
+
+def _asking(part: PricesPart) -> AskingSettings:
+    return AskingSettings(
+        providers=tuple(dict.fromkeys(part.refresh)),
+        every_s=part.every,
+        jitter=part.jitter,
+        regions=part.regions,
+        project=part.project or "",
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from broker.model.budgets import Budget
 from broker.model.offers import Offer
 from broker.model.pools import Capability, Pool
+from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings
 from broker.run.settings.document import PoolPart
 from broker.run.settings.machine import Machine, this_machine
@@ -44,6 +45,7 @@ class Settings:
     stale_price_days: int
     settle_every_s: float
     autopilot: AutopilotSettings
+    prices: AskingSettings
     budgets: tuple[Budget, ...]
     logs: LogLimits
     receivers: tuple[Receiver, ...]

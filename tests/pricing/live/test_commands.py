@@ -158,3 +158,18 @@ def test_the_state_folder_of_the_configuration_is_where_prices_are(server: AwsSe
     assert f"{H100}/commit_1y" in broker("breakeven", "--gpu", "H100", "--all", "--csv")
     environment["BROKER_STATE_DIR"] = str(tmp_path / "other")
     assert "live: AWS" not in broker("prices", "--csv", "--provider", "aws")
+
+
+def test_a_broker_asks_as_the_command_does_and_tells_what_it_could_not_have(server: AwsServer) -> None:
+    from pricing.live.source import LiveSource
+
+    source = LiveSource()
+    assert source.last_asked_s("aws") is None
+    server.products[0] = product("p5.48xlarge", "5.504")
+    told = list(source.ask("aws", ["us-east-1"]))
+    assert next((each.part, each.offers, len(each.refused)) for each in told) == ("aws us-east-1 on_demand", 1, 1)
+    assert told[0].refused[0].startswith(f"{H100}/on_demand: ")
+    assert price(f"{H100}/on_demand")[0] == "55.04"
+    assert source.last_asked_s("aws") is not None and source.last_asked_s("gcp") is None
+    server.faults["GetProducts"] = [refuse(400, "AccessDeniedException")]
+    assert any(each.error for each in source.ask("aws", ["us-east-1"]))

@@ -171,3 +171,30 @@ def test_the_book_has_for_each_day_the_last_price_seen_until_then(looks: list[tu
     for day, usd in seen.items():
         assert PriceBook(offers).at(offer().id, day).usd_per_hour == usd
     assert max(each.valid_from for each in offers) == day_of(at_s)
+
+
+@settings(max_examples=15)
+@given(st.lists(st.tuples(st.sampled_from([600, 7_200, DAY_S, 4 * DAY_S]), st.integers(1, 9)), min_size=5, max_size=60))
+def test_thinning_out_changes_no_day_of_the_last_five_weeks(looks: list[tuple[int, int]]) -> None:
+    at_s, on_day = NOON_S, {}
+    with TemporaryDirectory() as folder:
+        history = PriceHistory(Path(folder) / "prices.db")
+        for after_s, usd in looks:
+            at_s += after_s
+            record(history, at_s, offer(usd_per_hour=Decimal(usd)))
+            on_day[day_of(at_s)] = Decimal(usd)
+        kept = history.prices()
+    dates = PriceBook(dated(kept))
+    for day, usd in on_day.items():
+        if (day_of(at_s) - day).days < 35:
+            assert dates.at(offer().id, day).usd_per_hour == usd
+    old = [each.offer.valid_from for each in kept if each.first_s < kept[-1].first_s - 36 * DAY_S]
+    assert len({(day.year, day.month) for day in old}) >= len(old) - 1
+    days = [each.offer.valid_from for each in kept if each.first_s < kept[-1].first_s - 8 * DAY_S]
+    assert len(set(days)) == len(days)
+
+
+def test_a_year_of_hourly_changes_stays_small(history: PriceHistory) -> None:
+    for hour in range(0, 365 * 24, 6):
+        record(history, NOON_S + hour * 3_600, offer(usd_per_hour=Decimal(hour + 1)))
+    assert len(history.prices()) < 4 * 8 + 35 + 13
