@@ -66,7 +66,16 @@ def advice(problem: Problem, plan: Plan, turns: Mapping[str, float | None]) -> I
     yield from (turning(name, plan.holdings[name], found) for name, found in turns.items())
     for name, worth in plan.limit_usd.items():
         yield f"{name} binds: one more would save ${worth:,.2f}."
+    yield from _shares(problem, plan)
     yield how_sure(problem, plan)
+
+
+def _shares(problem: Problem, plan: Plan) -> Iterator[str]:
+    """Which nodes the plan buys a part of, which nobody sells."""
+    for name, each in plan.holdings.items():
+        nodes = each.now_gpus / each.offer.node
+        if not problem.whole_nodes and each.offer.node > 1 and abs(nodes - round(nodes)) > LITTLE:
+            yield f"{name} is sold in nodes of {each.offer.node}: --whole-nodes buys no part of one."
 
 
 def turning(name: str, each: Holding, below: float | None) -> str:

@@ -100,6 +100,16 @@ def test_what_may_come_is_planned_for_with_how_sure_that_is(tmp_path: Path) -> N
     assert "How sure: in nine of ten courses" in found["advice"][-1]
 
 
+def test_a_part_of_a_node_is_said_to_be_one_and_whole_nodes_are_bought_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("pools: {firm: {kind: committed, usd_per_hour: 8, gpus: 8}}")
+    (tmp_path / "demand.csv").write_text("step,gpus_busy\n0,3\n1,11\n")
+    words = ("plan", "--demand", str(tmp_path / "demand.csv"), "--pools", str(tmp_path / "rules.yaml"), "--json")
+    relaxed, whole = (json.loads(call(*words, *flags).stdout) for flags in ((), ("--whole-nodes",)))
+    said = "firm is sold in nodes of 8: --whole-nodes buys no part of one."
+    assert said in relaxed["advice"] and said not in whole["advice"]
+    assert (relaxed["committed_gpus"], whole["committed_gpus"]) == ({"firm": 11}, {"firm": 16})
+
+
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
