@@ -51,6 +51,9 @@ def sealed(): ...
 @modal.fastapi_endpoint()
 def web(): ...
 
+@app.function(schedule=modal.Cron("0 2 * * *", timezone="Europe/Berlin"))
+def nightly(): ...
+
 @app.cls(gpu=["H100", "A100-80GB"])
 class Model:
     @modal.enter()
@@ -119,6 +122,11 @@ def test_modals_own_limit_holds_where_nothing_is_said(program: Path) -> None:
     assert spec(one(program, "Model.predict")).max_duration_s == 300
 
 
+def test_how_to_keep_its_schedule_is_said(program: Path) -> None:
+    [note] = [each.message for each in one(program, "nightly").notes if each.field == "schedule"]
+    assert 'broker schedule create NAME --cron "0 2 * * *" --timezone Europe/Berlin FILE.yaml' in note
+
+
 def test_a_method_is_called_on_its_class(program: Path) -> None:
     job = spec(one(program, "Model.predict"))
     assert job.argv[2] == "from lab import Model; Model().predict.local()"
@@ -144,7 +152,7 @@ def test_what_would_run_otherwise_is_not_translated(program: Path, name: str, fi
 
 def test_only_functions_of_the_app_are_found(program: Path) -> None:
     names = [found.name for found in translate(program)]
-    assert names == ["train", "odd", "poetic", "sealed", "web", "Model.predict", "Sized.measure"]
+    assert names == ["train", "odd", "poetic", "sealed", "web", "nightly", "Model.predict", "Sized.measure"]
 
 
 def test_a_name_or_an_argument_that_is_not_there_is_refused(program: Path) -> None:

@@ -38,7 +38,6 @@ IGNORED: Final[Mapping[str, str]] = {
         "the broker, not a job, decides how long containers stay up",
     ),
     "cloud": "a job runs in any pool of this broker; name pools in placement.pools",
-    "schedule": "a job is run once",
     **dict.fromkeys(
         ("enable_memory_snapshot", "experimental_options", "routing_region", "startup_timeout", "i6pn"),
         "it configures Modal",
@@ -110,6 +109,13 @@ def _secrets(job: Job, value: Any, line: int) -> None:
             job.problems.append((line, "secrets", f"{said}: say which variables it holds, by required_keys=[…]"))
 
 
+def _schedule(job: Job, value: Any, line: int) -> None:
+    cron = value.args[0] if isinstance(value, Call) and value.name == "modal.Cron" and value.args else "…"
+    zone = value.named.get("timezone") if isinstance(value, Call) else None
+    when = f'--cron "{cron}"' + (f" --timezone {zone}" if zone else "")
+    job.notes.append((line, "schedule", f"is not part of a job: broker schedule create NAME {when} FILE.yaml"))
+
+
 _TAKEN: Final[Mapping[str, Callable[[Job, Any, int], None]]] = {
     "gpu": _field("gpu"),
     "cpu": _field("cpu", _request),
@@ -121,6 +127,7 @@ _TAKEN: Final[Mapping[str, Callable[[Job, Any, int], None]]] = {
     "env": lambda job, value, line: job.add("envs", value),
     "nonpreemptible": _field("spot_policy", lambda value: "on-demand"),
     "retries": _retries,
+    "schedule": _schedule,
     "secrets": _secrets,
 }
 
