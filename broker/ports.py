@@ -22,6 +22,7 @@ from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.node_group import NodeGroup as NodeGroup
+from broker.secret_store import SecretSource as SecretSource
 from broker.store_parts import StoreParts
 
 Stream = Literal["stdout", "stderr"]
@@ -192,14 +193,6 @@ class PriceSource(Protocol):
 
     def offers(self) -> Iterable[Offer]:
         """All offers it knows, in any order. Raises `PriceMissing` when its data can't be read, saying where."""
-        ...
-
-
-class SecretSource(Protocol):
-    """Knows the values of secrets."""
-
-    def values(self, names: Iterable[str]) -> Mapping[str, str]:
-        """The values by name. Raises `UnknownName` for the first name that has none."""
         ...
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from broker.schedule_store import ScheduleStore
+from broker.secret_store import SecretStore
 from broker.token_store import TokenStore
 
 
-class StoreParts(TokenStore, ScheduleStore, Protocol):
+class StoreParts(TokenStore, ScheduleStore, SecretStore, Protocol):
     """All that is kept beside jobs, money and what is foreseen."""

@@ -11,7 +11,19 @@ from fastapi.openapi.utils import get_openapi
 from broker.api import dashboard, schemas
 from broker.api.errors import handle_errors
 from broker.api.guard import Guard
-from broker.api.routes import budgets, events, foresight, jobs, money, operations, output, prices, schedules, tokens
+from broker.api.routes import (
+    budgets,
+    events,
+    foresight,
+    jobs,
+    money,
+    operations,
+    output,
+    prices,
+    schedules,
+    secrets,
+    tokens,
+)
 from broker.run.service import Service
 from broker.spec.schema import job_schema
 
@@ -34,7 +46,7 @@ def create_app(service: Service, token: str | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for noun in (jobs, output, money, budgets, prices, foresight, events, tokens, schedules, operations):
+    for noun in (jobs, output, money, budgets, prices, foresight, events, tokens, schedules, secrets, operations):
         app.include_router(noun.routes(service))
     app.include_router(dashboard.routes())
     handle_errors(app)

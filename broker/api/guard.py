@@ -16,6 +16,7 @@ from broker.model.tokens import Scope as TokenScope
 OPEN_PATHS: Final = frozenset({"/healthz", "/"})  # answered without a token, as is the code of the dashboard
 DASHBOARD: Final = "/dashboard/"
 ADMIN_PATHS: Final = frozenset({"/v1/shutdown", "/v1/tokens"})
+OWNERS_PATHS: Final = ("/v1/budgets", "/v1/secrets")  # which others may look at
 IDENTITY: Final = "broker.identity"  # where routes find who asks
 Identify = Callable[[str], Awaitable[Identity | None]]
 MAX_BODY_BYTES: Final = 1 << 20
@@ -82,9 +83,9 @@ class Guard:
 
 
 def needed_for(method: str, path: str) -> TokenScope:
-    """What a request needs: what only looks is `read`; tokens, budgets and the broker's end are its owner's."""
+    """What a request needs: what only looks is `read`; tokens, budgets, secrets and its end are the owner's."""
     looks = method in ("GET", "HEAD")
-    if path in ADMIN_PATHS or path.startswith("/v1/tokens/") or (not looks and path.startswith("/v1/budgets")):
+    if path in ADMIN_PATHS or path.startswith("/v1/tokens/") or (not looks and path.startswith(OWNERS_PATHS)):
         return TokenScope.ADMIN
     return TokenScope.READ if looks else TokenScope.SUBMIT
 

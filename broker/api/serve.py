@@ -93,7 +93,7 @@ async def _serve(settings: Settings, say: Say) -> None:
     servers = _servers(create_app(service, listening.token), listening)
     serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
     running = asyncio.create_task(broker.run())
-    notifier = Notifier(settings.receivers, settings.secrets(), broker.events, as_json)
+    notifier = Notifier(settings.receivers, broker.secrets, broker.events, as_json)
     notifying = asyncio.create_task(notifier.run())
     scheduling = asyncio.create_task(service.scheduler.run())
     _announce(settings.state_dir, listening)

@@ -22,6 +22,7 @@ import broker.cli.importing as importing
 import broker.cli.jobs as jobs
 import broker.cli.money as money
 import broker.cli.schedule as schedule
+import broker.cli.secret as secret
 import broker.cli.submit as submit
 import broker.cli.token as token
 import broker.cli.watch as watch
@@ -106,6 +107,7 @@ app.add_typer(importing.app, name="import")
 
 app.add_typer(budget.app, name="budget")
 app.add_typer(schedule.app, name="schedule")
+app.add_typer(secret.app, name="secret")
 
 
 def main() -> None:

@@ -7,9 +7,11 @@ and an empty folder that it was dropped when it had been kept long enough.
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 from broker.ports import Executor, LogChunk, Stream
+from broker.run.masking import NOTHING, Mask, Read
 
 _PIECE = 1 << 20
 _STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")
@@ -26,23 +28,23 @@ class Archive:
         """Whether the attempt was copied whole."""
         return (self._root / attempt_id).is_dir()
 
-    async def keep(self, executor: Executor, attempt_id: str) -> None:
-        """Copies an ended attempt's streams and result; a repeat begins anew. Raises what the executor raises."""
+    async def keep(self, executor: Executor, attempt_id: str, mask: Mask = NOTHING) -> None:
+        """Copies an ended attempt's masked streams and result; a repeat begins anew. Raises as the executor does."""
         draft = self._root / f".{attempt_id}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         for stream in _STREAMS:
-            await self._copy(executor, attempt_id, stream, draft / stream)
+            await self._copy(partial(executor.logs, attempt_id, stream), mask, draft / stream)
         result = await executor.result(attempt_id)
         if result is not None:
             (draft / "result").write_bytes(result)
         draft.replace(self._root / attempt_id)
 
-    async def _copy(self, executor: Executor, attempt_id: str, stream: Stream, target: Path) -> None:
+    async def _copy(self, read: Read, mask: Mask, target: Path) -> None:
         offset = 0
         with target.open("wb") as out:
             while True:
-                chunk = await executor.logs(attempt_id, stream, offset, _PIECE)
+                chunk = await mask.read(read, offset, _PIECE)
                 out.write(chunk.data)
                 if chunk.complete or not chunk.data:
                     return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,7 +14,7 @@ import structlog
 
 from broker.decide.rules import PlacementRules
 from broker.model.budgets import Budget
-from broker.model.errors import BrokerError
+from broker.model.errors import BrokerError, UnknownName
 from broker.model.jobs import Attempt, AttemptState, JobSpec
 from broker.model.money import NS_PER_S
 from broker.model.offers import Offer
@@ -30,6 +31,7 @@ from broker.run.follow import Follower
 from broker.run.foresight import Foresight
 from broker.run.launcher import Launcher
 from broker.run.ledger import Ledger
+from broker.run.masking import NOTHING, Mask, Masks
 from broker.run.plugins import live_prices, make_executor
 from broker.run.pools import RunningPool
 from broker.run.register import Register
@@ -73,10 +75,12 @@ class Broker:
         self.clock = clock
         self.settle_every_s = settle_every_s
         self.logs_kept_s = logs.keep_s
+        self.secrets = secrets
+        self.masks = Masks(secrets)
         self.archive = Archive(state_dir / "archive")
         self.ledger = Ledger(store, clock)
         self.events = Events()
-        self.register = Register(store, clock, self.events)
+        self.register = Register(store, clock, self.events, self.masks)
         self.pools: Mapping[str, RunningPool] = {
             pool.name: RunningPool(pool, state_dir / "pools" / pool.name, clock, build, logs.max_stream_bytes)
             for pool in pools
@@ -92,7 +96,9 @@ class Broker:
         self.budgets = Budgets(budgets, store, clock, self.register, tails)
         self.launcher = Launcher(self.pools, self.register, secrets)
         self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules, self.foresight, self.budgets)
-        self._retirements = {name: Retirement(pool, self.archive, self.ledger) for name, pool in self.pools.items()}
+        self._retirements = {
+            name: Retirement(pool, self.archive, self.ledger, self._mask) for name, pool in self.pools.items()
+        }
         self._followers = {
             name: Follower(pool, self.register, self.launcher, self._retirements[name])
             for name, pool in self.pools.items()
@@ -241,10 +247,25 @@ class Broker:
         executor = self._executor(attempt)
         if executor is None:
             raise KeyError(attempt.id)
+        mask = await self._mask(attempt.id)
         try:
-            return await executor.logs(attempt.id, stream, offset, limit)
+            return await mask.read(partial(executor.logs, attempt.id, stream), offset, limit)
         except KeyError:
             return await asyncio.to_thread(self.archive.logs, attempt.id, stream, offset, limit)
+
+    async def _mask(self, attempt_id: str) -> Mask:
+        """What is masked in the output of an attempt; nothing of one that the store does not know."""
+        held = self.register.live.get(attempt_id)
+        if held is not None and not held.job.spec.secrets:
+            return NOTHING
+
+        def find() -> Mask:
+            try:
+                return self.masks.of(self.store.job(self.store.attempt(attempt_id).job_id).spec)
+            except UnknownName:
+                return NOTHING
+
+        return await asyncio.to_thread(find)
 
     async def result(self, attempt: Attempt) -> bytes | None:
         """What a function returned or raised; None while there is nothing."""

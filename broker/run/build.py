@@ -7,8 +7,10 @@ from broker.decide.spot import SpotRule
 from broker.model.pools import Capability
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
+from broker.run.keys import Keys
 from broker.run.plugins import executor_type, price_offers
 from broker.run.reprice import PricedPools
+from broker.run.secrets import Secrets
 from broker.run.settings import Settings
 from broker.run.store import open_store
 
@@ -31,7 +33,7 @@ def build_broker(settings: Settings) -> Broker:
         pools=first.pools,
         store=store,
         clock=SystemClock(charged_up_to_ns),
-        secrets=settings.secrets(),
+        secrets=Secrets(store, Keys(settings.state_dir / "secrets.key", settings.key_command), settings.secrets()),
         state_dir=settings.state_dir,
         rules=PlacementRules(
             default_max_wait_s=settings.default_max_wait_s,

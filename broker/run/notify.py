@@ -86,7 +86,7 @@ class Notifier:
 
         headers = {"Content-Type": "application/json"}
         names = [receiver.url_secret, *([receiver.signing_secret] if receiver.signing_secret else [])]
-        values = self._secrets.values(names)
+        values = await asyncio.to_thread(self._secrets.values, names)
         if receiver.signing_secret:
             headers[SIGNATURE] = signature(values[receiver.signing_secret], body)
         try:

@@ -15,20 +15,22 @@ from broker.decide.budgets import held as held_for_budget
 from broker.decide.progress import Progress, advance, attempt_of
 from broker.decide.reasons import HELD
 from broker.decide.rest import Health
-from broker.model.errors import UnknownName
+from broker.model.errors import BrokerError, UnknownName
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
 from broker.run.changes import Changes
 from broker.run.events import Event, Events
 from broker.run.live import Held, LiveAttempts
+from broker.run.masking import Masks
 
 
 class Register:
     """Writes job and attempt changes; holds the live attempts."""
 
-    def __init__(self, store: Store, clock: Clock, events: Events | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock, events: Events | None = None, masks: Masks | None = None) -> None:
         self.store = store
+        self._masks = masks
         self.clock = clock
         self.events = events or Events()
         self.live = LiveAttempts()
@@ -50,7 +52,8 @@ class Register:
     async def apply(self, reports: Sequence[AttemptReport]) -> list[str]:
         """Records what executors report. Returns the attempts that have ended, also those that had ended before."""
         async with self._writing:
-            progresses = [progress for report in reports if (progress := self._advance(report))]
+            masked = await self._masked(reports)
+            progresses = [progress for report in masked if (progress := self._advance(report))]
             if progresses:
                 await asyncio.to_thread(self._write, progresses)
             for progress in progresses:
@@ -60,6 +63,21 @@ class Register:
         if progresses:
             self._announce(event for progress in progresses for event in _happened(progress))
         return [report.attempt_id for report in reports if report.state.ended]
+
+    async def _masked(self, reports: Sequence[AttemptReport]) -> Sequence[AttemptReport]:
+        """The same, with values of secrets masked in what a job's setup or program gave as reason."""
+        if not any((held := self.live.get(each.attempt_id)) and held.job.spec.secrets for each in reports):
+            return reports
+        return await asyncio.to_thread(lambda: [self._mask(each) for each in reports])
+
+    def _mask(self, report: AttemptReport) -> AttemptReport:
+        held = self.live.get(report.attempt_id)
+        if held is None or self._masks is None:
+            return report
+        try:
+            return replace(report, reason=self._masks.of(held.job.spec).text(report.reason))
+        except BrokerError as error:
+            return replace(report, reason=f"the reason is not shown, as its secrets can't be masked: {error}")
 
     def _advance(self, report: AttemptReport) -> Progress | None:
         held = self.live.get(report.attempt_id)

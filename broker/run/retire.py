@@ -6,25 +6,29 @@ Each step may be repeated after a crash; an attempt leaves its executor only whe
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from broker.model.errors import BrokerError
 from broker.run.archive import Archive
 from broker.run.ledger import Ledger
+from broker.run.masking import Mask
 from broker.run.pools import RunningPool
 
 log = structlog.get_logger()
 
 BATCH_WINDOW_S = 0.2  # ended attempts are collected this long, so that many share one settlement
 RETRY_S = 5.0
+MaskOf = Callable[[str], Awaitable[Mask]]  # of an attempt
 
 
 class Retirement:
     """Retires the ended attempts of one pool."""
 
-    def __init__(self, pool: RunningPool, archive: Archive, ledger: Ledger) -> None:
+    def __init__(self, pool: RunningPool, archive: Archive, ledger: Ledger, mask: MaskOf) -> None:
         self._pool = pool
+        self._mask = mask
         self._archive = archive
         self._ledger = ledger
         self._ended: dict[str, None] = {}
@@ -57,7 +61,7 @@ class Retirement:
             return
         for attempt_id in batch:
             if not self._archive.holds(attempt_id):
-                await self._archive.keep(executor, attempt_id)
+                await self._archive.keep(executor, attempt_id, await self._mask(attempt_id))
         await self._ledger.settle(self._pool.pool, executor)
         await executor.forget(batch)
         for attempt_id in batch:

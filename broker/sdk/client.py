@@ -247,6 +247,22 @@ class Client:
         """Removes a schedule; its jobs stay, and go on."""
         self._send("DELETE", f"/v1/schedules/{quote(name, safe='')}")
 
+    def set_secret(self, name: str, value: str) -> Json:
+        """Sets a secret, which jobs find in their environment: `SecretView`. Nobody is told the value again."""
+        return self._json("PUT", f"/v1/secrets/{quote(name, safe='')}", body={"value": value})
+
+    def secrets(self) -> list[Json]:
+        """All secrets by name, without their values: `SecretView`s."""
+        return list(self._json("GET", "/v1/secrets")["secrets"])
+
+    def delete_secret(self, name: str) -> None:
+        """Removes a secret with all its versions."""
+        self._send("DELETE", f"/v1/secrets/{quote(name, safe='')}")
+
+    def rotate_secrets_key(self) -> int:
+        """Seals all secrets with a new key; how many versions there are."""
+        return int(self._json("POST", "/v1/secrets/rotate-key")["sealed"])
+
     def status(self) -> Json:
         """The daemon and what it has to do: `StatusView`."""
         return self._json("GET", "/v1/status")

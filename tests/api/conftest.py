@@ -69,6 +69,9 @@ class NoSecrets:
     def values(self, names: Iterable[str]) -> dict[str, str]:
         return {name: "secret" for name in names}
 
+    def known(self, names: Iterable[str]) -> frozenset[str]:
+        return frozenset()
+
 
 @dataclass
 class House:

@@ -89,6 +89,9 @@ class NoSecrets:
     def values(self, names: Iterable[str]) -> dict[str, str]:
         return dict.fromkeys(names, "secret")
 
+    def known(self, names: Iterable[str]) -> frozenset[str]:
+        return frozenset()
+
 
 class Site:
     """The server, in a thread of its own with its own event loop."""

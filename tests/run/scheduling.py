@@ -28,6 +28,9 @@ class NoSecrets:
     def values(self, names: Iterable[str]) -> dict[str, str]:
         return {}
 
+    def known(self, names: Iterable[str]) -> frozenset[str]:
+        return frozenset()
+
 
 def broker_of(store: Store, folder: Path, clock: Clock) -> Broker:
     return Broker(

@@ -19,6 +19,7 @@ from broker.run.service.output import STREAMS, Output, Piece
 from broker.run.service.pricing import Pricing
 from broker.run.service.scheduler import Scheduler
 from broker.run.service.scheduling import Scheduling
+from broker.run.service.secret_keeping import SecretKeeping
 from broker.run.service.settling import Settling
 from broker.run.service.spending import Spending
 from broker.run.service.submissions import Submissions
@@ -41,6 +42,7 @@ class Service:
         self.foresights = Foresights(broker, settling)
         self.scheduler = Scheduler(broker, self.submissions)
         self.schedules = Scheduling(broker, self.submissions, self.scheduler)
+        self.secrets = SecretKeeping(broker)
         self.tokens = Tokens(broker.store, broker.clock)
         self.pricing = Pricing(broker.clock, stale_price_days)
         self.events = broker.events

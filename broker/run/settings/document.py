@@ -247,12 +247,16 @@ class LogsPart(Part):
 
 
 class SecretsPart(Part):
-    """Where the values of secrets come from: environment variables of the broker, then a file."""
+    """Where the values of secrets come from that the store does not have, and the keys of those that it has."""
 
     env_prefix: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] = Field(
         "BROKER_SECRET_", description="A secret NAME is the environment variable of this prefix and NAME."
     )
     file: Line | None = Field(None, description="A file of lines NAME=value; its mode must be 600.")
+    key_command: Line | None = Field(
+        None,
+        description="A command that writes the keys of stored secrets; by default they are in the state folder.",
+    )
 
 
 class NotifyPart(Part):

@@ -194,6 +194,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),
         secret_prefix=document.secrets.env_prefix,
         secret_file=_local(document.secrets.file, tree, ("secrets", "file")),
+        key_command=document.secrets.key_command,
         written_on=_written_on(file),
         pool_parts=document.pools,
         tree=tree,

@@ -30,8 +30,16 @@ class ConfiguredSecrets:
         for name in wanted:
             if name not in there:
                 places = f"the environment variable {self.prefix}{name}" + (f" or {self.file}" if self.file else "")
-                raise UnknownName(Problem(message=f"secret {name} has no value: set {places}", field="secrets"))
+                message = f"secret {name} has no value: `broker secret set {name}`, or set {places}"
+                raise UnknownName(Problem(message=message, field="secrets"))
         return {name: there[name] for name in wanted}
+
+    def known(self, names: Iterable[str]) -> frozenset[str]:
+        """The values that these have."""
+        there = self._in_file()
+        return frozenset(
+            value for name in names if (value := self.environment.get(self.prefix + name, there.get(name))) is not None
+        )
 
     def _in_file(self) -> dict[str, str]:
         if self.file is None or not self.file.exists():

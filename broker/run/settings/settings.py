@@ -51,6 +51,7 @@ class Settings:
     receivers: tuple[Receiver, ...]
     secret_prefix: str
     secret_file: Path | None
+    key_command: str | None  # writes the keys of stored secrets; None: they are in a file of the state folder
     written_on: date | None  # day of the file's last change
     pool_parts: Mapping[str, PoolPart]
     tree: Tree = field(repr=False, compare=False)  # where each setting was written

@@ -34,6 +34,7 @@ from broker.run.store import (
 from broker.run.store import tokens as stored_tokens
 from broker.run.store.engine import connect, insert_new
 from broker.run.store.scheduling import StoredSchedules
+from broker.run.store.sealing import StoredSecrets
 from broker.run.store.specs import Specs
 from broker.run.store.tables import blobs
 
@@ -46,7 +47,7 @@ def open_store(url: str) -> SqlStore:
     return SqlStore(connect(url))
 
 
-class SqlStore(StoredSchedules):
+class SqlStore(StoredSchedules, StoredSecrets):
     """`broker.ports.Store` on SQLite or PostgreSQL. Its promises are written there."""
 
     def __init__(self, engine: Engine) -> None:

@@ -345,6 +345,18 @@ firings: Final = Table(
     _partial("firings_due", DUE_FIRING, "at_ns"),
 )
 
+# Values of secrets, sealed: none is readable without a key that is not here.
+secrets: Final = Table(
+    "secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("user_name", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("box", LargeBinary, nullable=False),
+)
+
 blobs: Final = Table(
     "blobs",
     metadata,

@@ -1,0 +1,41 @@
+"""/v1/secrets: what jobs find in their environment and nobody is told."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from broker.api import secrets as views
+from broker.api.requests import User, problems
+from broker.run.service import Service
+
+Name = Annotated[str, Path(description="Name of a secret.", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes of secrets."""
+    router = APIRouter(prefix="/v1/secrets", tags=["secrets"])
+
+    @router.get("", responses=problems(503))
+    async def every() -> views.SecretList:
+        """Lists secrets without their values."""
+        return views.secrets(await service.secrets.every())
+
+    @router.put("/{name}", responses=problems(409, 422, 503))
+    async def set_(name: Name, wish: views.SecretWish, user: User) -> views.SecretView:
+        """Sets a secret: a new version, which attempts get that are launched from now on."""
+        return views.view(await service.secrets.set(name, wish.value, user))
+
+    @router.delete("/{name}", responses=problems(404, 422, 503))
+    async def remove(name: Name) -> views.SecretList:
+        """Removes a secret with all its versions; answers with those that are left."""
+        await service.secrets.remove(name)
+        return views.secrets(await service.secrets.every())
+
+    @router.post("/rotate-key", responses=problems(409, 422, 503))
+    async def rotate_key() -> views.Rotated:
+        """Seals all secrets with a new key, and drops the old one."""
+        return views.Rotated(sealed=await service.secrets.rotate_key())
+
+    return router

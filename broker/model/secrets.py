@@ -1,0 +1,24 @@
+"""Secrets: values that jobs find in their environment, by name. Here is all but the values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """One version of a secret, without its value."""
+
+    name: str  # of the environment variable
+    version: int  # 1 for the first; the newest counts
+    user: str  # who set it
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A version with its value, encrypted for this name and version."""
+
+    secret: Secret
+    key_id: str  # which key opens it
+    box: bytes = field(repr=False)  # nonce and ciphertext

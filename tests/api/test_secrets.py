@@ -1,0 +1,82 @@
+"""Secrets as a client sets them, and that no answer has their value."""
+
+import json
+
+import httpx
+import pytest
+
+from broker.api.app import create_app
+from broker.api.guard import needed_for
+from broker.model.tokens import Scope
+from broker.run.keys import Keys
+from broker.run.secrets import Secrets
+from broker.run.service import Service
+from broker.run.settings.secrets import ConfiguredSecrets
+from tests.api.conftest import House
+
+VALUE = "s3cr3t-94817-s3cr3t"
+
+
+@pytest.fixture
+def sealing(house: House) -> House:
+    """The house with secrets in its store."""
+    configured = ConfiguredSecrets(prefix="P_", environment={})
+    house.broker.secrets = Secrets(house.store, Keys(house.state_dir / "secrets.key"), configured)
+    house.service = Service(house.broker)
+    return house
+
+
+@pytest.fixture
+async def asked(sealing: House):
+    transport = httpx.ASGITransport(create_app(sealing.service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://broker", timeout=None) as client:
+        yield client
+
+
+async def test_it_is_set_listed_replaced_and_removed_and_its_value_is_in_no_answer(sealing: House, asked) -> None:
+    answers = [await asked.put("/v1/secrets/TOKEN", json={"value": VALUE}, headers={"Broker-User": "mia"})]
+    assert (answers[0].status_code, answers[0].json()["version"], answers[0].json()["user"]) == (200, 1, "mia")
+    answers.append(await asked.put("/v1/secrets/TOKEN", json={"value": VALUE + "2"}))
+    assert answers[1].json()["version"] == 2
+    answers.append(await asked.get("/v1/secrets"))
+    assert [each["version"] for each in answers[2].json()["secrets"]] == [2]
+    assert sealing.broker.secrets.values(["TOKEN"]) == {"TOKEN": VALUE + "2"}
+    answers.append(await asked.post("/v1/secrets/rotate-key"))
+    assert answers[3].json() == {"sealed": 2}
+    assert sealing.broker.secrets.values(["TOKEN"]) == {"TOKEN": VALUE + "2"}
+    answers.append(await asked.delete("/v1/secrets/TOKEN"))
+    assert answers[4].json() == {"secrets": []}
+    assert (await asked.delete("/v1/secrets/TOKEN")).status_code == 404
+    assert (await asked.get("/v1/secrets/TOKEN")).status_code == 405
+    assert VALUE not in "".join(answer.text for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("TOKEN", {"value": VALUE, "colour": VALUE}),
+        ("TOKEN", {"value": [VALUE]}),
+        ("TOKEN", {"value": VALUE + "\0"}),
+        ("TOKEN", {"value": VALUE * 10_000}),
+        ("TOKEN", {"value": ""}),
+        ("TOKEN", [VALUE]),
+        ("BROKER_TOKEN", {"value": VALUE}),
+        ("TO-KEN", {"value": VALUE}),
+    ],
+)
+async def test_what_can_t_be_is_refused_without_a_word_of_it(asked, name: str, body: object) -> None:
+    answer = await asked.put(f"/v1/secrets/{name}", json=body)
+    assert answer.status_code == 422, answer.text
+    assert VALUE not in answer.text
+    broken = await asked.put(f"/v1/secrets/{name}", content=json.dumps(body)[:-3])
+    assert (broken.status_code, VALUE in broken.text) == (422, False)
+
+
+def test_others_may_look_and_only_an_admin_may_change() -> None:
+    assert needed_for("GET", "/v1/secrets") is Scope.READ
+    for method, path in (("PUT", "TOKEN"), ("DELETE", "TOKEN"), ("POST", "rotate-key")):
+        assert needed_for(method, f"/v1/secrets/{path}") is Scope.ADMIN
+
+
+async def test_a_broker_whose_secrets_are_elsewhere_says_so(http) -> None:
+    assert (await http.put("/v1/secrets/TOKEN", json={"value": VALUE})).status_code == 409

@@ -1,0 +1,67 @@
+"""A secret from the command line to a job, with a real daemon: it is nowhere else on the way, and nowhere after."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.running import BROKER, Daemon, daemon, until
+
+VALUE = "s3cr3t-94817-s3cr3t-for-nobody"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Daemon]:
+    with daemon() as here:
+        here.up()
+        environment = {**os.environ, "BROKER_STATE_DIR": str(here.state_dir), "BROKER_CONFIG": str(here.config)}
+        words = [BROKER, "secret", "set", "TOKEN"]
+        said = subprocess.run(words, input=VALUE + "\n", text=True, capture_output=True, env=environment, check=True)
+        assert VALUE not in said.stdout + said.stderr
+        yield here
+
+
+def places(folder: Path) -> list[str]:
+    """Files with the value, but sockets."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [str(path.relative_to(folder)) for path in files if VALUE.encode() in path.read_bytes()]
+
+
+def command_lines() -> bytes:
+    found = b""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found += (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+    return found
+
+
+def test_a_job_gets_it_and_writes_it_and_nobody_sees_it(running: Daemon) -> None:
+    check = f'[ "$TOKEN" = "$(printf %s {VALUE[::-1]} | rev)" ] && echo right'
+    run = f"{check}; echo a${{TOKEN}}b; echo $TOKEN >&2; sleep 1000"
+    job = running.submit(run, secrets=["TOKEN"], resources={"cpus": 0.5, "memory": "64MiB"})
+    masked = b"a" + b"*" * len(VALUE) + b"b"
+    until(lambda: masked in running.output(job), "the live output is masked")
+    assert b"right" in running.output(job)
+    assert VALUE.encode() not in command_lines()
+    running.client.cancel(job)
+    running.ended(job)
+    until(lambda: (running.state_dir / "archive" / f"{job}-a1").is_dir(), "its output is archived")
+    until(lambda: places(running.state_dir) == [], "no file has the value")
+    assert masked in running.output(job)
+    assert VALUE not in running.call("show", job, "--json").stdout
+
+
+def test_what_its_setup_says_is_masked_in_the_reason(running: Daemon) -> None:
+    job = running.submit("true", setup="echo $TOKEN; exit 3", secrets=["TOKEN"])
+    ended = running.ended(job)
+    assert (ended["state"], VALUE in str(running.client.job(job))) == ("failed", False)
+    assert "*" * len(VALUE) in ended["reason"]
+
+
+def test_a_secret_that_is_not_there_fails_the_job_and_says_what_to_do(running: Daemon) -> None:
+    ended = running.ended(running.submit("true", secrets=["NONE"], retry={"max_attempts": 1}))
+    assert "broker secret set NONE" in ended["reason"]
