@@ -210,7 +210,10 @@ def test_secrets_come_from_the_environment_then_the_file(secrets: Settings, monk
 
 
 def test_a_secret_without_a_value_is_named(secrets: Settings) -> None:
-    with pytest.raises(UnknownName, match=r"secret C has no value: `broker secret set C`, or set the environment variable BROKER_SECRET_C or "):
+    with pytest.raises(
+        UnknownName,
+        match=r"secret C has no value: `broker secret set C`, or set the environment variable BROKER_SECRET_C or ",
+    ):
         secrets.secrets().values(["A", "C"])
 
 
