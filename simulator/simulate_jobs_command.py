@@ -56,6 +56,7 @@ def simulate_jobs(
 
     from simulator.jobs import Terms, table
     from simulator.jobs.intervals import Case, intervals, with_intervals
+    from simulator.jobs.progress import Progress
     from simulator.jobs.rules import fixed_size, live_rules, rules
     from simulator.jobs.setting import jobs_of, with_offers, with_spot
     from simulator.names import known
@@ -80,8 +81,8 @@ def simulate_jobs(
         quick = rules(workload, terms, nodes, estimate_error)
         there = {**quick, **live_rules(workload, terms, estimate_error, slack)}
         for name in known(rule or list(quick), there, "rule"):
-            status.update(f"{there[name].title}: {len(workload):,} jobs")
-            runs[name] = table.Played(named=there[name], result=played(workload, terms, there[name].rule))
+            shown = Progress(there[name].title, len(workload), status.update)
+            runs[name] = table.Played(named=there[name], result=played(workload, terms, there[name].rule, shown.left))
         if replicates:
             status.update(f"playing {replicates} resampled workloads")
             case = Case(

@@ -24,6 +24,7 @@ class Unit:
     """A node or container that is up, coming up, or (container) about to be started for an attempt."""
 
     total: Resources
+    size: Amounts  # `total` as profiles count it
     profile: Profile
     warm_key: str | None  # "": fits every environment; None: none that is known
     ready: bool = True
@@ -50,8 +51,8 @@ class _Filling:
     def unit(self) -> Unit:
         reported, own = self.state.free, self.own_free
         free = (min(reported.cpus, own[0]), min(reported.memory_bytes, own[1]), min(reported.gpus, own[2]))
-        profile = Profile(free, amounts(self.state.total), self.releases)
-        return Unit(self.state.total, profile, self.state.warm_key, self.state.ready)
+        size = amounts(self.state.total)
+        return Unit(self.state.total, size, Profile(free, size, self.releases), self.state.warm_key, self.state.ready)
 
 
 def units_of(state: PoolState) -> list[Unit]:
@@ -65,9 +66,13 @@ def units_of(state: PoolState) -> list[Unit]:
         )
         for unit in reported
     ]
+    by_id = {place.state.unit_id: place for place in filling}
     coming: list[Unit] = []
     for attempt in state.running:
-        places = _places(filling, attempt)
+        if attempt.unit_ids:
+            places = [by_id[unit_id] for unit_id in dict.fromkeys(attempt.unit_ids) if unit_id in by_id]
+        else:
+            places = _likely(filling, attempt)
         for place in places:
             place.assign(amounts(attempt.resources), attempt.remaining_s)
         if state.pool.kind is PoolKind.SERVERLESS and not places and not attempt.in_line:
@@ -75,10 +80,8 @@ def units_of(state: PoolState) -> list[Unit]:
     return [place.unit() for place in filling] + coming
 
 
-def _places(filling: Sequence[_Filling], attempt: RunningAttempt) -> list[_Filling]:
-    """The units that an attempt holds, or most likely holds."""
-    if attempt.unit_ids:
-        return [place for place in filling if place.state.unit_id in attempt.unit_ids]
+def _likely(filling: Sequence[_Filling], attempt: RunningAttempt) -> list[_Filling]:
+    """The units that an attempt most likely holds, whose executor does not say."""
     need = amounts(attempt.resources)
     visible = (need[0], 0.0, attempt.resources.gpus)
     model = attempt.resources.gpu_model
@@ -93,4 +96,4 @@ def _places(filling: Sequence[_Filling], attempt: RunningAttempt) -> list[_Filli
 def _coming(attempt: RunningAttempt) -> Unit:
     total = amounts(attempt.resources)
     releases = [(max(attempt.remaining_s, _SOONEST_END_S), total)]
-    return Unit(attempt.resources, Profile((0.0, 0.0, 0.0), total, releases), None)
+    return Unit(attempt.resources, total, Profile((0.0, 0.0, 0.0), total, releases), None)

@@ -129,7 +129,7 @@ class Round:
             for quoter, answer in zip(self._quoters, answers, strict=True)
             if answer.options or any(not each.permanent and each.constraint != BUDGET for each in answer.refusals)
         ]
-        at = spot.standing(job, ask.duration, ask.done_s, able, self._now_ns)
+        at = spot.standing(job, ask.duration, ask.done_s, spot.boots(able), self._now_ns)
         if at is None or at.ruling() is spot.Ruling.ANY:
             return answers, options, None
         on_spot = {pool.name for pool in able if spot.is_spot(pool)}

@@ -37,11 +37,15 @@ class Profile:
     def __init__(self, free: Amounts, total: Amounts, releases: Iterable[tuple[float, Amounts]] = ()) -> None:
         self._times = [0.0]
         self._frees = [free]
+        cpus, memory, gpus = free
         for at_s, back in sorted(releases):
-            last = self._frees[-1]
-            freed = tuple(min(last[i] + back[i], total[i]) for i in range(3))
+            cpus, memory, gpus = (
+                min(cpus + back[0], total[0]),
+                min(memory + back[1], total[1]),
+                min(gpus + back[2], total[2]),
+            )
             self._times.append(at_s)
-            self._frees.append((freed[0], freed[1], freed[2]))
+            self._frees.append((cpus, memory, gpus))
 
     @property
     def now(self) -> Amounts:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from broker.decide.occupancy import Unit, units_of
 from broker.decide.pool_state import PoolState
-from broker.decide.profile import Profile, amounts, covers
+from broker.decide.profile import Amounts, Profile, amounts, covers
 from broker.model.money import NS_PER_S
 from broker.model.pools import Capability, PoolKind
 from broker.model.resources import Resources
@@ -64,7 +64,7 @@ class Room:
         """GPUs of a model, or virtual CPUs where it is "", that are free now, and that there are."""
         at = 2 if model else 0
         units = [unit for unit in self._units if not model or unit.total.gpu_model == model]
-        return sum(unit.profile.now[at] for unit in units), sum(amounts(unit.total)[at] for unit in units)
+        return sum(unit.profile.now[at] for unit in units), sum(unit.size[at] for unit in units)
 
     def warm_units(self, key: str) -> int:
         """Containers that hold an environment."""
@@ -89,14 +89,14 @@ class Room:
             unit = self._units[index]
             if spot.cold and self._serverless:
                 unit.warm_key = need.key
-                unit.profile.take(amounts(unit.total), from_s, until_s)
+                unit.profile.take(unit.size, from_s, until_s)
                 self._queues.clear()
             else:
                 unit.profile.take(held, from_s, until_s)
         for _ in range(spot.fresh):
             profile = _fresh(spot)
             profile.take(held, from_s, until_s)
-            self._units.append(Unit(spot.total, profile, need.key, ready=False))
+            self._units.append(Unit(spot.total, amounts(spot.total), profile, need.key, ready=False))
         if spot.fresh:
             self._growth -= spot.fresh
             self._queues.clear()
@@ -178,31 +178,34 @@ class Room:
             start_s, gpus, cpus, index = queue[0]
             if start_s == inf:
                 return None
-            now_s = self._start(self._units[index], need, warm, start_s)
+            now_s = _start(self._units[index], amounts(need.resources) if warm else None, need.duration_s, start_s)
             if now_s == start_s:
                 return queue[0]
             heapreplace(queue, (now_s, gpus, cpus, index))
         return None
 
     def _queue(self, need: Need, warm: bool) -> list[_Entry]:
+        held = amounts(need.resources)
+        wanted = held if warm else None
         queue = [
             (start_s, unit.profile.now[2], unit.profile.now[0], index)
             for index, unit in enumerate(self._units)
-            if self._is_candidate(unit, need, warm) and (start_s := self._start(unit, need, warm, 0.0)) < inf
+            if self._is_candidate(unit, need, held, warm)
+            and (start_s := _start(unit, wanted, need.duration_s, 0.0)) < inf
         ]
         heapify(queue)
         return queue
 
-    def _is_candidate(self, unit: Unit, need: Need, warm: bool) -> bool:
+    def _is_candidate(self, unit: Unit, need: Need, held: Amounts, warm: bool) -> bool:
         if not self._serverless:
             return self._fits(unit, need)
-        large = covers(amounts(unit.total), amounts(need.resources))
-        return warm == (unit.is_warm_for(need.key) and self._fits(unit, need) and large)
+        return warm == (unit.is_warm_for(need.key) and self._fits(unit, need) and covers(unit.size, held))
 
-    def _start(self, unit: Unit, need: Need, warm: bool, from_s: float) -> float:
-        held = amounts(need.resources) if warm else amounts(unit.total)
-        start_s = unit.profile.earliest(held, need.duration_s, from_s)
-        return inf if start_s is None else start_s
+
+def _start(unit: Unit, held: Amounts | None, duration_s: float, from_s: float) -> float:
+    """From when on a unit has room, all of it where nothing smaller is named; infinity: never."""
+    start_s = unit.profile.earliest(held or unit.size, duration_s, from_s)
+    return inf if start_s is None else start_s
 
 
 def _fresh(spot: Spot) -> Profile:

@@ -43,6 +43,14 @@ class Ruling(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Boots:
+    """Seconds that nodes boot which a job may get."""
+
+    both_s: float  # the slowest on spot, and then the fastest on demand
+    slowest_s: float  # of any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a job stands against its deadline, in seconds."""
 
@@ -112,17 +120,24 @@ def remaining(duration: Duration, done: float) -> Duration:
     )
 
 
+def boots(pools: Sequence[Pool]) -> Boots | None:
+    """How long nodes boot that could run a job; None where it has no choice between spot and anything else."""
+    on_spot = [pool.cold_start_s for pool in pools if is_spot(pool)]
+    on_demand = [pool.cold_start_s for pool in pools if not is_spot(pool)]
+    if not on_spot or not on_demand:
+        return None
+    return Boots(both_s=max(on_spot) + min(on_demand), slowest_s=max(*on_spot, *on_demand))
+
+
 def standing(
-    job: Job, duration: Duration, done: float, pools: Sequence[Pool], now_ns: int, ran_s: float = 0.0
+    job: Job, duration: Duration, done: float, boots: Boots | None, now_ns: int, ran_s: float = 0.0
 ) -> Standing | None:
     """How a job stands, of which `duration` is what is left; None where it has no choice, or no deadline.
 
-    `pools` are those that could run it. `ran_s` is how long an attempt that goes on has run.
+    `boots` are those of pools that could run it. `ran_s` is how long an attempt that goes on has run.
     """
     until_s = left_s(job.spec, now_ns)
-    on_spot = [pool.cold_start_s for pool in pools if is_spot(pool)]
-    on_demand = [pool.cold_start_s for pool in pools if not is_spot(pool)]
-    if until_s is None or not on_spot or not on_demand or job.spec.resources.spot_policy != "auto":
+    if until_s is None or boots is None or job.spec.resources.spot_policy != "auto":
         return None
     retry = job.spec.retry
     kept = kept_s(job.spec, ran_s)
@@ -134,8 +149,8 @@ def standing(
         left_s=left,
         since_s=(now_ns - job.submitted_ns) / NS_PER_S,
         until_s=until_s,
-        changeover_s=max(on_spot) + min(on_demand) + lost + again_s,
-        boot_s=max(*on_spot, *on_demand),
+        changeover_s=boots.both_s + lost + again_s,
+        boot_s=boots.slowest_s,
         tries_left=retry.max_attempts - job.attempts if Cause.INTERRUPTION in retry.on else 1,
     )
 

@@ -62,7 +62,7 @@ class Gambling:
         done = (await self.done([job])).get(job.id, 0.0)
         left = spot.remaining(estimate(job.spec, past), done)
         ran_s = (now_ns - (held.attempt.started_ns or now_ns)) / NS_PER_S
-        at = spot.standing(job, left, done, able, now_ns, ran_s)
+        at = spot.standing(job, left, done, spot.boots(able), now_ns, ran_s)
         return at is not None and at.leaves()
 
     async def _leave(self, held: Held) -> None:

@@ -106,8 +106,11 @@ def play(
     told: Callable[[Placement], None] | None = None,
     began_ns: int | None = None,
     charged: Callable[[Charge], None] | None = None,
+    left: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Plays jobs to the end of the last. `told` is given each placement as it is made, `charged` each charge.
+
+    `left` is told how many jobs have not ended, again and again.
 
     Nodes are paid for from `began_ns` on, or from the first submission.
 
@@ -116,8 +119,9 @@ def play(
     if not works:
         raise InvalidInput("there is no job to play")
     broker = VirtualBroker(works, sites, manner or Manner(), told or (lambda _: None), began_ns, charged)
+    say = left or (lambda _: None)
     while broker.left and broker.clock.now_ns() < broker.for_ever_ns and broker.clock.step():
-        pass
+        say(broker.left)
     return broker.outcome()
 
 
@@ -150,6 +154,9 @@ class VirtualBroker:
         self._queued: list[tuple[int, int, str]] = []  # by priority and age
         self._attempts: dict[str, tuple[Attempt, float]] = {}  # with the expected seconds
         self._past: defaultdict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=PAST_RUNS))
+        self._runs: Counter[tuple[str, str]] = Counter()  # of a user's job, ever
+        self._expected: dict[str, tuple[int, Duration]] = {}  # of a job, after so many runs
+        self._boots = spot.boots([site.pool for site in sites])
         self._refused: Counter[str] = Counter()
         self._done: dict[str, float] = {}  # seconds of a job's work that its interrupted attempts did
         self._health: dict[str, Health] = {}
@@ -246,20 +253,27 @@ class VirtualBroker:
         return placements
 
     def _left(self, job: Job) -> Duration:
-        whole = estimate(job.spec, tuple(self._past[job.user, job.spec.name]))
-        return spot.remaining(whole, self._done.get(job.id, 0.0))
+        return spot.remaining(self._whole(job), self._done.get(job.id, 0.0))
+
+    def _whole(self, job: Job) -> Duration:
+        """The expected duration of a job; the same until another of its name has ended."""
+        runs = self._runs[job.user, job.spec.name]
+        known = self._expected.get(job.id)
+        if known is None or known[0] != runs:
+            known = (runs, estimate(job.spec, tuple(self._past[job.user, job.spec.name])))
+            self._expected[job.id] = known
+        return known[1]
 
     def _move(self) -> None:
         """Attempts that should leave their on-demand nodes and wait for spot do."""
-        pools = [pool.pool for pool in self._pools.values()]
         for running in [each for pool in self._pools.values() for each in pool.running.values()]:
             pool, started_ns = self._pools[running.attempt.pool], running.started_ns
-            if started_ns is None or spot.is_spot(pool.pool):
-                continue
             job = self._jobs[running.attempt.job_id]
+            if started_ns is None or not job.spec.checkpoint_every_s or spot.is_spot(pool.pool):
+                continue
             ran_s = (self.clock.now_ns() - started_ns) / 1e9
             done = self._done.get(job.id, 0.0)
-            at = spot.standing(job, self._left(job), done, pools, self.clock.now_ns(), ran_s)
+            at = spot.standing(job, self._left(job), done, self._boots, self.clock.now_ns(), ran_s)
             if at is not None and at.leaves():
                 self._refused[job.id] += 1
                 pool.interrupt(running)
@@ -327,6 +341,7 @@ class VirtualBroker:
         ran_s = ((attempt.ended_ns or 0) - (attempt.started_ns or attempt.ended_ns or 0)) / 1e9
         if attempt.state is AttemptState.SUCCEEDED:
             self._past[job.user, job.spec.name].appendleft(ran_s + self._done.get(job.id, 0.0))
+            self._runs[job.user, job.spec.name] += 1
         elif attempt.state is AttemptState.INTERRUPTED:
             every_s = job.spec.checkpoint_every_s or self._manner.checkpoint_s
             kept_s = min(ran_s // every_s * every_s, ran_s) if every_s else 0.0
@@ -348,6 +363,7 @@ class VirtualBroker:
         started_ns, pool = (attempt.started_ns, attempt.pool) if attempt else (None, "")
         self._lived[job.id] = Lived(job=job, started_ns=started_ns, pool=pool)
         self._avoid.pop(job.id, None)
+        self._expected.pop(job.id, None)
         self.left -= 1
 
     def _limit(self, pool: SimPool, levels: Spot, at: int) -> None:

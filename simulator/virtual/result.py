@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,8 +19,11 @@ from simulator.virtual.broker import Manner, Outcome, play
 from simulator.virtual.from_trace import BEGAN_NS, CLUSTER, SERVERLESS, SPOT, sites, spot_site, works
 
 
-def played(workload: Workload, terms: Terms, rule: Rule | Live) -> Result:
-    """Plays a workload under a rule of either kind. Raises what `run` and `play` raise."""
+def played(workload: Workload, terms: Terms, rule: Rule | Live, left: Callable[[int], None] | None = None) -> Result:
+    """Plays a workload under a rule of either kind. Raises what `run` and `play` raise.
+
+    `left` is told how many jobs have not ended, where they are played one by one.
+    """
     if isinstance(rule, Rule):
         return run(workload, terms, rule)
     manner = Manner(
@@ -31,7 +35,7 @@ def played(workload: Workload, terms: Terms, rule: Rule | Live) -> Result:
     there = [*sites(terms, rule.nodes, rule.max_nodes)]
     if rule.spot_nodes:
         there.append(spot_site(terms, rule.spot_nodes))
-    return result(workload, terms, play(jobs, there, manner))
+    return result(workload, terms, play(jobs, there, manner, left=left))
 
 
 def result(workload: Workload, terms: Terms, outcome: Outcome) -> Result:

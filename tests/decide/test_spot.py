@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from broker.decide.policy import PlacementRules
-from broker.decide.spot import LEAVES, Ruling, SpotRule, Standing, done_s, kept_s, moved, remaining, standing
+from broker.decide.spot import LEAVES, Ruling, SpotRule, Standing, boots, done_s, kept_s, moved, remaining, standing
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Cause, RetryPolicy
 from broker.model.offers import Tier
 from broker.model.placement import Duration, Placement, Quote, Verdict
@@ -108,5 +108,5 @@ def test_it_leaves_when_it_is_ahead_by_two_boots_and_could_still_be_sure() -> No
 
 def test_a_job_that_is_not_retried_after_an_interruption_has_one_try() -> None:
     of = job(training(retry=RetryPolicy(on=frozenset({Cause.ERROR}))))
-    at = standing(of, Duration(p50_s=1, p90_s=1, source=""), 0.0, [SPOT, SURE], NOW)
+    at = standing(of, Duration(p50_s=1, p90_s=1, source=""), 0.0, boots([SPOT, SURE]), NOW)
     assert at is not None and at.ruling() is Ruling.NO_SPOT
