@@ -12,7 +12,9 @@ BrokerError
 │   ├── Unreachable            again: the pool did not answer
 │   └── Misconfigured          tell a person: credentials, a missing program, a bad setting
 ├── PriceMissing               no price is known for this thing at this time
-├── StoreError                 the store can't be read or written (disk full, wrong version, no connection)
+├── StoreError                 the store can't be read or written (disk full, wrong version)
+│   ├── StoreAway              the database does not answer: whether the last write was done is not known
+│   └── LeaseLost              this broker was taken for gone, and another one has what it had
 └── DaemonError                the broker's daemon is not there, is another one, or does not answer
 
 A programmer's mistake is a ValueError, not one of these.
@@ -91,6 +93,14 @@ class PriceMissing(BrokerError):
 
 class StoreError(BrokerError):
     """The store can't be read or written."""
+
+
+class StoreAway(StoreError):
+    """The database does not answer; whether what was being written is stored has to be looked up."""
+
+
+class LeaseLost(StoreError):
+    """This broker was silent for too long: others have taken over, and it writes nothing any more."""
 
 
 class DaemonError(BrokerError):

@@ -52,7 +52,7 @@ class Autopilot:
         self._other: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Decides again and again until cancelled; what fails is said in the log and tried again."""
+        """Decides again and again about the pools driven here; what fails is said in the log and tried again."""
         await asyncio.to_thread(self.decided.load, self._clock.now_ns())
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._steer())
@@ -61,9 +61,12 @@ class Autopilot:
     async def _steer(self) -> None:
         while True:
             await asyncio.sleep(self.settings.every_s)
-            for running in self._pools.values():
+            for running in self._driven():
                 for steer in self._ways(running):
                     await self._tried(steer, running)
+
+    def _driven(self) -> list[RunningPool]:
+        return [each for each in self._pools.values() if each.elsewhere is None]
 
     def _ways(self, running: RunningPool) -> Iterator[Callable[[RunningPool], Awaitable[Decision | None]]]:
         if running.usable and Capability.SCALE in running.pool.capabilities and _is_cluster(running.pool):
@@ -74,7 +77,7 @@ class Autopilot:
     async def _propose(self) -> None:
         await asyncio.sleep(FIRST_PROPOSAL_S)
         while True:
-            for running in self._pools.values():
+            for running in self._driven():
                 if _is_cluster(running.pool):
                     await self._tried(self.proposal, running)
             await asyncio.sleep(PROPOSE_EVERY_S)

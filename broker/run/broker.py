@@ -1,45 +1,57 @@
-"""The running broker: pools followed, jobs dispatched, usage charged, until it is asked to stop."""
+"""The running broker: pools followed, jobs dispatched, usage charged, until it is asked to stop.
+
+It works in sessions. When others have taken it for gone, or when nobody knows whether its last write is in the store,
+the session ends as if the process had been killed, and the next one begins with what the store says.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import structlog
 
+from broker.decide.pool_state import PoolState
 from broker.decide.rules import PlacementRules
 from broker.model.budgets import Budget
-from broker.model.errors import BrokerError, UnknownName
-from broker.model.jobs import Attempt, AttemptState, JobSpec
+from broker.model.errors import BrokerError, LeaseLost, StoreAway, StoreError
+from broker.model.jobs import AttemptState, JobSpec
+from broker.model.leases import Lease
 from broker.model.money import NS_PER_S
 from broker.model.offers import Offer
 from broker.model.placement import Placement
 from broker.model.pools import Pool, PoolKind
-from broker.ports import Clock, Executor, ExecutorContext, LogChunk, SecretSource, Store, Stream
+from broker.ports import Clock, Executor, ExecutorContext, SecretSource, Store
 from broker.run.archive import Archive
 from broker.run.asking_prices import AskingPrices
 from broker.run.autopilot import Autopilot
 from broker.run.budgets import Budgets
 from broker.run.dispatch import Dispatcher
+from broker.run.duties import Duties, Telling
+from broker.run.duty import Duty
 from broker.run.events import Events
-from broker.run.follow import Follower
+from broker.run.folders import Folders
 from broker.run.foresight import Foresight
 from broker.run.launcher import Launcher
 from broker.run.ledger import Ledger
-from broker.run.masking import NOTHING, Mask, Masks
+from broker.run.masking import Masks
+from broker.run.membership import LEASE_TIMES, LeaseTimes, Membership
+from broker.run.orphans import Orphans
+from broker.run.peers import Peers
 from broker.run.plugins import live_prices, make_executor
 from broker.run.pools import RunningPool
+from broker.run.records import Records
 from broker.run.register import Register
 from broker.run.reprice import PricedPools, Repricing
 from broker.run.retire import Retirement
 from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.settings import LogLimits
+from broker.run.sharing import Sharing
 
 log = structlog.get_logger()
 
@@ -48,6 +60,8 @@ KEEP_LOGS = LogLimits()
 NO_AUTOPILOT = AutopilotSettings()
 ASK_NOBODY = AskingSettings()
 EXPIRE_EVERY_S = 3600.0
+REJOIN_S = 0.5
+SETTLED_WITHIN_S = 3.0  # by another broker, when somebody looks at a cost
 
 
 class Broker:
@@ -70,21 +84,28 @@ class Broker:
         priced: Callable[[], PricedPools] | None = None,
         asking: AskingSettings = ASK_NOBODY,
         build: Callable[[ExecutorContext], Executor] = make_executor,
+        folders: Folders | None = None,
+        times: LeaseTimes = LEASE_TIMES,
+        drives: bool = True,
     ) -> None:
+        """`folders` says what other brokers see; with `drives` false it only answers, as an API worker does."""
+        folders = folders or Folders(own=state_dir)
         self.store = store
         self.clock = clock
         self.settle_every_s = settle_every_s
         self.logs_kept_s = logs.keep_s
         self.secrets = secrets
         self.masks = Masks(secrets)
-        self.archive = Archive(state_dir / "archive")
+        self.archive = Archive(folders.archive)
         self.ledger = Ledger(store, clock)
         self.events = Events()
         self.register = Register(store, clock, self.events, self.masks)
-        self.pools: Mapping[str, RunningPool] = {
-            pool.name: RunningPool(pool, state_dir / "pools" / pool.name, clock, build, logs.max_stream_bytes)
-            for pool in pools
+        self.pools: dict[str, RunningPool] = {
+            pool.name: RunningPool(pool, folders.of(pool.name), clock, build, logs.max_stream_bytes) for pool in pools
         }
+        self._folders, self._drives = folders, drives
+        places = {pool.name: folders.place(pool.name) for pool in pools} if drives else {}
+        self.membership = Membership(store, folders.home if drives else "", places, times)
         self.autopilot = Autopilot(autopilot, self.pools, store, clock, book, self.events)
         self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
         self.asking: AskingPrices | None = None
@@ -93,20 +114,26 @@ class Broker:
             self.asking = AskingPrices(asking, prices, clock, self.repricing.look, Random())
         self.foresight = Foresight(self.pools, store, clock)
         tails = [pool.name for pool in pools if pool.kind is PoolKind.SERVERLESS]
-        self.budgets = Budgets(budgets, store, clock, self.register, tails)
-        self.launcher = Launcher(self.pools, self.register, secrets)
-        self.dispatcher = Dispatcher(self.pools, self.register, self.launcher, rules, self.foresight, self.budgets)
-        self._retirements = {
-            name: Retirement(pool, self.archive, self.ledger, self._mask) for name, pool in self.pools.items()
-        }
-        self._followers = {
-            name: Follower(pool, self.register, self.launcher, self._retirements[name])
-            for name, pool in self.pools.items()
-        }
+        self.budgets = Budgets(budgets, store, clock, self.register, tails, lambda: self.membership.leads)
+        self.launcher = Launcher(self.pools, self.register, secrets, lambda: self.membership.sure)
+        sharing = Sharing(self.membership, self.pools)
+        self.dispatcher = Dispatcher(
+            self.pools, self.register, self.launcher, rules, self.foresight, self.budgets, sharing
+        )
+        self.peers = Peers(store, self.membership, self.register, lambda *asked: self.records.reply(*asked))
+        self.records = Records(store, self.archive, self.pools, self.peers, self.masks, self._settle)
+        self.duties = Duties(self.membership, self.pools, self._duty, self._seen)
         self.ended = False  # nothing more will happen: who waits for something should stop
         self._stop = asyncio.Event()
         self._stop_pools = False
         self._drain = True
+
+    def _duty(self, pool: RunningPool) -> Duty:
+        retirement = Retirement(pool, self.archive, self.ledger, self.records.mask)
+        return Duty(pool, self.register, self.launcher, retirement, self.ledger, self.settle_every_s)
+
+    def _seen(self, lease: Lease, state: PoolState) -> RunningPool:
+        return RunningPool(state.pool, self._folders.of(lease.name), self.clock)
 
     @property
     def version(self) -> int:
@@ -121,6 +148,7 @@ class Broker:
         """There may be something to dispatch, or to cancel."""
         self.register.work.set()
         self.register.changes.happened()
+        self.peers.tell("work")
 
     def request_stop(self, *, drain: bool) -> None:
         """Asks for the end of the broker and of all that its pools started: after what runs has ended, or now."""
@@ -132,39 +160,67 @@ class Broker:
         self._stop.set()
 
     async def run(self) -> None:
-        """Runs until asked to stop."""
-        await self.register.load()
-        await self.budgets.load()
-        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in self._work()]
-        stop: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
+        """Runs until asked to stop. Raises `Conflict` where another broker has the store, which serves one."""
         try:
-            await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                if task.done():
-                    task.result()
-            if self._stop_pools:
-                await self._wind_down()
+            while not self._stop.is_set():
+                if await self._joined():
+                    await self._session()
         finally:
-            for task in (*tasks, stop):
-                task.cancel()
-            await asyncio.gather(*tasks, stop, return_exceptions=True)
-            await self._close()
             self.ended = True
             self.register.changes.happened()
 
+    async def _joined(self) -> bool:
+        """Whether it has a place among the brokers of the store; it tries again while the database is away."""
+        try:
+            await self.membership.join()
+            await self.budgets.load()
+        except (StoreAway, LeaseLost) as error:
+            log.warning("the store can't be used; it is tried again", error=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REJOIN_S):
+                    await self._stop.wait()
+            return False
+        return True
+
+    async def _session(self) -> None:
+        self.register.forget()
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in self._work()]
+        ends: list[asyncio.Task[Any]] = [
+            asyncio.create_task(event.wait()) for event in (self._stop, self.register.in_doubt)
+        ]
+        try:
+            await asyncio.wait([*tasks, *ends], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            if self._stop.is_set() and self._stop_pools:
+                await self._wind_down()
+        except LeaseLost as error:
+            log.error("this broker begins anew", error=str(error))
+        finally:
+            for task in (*tasks, *ends):
+                task.cancel()
+            await asyncio.gather(*tasks, *ends, return_exceptions=True)
+            await self._close()
+            with suppress(StoreError):
+                await self.membership.leave()
+
     def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
-        for name, follower in self._followers.items():
-            yield follower.run()
-            yield self._retirements[name].run()
-            yield self._settle_often(self.pools[name])
-        yield self._dispatch_when_ready()
-        yield self._expire_logs()
-        yield self.foresight.run()
+        yield self.membership.run()
+        yield self.duties.run(self.wake)
+        yield self.peers.run()
         yield self.budgets.run()
         if self.repricing is not None:
             yield self.repricing.run()
+        if not self._drives:
+            return
         if self.asking is not None:
             yield self.asking.run()
+        yield Telling(self.membership, self.peers, self.dispatcher).run()
+        yield Orphans(self.membership, self.register).run()
+        yield self._dispatch_when_ready()
+        yield self._expire_logs()
+        yield self.foresight.run()
         if self.autopilot.settings.mode is not Mode.OFF:
             yield self.autopilot.run()
 
@@ -173,10 +229,10 @@ class Broker:
 
         async def one(name: str) -> None:
             progress(f"pool {name}: starting")
-            await self._followers[name].settled.wait()
+            await self.pools[name].settled.wait()
             progress(f"pool {name}: {self.pools[name].problem or 'ready'}")
 
-        await asyncio.gather(*(one(name) for name in self.pools))
+        await asyncio.gather(*(one(name) for name in list(self.pools)))
 
     async def _dispatch_when_ready(self) -> None:
         await self.ready(lambda _: None)
@@ -192,28 +248,23 @@ class Broker:
                 log.warning("old logs could not be dropped", error=str(error))
             await asyncio.sleep(EXPIRE_EVERY_S)
 
-    async def _settle_often(self, pool: RunningPool) -> None:
-        while True:
-            await asyncio.sleep(self.settle_every_s)
-            await self._settle(pool)
-
-    async def _settle(self, pool: RunningPool) -> None:
-        if pool.executor is None:
-            return
-        try:
-            await self.ledger.settle(pool.pool, pool.executor)
-        except BrokerError as error:
-            log.warning("usage not settled; it will be with the next try", pool=pool.pool.name, error=str(error))
+    async def _settle(self, pool: str) -> None:
+        """Charges what a pool used, here or at the broker that drives it."""
+        if (duty := self.duties.now.get(pool)) is not None:
+            await duty.settle()
+        elif self.pools[pool].elsewhere is not None:
+            with suppress(BrokerError):
+                await self.peers.ask(pool, {"what": "settle"}, SETTLED_WITHIN_S)
 
     async def settle_now(self) -> None:
         """Charges usage up to now, in every pool that answers."""
-        await asyncio.gather(*(self._settle(pool) for pool in self.pools.values()))
+        await asyncio.gather(*(self._settle(name) for name in list(self.pools)))
 
     async def _wind_down(self) -> None:
         self.dispatcher.stop()
         if not self._drain:
             for held in self.register.live:
-                if executor := self._executor(held.attempt):
+                if executor := self.pools[held.attempt.pool].executor:
                     with suppress(BrokerError):
                         await executor.cancel(held.attempt.id)
         limit_s = None if self._drain else CANCEL_TIMEOUT_S
@@ -235,41 +286,3 @@ class Broker:
     async def preview(self, spec: JobSpec, user: str, *, budgets: bool = True) -> Placement:
         """What would be decided for this job now, within budgets or without them; nothing is stored or started."""
         return await self.dispatcher.preview(spec, user, budgets=budgets)
-
-    def _executor(self, attempt: Attempt) -> Executor | None:
-        running = self.pools.get(attempt.pool)
-        return running.executor if running else None
-
-    async def logs(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
-        """A piece of an attempt's output, running or ended. Raises KeyError when it never started."""
-        if self.archive.holds(attempt.id):
-            return await asyncio.to_thread(self.archive.logs, attempt.id, stream, offset, limit)
-        executor = self._executor(attempt)
-        if executor is None:
-            raise KeyError(attempt.id)
-        mask = await self._mask(attempt.id)
-        try:
-            return await mask.read(partial(executor.logs, attempt.id, stream), offset, limit)
-        except KeyError:
-            return await asyncio.to_thread(self.archive.logs, attempt.id, stream, offset, limit)
-
-    async def _mask(self, attempt_id: str) -> Mask:
-        """What is masked in the output of an attempt; nothing of one that the store does not know."""
-        held = self.register.live.get(attempt_id)
-        if held is not None and not held.job.spec.secrets:
-            return NOTHING
-
-        def find() -> Mask:
-            try:
-                return self.masks.of(self.store.job(self.store.attempt(attempt_id).job_id).spec)
-            except UnknownName:
-                return NOTHING
-
-        return await asyncio.to_thread(find)
-
-    async def result(self, attempt: Attempt) -> bytes | None:
-        """What a function returned or raised; None while there is nothing."""
-        if self.archive.holds(attempt.id):
-            return await asyncio.to_thread(self.archive.result, attempt.id)
-        executor = self._executor(attempt)
-        return await executor.result(attempt.id) if executor else None

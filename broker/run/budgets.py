@@ -7,7 +7,7 @@ attempt turns into charges meanwhile, so that the sum of both is never too small
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -37,8 +37,13 @@ class Budgets:
         clock: Clock,
         register: Register,
         tails: Sequence[str] = (),
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`tails` are the serverless pools, where an attempt is charged for a while after its end."""
+        """`tails` are the serverless pools, where an attempt is charged for a while after its end.
+
+        `leads`: whether this broker is the one that stops jobs, for all.
+        """
+        self._leads = leads
         self._tails = tuple(tails)
         self._configured = {budget.name: budget for budget in configured}
         self._stored: dict[str, Budget] = {}
@@ -106,6 +111,17 @@ class Budgets:
             self._read_ns = now_ns
         return self._standings
 
+    def look_again(self) -> None:
+        """How they stand is to be read before anything else begins."""
+        self._read_ns = 0
+
+    def within(self) -> Reservation | None:
+        """Where what begins is to be held against them once more when it is recorded; None where there is none."""
+        now_ns = self._clock.now_ns()
+        if not self.every:
+            return None
+        return Reservation(each=None, budgets=asked(self.every, now_ns), now_ns=now_ns, tails=self._tails)
+
     def begin(self, jobs: Mapping[str, Job], placements: Sequence[Placement]) -> None:
         """Reserves what may be needed by those that begin."""
         for each in placements:
@@ -118,7 +134,9 @@ class Budgets:
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                await self._stop()
+                await self.load()  # another broker may have set some
+                if self._leads():
+                    await self._stop()
             except BrokerError as error:
                 log.error("budgets could not be looked at; it is tried again", error=str(error))
 

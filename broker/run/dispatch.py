@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
@@ -21,10 +22,11 @@ from broker.decide.rest import WELL
 from broker.decide.rules import PlacementRules
 from broker.model.budgets import Standing
 from broker.model.environment import environment_key
-from broker.model.errors import BrokerError
-from broker.model.jobs import Job, JobSpec
+from broker.model.errors import BrokerError, OverBudget
+from broker.model.jobs import Job, JobSpec, JobState
 from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Verdict
+from broker.model.pools import Capacity
 from broker.run.budgets import Budgets
 from broker.run.foresight import Foresight
 from broker.run.gambling import Gambling
@@ -32,6 +34,7 @@ from broker.run.launcher import Launcher
 from broker.run.live import Held
 from broker.run.pools import RunningPool
 from broker.run.register import Register
+from broker.run.sharing import Sharing
 
 log = structlog.get_logger()
 
@@ -42,6 +45,7 @@ FAR = 10 * PAGE  # how many jobs a round looks at, those that budgets hold among
 WHOLE_PAGE_EVERY_S = 1.0
 LOOK_AGAIN_S = 60.0
 AFTER_ERROR_S = 1.0
+AGAIN_S = 0.05
 
 
 class Dispatcher:
@@ -55,7 +59,9 @@ class Dispatcher:
         rules: PlacementRules,
         foresight: Foresight,
         budgets: Budgets,
+        sharing: Sharing,
     ) -> None:
+        self._sharing = sharing
         self._pools = pools
         self._register = register
         self._launcher = launcher
@@ -79,6 +85,10 @@ class Dispatcher:
             try:
                 await self.step()
                 await self._rest()
+            except OverBudget as error:
+                log.info("another broker has begun what a budget had room for", error=str(error))
+                self._budgets.look_again()
+                await asyncio.sleep(AGAIN_S)
             except BrokerError as error:
                 log.error("dispatching failed; it is tried again", error=str(error))
                 await asyncio.sleep(AFTER_ERROR_S)
@@ -97,7 +107,7 @@ class Dispatcher:
         """One round: cancellations, then placements, page by page while there is room."""
         self._looked_ns = self._register.clock.now_ns()
         await self._cancel()
-        if self._stopped:
+        if self._stopped or not self._sharing.may_dispatch:
             return
         await self._gambling.step()
         limit = self._page()
@@ -127,19 +137,23 @@ class Dispatcher:
         return PAGE
 
     async def _queued(self, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
-        now = self._register.clock.now_ns()
-        return await asyncio.to_thread(self._register.store.placeable, now, limit, skip)
+        now, everyone = self._register.clock.now_ns(), self._looked_ns == self._whole_page_ns
+        wanted = limit if everyone else limit * self._sharing.brokers
+        found = await asyncio.to_thread(self._register.store.placeable, now, wanted, skip)
+        return found if everyone else tuple(job for job in found if self._sharing.is_mine(job.id))[:limit]
 
     async def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
         by_id = {job.id: job for job in queued}
-        placements = await self._placed(queued, await self._budgets.current())
+        decided = await self._placed(queued, await self._budgets.current())
+        placements = self._sharing.own(decided, self._register.clock.now_ns())
         self._budgets.begin(by_id, placements)
-        started = await self._register.decide([(by_id[placement.job_id], placement) for placement in placements])
-        await self._launcher.launch(started)
-        return placements
+        within = None if self._sharing.brokers == 1 else self._budgets.within()
+        told = [(by_id[placement.job_id], placement) for placement in placements]
+        await self._launcher.launch(await self._register.decide(told, within))
+        return decided
 
     async def _placed(self, queued: Sequence[Job], standings: Sequence[Standing]) -> tuple[Placement, ...]:
-        states = await self._states()
+        states = await self.states()
         done = await self._gambling.done(queued)
         whole = await self._durations(queued)
         durations = {job_id: spot.remaining(each, done.get(job_id, 0.0)) for job_id, each in whole.items()}
@@ -152,7 +166,7 @@ class Dispatcher:
             self._register.clock.now_ns(),
             self._rules,
             spent={job_id: amount for job_id, (amount, _) in costs.items()},
-            avoid=self._register.avoid,
+            avoid=self._sharing.avoid(self._register.avoid, self._register.clock.now_ns()),
             done=done,
             standings=standings,
         )
@@ -166,18 +180,26 @@ class Dispatcher:
                 histories[key] = await asyncio.to_thread(self._register.store.runtimes, *key)
         return {job.id: estimate(job.spec, histories[job.user, job.spec.name]) for job in queued}
 
-    async def _states(self) -> tuple[PoolState, ...]:
-        capacities = await asyncio.gather(*(pool.capacity() for pool in self._pools.values()))
+    async def states(self) -> tuple[PoolState, ...]:
+        """All pools now: those that are driven here as they are, others as their brokers told last."""
+        pools = list(self._pools.values())
+        capacities = await asyncio.gather(*(pool.capacity() for pool in pools))
         return tuple(
-            PoolState(
-                pool=running.as_now,
-                capacity=capacity,
-                problem=running.problem,
-                health=self._register.health.get(name, WELL),
-                running=tuple(self._running(held) for held in self._register.live.of_pool(name)),
-                expected=self._foresight.expected.get(name),
-            )
-            for (name, running), capacity in zip(self._pools.items(), capacities, strict=True)
+            self._state(running, capacity)
+            if running.elsewhere is None
+            else replace(running.elsewhere, pool=running.as_now)
+            for running, capacity in zip(pools, capacities, strict=True)
+        )
+
+    def _state(self, running: RunningPool, capacity: Capacity | None) -> PoolState:
+        name = running.pool.name
+        return PoolState(
+            pool=running.as_now,
+            capacity=capacity,
+            problem=running.problem,
+            health=self._register.health.get(name, WELL),
+            running=tuple(self._running(held) for held in self._register.live.of_pool(name)),
+            expected=self._foresight.expected.get(name),
         )
 
     def _running(self, held: Held) -> RunningAttempt:
@@ -200,7 +222,7 @@ class Dispatcher:
             attempts = self._register.live.of_job(job.id)
             for held in attempts:
                 await self._cancel_attempt(held)
-            if not attempts:
+            if not attempts and job.state is JobState.QUEUED:
                 queued.append(job)
         if queued:
             await self._register.cancel_queued(queued)
@@ -220,5 +242,5 @@ class Dispatcher:
         job = expand(spec, "preview", user, now)[0]
         durations = await self._durations([job])
         standings = await self._budgets.current() if budgets else ()
-        (placement,) = dispatch([job], await self._states(), durations, now, self._rules, standings=standings)
+        (placement,) = dispatch([job], await self.states(), durations, now, self._rules, standings=standings)
         return placement

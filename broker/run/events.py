@@ -37,6 +37,17 @@ class Events:
 
     def __init__(self) -> None:
         self._callbacks: list[Callable[[Event], None]] = []
+        self._everywhere: list[Callable[[Event], None]] = []
+
+    @property
+    def relayed_to_nobody(self) -> bool:
+        """Whether nobody here listens to what happens at other brokers."""
+        return not self._everywhere
+
+    def relay(self, event: Event) -> None:
+        """This happened at another broker, which tells whoever is to be told once."""
+        for callback in self._everywhere:
+            callback(event)
 
     def call(self, callback: Callable[[Event], None]) -> None:
         """Calls it with every event from now on. It must be quick, and must not raise."""
@@ -49,14 +60,17 @@ class Events:
                 callback(event)
 
     @contextmanager
-    def listen(self) -> Iterator[Listener]:
-        """A listener that gets what happens from now on, until it is left."""
+    def listen(self, *, everywhere: bool = False) -> Iterator[Listener]:
+        """A listener that gets what happens from now on, until it is left; `everywhere`: at other brokers as well."""
         listener = Listener()
-        self._callbacks.append(listener.take)
+        joined = [self._callbacks, self._everywhere] if everywhere else [self._callbacks]
+        for callbacks in joined:
+            callbacks.append(listener.take)
         try:
             yield listener
         finally:
-            self._callbacks.remove(listener.take)
+            for callbacks in joined:
+                callbacks.remove(listener.take)
 
 
 class Listener:

@@ -35,7 +35,6 @@ class Follower:
         self._register = register
         self._launcher = launcher
         self._retirement = retirement
-        self.settled = asyncio.Event()  # the first try to open is over, well or badly
 
     async def run(self) -> None:
         """Opens and follows until cancelled."""
@@ -43,12 +42,12 @@ class Follower:
             try:
                 executor = await self._pool.open()
                 since = await self._recover(executor)
-                self.settled.set()
+                self._pool.settled.set()
                 self._register.work.set()
                 await self._follow(executor, since)
             except (BrokerError, TimeoutError, OSError) as error:
                 self._pool.problem = self._pool.problem or str(error)
-                self.settled.set()
+                self._pool.settled.set()
                 log.warning("pool is out of use", pool=self._pool.pool.name, error=str(error))
                 await asyncio.sleep(REOPEN_MISCONFIGURED_S if isinstance(error, Misconfigured) else REOPEN_S)
 
@@ -77,11 +76,13 @@ class Follower:
         return poll.version
 
     async def _end_strangers(self, executor: Executor, reports: tuple[AttemptReport, ...]) -> None:
-        """Attempts that the store has never heard of (it was replaced) must not run on unpaid."""
+        """Attempts that the store never heard of (it was replaced), or took for lost, must not run on unpaid."""
         for report in reports:
-            if self._register.live.get(report.attempt_id) or await self._register.knows(report.attempt_id):
+            if report.state.ended or self._register.live.get(report.attempt_id):
                 continue
-            log.warning("ending an attempt that the store does not know", attempt=report.attempt_id)
+            if await self._register.goes_on(report.attempt_id):
+                continue
+            log.warning("ending an attempt that goes on for nobody", attempt=report.attempt_id)
             await executor.cancel(report.attempt_id)
 
     async def _follow(self, executor: Executor, since: int) -> None:

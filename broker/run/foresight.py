@@ -39,7 +39,7 @@ class Foresight:
         """Forecasts again and again until cancelled; what fails is said in the log and tried again."""
         await asyncio.sleep(AFTER_START_S)
         while True:
-            for running in self._pools.values():
+            for running in [each for each in self._pools.values() if each.elsewhere is None]:
                 try:
                     await self.step(running)
                 except (BrokerError, OSError) as error:

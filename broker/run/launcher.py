@@ -6,7 +6,7 @@ A pool that does not answer keeps its attempts stored: the follower launches the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -24,7 +24,15 @@ log = structlog.get_logger()
 class Launcher:
     """Launches held attempts."""
 
-    def __init__(self, pools: Mapping[str, RunningPool], register: Register, secrets: SecretSource) -> None:
+    def __init__(
+        self,
+        pools: Mapping[str, RunningPool],
+        register: Register,
+        secrets: SecretSource,
+        may: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`may`: whether this broker is sure that no other has taken over."""
+        self._may = may
         self._pools = pools
         self._register = register
         self._secrets = secrets
@@ -46,6 +54,8 @@ class Launcher:
             return None
         try:
             request = await asyncio.to_thread(self._request, held)
+            if not self._may():
+                return None
             await pool.executor.launch(request)
         except NoCapacity as error:
             return self._report(held, AttemptState.REFUSED, str(error))

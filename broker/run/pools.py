@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from broker.decide.pool_state import PoolState
 from broker.model.errors import ExecutorError
 from broker.model.pools import Capacity, Pool
 from broker.ports import Clock, Executor, ExecutorContext
@@ -34,19 +35,30 @@ class RunningPool:
         self.executor: Executor | None = None
         self.problem: str | None = "starting"
         self.last_capacity: Capacity | None = None
+        self.elsewhere: PoolState | None = None  # what is told of it while another broker drives it
+        self.settled = asyncio.Event()  # it has been tried to open it, well or badly; or it is another broker's
         self._context = ExecutorContext(pool=pool, state_dir=state_dir, clock=clock, max_stream_bytes=max_stream_bytes)
         self._build = build
 
     @property
     def usable(self) -> bool:
         """Whether it takes work."""
-        return self.executor is not None and self.problem is None
+        return (self.executor is not None or self.elsewhere is not None) and self.problem is None
 
     @property
     def as_now(self) -> Pool:
         """The pool, with its containers kept warm as they are now."""
         kept = self.last_capacity.keep_warm if self.last_capacity else None
         return replace(self.pool, scaledown_window_s=kept.scaledown_window_s) if kept else self.pool
+
+    def told(self, state: PoolState | None) -> None:
+        """Another broker drives it, which says this of it; None: now it may be driven here."""
+        if state is not None:
+            self.problem, self.last_capacity = state.problem, state.capacity
+            self.settled.set()
+        elif self.elsewhere is not None:
+            self.problem, self.last_capacity = "starting", None
+        self.elsewhere = state
 
     async def open(self) -> Executor:
         """Constructs and opens the executor. Raises `Unreachable` or `Misconfigured`, kept as `problem`."""
@@ -68,6 +80,8 @@ class RunningPool:
 
     async def capacity(self) -> Capacity | None:
         """What it has now; None when it can't say, which is then its problem."""
+        if self.elsewhere is not None:
+            return self.last_capacity
         if self.executor is None or self.problem:
             return None
         try:

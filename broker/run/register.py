@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from broker.decide import rest, spot
 from broker.decide.budgets import held as held_for_budget
 from broker.decide.progress import Progress, advance, attempt_of
 from broker.decide.reasons import HELD
 from broker.decide.rest import Health
-from broker.model.errors import BrokerError, UnknownName
+from broker.model.budgets import Reservation
+from broker.model.errors import BrokerError, StoreAway, UnknownName
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
@@ -23,6 +25,8 @@ from broker.run.changes import Changes
 from broker.run.events import Event, Events
 from broker.run.live import Held, LiveAttempts
 from broker.run.masking import Masks
+
+T = TypeVar("T")
 
 
 class Register:
@@ -36,14 +40,21 @@ class Register:
         self.live = LiveAttempts()
         self.changes = Changes()
         self.work = asyncio.Event()  # set when there may be something to dispatch
+        self.in_doubt = asyncio.Event()  # set when a write may or may not be in the store: all is to be read anew
         self._writing = asyncio.Lock()
         self._refused: Counter[str] = Counter()
         self.health: dict[str, Health] = {}  # of pools, by what their attempts have shown
         self.avoid: dict[str, dict[str, int]] = {}  # job id -> pools that took it back -> until when to stay away
 
-    async def load(self) -> None:
-        """Takes the open attempts from the store: what an earlier broker left."""
-        for attempt in await asyncio.to_thread(self.store.open_attempts):
+    def forget(self) -> None:
+        """Knows nothing any more of what goes on: all is to be loaded again."""
+        self.live = LiveAttempts()
+        self._refused.clear()
+        self.in_doubt.clear()
+
+    async def load(self, pool: str) -> None:
+        """Takes the open attempts of a pool from the store: what an earlier broker left."""
+        for attempt in await asyncio.to_thread(self.store.open_attempts, pool):
             recorded = await asyncio.to_thread(self.store.recorded, attempt.job_id)
             taken = [one for one in recorded.placements if one.verdict is Verdict.RUN]
             quote = taken[-1].chosen if taken else None
@@ -55,7 +66,7 @@ class Register:
             masked = await self._masked(reports)
             progresses = [progress for report in masked if (progress := self._advance(report))]
             if progresses:
-                await asyncio.to_thread(self._write, progresses)
+                await self._stored(self._write, progresses)
             for progress in progresses:
                 held = self.live.get(progress.attempt.id)
                 self.live.follow(progress)
@@ -112,23 +123,42 @@ class Register:
             changes=[change for progress in progresses for change in progress.changes],
         )
 
-    async def decide(self, decided: Sequence[tuple[Job, Placement]]) -> list[Held]:
+    async def _stored(self, write: Callable[..., T], *args: Any, **news: Any) -> T:
+        """One write. Raises what the store raises; after `StoreAway` nobody knows whether it was done.
+
+        Who is cancelled waits for its end: what is loaded afterwards must not be changed by it.
+        """
+        writing = asyncio.ensure_future(asyncio.to_thread(write, *args, **news))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
+        except StoreAway:
+            self.in_doubt.set()
+            raise
+
+    async def decide(self, decided: Sequence[tuple[Job, Placement]], within: Reservation | None = None) -> list[Held]:
         """Records placements: attempts of those that run, ends of those that can't, reasons of those that wait.
 
-        Returns the attempts to launch, stored before anything is started.
+        Returns the attempts to launch, stored before anything is started; without those that another broker was faster
+        with. Raises `OverBudget` where they don't fit `within` budgets.
         """
         now = self.clock.now_ns()
         started = [_started(job, placement, now) for job, placement in decided if placement.verdict is Verdict.RUN]
         failed = [_failed(job, placement, now) for job, placement in decided if placement.verdict is Verdict.FAIL]
         waiting = [told for job, placement in decided if (told := _waiting(job, placement)) is not None]
         async with self._writing:
-            await asyncio.to_thread(
-                self.store.record,
+            mine = await self._stored(
+                self.store.decide,
                 jobs=[*(held.job for held, _ in started), *(job for job, _ in failed), *waiting],
                 attempts=[held.attempt for held, _ in started],
                 changes=[*(change for _, change in started), *(change for _, change in failed)],
                 placements=[placement for _, placement in decided],
+                within=within,
             )
+            started = [(held, change) for held, change in started if held.job.id in mine]
+            failed = [(job, change) for job, change in failed if job.id in mine]
             for held, _ in started:
                 self.live.put(held)
         if started or failed:
@@ -142,7 +172,7 @@ class Register:
         async with self._writing:
             if self.live.get(held.attempt.id) is not held:
                 return
-            await asyncio.to_thread(self.store.record, attempts=[leaving])
+            await self._stored(self.store.record, attempts=[leaving])
             self.live.put(replace(held, attempt=leaving))
 
     async def cancel_queued(self, jobs: Sequence[Job]) -> None:
@@ -151,16 +181,17 @@ class Register:
         ended = [replace(job, state=JobState.CANCELLED, ended_ns=now, reason="cancelled while queued") for job in jobs]
         changes = [_change(old, new, now) for old, new in zip(jobs, ended, strict=True)]
         async with self._writing:
-            await asyncio.to_thread(self.store.record, jobs=ended, changes=changes)
-        self._announce(_event(job, change, None) for job, change in zip(ended, changes, strict=True))
+            mine = await self._stored(self.store.decide, jobs=ended, changes=changes)
+        happened = [each for each in zip(ended, changes, strict=True) if each[0].id in mine]
+        if happened:
+            self._announce(_event(job, change, None) for job, change in happened)
 
-    async def knows(self, attempt_id: str) -> bool:
-        """Whether the store has such an attempt."""
+    async def goes_on(self, attempt_id: str) -> bool:
+        """Whether the store has such an attempt, and knows nothing of its end."""
         try:
-            await asyncio.to_thread(self.store.attempt, attempt_id)
+            return not (await asyncio.to_thread(self.store.attempt, attempt_id)).state.ended
         except UnknownName:
             return False
-        return True
 
     def _announce(self, events: Iterable[Event]) -> None:
         self.changes.happened()

@@ -124,7 +124,7 @@ async def test_a_job_is_placed_run_archived_and_forgotten(world: World) -> None:
         world.submit(broker)
         await finish(world, "j-a1")
         await world.until(lambda: world.state() is JobState.SUCCEEDED and not world.executors["one"].runs)
-        piece = await broker.logs(world.store.attempt("j-a1"), "stdout", 0, 100)
+        piece = await broker.records.logs(world.store.attempt("j-a1"), "stdout", 0, 100)
     assert piece.data == b"hello\n"
     assert piece.complete
     methods = [method for method, _ in world.executors["one"].calls]

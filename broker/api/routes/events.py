@@ -45,7 +45,7 @@ def _is(media_type: str) -> dict[str, Any]:
 
 
 async def _stream(service: Service, kinds: tuple[str, ...]) -> AsyncIterator[bytes]:
-    with service.events.listen() as listener:
+    with service.events.listen(everywhere=True) as listener:
         yield b": listening\n\n"
         while True:
             event = await listener.next(QUIET_S)

@@ -69,7 +69,7 @@ class Output:
     async def piece(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> Piece:
         """At most `limit` bytes of a stream of an attempt; none of one that never started. Raises `ExecutorError`."""
         try:
-            chunk = await self._broker.logs(attempt, stream, offset, limit)
+            chunk = await self._broker.records.logs(attempt, stream, offset, limit)
         except KeyError:
             chunk = LogChunk(data=b"", next_offset=offset, complete=attempt.state.ended)
         return Piece(attempt=attempt.number, stream=stream, chunk=chunk)
@@ -94,7 +94,7 @@ class Output:
         job = standing.job
         if not job.state.ended:
             raise Conflict(f"{job_id} is {job.state}: it has no result before it has ended")
-        found = await self._broker.result(standing.attempt) if standing.attempt else None
+        found = await self._broker.records.result(standing.attempt) if standing.attempt else None
         if found is None:
             why = f"it ended {job.state}: {job.reason}" if job.spec.function else "it is a command, not a function"
             raise UnknownName(f"{job_id} has no result: {why}")

@@ -76,8 +76,7 @@ def reserve(connection: Connection, job_ids: Sequence[str], wanted: Reservation)
     """
     if not wanted.budgets:
         return
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    take_turns(connection)
     found = standings(connection, wanted.budgets, wanted.now_ns, wanted.tails)
     # The jobs are among those that wait only once they have a reservation.
     if against := [said for standing, said in taken(found, wanted.each, len(job_ids)) if refuses(standing)]:
@@ -86,6 +85,12 @@ def reserve(connection: Connection, job_ids: Sequence[str], wanted: Reservation)
     for chunk in chunks(job_ids):
         seqs = connection.execute(select(jobs.c.seq).where(jobs.c.id.in_(chunk))).scalars()
         connection.execute(insert(reservations), [{"job_seq": seq, "amount": amount} for seq in seqs])
+
+
+def take_turns(connection: Connection) -> None:
+    """Waits until no other transaction reserves; the next one waits for the end of this one."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
 
 
 def _standing(connection: Connection, wanted: Asked, now_ns: int, tails: Sequence[str]) -> Standing:

@@ -10,16 +10,20 @@ from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from broker.model.errors import StoreError
+from broker.model.errors import StoreAway, StoreError
 
 # The newest migration: a database marked with it needs none, so that Alembic is not imported. A test compares.
-SCHEMA: Final = "0007"
+SCHEMA: Final = "0008"
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 _BUSY_S: Final = 10.0
 _CONNECT_S: Final = 10
+_AWAY: Final = ("08", "57", "25")  # SQLSTATE: no connection, shut down or starting up, idle for too long
+# A broker that stands still in a transaction must not keep others from taking over: the server ends it.
+_IDLE_S: Final = 10
+_SILENT_S: Final = 20  # a server that does not even acknowledge what it is sent is away
 _ADVICE: Final = (
     ("disk is full", "the disk is full: free space there"),
     ("no space left", "the disk is full: free space there"),
@@ -64,9 +68,22 @@ def store_errors(url: URL) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
-        raise StoreError(f"store {shown(url)}: {_advice(url, error)}") from error
+        kind = StoreAway if _is_away(error) else StoreError
+        raise kind(f"store {shown(url)}: {_advice(url, error)}") from error
     except (OverflowError, UnicodeError) as error:
         raise StoreError(f"store {shown(url)}: a value can't be kept in a database: {error}") from error
+
+
+def _is_away(error: SQLAlchemyError | OSError) -> bool:
+    """Whether the connection is gone, or none can be made: not what a database says that answers."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    said = isinstance(error, OperationalError) and (state is None or state[:2] in _AWAY)
+    return lost or (said and _is_postgresql(error))
+
+
+def _is_postgresql(error: SQLAlchemyError | OSError) -> bool:
+    return type(getattr(error, "orig", None)).__module__.startswith("psycopg")
 
 
 def insert_new(connection: Connection, table: Table) -> Any:
@@ -143,7 +160,19 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    return create_engine(url, pool_pre_ping=True, pool_size=8, connect_args={"connect_timeout": _CONNECT_S})
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=8,
+        connect_args={"connect_timeout": _CONNECT_S, "tcp_user_timeout": _SILENT_S * 1_000, "keepalives_idle": 10},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_S}s'")
+        connection.commit()
+
+    return engine
 
 
 def _upgrade(engine: Engine) -> None:

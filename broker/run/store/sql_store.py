@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import Engine, select
@@ -22,6 +22,7 @@ from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageRep
 from broker.run.store import (
     billing,
     budgeting,
+    claiming,
     correcting,
     foresight,
     listing,
@@ -33,6 +34,8 @@ from broker.run.store import (
 )
 from broker.run.store import tokens as stored_tokens
 from broker.run.store.engine import connect, insert_new
+from broker.run.store.leasing import StoredLeases
+from broker.run.store.notices import listen
 from broker.run.store.scheduling import StoredSchedules
 from broker.run.store.sealing import StoredSecrets
 from broker.run.store.specs import Specs
@@ -47,12 +50,16 @@ def open_store(url: str) -> SqlStore:
     return SqlStore(connect(url))
 
 
-class SqlStore(StoredSchedules, StoredSecrets):
+class SqlStore(StoredLeases, StoredSchedules, StoredSecrets):
     """`broker.ports.Store` on SQLite or PostgreSQL. Its promises are written there."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._specs = Specs()
+
+    def listen(self) -> AsyncGenerator[str]:
+        """What brokers and API workers tell, as it comes, beginning with an empty message. Raises StoreAway."""
+        return listen(self._engine.url)
 
     def add_jobs(
         self, jobs: Sequence[Job], document: str, document_hash: str, reserving: Reservation | None = None
@@ -121,8 +128,27 @@ class SqlStore(StoredSchedules, StoredSecrets):
     ) -> None:
         """Writes new values, appends history. Raises Conflict (illegal move) and UnknownName, changing nothing."""
         news = recording.News(jobs=jobs, attempts=attempts, changes=changes, placements=placements)
-        with self._write() as connection:
+        with self._fenced({attempt.pool for attempt in attempts}) as connection:
             recording.record(connection, news)
+
+    def decide(
+        self,
+        *,
+        jobs: Sequence[Job] = (),
+        attempts: Sequence[Attempt] = (),
+        changes: Sequence[StateChange] = (),
+        placements: Sequence[Placement] = (),
+        within: Reservation | None = None,
+    ) -> frozenset[str]:
+        """As record, of those jobs that are still queued and that no other broker decides about now: which these are.
+
+        Raises OverBudget, changing nothing, when what begins is more than budgets have left.
+        """
+        news = recording.News(jobs=jobs, attempts=attempts, changes=changes, placements=placements)
+        with self._fenced({attempt.pool for attempt in attempts}) as connection:
+            claimed = claiming.claim(connection, news, within)
+            recording.record(connection, claimed)
+        return frozenset({job.id for job in claimed.jobs} | {each.job_id for each in claimed.placements})
 
     def open_attempts(self, pool: str | None = None) -> tuple[Attempt, ...]:
         """Attempts that have not ended, oldest first."""
@@ -151,7 +177,7 @@ class SqlStore(StoredSchedules, StoredSecrets):
 
     def keep_outlook(self, outlook: Outlook) -> None:
         """Appends a forecast."""
-        with self._write() as connection:
+        with self._fenced() as connection:
             foresight.keep_outlook(connection, outlook)
 
     def outlooks(self, pool: str, since_ns: int, until_ns: int) -> tuple[Outlook, ...]:
@@ -166,7 +192,7 @@ class SqlStore(StoredSchedules, StoredSecrets):
 
     def keep_decisions(self, decisions: Sequence[Decision]) -> None:
         """Appends decisions about capacity."""
-        with self._write() as connection:
+        with self._fenced() as connection:
             foresight.keep_decisions(connection, decisions)
 
     def decisions(self, since_ns: int, until_ns: int, pool: str | None = None) -> tuple[Decision, ...]:
@@ -224,7 +250,7 @@ class SqlStore(StoredSchedules, StoredSecrets):
 
     def settle(self, pool: str, report: UsageReport, charges: Sequence[Charge]) -> None:
         """Stores usage and charges and moves the watermark. Raises Conflict for a new charge of settled time."""
-        with self._write() as connection:
+        with self._fenced({pool}) as connection:
             settlement.settle(connection, pool, report, charges)
 
     def spend(self, wanted: SpendFilter) -> tuple[SpendRow, ...]:
@@ -291,4 +317,5 @@ class SqlStore(StoredSchedules, StoredSecrets):
 
     def close(self) -> None:
         """Gives back connections."""
+        self.unlock()
         self._engine.dispose()

@@ -357,6 +357,38 @@ secrets: Final = Table(
     Column("box", LargeBinary, nullable=False),
 )
 
+brokers: Final = Table(
+    "brokers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("home", Text, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+)
+
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("holder", Text),
+    Column("holder_name", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("freed_ns", BigInteger),
+    Column("view", Text, nullable=False),
+)
+
+questions: Final = Table(
+    "questions",
+    metadata,
+    _key("id"),
+    Column("name", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("asked_ns", BigInteger, nullable=False),
+    Column("taken", Boolean, nullable=False),
+    Column("answer", LargeBinary),
+)
+
 blobs: Final = Table(
     "blobs",
     metadata,

@@ -1,0 +1,124 @@
+"""What attempts wrote and returned: from the archive, from a pool that is driven here, or from whoever drives it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final
+
+from broker.model.errors import BrokerError, UnknownName
+from broker.model.jobs import Attempt
+from broker.ports import Executor, LogChunk, Store, Stream
+from broker.run.archive import Archive
+from broker.run.masking import NOTHING, Mask, Masks
+from broker.run.peers import Peers
+from broker.run.pools import RunningPool
+
+MOST_AT_ONCE: Final = 1 << 20  # bytes of output that go through the database
+
+
+class Records:
+    """Reads output and results, and answers other brokers that ask for them."""
+
+    def __init__(
+        self,
+        store: Store,
+        archive: Archive,
+        pools: Mapping[str, RunningPool],
+        peers: Peers,
+        masks: Masks,
+        settle: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`settle` charges what a pool used that is driven here."""
+        self._store = store
+        self._archive = archive
+        self._pools = pools
+        self._peers = peers
+        self._masks = masks
+        self._settle = settle
+
+    async def logs(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
+        """A piece of an attempt's output, running or ended. Raises KeyError when it never started."""
+        if not self._archive.holds(attempt.id) and self._is_elsewhere(attempt):
+            what = {"what": "logs", "attempt": attempt.id, "stream": stream, "offset": offset}
+            return _chunk(await self._peers.ask(attempt.pool, {**what, "limit": min(limit, MOST_AT_ONCE)}), attempt)
+        return await self._logs_here(attempt, stream, offset, limit)
+
+    async def _logs_here(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
+        if self._archive.holds(attempt.id):
+            return await asyncio.to_thread(self._archive.logs, attempt.id, stream, offset, limit)
+        executor = self._executor(attempt)
+        if executor is None:
+            raise KeyError(attempt.id)
+        mask = await self.mask(attempt.id)
+        try:
+            return await mask.read(partial(executor.logs, attempt.id, stream), offset, limit)
+        except KeyError:
+            return await asyncio.to_thread(self._archive.logs, attempt.id, stream, offset, limit)
+
+    async def mask(self, attempt_id: str) -> Mask:
+        """What is masked in the output of an attempt; nothing of one that the store does not know."""
+
+        def find() -> Mask:
+            try:
+                return self._masks.of(self._store.job(self._store.attempt(attempt_id).job_id).spec)
+            except UnknownName:
+                return NOTHING
+
+        return await asyncio.to_thread(find)
+
+    async def result(self, attempt: Attempt) -> bytes | None:
+        """What a function returned or raised; None while there is nothing."""
+        if not self._archive.holds(attempt.id) and self._is_elsewhere(attempt):
+            said, data = _parted(await self._peers.ask(attempt.pool, {"what": "result", "attempt": attempt.id}))
+            return data if said["known"] else None
+        return await self._result_here(attempt)
+
+    async def _result_here(self, attempt: Attempt) -> bytes | None:
+        if self._archive.holds(attempt.id):
+            return await asyncio.to_thread(self._archive.result, attempt.id)
+        executor = self._executor(attempt)
+        return await executor.result(attempt.id) if executor else None
+
+    async def reply(self, pool: str, asked: Mapping[str, Any]) -> bytes:
+        """The answer to another broker's question about a pool that is driven here."""
+        try:
+            if asked["what"] == "settle":
+                await self._settle(pool)
+                return _joined({})
+            attempt = await asyncio.to_thread(self._store.attempt, asked["attempt"])
+            if asked["what"] == "result":
+                found = await self._result_here(attempt)
+                return _joined({"known": found is not None}, found or b"")
+            chunk = await self._logs_here(attempt, asked["stream"], asked["offset"], asked["limit"])
+        except KeyError:
+            return _joined({"known": False})
+        except BrokerError as error:
+            return _joined({"known": False, "error": str(error)})
+        return _joined({"known": True, "next": chunk.next_offset, "complete": chunk.complete}, chunk.data)
+
+    def _is_elsewhere(self, attempt: Attempt) -> bool:
+        running = self._pools.get(attempt.pool)
+        return running is not None and running.elsewhere is not None
+
+    def _executor(self, attempt: Attempt) -> Executor | None:
+        running = self._pools.get(attempt.pool)
+        return running.executor if running else None
+
+
+def _joined(head: Mapping[str, Any], data: bytes = b"") -> bytes:
+    return json.dumps(dict(head)).encode() + b"\n" + data
+
+
+def _parted(answer: bytes) -> tuple[Mapping[str, Any], bytes]:
+    head, _, data = answer.partition(b"\n")
+    return json.loads(head), data
+
+
+def _chunk(answer: bytes, attempt: Attempt) -> LogChunk:
+    said, data = _parted(answer)
+    if not said["known"]:
+        raise KeyError(attempt.id)
+    return LogChunk(data=data, next_offset=said["next"], complete=said["complete"])
