@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
+from broker.model.budgets import Reservation
+from broker.model.jobs import Attempt, Job, StateChange
 from broker.model.leases import Member, Question, Standing
+from broker.model.placement import Placement
 
 
 class LeaseStore(Protocol):
@@ -41,11 +44,27 @@ class LeaseStore(Protocol):
         ...
 
     def leave(self, member: Member) -> None:
-        """It is gone, and its leases are free."""
+        """It is gone, and its leases are free: those of pools where nothing goes on to be taken from anywhere."""
         ...
 
     def publish(self, member: Member, views: Mapping[str, str]) -> None:
         """Says of pools that it drives what others need to know. Raises `LeaseLost`."""
+        ...
+
+    def decide(
+        self,
+        *,
+        jobs: Sequence[Job] = (),
+        attempts: Sequence[Attempt] = (),
+        changes: Sequence[StateChange] = (),
+        placements: Sequence[Placement] = (),
+        within: Reservation | None = None,
+    ) -> frozenset[str]:
+        """Records what was decided about jobs that are still queued, have been tried as often as their new values say,
+        and are not being decided about by another broker at this moment. Returns their ids.
+
+        With `within`, raises `OverBudget`, changing nothing, where what begins is more than its budgets have left.
+        """
         ...
 
     def ask(self, name: str, body: str) -> int:

@@ -265,22 +265,6 @@ class Store(StoreParts, Protocol):
         """
         ...
 
-    def decide(
-        self,
-        *,
-        jobs: Sequence[Job] = (),
-        attempts: Sequence[Attempt] = (),
-        changes: Sequence[StateChange] = (),
-        placements: Sequence[Placement] = (),
-        within: Reservation | None = None,
-    ) -> frozenset[str]:
-        """As `record`, but only of those jobs that are still queued, have been tried as often as their new values say,
-        and are not being decided about by another broker at this moment. Returns their ids.
-
-        With `within`, raises `OverBudget`, changing nothing, where what begins is more than its budgets have left.
-        """
-        ...
-
     def open_attempts(self, pool: str | None = None) -> tuple[Attempt, ...]:
         """Attempts that have not ended."""
         ...

@@ -39,7 +39,7 @@ from broker.run.foresight import Foresight
 from broker.run.launcher import Launcher
 from broker.run.ledger import Ledger
 from broker.run.masking import Masks
-from broker.run.membership import LEASE_TIMES, LeaseTimes, Membership
+from broker.run.membership import LEASE_TIMES, Membership
 from broker.run.orphans import Orphans
 from broker.run.peers import Peers
 from broker.run.plugins import live_prices, make_executor
@@ -50,6 +50,7 @@ from broker.run.reprice import PricedPools, Repricing
 from broker.run.retire import Retirement
 from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings, Mode
+from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.settings import LogLimits
 from broker.run.sharing import Sharing
 
@@ -121,7 +122,7 @@ class Broker:
             self.pools, self.register, self.launcher, rules, self.foresight, self.budgets, sharing
         )
         self.peers = Peers(store, self.membership, self.register, lambda *asked: self.records.reply(*asked))
-        self.records = Records(store, self.archive, self.pools, self.peers, self.masks, self._settle)
+        self.records = Records(self.register, self.archive, self.pools, self.peers, self.masks, self._settle)
         self.duties = Duties(self.membership, self.pools, self._duty, self._seen)
         self.ended = False  # nothing more will happen: who waits for something should stop
         self._stop = asyncio.Event()

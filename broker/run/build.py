@@ -15,8 +15,8 @@ from broker.run.settings import Settings
 from broker.run.store import open_store
 
 
-def build_broker(settings: Settings) -> Broker:
-    """The broker that the settings describe, not yet running.
+def build_broker(settings: Settings, *, drives: bool = True) -> Broker:
+    """The broker that the settings describe, not yet running; with `drives` false one that only answers.
 
     Raises `InvalidInput` for pools that can't be, `PriceMissing`, `StoreError`.
     """
@@ -47,6 +47,9 @@ def build_broker(settings: Settings) -> Broker:
         book=first.commitments,
         priced=priced,
         asking=settings.prices,
+        folders=settings.folders,
+        times=settings.lease_times,
+        drives=drives,
     )
 
 

@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -21,19 +20,12 @@ from broker.model.errors import StoreAway
 from broker.model.leases import LEADER, Lease, Member, Standing
 from broker.model.money import NS_PER_S
 from broker.ports import Store
+from broker.run.settings.leases import LeaseTimes
 
 log = structlog.get_logger()
 
 AWAY_RETRY_S: Final = 1.0
 SOONEST_S: Final = 0.2  # between two looks at how others stand
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseTimes:
-    """How long silence is borne."""
-
-    lease_s: float = 15.0  # a broker that has not been heard of for so long is gone
-    away_s: float = 600.0  # what runs on the machine of a broker that has been gone for so long is lost
 
 
 LEASE_TIMES: Final = LeaseTimes()

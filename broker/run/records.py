@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from broker.model.errors import BrokerError, UnknownName
 from broker.model.jobs import Attempt
-from broker.ports import Executor, LogChunk, Store, Stream
+from broker.ports import Executor, LogChunk, Stream
 from broker.run.archive import Archive
 from broker.run.masking import NOTHING, Mask, Masks
 from broker.run.peers import Peers
 from broker.run.pools import RunningPool
+from broker.run.register import Register
 
 MOST_AT_ONCE: Final = 1 << 20  # bytes of output that go through the database
 
@@ -24,7 +25,7 @@ class Records:
 
     def __init__(
         self,
-        store: Store,
+        register: Register,
         archive: Archive,
         pools: Mapping[str, RunningPool],
         peers: Peers,
@@ -32,7 +33,8 @@ class Records:
         settle: Callable[[str], Awaitable[None]],
     ) -> None:
         """`settle` charges what a pool used that is driven here."""
-        self._store = store
+        self._register = register
+        self._store = register.store
         self._archive = archive
         self._pools = pools
         self._peers = peers
@@ -60,6 +62,9 @@ class Records:
 
     async def mask(self, attempt_id: str) -> Mask:
         """What is masked in the output of an attempt; nothing of one that the store does not know."""
+        held = self._register.live.get(attempt_id)
+        if held is not None and not held.job.spec.secrets:
+            return NOTHING
 
         def find() -> Mask:
             try:

@@ -17,7 +17,7 @@ from broker.ports import ExecutorContext
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
 from broker.run.folders import Folders
-from broker.run.membership import LeaseTimes
+from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import SqlStore, open_store
 from broker.testing.fakes import FakeExecutor
@@ -130,3 +130,14 @@ async def _running(broker: Broker) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def crash(broker: Broker, task: asyncio.Task[None]) -> None:
+    """Its process is gone: it says goodbye to nobody."""
+
+    async def silent() -> None: ...
+
+    broker.membership.leave = silent  # type: ignore[method-assign]
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

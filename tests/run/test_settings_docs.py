@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from broker.run.settings import load_settings
 from broker.run.settings.document import (
     AutopilotPart,
+    BrokersPart,
     BudgetPart,
     LogsPart,
     NotifyPart,
@@ -25,6 +26,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
 PARTS = {
     "": SettingsDocument,
     "autopilot.": AutopilotPart,
+    "brokers.": BrokersPart,
     "budgets.NAME.": BudgetPart,
     "logs.": LogsPart,
     "prices.": PricesPart,
@@ -43,7 +45,7 @@ def test_every_field_has_its_row(prefix: str) -> None:
     rows = {
         name: f"| `{prefix}{name}` | {field.description} |"
         for name, field in model.model_fields.items()
-        if name not in ("autopilot", "budgets", "logs", "notify", "prices", "secrets", "pools")
+        if name not in ("autopilot", "brokers", "budgets", "logs", "notify", "prices", "secrets", "pools")
     }
     assert not [name for name, row in rows.items() if row not in PAGE]
 

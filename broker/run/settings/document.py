@@ -209,8 +209,22 @@ class PoolPart(Part):
         None, description="Between which ways to keep containers warm the autopilot may choose; serverless pools only."
     )
     cold_start: Duration = Field(0.0, description="Time to a ready node or container, until it has been measured.")
+    shared: Boolean | None = Field(
+        None,
+        description="Its records lie in shared_dir, so that another broker can go on with it; "
+        "default: where there is one, and the pool is not of this machine.",
+    )
     options: dict[str, Any] = Field({}, description="Settings of the executor itself.")
     nodes: dict[str, Any] | None = Field(None, description="How the machines of a cluster are made at a provider.")
+
+
+class BrokersPart(Part):
+    """Several brokers on one database."""
+
+    lease: LongerThanZero = Field(15.0, description="A broker that is silent for so long is gone: others take over.")
+    lost_after: LongerThanZero = Field(
+        600.0, description="What only a broker that is gone can reach counts as lost after this."
+    )
 
 
 class AutopilotPart(Part):
@@ -309,6 +323,10 @@ class SettingsDocument(Part):
     store_url: Line | None = Field(
         None, description="The store: a sqlite:/// or postgresql:// URL; default: SQLite in state_dir."
     )
+    shared_dir: Line | None = Field(
+        None, description="Folder that all brokers of the database see; default: none, and each keeps its own."
+    )
+    brokers: BrokersPart = Field(BrokersPart(), description="How several brokers share a database.")
     listen: Annotated[str, PlainValidator(_listen)] = Field(
         "unix", description="Where it answers: unix (a socket in state_dir) or loopback:PORT (with a token file)."
     )

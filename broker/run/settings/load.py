@@ -26,6 +26,7 @@ from broker.run.settings.document import (
     PricesPart,
     SettingsDocument,
 )
+from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.receiver import Receiver
 from broker.run.settings.settings import LogLimits, Settings
 from broker.run.settings.toml_source import toml_tree
@@ -180,6 +181,8 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         file=file,
         state_dir=state_dir,
         store_url=document.store_url or f"sqlite:///{state_dir / 'broker.db'}",
+        shared_dir=_local(document.shared_dir, tree, ("shared_dir",)),
+        lease_times=LeaseTimes(lease_s=document.brokers.lease, away_s=document.brokers.lost_after),
         listen=document.listen,
         dashboard=document.dashboard,
         user=document.user or getpass.getuser(),

@@ -8,13 +8,16 @@ from datetime import date
 from pathlib import Path
 
 from broker.model.budgets import Budget
+from broker.model.errors import InvalidInput
 from broker.model.offers import Offer
 from broker.model.pools import Capability, Pool
+from broker.run.folders import Folders
 from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings
 from broker.run.settings.document import PoolPart
+from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.machine import Machine, this_machine
-from broker.run.settings.pools import default_pools, make_pools
+from broker.run.settings.pools import default_pools, is_local, make_pools
 from broker.run.settings.receiver import Receiver
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.spec.source import Tree
@@ -37,6 +40,8 @@ class Settings:
     file: Path | None  # where they were read; None: nowhere
     state_dir: Path  # absolute; may not exist yet
     store_url: str
+    shared_dir: Path | None  # that all brokers of the store see; absolute
+    lease_times: LeaseTimes
     listen: str  # unix, or loopback:PORT
     dashboard: str  # loopback:PORT, or off; where `listen` is loopback, it is there
     user: str
@@ -65,6 +70,23 @@ class Settings:
     def secrets(self) -> ConfiguredSecrets:
         """The values of secrets, from where the configuration says."""
         return ConfiguredSecrets(prefix=self.secret_prefix, file=self.secret_file)
+
+    @property
+    def folders(self) -> Folders:
+        """Where the broker keeps what is not in the store. Raises `InvalidInput`."""
+        shared = [
+            name
+            for name, part in self.pool_parts.items()
+            if part.shared or (part.shared is None and not is_local(part))
+        ]
+        wrong = [
+            self.tree.problem(("pools", name, "shared"), "there is no shared_dir to keep its records in: set one")
+            for name, part in self.pool_parts.items()
+            if part.shared and self.shared_dir is None
+        ]
+        if wrong:
+            raise InvalidInput(*wrong)
+        return Folders(own=self.state_dir, shared=self.shared_dir, pools=shared)
 
     def pools(
         self, offers: Sequence[Offer], capabilities: Capabilities, machine: Machine | None = None

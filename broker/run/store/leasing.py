@@ -19,7 +19,7 @@ from broker.model.errors import Conflict, LeaseLost
 from broker.model.leases import Lease, Member, Question, Standing
 from broker.model.money import NS_PER_S
 from broker.run.store.engine import insert_new
-from broker.run.store.tables import brokers, leases, questions
+from broker.run.store.tables import OPEN_ATTEMPT, attempts, brokers, leases, questions
 from broker.run.store.transactions import Transactions
 
 CHANNEL: Final = "gpu_broker"  # of LISTEN and NOTIFY
@@ -100,8 +100,11 @@ class StoredLeases(Transactions):
             )
 
     def leave(self, member: Member) -> None:
-        """It is gone, and its leases are free."""
+        """It is gone, and its leases are free; where nothing goes on, in whatever place."""
         with self._write() as connection:
+            going = select(attempts.c.pool).where(OPEN_ATTEMPT)
+            idle = update(leases).where(leases.c.holder == member.id, leases.c.name.not_in(going))
+            connection.execute(idle.values(place=""))
             _bury(connection, {member.id: _now_ns(connection)})
         self.unlock()
 
@@ -212,8 +215,9 @@ def _take(connection: Connection, member: Member, wanted: Mapping[str, str]) -> 
     for name, place in sorted(wanted.items()):
         new = {"name": name, "place": place, "holder_name": "", "epoch": 0, "freed_ns": 0, "view": ""}
         connection.execute(insert_new(connection, leases).values(new))
-        here = leases.c.place.in_((place, ""))
-        mine = update(leases).where(leases.c.name == name, leases.c.holder.is_(None), here)
+        mine = update(leases).where(leases.c.name == name, leases.c.holder.is_(None))
+        if connection.dialect.name != "sqlite":  # whose other brokers are gone for good
+            mine = mine.where(leases.c.place.in_((place, "")))
         values = {"place": place, "holder": member.id, "holder_name": member.name, "epoch": leases.c.epoch + 1}
         connection.execute(mine.values({**values, "freed_ns": None}))
 
