@@ -20,6 +20,7 @@ from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, KeepWarm, Pool
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
+from broker.model.submissions import Entry
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.node_group import NodeGroup as NodeGroup
 from broker.secret_store import SecretSource as SecretSource
@@ -213,6 +214,10 @@ class Store(StoreParts, Protocol):
         Idempotent by id: when the first job's id (or array id) exists with the same document hash, nothing is stored
         and the jobs stored then are returned as they are now; with another hash raises `Conflict`.
         """
+        ...
+
+    def add_batch(self, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
+        """As `add_jobs` for each, all entries or none: the jobs of each entry, in order. Ids are of one entry only."""
         ...
 
     def job(self, job_id: str) -> Job:

@@ -22,6 +22,8 @@ Identify = Callable[[str], Awaitable[Identity | None]]
 MAX_BODY_BYTES: Final = 1 << 20
 MAX_BLOB_BYTES: Final = 64 << 20
 BLOBS: Final = "/v1/blobs/"
+MAX_BATCH_BYTES: Final = 16 << 20
+BATCHES: Final = "/v1/jobs:batch"
 _DROPPED_BYTES: Final = 4 * MAX_BLOB_BYTES
 _TRUSTED: Final = "broker.trusted"  # set by the server itself: no header can
 
@@ -63,7 +65,7 @@ class Guard:
                 await _not_enough(who.scope, needed)(scope, receive, send)
                 return
             scope[IDENTITY] = who
-        body = _Body(receive, MAX_BLOB_BYTES if scope["path"].startswith(BLOBS) else MAX_BODY_BYTES)
+        body = _Body(receive, limit_of(scope["path"]))
         try:
             body.announce(headers.get(b"content-length", b""))
             await self._app(scope, body.receive, send)
@@ -88,6 +90,13 @@ def needed_for(method: str, path: str) -> TokenScope:
     if path in ADMIN_PATHS or path.startswith("/v1/tokens/") or (not looks and path.startswith(OWNERS_PATHS)):
         return TokenScope.ADMIN
     return TokenScope.READ if looks else TokenScope.SUBMIT
+
+
+def limit_of(path: str) -> int:
+    """How many bytes a request to a route may bring."""
+    if path.startswith(BLOBS):
+        return MAX_BLOB_BYTES
+    return MAX_BATCH_BYTES if path == BATCHES else MAX_BODY_BYTES
 
 
 class _Body:

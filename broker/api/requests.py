@@ -12,6 +12,7 @@ from broker.api.guard import IDENTITY
 from broker.model.errors import Forbidden, InvalidInput, Problem
 from broker.model.tokens import Identity, Scope
 from broker.run.service import Service
+from broker.run.service.batches import MOST_JOBS
 
 _TEXT: Final = r"^[^\x00-\x1f\x7f]+$"  # no database takes a zero, and no name has control characters
 
@@ -34,6 +35,32 @@ JOB_BODY: Final[dict[str, Any]] = {
                 "examples": {
                     "command": {"value": {"run": "python train.py", "resources": {"accelerators": "H100:8"}}},
                     "array": {"value": {"name": "sweep", "argv": ["./one"], "array": 20, "max_cost": "$5"}},
+                },
+            }
+        },
+    }
+}
+BATCH_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "Jobs, each as the job specification has it.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["jobs"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "jobs": {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": MOST_JOBS,
+                            "items": {"$ref": "#/components/schemas/Job"},
+                        }
+                    },
+                },
+                "examples": {
+                    "two": {"value": {"jobs": [{"run": "python a.py"}, {"id": "second", "run": "python b.py"}]}}
                 },
             }
         },
@@ -82,7 +109,7 @@ async def _only_of(request: Request) -> str | None:
     return None if who.scope is Scope.ADMIN else who.user
 
 
-async def _job_fields(request: Request) -> dict[str, Any]:
+async def _json_map(request: Request) -> dict[str, Any]:
     """The body, which must be a map. Raises `InvalidInput`."""
     try:
         fields = json.loads(await request.body(), parse_constant=_no_number)
@@ -93,13 +120,32 @@ async def _job_fields(request: Request) -> dict[str, Any]:
     return fields
 
 
+async def _batch_jobs(request: Request) -> list[dict[str, Any]]:
+    """The jobs of a batch. Raises `InvalidInput`."""
+    fields = await _json_map(request)
+    if unknown := sorted(fields.keys() - {"jobs"}):
+        raise InvalidInput(Problem(field=unknown[0][:100], message="unknown field: a batch has only `jobs`"))
+    jobs = fields.get("jobs")
+    if not isinstance(jobs, list) or not 1 <= len(jobs) <= MOST_JOBS:
+        raise InvalidInput(Problem(field="jobs", message=f"must be a list of 1 to {MOST_JOBS:,} jobs"))
+    wrong = [
+        Problem(field=f"jobs[{place}]", message="must be a map of fields, as the job specification has them")
+        for place, each in enumerate(jobs)
+        if not isinstance(each, dict)
+    ]
+    if wrong:
+        raise InvalidInput(*wrong)
+    return jobs
+
+
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number in JSON")
 
 
 User = Annotated[str, Depends(_user)]
 OnlyOf = Annotated[str | None, Depends(_only_of)]
-JobFields = Annotated[dict[str, Any], Depends(_job_fields)]
+JobFields = Annotated[dict[str, Any], Depends(_json_map)]
+BatchJobs = Annotated[list[dict[str, Any]], Depends(_batch_jobs)]
 
 
 def tags_of(pairs: list[str]) -> dict[str, str]:
@@ -108,7 +154,9 @@ def tags_of(pairs: list[str]) -> dict[str, str]:
 
 
 __all__ = [
+    "BATCH_BODY",
     "JOB_BODY",
+    "BatchJobs",
     "JobFields",
     "JobId",
     "OnlyOf",

@@ -18,6 +18,7 @@ from broker.model.jobs import ATTEMPT_MOVES, JOB_MOVES, Attempt, AttemptState, J
 from broker.model.money import NS_PER_S
 from broker.model.placement import Verdict
 from broker.model.query import JobFilter
+from broker.model.submissions import Entry
 from broker.ports import Store
 from broker.testing.store_contract_foresight import ForesightContract
 from broker.testing.store_contract_spend import SpendContract
@@ -73,6 +74,29 @@ class SubmissionContract:
         store.add_jobs([job("taken")], "{}", "h")
         with pytest.raises(StoreError):
             store.add_jobs([job("new"), job("taken")], "{}", "h")
+        with pytest.raises(UnknownName):
+            store.job("new")
+
+    def test_a_batch_is_each_of_its_submissions(self, store: Store) -> None:
+        store.add_jobs([job("first")], "{}", "h0")
+        tagged = replace(FULL_SPEC, tags={"team": "red"})
+        entries = [
+            Entry(jobs=(job("first"),), document="{}", document_hash="h0"),
+            Entry(jobs=(job("one", spec=tagged),), document='{"a": 1}', document_hash="h1"),
+            Entry(jobs=tuple(array("many", 3)), document='{"a": 2}', document_hash="h2"),
+            Entry(jobs=(job("other", spec=tagged),), document='{"a": 1}', document_hash="h1"),
+        ]
+        stored = store.add_batch(entries)
+        assert stored == tuple(entry.jobs for entry in entries) == store.add_batch(entries)
+        assert sum(store.counts().values()) == 6
+        assert store.recorded("many.2").document == '{"a": 2}'
+        assert sorted(ids(store, JobFilter(tags={"team": "red"}))) == ["one", "other"]
+
+    def test_of_a_batch_all_is_stored_or_nothing(self, store: Store) -> None:
+        store.add_jobs([job("taken")], "{}", "h0")
+        entries = [Entry(jobs=(job(name),), document="{}", document_hash="h1") for name in ("new", "taken")]
+        with pytest.raises(Conflict, match="taken"):
+            store.add_batch(entries)
         with pytest.raises(UnknownName):
             store.job("new")
 

@@ -6,11 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response
 
-from broker.api import schemas, views
+from broker.api import batches, schemas, views
 from broker.api.amounts import nanoseconds
 from broker.api.decisions import explanation
 from broker.api.requests import (
+    BATCH_BODY,
     JOB_BODY,
+    BatchJobs,
     JobFields,
     JobId,
     OnlyOf,
@@ -38,6 +40,7 @@ Timeout = Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds a
 def routes(service: Service) -> APIRouter:
     """The routes of jobs."""
     router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+    _batches(router, service)
     _submitting(router, service)
     _reading(router, service)
     _acting(router, service)
@@ -64,6 +67,19 @@ def _submitting(router: APIRouter, service: Service) -> None:
         They keep their indexes in a new array.
         """
         return views.submitted(await service.submissions.retry(id, user, only_of))
+
+
+def _batches(router: APIRouter, service: Service) -> None:
+    @router.post(":batch", status_code=201, responses=problems(409, 413, 422, 503), openapi_extra=BATCH_BODY)
+    async def submit_batch(jobs: BatchJobs, user: User, response: Response, key: Key = None) -> batches.BatchSubmitted:
+        """Submits up to 1,000 jobs or arrays: all of them, or none where one is refused.
+
+        With an `Idempotency-Key` it can be sent again as it is: each job is found that was stored, and the answer is
+        200 where all were.
+        """
+        batch = await service.batches.submit(jobs, user, key)
+        response.status_code = 201 if any(each.created for each in batch.submissions) else 200
+        return batches.view(batch)
 
 
 def _reading(router: APIRouter, service: Service) -> None:

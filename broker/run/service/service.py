@@ -10,6 +10,7 @@ from broker.ports import Stream
 from broker.run.broker import Broker
 from broker.run.metrics import Metrics
 from broker.run.service.answers import JobStanding
+from broker.run.service.batches import Batches
 from broker.run.service.budgeting import Budgeting
 from broker.run.service.following import Following
 from broker.run.service.foresights import Foresights
@@ -34,6 +35,7 @@ class Service:
         self.user = user or _who_runs_this()
         settling = Settling(broker)
         self.submissions = Submissions(broker)
+        self.batches = Batches(broker, self.submissions)
         self.jobs = Jobs(broker, settling)
         self.output = Output(broker, self.jobs)
         self._broker = broker

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from broker.decide.constraints import resolve
-from broker.decide.expand import expand
+from broker.decide.expand import expand, task_count
 from broker.model.budgets import Reservation
 from broker.model.errors import Conflict, InvalidInput, OverBudget, Problem, UnknownName
 from broker.model.jobs import Job, JobSpec
@@ -42,6 +42,15 @@ _FIELDS: Final = {  # of a job's document, by what a refusal is about
 _TRIES: Final = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A job that was looked at and may be stored."""
+
+    spec: JobSpec
+    reserving: Reservation | None  # in the budgets that are for it
+    warnings: tuple[str, ...]  # of budgets that have no room for it
+
+
 class Submissions:
     """Takes jobs in."""
 
@@ -55,28 +64,34 @@ class Submissions:
         The same document under the same id finds the first job. Raises `InvalidInput` with all that is wrong, also
         when no pool could ever run it, and `Conflict` for another document under a known id; nothing is stored then.
         """
-        parsed = self._parsed(fields, key)
-        if earlier := await asyncio.to_thread(self._earlier, parsed.document):
-            return _submission(earlier, parsed, created=False)
+        parsed = self.parsed(fields, key)
+        if earlier := await asyncio.to_thread(self.earlier, parsed.document):
+            return submission(earlier, parsed, created=False)
         now_ns = self._broker.clock.now_ns()
-        spec = to_spec(parsed.document, now_ns)
+        ready = await self.ready(parsed.document, user, now_ns)
+        created, jobs = await asyncio.to_thread(
+            self._keep, parsed.document, ready.spec, user, now_ns, reserving=ready.reserving
+        )
+        self._broker.wake()
+        return submission(jobs, parsed, created=created, warnings=ready.warnings)
+
+    async def ready(self, document: JobDocument, user: str, now_ns: int) -> Ready:
+        """A job that some pool could run and budgets allow, about to be stored. Raises as `submit`."""
+        spec = to_spec(document, now_ns)
         await self._check(spec, user)
         reserving = await self._reserving(spec, user)
-        tasks = len(expand(spec, "preview", user, now_ns)) if reserving else 1
-        warnings = await self._broker.budgets.warnings(reserving, tasks) if reserving else []
-        created, jobs = await asyncio.to_thread(self._keep, parsed.document, spec, user, now_ns, reserving=reserving)
-        self._broker.wake()
-        return replace(_submission(jobs, parsed, created=created), warnings=tuple(warnings))
+        warnings = await self._broker.budgets.warnings(reserving, task_count(spec)) if reserving else []
+        return Ready(spec=spec, reserving=reserving, warnings=tuple(warnings))
 
     async def check(self, fields: Mapping[str, Any], user: str) -> Parsed:
         """What would be submitted, where it would be taken; nothing is stored or started. Raises as `submit`."""
-        parsed = self._parsed(fields, None)
+        parsed = self.parsed(fields, None)
         await self._check(to_spec(parsed.document, self._broker.clock.now_ns()), user)
         return parsed
 
     async def offers(self, fields: Mapping[str, Any], user: str) -> Placement:
         """What would be decided for such a job now; nothing is stored or started. Raises `InvalidInput`."""
-        document = self._parsed(fields, None).document
+        document = self.parsed(fields, None).document
         return await self._broker.preview(to_spec(document, self._broker.clock.now_ns()), user)
 
     async def retry(self, job_id: str, user: str, only_of: str | None = None) -> Submission:
@@ -93,7 +108,7 @@ class Submissions:
         reserving = await self._reserving(spec, user)
         _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again, reserving)
         self._broker.wake()
-        return _submission(jobs, Parsed(document=again.document), created=True)
+        return submission(jobs, Parsed(document=again.document), created=True)
 
     async def put_blob(self, sha256: str, data: bytes) -> None:
         """Keeps the payload of a function under its hash. Raises `InvalidInput` when the hash is another one."""
@@ -102,7 +117,8 @@ class Submissions:
             raise InvalidInput(Problem(field="sha256", message=f"is {sha256}, but the content has {found}"))
         await asyncio.to_thread(self._broker.store.put_blob, sha256, data)
 
-    def _parsed(self, fields: Mapping[str, Any], key: str | None) -> Parsed:
+    def parsed(self, fields: Mapping[str, Any], key: str | None) -> Parsed:
+        """The job that a request describes, under the id `key` where it says none. Raises `InvalidInput`."""
         given = fields.get("id")
         if key is not None and given not in (None, key):
             raise InvalidInput(Problem(field="id", message=f"is {given!r}, but the Idempotency-Key is {key!r}"))
@@ -111,7 +127,7 @@ class Submissions:
         models = {model for running in pools.values() for model in running.pool.gpu_models}
         return from_mapping(wanted, world=World(gpu_models=models, pools=tuple(pools)))
 
-    def _earlier(self, document: JobDocument) -> tuple[Job, ...]:
+    def earlier(self, document: JobDocument) -> tuple[Job, ...]:
         """The jobs that this very document was before. Raises `Conflict` when its id is another document's."""
         if document.id is None:
             return ()
@@ -186,7 +202,8 @@ class Submissions:
         raise Conflict(f"no id was free in {_TRIES} tries: submit again, or choose one with `id`")
 
 
-def _submission(jobs: Sequence[Job], parsed: Parsed, *, created: bool) -> Submission:
+def submission(jobs: Sequence[Job], parsed: Parsed, *, created: bool, warnings: tuple[str, ...] = ()) -> Submission:
+    """What became of a submission, from its jobs as they are stored."""
     first = jobs[0]
     return Submission(
         id=first.array_id or first.id,
@@ -194,6 +211,7 @@ def _submission(jobs: Sequence[Job], parsed: Parsed, *, created: bool) -> Submis
         tasks=len(jobs) if first.array_id is not None else None,
         created=created,
         ignored=parsed.ignored,
+        warnings=warnings,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sys import intern
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -15,7 +15,7 @@ from broker.model.jobs import Job, JobSpec
 from broker.run.store.engine import insert_new
 from broker.run.store.rows import Values, digest, job_of
 from broker.run.store.spec_json import dump_spec, load_spec
-from broker.run.store.tables import documents, specs
+from broker.run.store.tables import specs
 
 Item = TypeVar("Item")
 _CHUNK: Final = 500  # names in one query: databases limit them
@@ -70,25 +70,31 @@ class Specs:
         return found
 
 
-def keep_specs(connection: Connection, jobs: Sequence[Job]) -> list[int]:
-    """Stores the specs of jobs, each once; the key of each job's spec."""
-    keys: dict[str, int] = {}
-    by_identity: dict[int, int] = {}
-    for job in jobs:
-        if id(job.spec) not in by_identity:
-            body = dump_spec(job.spec)
-            by_identity[id(job.spec)] = keys.setdefault(body, 0) or _keep(connection, specs, digest(body), body)
-            keys[body] = by_identity[id(job.spec)]
-    return [by_identity[id(job.spec)] for job in jobs]
+def keep_specs(connection: Connection, jobs: Iterable[Job]) -> dict[int, int]:
+    """Stores the specs of jobs, each once; the key of each by the identity of the spec."""
+    bodies = {id(spec): dump_spec(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
+    hashes = {body: digest(body) for body in set(bodies.values())}
+    keys = keep_texts(connection, specs, {hashed: body for body, hashed in hashes.items()})
+    return {identity: keys[hashes[body]] for identity, body in bodies.items()}
 
 
-def keep_document(connection: Connection, body: str, hashed: str) -> int:
-    """Stores a document once; its key."""
-    return _keep(connection, documents, hashed, body)
+def keep_texts(connection: Connection, table: Table, texts: Mapping[str, str]) -> dict[str, int]:
+    """Stores texts by their hashes, each once; the key of each by its hash."""
+    keys = _keys(connection, table, texts)
+    for chunk in chunks(texts.keys() - keys.keys()):
+        # Another process may be faster: its row is as good.
+        rows = [{"hash": hashed, "body": texts[hashed]} for hashed in sorted(chunk)]
+        connection.execute(insert_new(connection, table), rows)
+        keys |= _keys(connection, table, chunk)
+    return keys
 
 
-def _keep(connection: Connection, table: Table, hashed: str, body: str) -> int:
-    return keep_once(connection, table, {"hash": hashed, "body": body}, "hash")
+def _keys(connection: Connection, table: Table, hashes: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for chunk in chunks(hashes):
+        query = select(table.c.hash, table.c.id).where(table.c.hash.in_(chunk))
+        found.update((row.hash, row.id) for row in connection.execute(query))
+    return found
 
 
 def keep_once(connection: Connection, table: Table, values: Values, *names: str) -> int:

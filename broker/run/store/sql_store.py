@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from functools import partial
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +16,7 @@ from broker.model.money import Money
 from broker.model.placement import Placement
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
+from broker.model.submissions import Entry
 from broker.model.tokens import Token
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.run.store import (
@@ -65,18 +65,20 @@ class SqlStore(StoredLeases, StoredSchedules, StoredSecrets):
         self, jobs: Sequence[Job], document: str, document_hash: str, reserving: Reservation | None = None
     ) -> tuple[Job, ...]:
         """Stores the jobs of one submission; a repeat returns them as they are now. Raises Conflict, OverBudget."""
-        added = partial(
-            submission.add, known=self._specs, added=jobs, document=document, hashed=document_hash, reserving=reserving
-        )
+        entry = Entry(jobs=tuple(jobs), document=document, document_hash=document_hash, reserving=reserving)
+        return self.add_batch([entry])[0]
+
+    def add_batch(self, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
+        """Stores several submissions, all or none, as `add_jobs` does one."""
         try:
             with self._write() as connection:
-                return added(connection)
+                return submission.add(connection, self._specs, entries)
         except StoreError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
             # Another broker has stored the same id since this transaction began: now it is found.
             with self._write() as connection:
-                return added(connection)
+                return submission.add(connection, self._specs, entries)
 
     def job(self, job_id: str) -> Job:
         """One job. Raises UnknownName with the nearest ids."""

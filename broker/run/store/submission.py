@@ -1,72 +1,89 @@
-"""A submission → rows of jobs, with the document, the spec and the tags that they share."""
+"""Submissions → rows of jobs, with the documents, specs and tags that they share, in few statements."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from sqlalchemy import Connection, insert, literal, select
 
-from broker.model.budgets import Reservation
 from broker.model.errors import Conflict
 from broker.model.jobs import Job
+from broker.model.submissions import Entry
 from broker.run.store.budgeting import reserve
 from broker.run.store.rows import job_values
-from broker.run.store.specs import Specs, keep_document, keep_specs
+from broker.run.store.specs import Specs, chunks, keep_specs, keep_texts
 from broker.run.store.tables import documents, job_tags, jobs, tags
 
 
-def add(
-    connection: Connection,
-    known: Specs,
-    added: Sequence[Job],
-    document: str,
-    hashed: str,
-    reserving: Reservation | None = None,
-) -> tuple[Job, ...]:
-    """Stores jobs, or returns those that an earlier submission of the same document stored. Raises Conflict."""
-    if not added:
-        return ()
-    head = added[0].array_id or added[0].id
-    if earlier := _earlier(connection, known, head, hashed):
-        return earlier
-    document_id = keep_document(connection, document, hashed)
-    spec_ids = keep_specs(connection, added)
-    connection.execute(
-        insert(jobs),
-        [
-            {**job_values(job), "spec_id": spec_id, "document_id": document_id}
-            for job, spec_id in zip(added, spec_ids, strict=True)
-        ],
-    )
-    # Tasks of an array share their spec and follow each other: one pass per run of equals is one pass per array.
-    for (head, spec_id), run in groupby(zip(added, spec_ids, strict=True), lambda x: (x[0].array_id or x[0].id, x[1])):
-        _tag(connection, head, spec_id, next(run)[0].spec.tags)
-    if reserving is not None:
-        reserve(connection, [job.id for job in added], reserving)
-    return tuple(added)
+def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
+    """Stores each entry, or finds the jobs that an earlier submission of the same document stored. Raises Conflict."""
+    earlier = _earlier(connection, known, entries)
+    fresh = [entry for entry in entries if entry.jobs and _head(entry) not in earlier]
+    if fresh:
+        _store(connection, fresh)
+    return tuple(earlier.get(_head(entry), entry.jobs) if entry.jobs else () for entry in entries)
 
 
-def _earlier(connection: Connection, known: Specs, head: str, hashed: str) -> tuple[Job, ...]:
-    stored = connection.execute(
-        select(documents.c.hash).join(jobs, jobs.c.document_id == documents.c.id).where(jobs.c.head == head).limit(1)
-    ).scalar()
-    if stored is None:
-        return ()
-    if stored != hashed:
-        raise Conflict(f"{head} was submitted before with another content: choose another id, or submit the same again")
-    return known.jobs(
-        connection, connection.execute(select(jobs).where(jobs.c.head == head).order_by(jobs.c.seq)).all()
-    )
+def _head(entry: Entry) -> str:
+    first = entry.jobs[0]
+    return first.array_id or first.id
 
 
-def _tag(connection: Connection, head: str, spec_id: int, wanted: dict[str, str]) -> None:
-    for key, value in wanted.items():
-        found = connection.execute(select(tags.c.id).where(tags.c.key == key, tags.c.value == value)).scalar()
-        tag_id = (
-            found or connection.execute(insert(tags).values(key=key, value=value).returning(tags.c.id)).scalar_one()
+def _earlier(connection: Connection, known: Specs, entries: Sequence[Entry]) -> dict[str, tuple[Job, ...]]:
+    """By head, the jobs of submissions that are there already. Raises Conflict for one of another document."""
+    wanted = {_head(entry): entry.document_hash for entry in entries if entry.jobs}
+    found: dict[str, tuple[Job, ...]] = {}
+    for chunk in chunks(wanted):
+        stored = (
+            select(jobs.c.head, documents.c.hash)
+            .join(documents, jobs.c.document_id == documents.c.id)
+            .where(jobs.c.head.in_(chunk))
+            .distinct()
         )
-        tagged = select(literal(tag_id), jobs.c.submitted_ns, jobs.c.seq).where(
-            jobs.c.head == head, jobs.c.spec_id == spec_id
-        )
-        connection.execute(insert(job_tags).from_select(["tag_id", "submitted_ns", "job_seq"], tagged))
+        heads = {head: hashed for head, hashed in connection.execute(stored)}
+        if other := next((head for head, hashed in heads.items() if hashed != wanted[head]), None):
+            raise Conflict(
+                f"{other} was submitted before with another content: choose another id, or submit the same again"
+            )
+        if heads:
+            query = select(jobs).where(jobs.c.head.in_(heads)).order_by(jobs.c.head, jobs.c.seq)
+            there = known.jobs(connection, connection.execute(query).all())
+            found |= {head: tuple(each) for head, each in groupby(there, lambda job: job.array_id or job.id)}
+    return found
+
+
+def _store(connection: Connection, entries: Sequence[Entry]) -> None:
+    document_ids = keep_texts(connection, documents, {entry.document_hash: entry.document for entry in entries})
+    spec_ids = keep_specs(connection, (job for entry in entries for job in entry.jobs))
+    rows = [
+        {**job_values(job), "spec_id": spec_ids[id(job.spec)], "document_id": document_ids[entry.document_hash]}
+        for entry in entries
+        for job in entry.jobs
+    ]
+    connection.execute(insert(jobs), rows)
+    _tag(connection, (job for entry in entries for job in entry.jobs), spec_ids)
+    for reserving, group in groupby(entries, lambda entry: entry.reserving):
+        if reserving is not None:
+            reserve(connection, [job.id for entry in group for job in entry.jobs], reserving)
+
+
+def _tag(connection: Connection, added: Iterable[Job], spec_ids: dict[int, int]) -> None:
+    """Tags jobs, tag by tag: a statement for each, and for however many jobs."""
+    tagged: dict[tuple[str, str], dict[str, int]] = {}
+    for job in added:
+        for tag in job.spec.tags.items():
+            tagged.setdefault(tag, {})[job.array_id or job.id] = spec_ids[id(job.spec)]
+    for (key, value), heads in tagged.items():
+        tag_id = _tag_id(connection, key, value)
+        for chunk in chunks(heads):
+            found = select(literal(tag_id), jobs.c.submitted_ns, jobs.c.seq).where(
+                jobs.c.head.in_(chunk), jobs.c.spec_id.in_({heads[head] for head in chunk})
+            )
+            connection.execute(insert(job_tags).from_select(["tag_id", "submitted_ns", "job_seq"], found))
+
+
+def _tag_id(connection: Connection, key: str, value: str) -> int:
+    found = connection.execute(select(tags.c.id).where(tags.c.key == key, tags.c.value == value)).scalar()
+    made = insert(tags).values(key=key, value=value).returning(tags.c.id)
+    return found or int(connection.execute(made).scalar_one())

@@ -1,0 +1,18 @@
+"""One submission of several that are stored together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broker.model.budgets import Reservation
+from broker.model.jobs import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is stored for one submission."""
+
+    jobs: tuple[Job, ...]  # one, or the tasks of an array
+    document: str  # canonical JSON of what was submitted
+    document_hash: str
+    reserving: Reservation | None = None
