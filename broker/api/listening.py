@@ -36,12 +36,14 @@ def listen(settings: Settings) -> Listening:
     trusted, door, setting = None, settings.listen, "listen"
     if settings.listen == "unix":
         trusted, door, setting = _unix(settings.state_dir / "broker.sock"), settings.dashboard, "dashboard"
-    guarded = None if door == "off" else _loopback(int(door.removeprefix("loopback:")), setting)
+    guarded = None if door == "off" else loopback(int(door.removeprefix("loopback:")), setting)
     return Listening(trusted=trusted, guarded=guarded, token=secrets.token_urlsafe(32))
 
 
-def _loopback(port: int, setting: str) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def loopback(port: int, setting: str) -> socket.socket:
+    """A socket on 127.0.0.1; port 0 is any that is free. Raises `DaemonError`, naming the setting."""
+    # asyncio turns Nagle's algorithm off only where the protocol is named: else each answer waits 40 ms for the other side.
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(("127.0.0.1", port))

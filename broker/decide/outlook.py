@@ -11,7 +11,7 @@ import numpy as np
 from broker.decide.demand import demand
 from broker.decide.forecast import LEVELS, forecast
 from broker.decide.pool_state import Expected
-from broker.decide.steering import NO_ALTERNATIVE, QUEUE, market, share_of_node, workload
+from broker.decide.steering import NO_ALTERNATIVE, QUEUE, fits, market, shares, workload
 from broker.decide.workload import Floats
 from broker.model.foresight import LOOK_BACK_S, Outlook
 from broker.model.money import NS_PER_S
@@ -32,7 +32,7 @@ def counted(runs: Sequence[Run], pool: Pool) -> list[Run]:
     """
     if pool.kind is PoolKind.SERVERLESS:
         runs = [run for run in runs if run.pool == pool.name]
-    return [run for run in runs if 0 < share_of_node(run.resources, pool.unit) <= 1 + 1e-9]
+    return [run for run, share in zip(runs, shares(runs, pool.unit), strict=True) if fits(share)]
 
 
 def foresee(pool: Pool, runs: Sequence[Run], now_ns: int) -> Outlook | None:

@@ -58,6 +58,20 @@ def share_of_node(held: Resources, node: Resources) -> float:
     return max(shares, default=0.0)
 
 
+def shares(runs: Sequence[Run], node: Resources) -> list[float]:
+    """The share of a node that each run takes."""
+    known: dict[int, float] = {}  # a store's runs share the few resources that they hold, so that each is weighed once
+    for run in runs:
+        if id(run.resources) not in known:
+            known[id(run.resources)] = share_of_node(run.resources, node)
+    return [known[id(run.resources)] for run in runs]
+
+
+def fits(share: float) -> bool:
+    """Whether what takes such a share of a node could be held by one."""
+    return 0 < share <= 1 + 1e-9
+
+
 def market(pool: Pool, others: Sequence[Pool], day: date) -> Market | None:
     """The terms on which this pool's nodes compete with serverless; None where its price is not known."""
     node = unit_price(pool.offers, pool.unit, day)
@@ -100,13 +114,14 @@ def waiting(jobs: Sequence[Job], pool: Pool) -> list[Run]:
 def workload(runs: Sequence[Run], node: Resources, now_ns: int, history_s: float = HISTORY_S) -> Workload:
     """Runs in nodes of a pool, on a clock that shows `history_s` now, so that a step begins at this moment."""
     began_ns = now_ns - round(history_s * NS_PER_S)
-    counted = [run for run in runs if 0 < share_of_node(run.resources, node) <= 1 + 1e-9]
+    taken = shares(runs, node)
+    counted = [run for run, share in zip(runs, taken, strict=True) if fits(share)]
     ends = [min(run.ended_ns, now_ns) if run.ended_ns is not None else now_ns for run in counted]
     starts = [max(run.started_ns, began_ns) for run in counted]
     return Workload.of(
         [(start - began_ns) / NS_PER_S for start in starts],
         [max(end - start, 0) / NS_PER_S for start, end in zip(starts, ends, strict=True)],
-        [share_of_node(run.resources, node) for run in counted],
+        [share for share in taken if fits(share)],
         ended=[run.ended_ns is not None and run.ended_ns <= now_ns for run in counted],
         user=[run.user for run in counted],
     )

@@ -253,9 +253,18 @@ class SpendContract:
             max_size=20,
         ),
         by=st.lists(st.sampled_from(["job", "user", "name", "pool", "day", "kind", "tag:team"]), max_size=3),
+        since_ns=st.none() | st.integers(0, 3 * _DAY_NS) | st.sampled_from([_DAY_NS, 2 * _DAY_NS]),
+        until_ns=st.none() | st.integers(0, 3 * _DAY_NS) | st.sampled_from([_DAY_NS, 2 * _DAY_NS]),
+        user=st.sampled_from([None, None, "ann"]),
     )
-    def test_rows_add_up_to_all_charges_however_they_are_grouped(
-        self, store: Store, amounts: list[tuple[int | None, ChargeKind, str | None, int]], by: list[str]
+    def test_rows_add_up_to_all_charges_of_a_time_however_they_are_grouped(
+        self,
+        store: Store,
+        amounts: list[tuple[int | None, ChargeKind, str | None, int]],
+        by: list[str],
+        since_ns: int | None,
+        until_ns: int | None,
+        user: str | None,
     ) -> None:
         if store.counts() == store.counts("nobody"):
             _with_attempts(store, job("a", tags={"team": "t1"}), job("b", user="bob"))
@@ -265,15 +274,26 @@ class SpendContract:
             for n, (amount, kind, attempt_id, at) in enumerate(amounts)
         ]
         _settle(store, *charges, pool=pool)
-        rows = store.spend(SpendFilter(by=tuple(by), pool=pool))
+        meant = [
+            one
+            for one in charges
+            if (since_ns is None or one.started_ns >= since_ns)
+            and (until_ns is None or one.started_ns < until_ns)
+            and (user is None or one.attempt_id == "a-a1")
+        ]
+        wanted = SpendFilter(by=tuple(by), pool=pool, since_ns=since_ns, until_ns=until_ns, user=user)
+        rows = store.spend(wanted)
         assert len({row.group for row in rows}) == len(rows)
-        assert Money.total(row.total for row in rows) == Money.total(one.amount for one in charges if one.amount)
-        assert sum(row.unknown for row in rows) == sum(one.amount is None for one in charges)
+        assert Money.total(row.total for row in rows) == Money.total(one.amount for one in meant if one.amount)
+        assert Money.total(row.job for row in rows) == Money.total(
+            one.amount for one in meant if one.amount and one.kind is ChargeKind.JOB
+        )
+        assert sum(row.unknown for row in rows) == sum(one.amount is None for one in meant)
         days = {
             (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=one.started_ns // 1000)).date().isoformat()
-            for one in charges
+            for one in meant
         }
-        assert {row.group[0] for row in store.spend(SpendFilter(by=("day",), pool=pool))} == days
+        assert {row.group[0] for row in store.spend(replace(wanted, by=("day",)))} == days
 
 
 def _numbers_of(row: SpendRow) -> tuple[int, int, int]:

@@ -1,11 +1,10 @@
-"""A broker with three weeks of work behind it, fake pools, and its real HTTP server on a port of this machine."""
+"""A broker with five weeks of work behind it, fake pools, and its real HTTP server on a port of this machine."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any, TypeVar
 import uvicorn
 
 from broker.api.app import create_app
+from broker.api.listening import loopback
 from broker.model.jobs import Attempt, AttemptState
 from broker.model.money import Money
 from broker.model.offers import Offer, Tier
+from broker.model.pools import Pool
 from broker.model.resources import GIB, Resources
 from broker.model.usage import Book, Charge, ChargeKind, UsageReport
 from broker.ports import ExecutorContext, Store
@@ -29,9 +30,10 @@ from broker.testing.fakes import FakeExecutor
 from tests.run.past import BURST, DAY_NS, HOUR_NS, RAY, keep_foresight, keep_jobs, offer
 
 TOKEN = "a-token-of-this-test"
-DAYS = 21
+DAYS = 35
 NODE = Resources(cpus=4, memory_bytes=8 * GIB, gpus=1, gpu_model="L4")
 T = TypeVar("T")
+Fill = Callable[[Store, int], None]
 
 
 def priced(name: str, tier: Tier, usd: str, **more: Any) -> Offer:
@@ -85,6 +87,12 @@ def _charge(pool: str, attempt: Attempt, rate: str) -> Charge:
     )
 
 
+def five_weeks(store: Store, now_ns: int) -> None:
+    """Work by day, its bills, and what was forecast of it."""
+    keep_bills(store, keep_jobs(store, DAYS, now_ns, NAMES), now_ns)
+    keep_foresight(store, 7, now_ns)
+
+
 class NoSecrets:
     def values(self, names: Iterable[str]) -> dict[str, str]:
         return dict.fromkeys(names, "secret")
@@ -96,14 +104,13 @@ class NoSecrets:
 class Site:
     """The server, in a thread of its own with its own event loop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fill: Fill = five_weeks, pools: Sequence[Pool] = POOLS) -> None:
         self.executors: dict[str, FakeExecutor] = {}
         self.store = open_store(f"sqlite:///{folder / 'broker.db'}")
         clock = SystemClock()
-        keep_bills(self.store, keep_jobs(self.store, DAYS, clock.now_ns(), NAMES), clock.now_ns())
-        keep_foresight(self.store, DAYS // 3, clock.now_ns())
+        fill(self.store, clock.now_ns())
         self.broker = Broker(
-            pools=POOLS,
+            pools=tuple(pools),
             store=self.store,
             clock=clock,
             secrets=NoSecrets(),
@@ -114,7 +121,7 @@ class Site:
         )
         self.service = Service(self.broker, user="ann")
         self._loop = asyncio.new_event_loop()
-        self._sock = socket.create_server(("127.0.0.1", 0))
+        self._sock = loopback(0, "dashboard")
         self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve)
         self._server = uvicorn.Server(

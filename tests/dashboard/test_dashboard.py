@@ -1,6 +1,8 @@
 """Each page and action of the dashboard in a real browser, on a real server, held to accessibility rules."""
 
+import json
 import re
+from base64 import b64encode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -13,6 +15,7 @@ from tests.dashboard.conftest import TOKEN
 from tests.dashboard.site import Site
 
 PAGES = {"": "Overview", "jobs": "Jobs", "capacity": "Capacity", "spend": "Spend", "prices": "Prices and breakeven"}
+SOON_MS = 6_000  # later than the overview asks again
 BAD = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 
@@ -29,12 +32,8 @@ def visit(page, name: str, title: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_accessible_in_light_and_dark(page, name: str) -> None:
-    axe = Axe()
     visit(page, name, PAGES[name])
-    for colours in ("light", "dark"):
-        page.emulate_media(color_scheme=colours)
-        found = axe.run(page).response["violations"]
-        assert [(each["id"], [node["target"] for node in each["nodes"]][:3]) for each in found] == [], colours
+    assert violations(page) == {"light": [], "dark": []}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -43,6 +42,44 @@ def test_every_page_fits_from_phone_to_wide_screen(page, name: str) -> None:
     for width in (360, 768, 1920):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def renew(page) -> None:
+    """Loads the page with a clock that can be set forward."""
+    page.clock.install()
+    page.reload()
+    page.locator(".view:not([aria-busy])").wait_for()
+
+
+def violations(page) -> dict[str, object]:
+    """What axe finds in light and in dark."""
+    found = {}
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        found[colours] = [
+            (each["id"], [node["target"] for node in each["nodes"]][:3])
+            for each in Axe().run(page).response["violations"]
+        ]
+    return found
+
+
+def test_the_page_of_a_job_of_an_array_and_the_one_that_asks_for_a_token_are_accessible(page, site: Site) -> None:
+    none = {"light": [], "dark": []}
+    job = site.submit(name="looked-at", resources={"accelerators": "L4"})
+    site.move(job, AttemptState.RUNNING, stdout=b"one line\n")
+    go(page, f"job/{job}", "looked-at")
+    page.get_by_role("log").get_by_text("one line").wait_for()
+    page.get_by_role("heading", name="History").wait_for()
+    assert violations(page) == none
+    array = site.submit(name="an-array", array=3, resources={"accelerators": "L4"})
+    visit(page, f"job/{array}", "an-array")
+    assert violations(page) == none
+    for each in (job, array):
+        site.do(site.service.jobs.cancel(each))
+    page.evaluate("sessionStorage.clear()")
+    page.reload()
+    page.get_by_label("Token").wait_for()
+    assert violations(page) == none
 
 
 def test_without_the_token_it_asks_for_it_and_a_wrong_one_shows_nothing(browser, site: Site) -> None:
@@ -74,6 +111,67 @@ def test_a_job_is_followed_live_and_cancelled(page, site: Site) -> None:
     assert page.evaluate("window.hacked") is None
 
 
+def test_what_jobs_are_called_is_shown_as_text_wherever_it_is_shown(page, site: Site) -> None:
+    """Names can't hold markup; users, tags and reasons can, and so could names of an older broker."""
+    tags = {f"k{number}": BAD[:60] for number in range(2)}
+    job = site.do(site.service.submissions.submit({"run": "echo hi", "tags": tags}, BAD)).id
+    bad = re.escape(BAD)
+    page.route(re.compile("/v1/jobs"), lambda route: hostile(route, job))
+    visit(page, "", "Overview")
+    page.get_by_text(re.compile(bad)).first.wait_for()
+    visit(page, "jobs", "Jobs")
+    page.get_by_text(re.compile(bad)).first.wait_for()
+    visit(page, f"spend?period=all&by=user&name={BAD}", "Spend")
+    page.evaluate("id => { location.hash = `#/job/${id}`; }", job)
+    page.get_by_text(re.compile(bad)).first.wait_for()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main img, main script").count() == 0
+    site.do(site.service.jobs.cancel(job))
+
+
+def hostile(route, job: str) -> None:
+    """The answer of the broker, with the name of a job made hostile."""
+    answer = route.fetch()
+    named = json.loads(answer.text())
+    for each in [named, *named.get("items", [])]:
+        if each.get("id") == job:
+            each["name"] = each["reason"] = BAD
+    route.fulfill(response=answer, json=named)
+
+
+def test_output_goes_on_where_it_was_when_the_connection_comes_back(page, site: Site) -> None:
+    job = site.submit(name="long", resources={"accelerators": "L4"})
+    site.move(job, AttemptState.RUNNING, stdout="first ünïcode\n".encode())
+    cut = re.compile("/follow$")
+    page.route(cut, lambda route: route.fulfill(status=200, body="event: log\ndata: " + piece("first ünï") + "\n\n"))
+    go(page, f"job/{job}", "long")
+    page.get_by_text("The connection was lost").wait_for()
+    assert page.get_by_role("log").text_content() == "first ünï"
+    page.unroute(cut)
+    page.get_by_role("log").get_by_text("first ünïcode").wait_for()
+    page.get_by_text("The connection was lost").wait_for(state="hidden")
+    site.move(job, AttemptState.SUCCEEDED, stdout=b"last\n", exit_code=0)
+    page.get_by_role("log").get_by_text("last").wait_for()
+    assert page.get_by_role("log").text_content() == "first ünïcode\nlast\n"
+
+
+def piece(text: str) -> str:
+    data = text.encode()
+    return json.dumps({"attempt": 1, "stream": "stdout", "next_offset": len(data), "data": b64encode(data).decode()})
+
+
+def test_a_long_log_fills_no_memory(page, site: Site) -> None:
+    job = site.submit(name="chatty", resources={"accelerators": "L4"})
+    site.move(job, AttemptState.RUNNING, stdout=b"".join(b"line %d\n" % number for number in range(200_000)))
+    go(page, f"job/{job}", "chatty")
+    page.get_by_text("Only the end is shown").wait_for()
+    page.get_by_role("log").get_by_text("line 199999").wait_for()
+    log = page.get_by_role("log")
+    assert len(log.text_content()) <= 200_000
+    assert log.locator("span").count() < 40
+    site.do(site.service.jobs.cancel(job))
+
+
 def test_a_failed_job_is_run_again_from_its_page(page, site: Site) -> None:
     job = site.submit(name="flaky", resources={"accelerators": "L4"})
     site.move(job, AttemptState.FAILED, exit_code=3)
@@ -87,7 +185,7 @@ def test_a_failed_job_is_run_again_from_its_page(page, site: Site) -> None:
 
 
 def test_jobs_are_filtered_by_what_the_address_says(page, site: Site) -> None:
-    site.submit(name="wanted", tags={"team": "vision"}, resources={"accelerators": "L4"}, array=3)
+    array = site.submit(name="wanted", tags={"team": "vision"}, resources={"accelerators": "L4"}, array=3)
     visit(page, "jobs", "Jobs")
     page.get_by_label("Tag").fill("team=vision")
     page.get_by_role("button", name="Filter").click()
@@ -96,6 +194,7 @@ def test_jobs_are_filtered_by_what_the_address_says(page, site: Site) -> None:
     page.get_by_role("link", name="wanted").click()
     page.get_by_role("heading", name="wanted").wait_for()
     sync_api.expect(page.get_by_role("region", name="Tasks").locator("tbody tr")).to_have_count(3)
+    site.do(site.service.jobs.cancel(array))
 
 
 def test_a_page_of_jobs_leads_to_older_ones(page) -> None:
@@ -105,6 +204,34 @@ def test_a_page_of_jobs_leads_to_older_ones(page) -> None:
     page.wait_for_url("**cursor=*")
     page.get_by_role("link", name="Newest").wait_for()
     assert page.locator("tbody th small").first.text_content() != first
+
+
+def test_the_overview_says_what_runs_what_it_costs_and_what_would_pay(page, site: Site) -> None:
+    job = site.submit(name="runs-now", resources={"accelerators": "L4"})
+    site.move(job, AttemptState.RUNNING)
+    visit(page, "", "Overview")
+    page.get_by_role("region", name="Running now").get_by_role("link", name="runs-now").wait_for()
+    page.get_by_text(re.compile("in all of last month")).wait_for()
+    page.get_by_text(re.compile(r"ray: hold \d+ nodes?")).wait_for()
+    page.get_by_text(re.compile(r"\$[\d.,]+ less than all of it on serverless")).wait_for()
+    for line in ("was busy", "90 % band", "forecast", "1 up"):
+        page.locator(".legend").get_by_text(line, exact=True).first.wait_for()
+    page.get_by_text(re.compile(r"\d pay: busy over the breakeven")).wait_for()
+    page.get_by_role("link", name="At other prices").click()
+    page.get_by_role("heading", level=1, name="Capacity").wait_for()
+    site.move(job, AttemptState.SUCCEEDED, exit_code=0)
+
+
+def test_what_is_read_stays_open_and_focused_when_the_page_renews_itself(page, site: Site) -> None:
+    job = site.submit(name="focused", resources={"accelerators": "L4"})
+    site.move(job, AttemptState.RUNNING)
+    renew(page)
+    link = page.get_by_role("region", name="Running now").get_by_role("link", name="focused")
+    link.focus()
+    link.evaluate("element => { element.marked = true; }")
+    page.clock.fast_forward(SOON_MS)
+    page.wait_for_function("() => document.activeElement?.textContent === 'focused' && !document.activeElement.marked")
+    site.move(job, AttemptState.SUCCEEDED, exit_code=0)
 
 
 def test_the_overview_says_what_would_have_been_cheaper(page) -> None:
@@ -128,7 +255,7 @@ def test_budgets_stand_beside_what_is_spent(page, site: Site) -> None:
 
 def test_sliders_recompute_at_once(page) -> None:
     visit(page, "capacity", "Capacity")
-    advice = page.locator(".why").first
+    advice = page.locator("[aria-live] .why").first
     advice.wait_for()
     page.get_by_label("A node", exact=False).first.fill("0")
     assert "Hold none" not in advice.text_content()
@@ -142,8 +269,7 @@ def test_what_a_slider_says_is_what_the_broker_would_say(page, site: Site) -> No
     (other,) = site.do(site.service.foresights.counterfactual("ray", "7d"))
     best = next(each for each in other.alternatives if each.name == "best-static")
     visit(page, "capacity", "Capacity")
-    page.locator(".why").first.wait_for()
-    said = re.search(r"Hold (\w+)", page.locator(".why").first.text_content())[1]
+    said = re.search(r"Hold (\w+)", page.locator("[aria-live] .why").first.text_content())[1]
     assert best.note.startswith(("0" if said == "none" else said) + " node")
 
 
@@ -158,6 +284,17 @@ def test_spend_is_shown_by_what_is_asked_and_saved_as_a_file(page, tmp_path) -> 
         page.get_by_role("button", name="CSV").click()
     saved.value.save_as(tmp_path / "spend.csv")
     assert (tmp_path / "spend.csv").read_text().startswith("user,")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="FOCUS").click()
+    saved.value.save_as(tmp_path / "focus.csv")
+    assert "BilledCost" in (tmp_path / "focus.csv").read_text().partition("\n")[0]
+
+
+def test_spend_by_each_column(page) -> None:
+    for by in ("pool", "user", "name", "job", "kind", "day", "tag"):
+        visit(page, f"spend?period=7d&by={by}", "Spend")
+        page.get_by_role("heading", name=f"By {by}").last.wait_for()
+        page.get_by_role("region", name="Spend", exact=True).locator("tbody tr").first.wait_for()
 
 
 def test_prices_show_where_holding_pays(page) -> None:
@@ -189,11 +326,36 @@ def test_colours_are_kept(page) -> None:
 
 
 def test_a_broker_that_goes_away_is_said_and_found_again(page) -> None:
-    visit(page, "", "Overview")
+    renew(page)
     page.route("**/v1/**", lambda route: route.abort())
+    page.clock.fast_forward(SOON_MS)
     page.get_by_text("The broker does not answer").wait_for()
     page.unroute("**/v1/**")
+    page.clock.fast_forward(SOON_MS)
     page.get_by_text("The broker does not answer").wait_for(state="detached")
+
+
+def test_a_broker_that_was_started_anew_asks_for_its_new_token(page) -> None:
+    renew(page)
+    page.evaluate("sessionStorage.setItem('broker-token', 'of-yesterday')")
+    page.clock.fast_forward(SOON_MS)
+    page.get_by_text("a broker that was started anew has another").wait_for()
+    page.get_by_label("Token").fill(TOKEN)
+    page.get_by_role("button", name="Enter").click()
+    page.get_by_role("heading", name="Running now").wait_for()
+    assert page.get_by_text("started anew").count() == 0
+
+
+def test_a_page_in_the_background_asks_for_nothing_until_it_is_looked_at(page) -> None:
+    visit(page, "jobs", "Jobs")
+    renew(page)
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away }); window.away = true")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(60_000)
+    assert asked == []
+    with page.expect_request("**/v1/jobs?*"):
+        page.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def test_nothing_is_asked_of_anybody_else(page) -> None:

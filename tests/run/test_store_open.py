@@ -24,13 +24,13 @@ from sqlalchemy.exc import DBAPIError
 
 from broker.model.errors import StoreError
 from broker.model.jobs import JobState
-from broker.model.query import JobFilter
+from broker.model.query import JobFilter, SpendFilter
 from broker.run.store import SqlStore, open_store
 from broker.run.store import engine as engine_module
 from broker.run.store.engine import SCHEMA, connect
 from broker.run.store.tables import metadata
 from broker.testing.store_contract_foresight import NODES, OUTLOOK
-from broker.testing.store_values import NOW_NS, array, change, charge, job, report
+from broker.testing.store_values import NOW_NS, array, attempt, change, charge, job, report
 
 MIGRATIONS = Path(engine_module.__file__).parent.parent / "migrations"
 
@@ -82,6 +82,22 @@ def test_a_store_of_an_earlier_version_is_brought_up_to_date_with_what_it_has(tm
     with closing(open_store(url)) as store:
         store.keep_outlook(OUTLOOK)
         assert (store.watermark("home"), store.last_outlook("home")) == (7, OUTLOOK)
+
+
+def test_what_was_charged_before_sums_by_day_were_kept_is_in_them(store: SqlStore, url: str) -> None:
+    a = job("a")
+    store.add_jobs([a], "{}", "h")
+    store.record(attempts=[attempt(a, 1)])
+    charges = [charge("k1", 1, 5, attempt_id="a-a1"), charge("k2", 2, None), charge("k3", 10**15, 7, attempt_id="a-a1")]
+    store.settle("home", report(NOW_NS), charges)
+    wanted = [SpendFilter(by=by, user=user) for by in (("day",), ("pool", "user")) for user in (None, "ann")]
+    before = [store.spend(each) for each in wanted]
+    assert sum(row.total.nanodollars for row in before[0]) == 12
+    made = next(each for each in ScriptDirectory(str(MIGRATIONS)).walk_revisions() if "spend_days" in each.path)
+    execute(url, "DELETE FROM spend_days")
+    assert store.spend(wanted[0]) == ()
+    execute(url, made.module.COUNT_IN)
+    assert [store.spend(each) for each in wanted] == before
 
 
 def test_a_newer_schema_is_refused(url: str) -> None:

@@ -13,6 +13,8 @@ from broker.run.service import Service
 
 InWords = Annotated[Text, Query(description=f"In words: {PERIODS}.")]
 
+MaxAge = Annotated[float, Query(ge=0, le=86_400, description="Made anew where the broker has none that is so young.")]
+
 
 def routes(service: Service) -> APIRouter:
     """The routes of foresight."""
@@ -24,9 +26,9 @@ def routes(service: Service) -> APIRouter:
         return views.demands(await service.foresights.demand(pool, period))
 
     @router.get("/forecast", responses=problems(404, 422, 503))
-    async def forecast(pool: Text | None = None) -> views.ForecastList:
+    async def forecast(pool: Text | None = None, max_age_s: MaxAge = 0.0) -> views.ForecastList:
         """Says how many units of each pool, or of one, will be busy in the next two days, with bands and why."""
-        return views.forecasts(await service.foresights.forecast(pool))
+        return views.forecasts(await service.foresights.forecast(pool, max_age_s))
 
     @router.get("/accuracy", responses=problems(404, 422, 503))
     async def accuracy(pool: Text | None = None, period: InWords = "7d") -> views.AccuracyView:

@@ -15,6 +15,7 @@ from broker.model.foresight import NodesDecision, Outlook
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.pools import Pool, PoolKind
 from broker.model.query import SpendFilter
+from broker.model.runs import Run
 from broker.model.times import begin_of, day_of
 from broker.model.usage import Book
 from broker.run.broker import Broker
@@ -67,15 +68,15 @@ class Foresights:
         self._broker = broker
         self._settling = settling
 
-    async def forecast(self, pool: str | None = None) -> tuple[Foreseen, ...]:
-        """The forecast of each pool, or of one, made now. Raises `UnknownName`."""
-        found = [(each, await self._broker.foresight.look(each)) for each in self._pools(pool)]
+    async def forecast(self, pool: str | None = None, max_age_s: float = 0.0) -> tuple[Foreseen, ...]:
+        """The forecast of each pool, or of one, made now unless one is at most so old. Raises `UnknownName`."""
+        found = [(each, await self._outlook(each, max_age_s)) for each in self._pools(pool)]
         return tuple(Foreseen(pool=running.pool, outlook=outlook) for running, outlook in found)
 
     async def demand(self, pool: str | None, words: str) -> tuple[Demanded, ...]:
         """How busy each pool, or one, was. Raises `InvalidInput` for a period, `UnknownName`."""
         pools, period = self._pools(pool), self._period(words)
-        return tuple([await asyncio.to_thread(self._demand, each.pool, period) for each in pools])
+        return await asyncio.to_thread(self._demands, [each.pool for each in pools], period)
 
     async def accuracy(self, pool: str | None, words: str) -> tuple[Account, ...]:
         """Day by day what was forecast, planned, and came. Raises `InvalidInput` for a period, `UnknownName`."""
@@ -101,6 +102,12 @@ class Foresights:
         found = await self.counterfactual(None, "7d")
         return {each.pool: each.regret for each in found if each.regret is not None}
 
+    async def _outlook(self, running: RunningPool, max_age_s: float) -> Outlook | None:
+        kept = self._broker.foresight.current.get(running.pool.name)
+        if kept is not None and self._broker.clock.now_ns() - kept.at_ns <= max_age_s * NS_PER_S:
+            return kept
+        return await self._broker.foresight.look(running)
+
     def _pools(self, name: str | None) -> list[RunningPool]:
         pools = self._broker.pools
         if name is not None and name not in pools:
@@ -124,22 +131,26 @@ class Foresights:
             raise InvalidInput(Problem(field="period", message=f"{words!r} is longer than {_MOST_DAYS} days"))
         return since_ns, until_ns
 
-    def _demand(self, pool: Pool, period: tuple[int, int]) -> Demanded:
-        from broker.decide.outlook import came
-        from broker.decide.steering import NO_ALTERNATIVE, market
-
+    def _demands(self, pools: Sequence[Pool], period: tuple[int, int]) -> tuple[Demanded, ...]:
         since_ns, until_ns = period
         step_s = next((step for step in _STEPS_S if until_ns - since_ns <= _MOST_STEPS * step * NS_PER_S), _STEPS_S[-1])
         steps = max((until_ns - since_ns) // (step_s * NS_PER_S), 1)
         begin_ns = until_ns - steps * step_s * NS_PER_S
         runs = self._broker.store.runs(begin_ns)
+        return tuple(self._demand(pool, runs, begin_ns, until_ns, steps) for pool in pools)
+
+    def _demand(self, pool: Pool, runs: Sequence[Run], begin_ns: int, until_ns: int, steps: int) -> Demanded:
+        from broker.decide.outlook import came
+        from broker.decide.steering import NO_ALTERNATIVE, market
+
         terms = market(pool, self._others(pool), day_of(until_ns)) if pool.kind is PoolKind.CLUSTER else None
         sold = terms is not None and terms.serverless < NO_ALTERNATIVE * terms.cluster
-        busy = came(runs, pool, begin_ns, float(step_s), steps, until_ns)
+        step_s = (until_ns - begin_ns) / NS_PER_S / steps
+        busy = came(runs, pool, begin_ns, step_s, steps, until_ns)
         return Demanded(
             pool=pool,
             since_ns=begin_ns,
-            step_s=float(step_s),
+            step_s=step_s,
             busy=tuple(round(float(each), 4) for each in busy),
             usd_per_hour=terms.cluster if terms else None,
             serverless_usd_per_hour=terms.serverless if terms and sold else None,

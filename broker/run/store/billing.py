@@ -13,7 +13,8 @@ from broker.model.query import SpendFilter
 from broker.model.usage import ACTUAL, BilledLine, Book, ChargeKind
 from broker.run.store.settlement import offers_of
 from broker.run.store.specs import chunks
-from broker.run.store.spending import DAY_NS, unknown, where
+from broker.run.store.spend_days import DAY_NS
+from broker.run.store.spending import unknown, where
 from broker.run.store.tables import charges, job_tags, jobs, tags
 
 _DAY: Final = charges.c.started_ns.op("/")(DAY_NS)

@@ -12,10 +12,11 @@ from broker.model.budgets import Action, Asked, Budget, Period, Reservation, Sta
 from broker.model.errors import OverBudget, UnknownName
 from broker.model.jobs import JobState
 from broker.model.money import NS_PER_S, Money
+from broker.model.query import SpendFilter
 from broker.model.usage import ACTUAL
 from broker.run.store.engine import upsert
 from broker.run.store.specs import chunks
-from broker.run.store.spending import unknown
+from broker.run.store.spending import spend
 from broker.run.store.tables import (
     OPEN_ATTEMPT,
     OPEN_UNIT,
@@ -99,26 +100,27 @@ def _standing(connection: Connection, wanted: Asked, now_ns: int, tails: Sequenc
         budget=wanted.budget,
         since_ns=wanted.since_ns,
         until_ns=wanted.until_ns,
-        spent=Money(spent),
+        spent=spent,
         committed=Money(_committed(connection, wanted.budget, now_ns, tails)),
         queued=Money(_queued(connection, wanted.budget)),
         unpriced=unpriced,
     )
 
 
-def _spent(connection: Connection, wanted: Asked) -> tuple[int, int]:
-    query = select(func.sum(charges.c.amount), unknown()).where(charges.c.book.in_(ACTUAL))
+def _spent(connection: Connection, wanted: Asked) -> tuple[Money, int]:
     budget = wanted.budget
-    if budget.user is not None or budget.tag is not None:
-        query = query.join(jobs, jobs.c.seq == charges.c.job_seq).where(*_whose(budget))
-    if budget.pool is not None:
-        query = query.where(charges.c.pool == budget.pool)
-    if wanted.since_ns is not None:
-        query = query.where(charges.c.started_ns >= wanted.since_ns)
-    if wanted.until_ns is not None:
-        query = query.where(charges.c.started_ns < wanted.until_ns)
-    row = connection.execute(query).one()
-    return int(row[0] or 0), int(row[1])
+    rows = spend(
+        connection,
+        SpendFilter(
+            since_ns=wanted.since_ns,
+            until_ns=wanted.until_ns,
+            by=(),
+            user=budget.user,
+            pool=budget.pool,
+            tags=dict([budget.tag]) if budget.tag else {},
+        ),
+    )
+    return Money.total(row.total for row in rows), sum(row.unknown for row in rows)
 
 
 def _committed(connection: Connection, budget: Budget, now_ns: int, tails: Sequence[str]) -> int:

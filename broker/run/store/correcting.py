@@ -14,7 +14,8 @@ from broker.model.money import ZERO, Money
 from broker.model.usage import ACTUAL, Book, Charge, ChargeKind
 from broker.run.store.settlement import charge_rows, offers_of
 from broker.run.store.specs import chunks
-from broker.run.store.spending import DAY_NS, unknown
+from broker.run.store.spend_days import DAY_NS, count_in
+from broker.run.store.spending import unknown
 from broker.run.store.tables import charges
 
 _METERED: Final = charges.c.book == Book.METERED.value
@@ -86,6 +87,7 @@ def correct(connection: Connection, corrections: Sequence[Correction]) -> int:
         rows = charge_rows(connection, [each.charge for each in fresh], predicted=False)
         resolving = [row | {"resolves": each.resolves} for row, each in zip(rows, fresh, strict=True)]
         connection.execute(insert(charges), resolving)
+        count_in(connection, resolving)
     return len(fresh)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 from broker.model.errors import StoreAway, StoreError
 
 # The newest migration: a database marked with it needs none, so that Alembic is not imported. A test compares.
-SCHEMA: Final = "0008"
+SCHEMA: Final = "0009"
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 _BUSY_S: Final = 10.0
 _CONNECT_S: Final = 10
@@ -89,6 +89,15 @@ def _is_postgresql(error: SQLAlchemyError | OSError) -> bool:
 def insert_new(connection: Connection, table: Table) -> Any:
     """An insert that leaves a row alone which is there already."""
     return _insert(connection)(table).on_conflict_do_nothing()
+
+
+def add_up(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Inserts rows, or adds their numbers to those with the same primary key."""
+    if not rows:
+        return
+    new = _insert(connection)(table)
+    added = {column.name: column + new.excluded[column.name] for column in table.columns if not column.primary_key}
+    connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key), set_=added), rows)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:

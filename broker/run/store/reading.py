@@ -14,7 +14,7 @@ from broker.model.money import NS_PER_S
 from broker.model.query import Recorded
 from broker.model.runs import Run
 from broker.run.store.placement_json import load_placement
-from broker.run.store.rows import attempt_of, resources_of
+from broker.run.store.rows import attempt_of, resources_columns, shared
 from broker.run.store.specs import Specs, chunks
 from broker.run.store.tables import (
     CANCELLING,
@@ -115,24 +115,24 @@ def runs(connection: Connection, specs: Specs, since_ns: int) -> tuple[Run, ...]
     """Attempts that had not ended before a time, once for each node, by when they began."""
     began = func.coalesce(attempts.c.started_ns, attempts.c.stored_ns)
     query = (
-        select(attempts, jobs.c.user, jobs.c.spec_id, began.label("began_ns"))
+        select(attempts.c.id, attempts.c.pool, *resources_columns(attempts), attempts.c.ended_ns, jobs.c.user, jobs.c.spec_id, began)
         .join(jobs, jobs.c.seq == attempts.c.job_seq)
         .where(attempts.c.ended_ns.is_(None) | (attempts.c.ended_ns >= since_ns))
         .order_by(began)
     )
-    rows = connection.execute(query).all()
-    needs = specs.needs(connection, {row.spec_id for row in rows})
+    rows = connection.execute(query).all()  # there may be a million: their columns are not asked for by name
+    needs = specs.needs(connection, {spec_id for *_, spec_id, _ in rows})
     found: list[Run] = []
-    for row in rows:
-        environment, nodes = needs[row.spec_id]
+    for attempt_id, pool, cpus, memory, gpus, model, disk, ended_ns, user, spec_id, began_ns in rows:
+        environment, nodes = needs[spec_id]
         run = Run(
-            attempt_id=row.id,
-            user=row.user,
-            pool=row.pool,
+            attempt_id=attempt_id,
+            user=user,
+            pool=pool,
             environment=environment,
-            resources=resources_of(row),
-            started_ns=row.began_ns,
-            ended_ns=row.ended_ns,
+            resources=shared(cpus, memory, gpus, model, disk),
+            started_ns=began_ns,
+            ended_ns=ended_ns,
         )
         found += [run] * nodes
     return tuple(found)

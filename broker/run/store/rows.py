@@ -6,9 +6,10 @@ import hashlib
 import json
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, TypeAlias
 
-from sqlalchemy import Row
+from sqlalchemy import Column, Row, Table
 
 from broker.model.jobs import Attempt, AttemptState, Job, JobSpec, JobState
 from broker.model.money import Money
@@ -80,13 +81,18 @@ def resources_values(resources: Resources) -> Values:
 
 def resources_of(row: Row[Any]) -> Resources:
     """The resources of a row."""
-    return Resources(
-        cpus=row.cpus,
-        memory_bytes=row.memory_bytes,
-        gpus=row.gpus,
-        gpu_model=row.gpu_model,
-        disk_bytes=row.disk_bytes,
-    )
+    return shared(row.cpus, row.memory_bytes, row.gpus, row.gpu_model, row.disk_bytes)
+
+
+def resources_columns(table: Table) -> list[Column[Any]]:
+    """The columns of resources, in the order in which `shared` takes them."""
+    return [table.c[name] for name in ("cpus", "memory_bytes", "gpus", "gpu_model", "disk_bytes")]
+
+
+@lru_cache(maxsize=4_096)
+def shared(cpus: float, memory_bytes: int, gpus: float, gpu_model: str, disk_bytes: int) -> Resources:
+    """Resources of such sizes, as one object for all that have them."""
+    return Resources(cpus=cpus, memory_bytes=memory_bytes, gpus=gpus, gpu_model=gpu_model, disk_bytes=disk_bytes)
 
 
 def attempt_values(attempt: Attempt, job_seq: int) -> Values:

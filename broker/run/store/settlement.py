@@ -23,6 +23,7 @@ from broker.run.store.rows import (
     usage_values,
 )
 from broker.run.store.specs import chunks, keep_once
+from broker.run.store.spend_days import count_in
 from broker.run.store.spending import unknown
 from broker.run.store.tables import (
     OPEN_UNIT,
@@ -72,7 +73,9 @@ def settle(connection: Connection, pool: str, report: UsageReport, added: Sequen
         return
     _usage(connection, pool, settled, report)
     if fresh:
-        connection.execute(insert(charges), charge_rows(connection, fresh))
+        rows = charge_rows(connection, fresh)
+        connection.execute(insert(charges), rows)
+        count_in(connection, rows)
     upsert(connection, watermarks, [{"pool": pool, "at_ns": report.as_of_ns}])
 
 

@@ -1,44 +1,73 @@
 """SpendFilter → rows of a spend report, grouped and summed exactly by the database.
 
-A charge counts where it begins: settlements cut at midnight UTC, so that none reaches over a day.
+A charge counts where it begins: settlements cut at midnight UTC, so that none reaches over a day. Whole days are read
+from their sums, the rest of a period from its charges.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, or_, select, union_all
 from sqlalchemy.sql.selectable import FromClause
 
 from broker.model.errors import InvalidInput
 from broker.model.money import Money
 from broker.model.query import SpendFilter
 from broker.model.usage import ACTUAL, Book, ChargeKind, SpendRow
+from broker.run.store import spend_days
+from broker.run.store.spend_days import DAY_NS
 from broker.run.store.tables import charges, job_tags, jobs, tags
 
-DAY_NS: Final = 86_400 * 1_000_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).date()
 _COLUMNS: Final[dict[str, ColumnElement[Any]]] = {
     "job": jobs.c.id,
-    "user": jobs.c.user,
+    "user": func.coalesce(jobs.c.user, ""),
     "name": jobs.c.name,
     "pool": charges.c.pool,
     "kind": charges.c.kind,
     "day": charges.c.started_ns.op("/")(DAY_NS),
 }
 _TAG: Final = "tag:"
+_SUMS: Final = ("job", "overhead", "corrected", "unknown", "predicted", "number")
 
 
 def spend(connection: Connection, wanted: SpendFilter) -> tuple[SpendRow, ...]:
     """The rows, in the order of their groups. Raises InvalidInput for a column that does not exist."""
+    parts = union_all(*_parts(wanted)).subquery()
+    groups = [parts.c[_label(number)] for number in range(len(wanted.by))]
+    query = select(*groups, *(func.sum(parts.c[name]).label(name) for name in _SUMS)).group_by(*groups)
+    rows = (_row(row, wanted.by) for row in connection.execute(query) if row.number)
+    return tuple(sorted(rows, key=lambda row: row.group))
+
+
+def _parts(wanted: SpendFilter) -> Iterator[Select[Any]]:
+    """Queries of the sums of times that make up the period together."""
+    days = spend_days.whole_days(wanted)
+    in_days = not wanted.tags and wanted.job_id is None and spend_days.COLUMNS.keys() >= set(wanted.by)
+    if days is None or not in_days:
+        yield _charged(wanted)
+        return
+    by = [spend_days.COLUMNS[name].label(_label(number)) for number, name in enumerate(wanted.by)]
+    yield spend_days.sums(by, days, wanted)
+    first, last = (None if day is None else day * DAY_NS for day in days)
+    if first is not None and first != wanted.since_ns:
+        yield _charged(replace(wanted, until_ns=first))
+    if last is not None and last != wanted.until_ns:
+        yield _charged(replace(wanted, since_ns=last))
+
+
+def _charged(wanted: SpendFilter) -> Select[Any]:
     source: FromClause = charges.outerjoin(jobs, jobs.c.seq == charges.c.job_seq)
     columns = []
     for number, name in enumerate(wanted.by):
         source, column = _column(source, name)
-        columns.append(column.label(f"group_{number}"))
+        columns.append(column.label(_label(number)))
     is_job = charges.c.kind == ChargeKind.JOB.value
-    query = (
+    return (
         select(
             *columns,
             func.sum(case((is_job, charges.c.amount), else_=0)).label("job"),
@@ -52,8 +81,10 @@ def spend(connection: Connection, wanted: SpendFilter) -> tuple[SpendRow, ...]:
         .where(charges.c.book.in_(ACTUAL), *where(wanted))
         .group_by(*columns)
     )
-    rows = (_row(row, wanted.by) for row in connection.execute(query) if row.number)
-    return tuple(sorted(rows, key=lambda row: row.group))
+
+
+def _label(number: int) -> str:
+    return f"group_{number}"
 
 
 def _column(source: FromClause, name: str) -> tuple[FromClause, ColumnElement[Any]]:

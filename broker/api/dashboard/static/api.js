@@ -22,6 +22,10 @@ export function keepToken(token) {
   sessionStorage.setItem(KEY, token.trim());
 }
 
+export function hadToken() {
+  return sessionStorage.getItem(KEY) !== null;
+}
+
 async function call(method, path, { query = {}, body, signal } = {}) {
   const pairs = Object.entries(query).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
   const given = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");
@@ -57,18 +61,19 @@ export async function download(path, query, name) {
   URL.revokeObjectURL(link.href);
 }
 
-// Server-sent events with a token, which EventSource can't send. Ends with the stream.
+// Server-sent events with a token, which EventSource can't send. Says whether the last of them was an end.
 export async function follow(path, signal, told) {
   const answer = await call("GET", path, { signal });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let kept = "";
+  let kept = "", last = "";
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return;
+    if (done) return last === "end";
     const events = (kept + value).split("\n\n");
     kept = events.pop();
     for (const event of events) {
       const [kind, data] = event.split("\n").map((line) => line.slice(line.indexOf(": ") + 2));
+      last = kind;
       told(kind, JSON.parse(data));
     }
   }

@@ -10,12 +10,19 @@ export function costs({ busy, step_s }, terms) {
     return { size, held: size * held * hours * grown.length, bought: beyond * terms.serverless };
   });
   for (const each of sizes) each.total = each.held + each.bought;
+  // How busy each unit would be if work went to the first that is free.
+  const shares = Array.from({ length: peak }, (_, unit) => grown.reduce((sum, value) => sum + Math.min(Math.max(value - unit, 0), 1), 0) / grown.length);
   const best = sizes.reduce((found, each) => (each.total < found.total ? each : found), sizes[0]);
-  return { sizes, best, peak, breakeven: held / terms.serverless, grown, work: hours * grown.reduce((sum, value) => sum + value, 0) };
+  return { sizes, shares, best, peak, breakeven: held / terms.serverless, grown, span_h: hours * grown.length, work: hours * grown.reduce((sum, value) => sum + value, 0) };
 }
 
-// Busy units from the busiest moment to the least busy: unit k is busy for the share of time at which the curve falls below k.
+// Busy units from the busiest moment to the least busy.
 export function loadDuration(grown, count = 100) {
   const sorted = [...grown].sort((a, b) => b - a);
   return Array.from({ length: count }, (_, step) => sorted[Math.min(Math.floor(((step + 0.5) / count) * sorted.length), sorted.length - 1)] ?? 0);
+}
+
+// How many units would be busy for at least each share of the time.
+export function soBusy(shares, count = 100) {
+  return Array.from({ length: count }, (_, step) => shares.filter((share) => share >= (step + 0.5) / count).length);
 }

@@ -2,7 +2,7 @@
 
 import { h, table } from "./dom.js";
 
-const HEIGHT = 220, LEFT = 52, RIGHT = 12, TOP = 10, BOTTOM = 26, NARROW = 640;
+const HEIGHT = 220, LEFT = 52, RIGHT = 20, TOP = 10, BOTTOM = 26, NARROW = 640;
 
 // A round number of at least `most`, and the marks up to it.
 export function scale(most) {
@@ -14,8 +14,8 @@ export function scale(most) {
 }
 
 // series: { name, kind: "line" | "area" | "band" | "step" | "bars", values, low, high, style, at }; x: labels of steps.
-export function chart({ title, series, x, y, marks = [], lines = [], rows }) {
-  const wide = innerWidth < NARROW ? 400 : 720;  // a picture is as wide as its place: its letters must stay readable
+export function chart({ title, series, x, y, marks = [], lines = [], rows, full = false }) {
+  const wide = innerWidth < NARROW ? 400 : full ? 1160 : 720;  // a picture is as wide as its place: its letters must stay readable
   const steps = Math.max(...series.map((each) => (each.at ?? 0) + (each.values ?? each.high).length));
   const most = Math.max(...series.flatMap((each) => each.high ?? each.values), ...lines.map((line) => line.value), 0);
   const { top, marks: levels } = scale(most);
@@ -33,7 +33,7 @@ export function chart({ title, series, x, y, marks = [], lines = [], rows }) {
   const legend = h("ul", { class: "legend", "aria-hidden": "true" },
     series.filter((each) => each.name).map((each) => h("li", { class: each.style }, each.name)),
     [...lines, ...marks].map((each) => h("li", { class: `dashed ${each.style ?? ""}` }, each.name)));
-  return h("figure", {}, picture, legend, rows ? h("details", {}, h("summary", {}, "Numbers"), table(title, rows.columns, rows.values)) : null);
+  return h("figure", { class: full ? "full" : null }, picture, legend, rows ? h("details", {}, h("summary", {}, "Numbers"), table(title, rows.columns, rows.values)) : null);
 }
 
 function ticks(steps, most) {

@@ -27,6 +27,16 @@ export function table(caption, columns, rows, empty = "Nothing here yet.") {
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((column) => cell(column, row)))))));
 }
 
+// New content in a place, for who reads there: the focus and what was opened stay.
+export function refresh(place, made) {
+  const active = place.contains(document.activeElement) ? document.activeElement : null;
+  const same = ["href", "aria-label"].filter((name) => active?.hasAttribute(name)).map((name) => `[${name}="${CSS.escape(active.getAttribute(name))}"]`);
+  const open = [...place.querySelectorAll("details")].map((each) => each.open);
+  place.replaceChildren(...made);
+  place.querySelectorAll("details").forEach((each, number) => { each.open = open[number] ?? false; });
+  if (same.length) place.querySelector(same[0])?.focus({ preventScroll: true });
+}
+
 export function card(title, ...children) {
   return h("section", { class: "card" }, title ? h("h2", {}, title) : null, ...children);
 }
@@ -80,9 +90,10 @@ export function seconds(value) {
   if (value === null || value === undefined) return "–";
   if (value < 0.0005) return "0 s";
   if (value < 1) return `${Math.round(value * 1000)} ms`;
-  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
-  if (value < 3600) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
-  if (value < 86400) return `${Math.floor(value / 3600)} h ${Math.round((value % 3600) / 60)} min`;
+  if (value < 59.5) return `${value.toFixed(value < 9.95 ? 1 : 0)} s`;
+  const whole = Math.round(value), minutes = Math.round(value / 60);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
   return `${(value / 86400).toFixed(1)} days`;
 }
 

@@ -1,6 +1,6 @@
 // Addresses after the # → views. A view shows itself in an element, and stops when its signal is aborted.
 
-import { Problem, keepToken, takeToken } from "./api.js";
+import { Problem, hadToken, keepToken, takeToken } from "./api.js";
 import { h } from "./dom.js";
 import { themeButton } from "./theme.js";
 
@@ -21,6 +21,7 @@ async function show(moved) {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
+  quiet();
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, ...rest] = path.split("/").map(decodeURIComponent);
   const load = VIEWS[name];
@@ -40,34 +41,49 @@ async function show(moved) {
   document.title = `${place.querySelector("h1")?.textContent ?? ""} · gpu-broker`;
 }
 
-// Does something again and again while the page is looked at, until the view is left.
+// Does something again and again while the page is looked at, until the view is left; never twice at once.
 const live = (signal) => async (every_ms, work) => {
-  await attempt(work, signal);
-  const timer = setInterval(() => document.hidden || attempt(work, signal), every_ms);
-  signal.addEventListener("abort", () => clearInterval(timer));
+  let timer, busy = false;
+  const again = async () => {
+    if (busy || signal.aborted) return;
+    clearTimeout(timer);
+    busy = true;
+    if (!document.hidden) await attempt(work, signal);
+    busy = false;
+    if (!signal.aborted) timer = setTimeout(again, every_ms);
+  };
+  document.addEventListener("visibilitychange", () => document.hidden || again(), { signal });
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  await again();
 };
 
 async function attempt(work, signal) {
   try {
     await work();
-    if (!signal.aborted) say("");
+    if (!signal.aborted) say(work, "");
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
     if (error.status === 401) askForToken();
-    else say(error.message);
+    else say(work, error.message);
     if (error.status === 0) setTimeout(() => signal.aborted || content.textContent || show(false), AGAIN_MS);
   }
 }
 
-function say(text) {
+// What is wrong now, said once however many parts of a view it concerns.
+const wrong = new Map();
+
+function say(work, text) {
+  wrong.set(work, text);
+  const said = [...new Set(wrong.values())].filter(Boolean).join(" ");
   const notice = document.getElementById("notice");
-  if (notice.textContent !== text) notice.textContent = text;
+  if (notice.textContent !== said) notice.textContent = said;
 }
 
 function askForToken() {
+  const before = hadToken();
   leaving.abort();
-  say("");
+  quiet();
   const field = h("input", { id: "token", type: "password", autocomplete: "off", required: true, spellcheck: "false" });
   const enter = (event) => {
     event.preventDefault();
@@ -76,9 +92,15 @@ function askForToken() {
   };
   content.replaceChildren(h("form", { class: "card narrow", onsubmit: enter },
     h("h1", {}, "This broker asks for its token"),
+    before ? h("p", { role: "alert" }, "The one that this page had is not good, or no longer: a broker that was started anew has another.") : null,
     h("p", {}, h("code", {}, "broker dashboard"), " opens this page with it. Or paste it here; it is in the file ", h("code", {}, "token"), " in the broker's state folder."),
     h("label", { for: "token" }, "Token"), field, h("button", { type: "submit" }, "Enter")));
   field.focus();
+}
+
+function quiet() {
+  wrong.clear();
+  document.getElementById("notice").textContent = "";
 }
 
 function mark(name) {

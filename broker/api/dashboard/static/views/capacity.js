@@ -1,24 +1,27 @@
-// How many units to hold: demand, its load-duration curve against the breakeven, and what each size would have cost.
+// How many units to hold: the plan, demand, its load-duration curve against the breakeven, and what each size would have cost.
 
 import { get } from "../api.js";
-import { costs, loadDuration } from "../capacity.js";
+import { costs, loadDuration, soBusy } from "../capacity.js";
 import { chart } from "../chart.js";
 import { against, card, dollars, figure, h, number, percent, short, table, usd } from "../dom.js";
+import { plan } from "./plan.js";
 
 const PERIODS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
 
 export async function show(place, { query, signal }) {
   const period = query.get("period") in PERIODS ? query.get("period") : "7d";
-  const [past, accounts] = await Promise.all([get("/v1/demand", { period }, signal), get("/v1/accuracy", { period }, signal)]);
+  const [past, week, { pools }, autopilot] = await Promise.all([
+    get("/v1/demand", { period }, signal), get("/v1/demand", { period: "7d" }, signal), get("/v1/pools", {}, signal), get("/v1/autopilot", {}, signal)]);
   const choose = (event) => { location.hash = `#/capacity?period=${event.target.value}`; };
   place.append(
-    h("h1", {}, "Capacity"),
+    h("h1", {}, "Capacity"), plan(week, pools, autopilot) ?? "",
     h("div", { class: "row" }, h("label", { for: "period" }, "What ran in the last"),
       h("select", { id: "period", onchange: choose }, Object.entries(PERIODS).map(([value, label]) => h("option", { value, selected: value === period }, label)))));
   const clusters = past.demands.filter((each) => each.kind === "cluster");
   place.append(...clusters.map((each) => card(`${each.pool}: how many nodes pay`, each.busy.some((value) => value > 0) ? question(each) : h("p", { class: "soft" }, "Nothing ran in this time."))));
   if (!clusters.length) place.append(card(null, h("p", { class: "soft" }, "No cluster is configured: there is nothing to hold.")));
-  place.append(...accounts.accounts.map(happened).filter((each) => each.days.length).map(account));
+  const { accounts } = await get("/v1/accuracy", { period }, signal);  // takes longer than what is asked first
+  place.append(...accounts.map(happened).filter((each) => each.days.length).map(account));
 }
 
 function question(demand) {
@@ -46,13 +49,11 @@ function question(demand) {
 const top = (value) => 3 * value;
 
 function answered(demand, found) {
-  const { best, sizes, peak, breakeven, grown, work } = found;
+  const { best, sizes, shares, peak, breakeven, grown, work } = found;
   const none = sizes[0], all = sizes[peak], x = (step) => `${step} %`;
   const saved = none.total ? 1 - best.total / none.total : 0;
   return [
-    h("p", { class: "why" }, best.size === 0
-      ? `Hold none: no node would have been busy for more than the breakeven of ${percent(breakeven)}.`
-      : `Hold ${best.size}: node ${best.size} was busy for more than the breakeven of ${percent(breakeven)} of the time, one more would not have been.`),
+    h("p", { class: "why" }, said(best.size, shares, breakeven)),
     h("dl", { class: "figures" },
       figure("All serverless", usd(none.total), `${number(work)} node-hours of work`),
       figure(`${best.size} held, the rest serverless`, usd(best.total), saved > 0.0005 ? `saves ${percent(saved)} of all serverless` : "the same"),
@@ -60,10 +61,10 @@ function answered(demand, found) {
       figure("Breakeven", percent(breakeven), "busy share above which a node pays")),
     h("div", { class: "cards" },
       h("div", {}, h("h3", {}, "Load-duration curve"), chart({
-        title: `Busy nodes of ${demand.pool}, from the busiest moment to the quietest`,
-        series: [{ name: "busy nodes", kind: "area", style: "one", values: loadDuration(grown) }, { kind: "line", style: "one", values: loadDuration(grown) }],
+        title: `Busy nodes of ${demand.pool}, from the busiest moment to the quietest, and how many are so busy`,
+        series: [{ name: "busy nodes", kind: "area", style: "one", values: loadDuration(grown) }, { kind: "line", style: "one", values: loadDuration(grown) },
+          { name: "nodes that are at least so busy", kind: "step", style: "four", values: soBusy(shares) }],
         marks: breakeven < 1 ? [{ step: breakeven * 100, name: `breakeven at ${percent(breakeven)} of the time` }] : [],
-        lines: best.size ? [{ value: best.size, name: `hold ${best.size}`, style: "four" }] : [],
         x, y: short })),
       h("div", {}, h("h3", {}, "Cost by nodes held"), chart({
         title: "Cost by the number of nodes held",
@@ -78,6 +79,13 @@ function answered(demand, found) {
           { head: "Serverless", number: true, cell: (each) => usd(each.bought) },
           { head: "Together", number: true, cell: (each) => usd(each.total) }], values: sizes } }))),
   ];
+}
+
+function said(size, shares, breakeven) {
+  const busy = (unit) => `node ${unit} would have been busy for ${percent(shares[unit - 1])} of the time`;
+  const more = size < shares.length ? busy(size + 1) : "there was no work for one more";
+  if (size === 0) return `Hold none: ${more}, and pays above ${percent(breakeven)}.`;
+  return `Hold ${size}: ${busy(size)}, over the breakeven of ${percent(breakeven)}; ${more}.`;
 }
 
 // Without the days on which nothing ran, was paid or was forecast.

@@ -2,8 +2,9 @@
 
 import { follow, get, post } from "../api.js";
 import { between, card, figure, gib, h, seconds, state, table, usd, when } from "../dom.js";
+import { output } from "../output.js";
 
-const AGAIN_MS = 2000, MOST_SHOWN = 200000;
+const AGAIN_MS = 2000;
 
 export async function show(place, { rest: [id], live, signal }) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
@@ -25,9 +26,21 @@ export async function show(place, { rest: [id], live, signal }) {
     head.replaceChildren(...about(job));
     body.replaceChildren(...await behind(job, path, signal));
   });
-  follow(`${path}/follow`, signal, (kind, event) => kind === "log" && log.add(event)).catch((error) => {
-    if (error.name !== "AbortError" && !signal.aborted) log.say("The connection was lost; reload to go on.");
-  });
+  followed(`${path}/follow`, signal, log);
+}
+
+// To the job's end, however often the connection is lost: it begins anew, and what is shown already is not shown again.
+async function followed(path, signal, log) {
+  while (!signal.aborted) {
+    try {
+      const told = (kind, event) => (kind === "log" ? log.add(event) : log.found());
+      if (await follow(path, signal, told)) return;
+    } catch (error) {
+      if (signal.aborted || error.status >= 400) return;
+    }
+    log.lost();
+    await new Promise((done) => { setTimeout(done, AGAIN_MS); signal.addEventListener("abort", done); });
+  }
 }
 
 function about(job) {
@@ -105,30 +118,6 @@ function attempts(made) {
     { head: "Ran", number: true, cell: (each) => between(each.started_at, each.ended_at) },
     { head: "Why", quiet: true, cell: (each) => each.reason },
   ], made, "It has not been started yet.");
-}
-
-// The output as text, both streams as they come. Only the end is kept in the page, so that a long log can't fill it.
-function output() {
-  const text = h("pre", { class: "log", tabindex: "0", role: "log", "aria-label": "Output" }), note = h("p", { class: "soft" }, "Nothing written yet.");
-  const decoders = {};
-  let size = 0;
-  return {
-    element: h("div", {}, note, text),
-    say: (words) => { note.textContent = words; note.hidden = false; },
-    add: ({ attempt, stream, data }) => {
-      const decoder = decoders[`${attempt} ${stream}`] ??= new TextDecoder();
-      const written = decoder.decode(Uint8Array.from(atob(data), (each) => each.charCodeAt(0)), { stream: true });
-      const atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
-      text.append(h("span", { class: stream }, written));
-      for (size += written.length; size > MOST_SHOWN && text.childNodes.length > 1;) {
-        size -= text.firstChild.textContent.length;
-        text.firstChild.remove();
-        note.textContent = "Only the end is shown; `broker logs` has all.";
-      }
-      note.hidden = size <= MOST_SHOWN && !note.textContent.startsWith("Only");
-      if (atEnd) text.scrollTop = text.scrollHeight;
-    },
-  };
 }
 
 async function array(found, signal) {

@@ -1,7 +1,7 @@
 // Jobs, newest first, filtered by what stands in the address.
 
 import { get } from "../api.js";
-import { between, card, h, state, table, usd, when } from "../dom.js";
+import { between, card, h, refresh, state, table, usd, when } from "../dom.js";
 
 const STATES = ["queued", "starting", "running", "succeeded", "failed", "cancelled"];
 const AGAIN_MS = 3000, PAGE = 50;
@@ -12,9 +12,7 @@ export async function show(place, { query, live, signal }) {
   place.append(h("h1", {}, "Jobs"), card(null, filters(query, await get("/v1/pools", {}, signal))), card(null, list));
   await live(AGAIN_MS, async () => {
     const page = await get("/v1/jobs", { ...wanted, limit: PAGE, collapse: true }, signal);
-    const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    list.replaceChildren(jobs(page.items), pages(query, page.next_cursor));
-    if (focused) list.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+    refresh(list, [jobs(page.items), pages(query, page.next_cursor)]);
   });
 }
 

@@ -16,9 +16,9 @@ export async function show(place, { query, signal }) {
     h("h1", {}, "Spend"), card(null, filters({ period, by, tag }, wanted)),
     card(null, h("dl", { class: "figures" },
       figure("Spent", usd(total.total), total.unknown ? `and ${total.unknown} charges without a known price` : "all of it at a known price"),
-      figure("For jobs", usd(total.job), ""),
+      figure("For jobs", usd(total.job), "the time in which they ran"),
       figure("Besides", usd(total.overhead), part(total)),
-      figure("Expected for these jobs", usd(total.predicted), "when they were placed"))),
+      figure("Expected for these jobs", total.predicted ? usd(total.predicted) : "–", "when they were placed, where it was known"))),
     card("By day", days.rows.length ? byDay(days.rows) : h("p", { class: "soft" }, "Nothing was spent in this time.")),
     card(`By ${by === "tag" ? `tag ${tag || "team"}` : by}`, spent(rows)));
 }
@@ -50,7 +50,7 @@ function byDay(rows) {
       { name: "jobs", kind: "bars", style: "one", values: jobs, told: (step) => `${rows[step].group.day}: ${usd(rows[step].job)} for jobs` },
       { name: "besides", kind: "bars", style: "three", values: besides, low: jobs, high: jobs.map((each, step) => each + besides[step]), told: (step) => `${rows[step].group.day}: ${usd(rows[step].overhead)} besides` },
     ],
-    x: (step) => rows[step].group.day.slice(5), y: dollars,
+    x: (step) => rows[step].group.day.slice(5), y: dollars, full: true,
     rows: { columns: columns("day"), values: rows },
   });
 }

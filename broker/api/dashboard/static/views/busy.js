@@ -1,0 +1,64 @@
+// How busy pools were and will be, beside what is up and what pays.
+
+import { get } from "../api.js";
+import { costs } from "../capacity.js";
+import { chart } from "../chart.js";
+import { card, h, hour, percent, refresh, short } from "../dom.js";
+import { plan } from "./plan.js";
+
+const SHOWN_H = 48, FRESH_S = 3600;
+
+// Shows them in a place; forecasts follow when they have come.
+export async function ahead(place, signal) {
+  const coming = get("/v1/forecast", { max_age_s: FRESH_S }, signal);
+  coming.catch(() => null);  // what is wrong is said when it is waited for
+  const [week, { pools }, autopilot] = await Promise.all([
+    get("/v1/demand", { period: "7d" }, signal), get("/v1/pools", {}, signal), get("/v1/autopilot", {}, signal)]);
+  const draw = (forecasts) => refresh(place, [
+    plan(week, pools, autopilot, h("p", {}, h("a", { href: "#/capacity" }, "At other prices, or with more work"))) ?? "",
+    h("div", { class: "cards" }, week.demands.filter((each) => each.busy.some((value) => value > 0)).sort(clustersFirst).map((demand) => picture({
+      demand, pool: pools.find((each) => each.name === demand.pool), outlook: forecasts.find((each) => each.pool === demand.pool)?.outlook,
+    }))),
+  ]);
+  if (!place.firstChild) draw([]);
+  draw((await coming).forecasts);
+}
+
+const clustersFirst = (one, other) => (other.kind === "cluster") - (one.kind === "cluster");
+
+function picture({ demand, pool, outlook }) {
+  const gpus = pool.unit.gpus || 1, what = pool.unit.gpus ? "GPUs" : demand.kind === "cluster" ? "nodes" : "containers";
+  const title = `${demand.pool}: busy ${what}`;
+  const lines = demand.kind === "cluster" ? levels(demand, pool, gpus) : [];
+  return card(title, busyChart(title, demand, outlook, lines, gpus), outlook ? h("details", {}, h("summary", {}, "Why this forecast"), h("p", { class: "soft" }, outlook.reason)) : null);
+}
+
+function levels(demand, pool, gpus) {
+  const { usd_per_unit_hour: held, serverless_usd_per_unit_hour: serverless } = demand;
+  const up = pool.units.length * gpus, found = [{ value: up, name: `${short(up)} up`, style: "three" }];
+  if (held === null || serverless === null) return found;
+  const { best, breakeven } = costs(demand, { usd: held, serverless, growth: 0, staff: 0 });
+  return [...found, { value: best.size * gpus, name: best.size ? `${short(best.size * gpus)} pay: busy over the breakeven of ${percent(breakeven)} of the week` : `none pays: none is busy over the breakeven of ${percent(breakeven)}`, style: "four" }];
+}
+
+function busyChart(title, demand, outlook, lines, gpus) {
+  const busy = demand.busy.slice(-Math.round((SHOWN_H * 3600) / demand.step_s)).map((value) => value * gpus);
+  const from = new Date(demand.since).getTime() + (demand.busy.length - busy.length) * demand.step_s * 1000, at = busy.length;
+  const series = [{ name: "was busy", kind: "area", style: "one", values: busy }, { kind: "line", style: "one", values: busy }];
+  if (outlook) {
+    const over = Math.floor((from + at * demand.step_s * 1000 - new Date(outlook.at)) / 1000 / outlook.step_s);  // steps of it that are past
+    const level = (wanted) => outlook.quantiles[outlook.levels.findIndex((each) => Math.abs(each - wanted) < 1e-6)]?.slice(Math.max(over, 0)).map((value) => value * gpus);
+    const [low, middle, high] = [0.05, 0.5, 0.95].map(level);
+    if (low && high) series.push({ name: "90 % band", kind: "band", style: "two", low, high, at });
+    if (middle) series.push({ name: "forecast", kind: "line", style: "two", values: middle, at });
+  }
+  const x = (step) => hour(from + step * demand.step_s * 1000);
+  return chart({ title: `${title}, and the forecast`, series, x, y: short, lines, marks: [{ step: at, name: "now" }], rows: hours(busy, x) });
+}
+
+function hours(busy, x) {
+  return {
+    columns: [{ head: "Hour", header: true, cell: ({ step }) => x(step) }, { head: "Busy", number: true, cell: ({ value }) => short(value) }],
+    values: busy.map((value, step) => ({ value, step })),
+  };
+}
