@@ -115,7 +115,15 @@ def runs(connection: Connection, specs: Specs, since_ns: int) -> tuple[Run, ...]
     """Attempts that had not ended before a time, once for each node, by when they began."""
     began = func.coalesce(attempts.c.started_ns, attempts.c.stored_ns)
     query = (
-        select(attempts.c.id, attempts.c.pool, *resources_columns(attempts), attempts.c.ended_ns, jobs.c.user, jobs.c.spec_id, began)
+        select(
+            attempts.c.id,
+            attempts.c.pool,
+            *resources_columns(attempts),
+            attempts.c.ended_ns,
+            jobs.c.user,
+            jobs.c.spec_id,
+            began,
+        )
         .join(jobs, jobs.c.seq == attempts.c.job_seq)
         .where(attempts.c.ended_ns.is_(None) | (attempts.c.ended_ns >= since_ns))
         .order_by(began)

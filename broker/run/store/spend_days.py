@@ -6,16 +6,32 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Select, Table, Text, case, func, select
 
 from broker.model.query import SpendFilter
 from broker.model.usage import ACTUAL, Book, ChargeKind
 from broker.run.store.engine import add_up
 from broker.run.store.rows import Values
 from broker.run.store.specs import chunks
-from broker.run.store.tables import jobs, spend_days
+from broker.run.store.tables import jobs, metadata
 
 DAY_NS: Final = 86_400 * 1_000_000_000
+# Sums of charges: `charges` counts them, `priced` those with an amount, `predictions` those with a prediction.
+spend_days: Final = Table(
+    "spend_days",
+    metadata,
+    Column("day", BigInteger, primary_key=True),
+    Column("pool", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("book", Text, primary_key=True),
+    Column("user", Text, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("predicted", BigInteger, nullable=False),
+    Column("charges", BigInteger, nullable=False),
+    Column("priced", BigInteger, nullable=False),
+    Column("resolves", BigInteger, nullable=False),
+    Column("predictions", BigInteger, nullable=False),
+)
 COLUMNS: Final[dict[str, ColumnElement[Any]]] = {name: spend_days.c[name] for name in ("day", "pool", "kind", "user")}
 _KEY: Final = tuple(column.name for column in spend_days.primary_key)
 

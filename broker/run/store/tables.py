@@ -251,23 +251,6 @@ charges: Final = Table(
     Index("charges_by_attempt", "attempt_id", "started_ns"),
 )
 
-# Sums of charges: `charges` counts them, `priced` those with an amount, `predictions` those with a prediction.
-spend_days: Final = Table(
-    "spend_days",
-    metadata,
-    Column("day", BigInteger, primary_key=True),
-    Column("pool", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),
-    Column("book", Text, primary_key=True),
-    Column("user", Text, primary_key=True),
-    Column("amount", BigInteger, nullable=False),
-    Column("predicted", BigInteger, nullable=False),
-    Column("charges", BigInteger, nullable=False),
-    Column("priced", BigInteger, nullable=False),
-    Column("resolves", BigInteger, nullable=False),
-    Column("predictions", BigInteger, nullable=False),
-)
-
 watermarks: Final = Table(
     "watermarks",
     metadata,
