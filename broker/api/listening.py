@@ -42,7 +42,7 @@ def listen(settings: Settings) -> Listening:
 
 def loopback(port: int, setting: str) -> socket.socket:
     """A socket on 127.0.0.1; port 0 is any that is free. Raises `DaemonError`, naming the setting."""
-    # Only where the protocol is named does asyncio turn off the delay that makes each answer wait 40 ms for the other side.
+    # asyncio sends at once only where the protocol is named: else each answer waits 40 ms for an acknowledgement.
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
