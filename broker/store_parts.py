@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from broker.lease_store import LeaseStore
+from broker.project_store import ProjectStore
 from broker.schedule_store import ScheduleStore
 from broker.secret_store import SecretStore
 from broker.token_store import TokenStore
 
 
-class StoreParts(LeaseStore, TokenStore, ScheduleStore, SecretStore, Protocol):
+class StoreParts(LeaseStore, TokenStore, ScheduleStore, SecretStore, ProjectStore, Protocol):
     """All that is kept beside jobs, money and what is foreseen."""

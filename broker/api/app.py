@@ -20,6 +20,7 @@ from broker.api.routes import (
     operations,
     output,
     prices,
+    projects,
     schedules,
     secrets,
     tokens,
@@ -46,7 +47,20 @@ def create_app(service: Service, token: str | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for noun in (jobs, output, money, budgets, prices, foresight, events, tokens, schedules, secrets, operations):
+    for noun in (
+        jobs,
+        output,
+        money,
+        budgets,
+        prices,
+        foresight,
+        events,
+        tokens,
+        projects,
+        schedules,
+        secrets,
+        operations,
+    ):
         app.include_router(noun.routes(service))
     app.include_router(dashboard.routes())
     handle_errors(app)

@@ -23,6 +23,7 @@ class BudgetView(BaseModel):
     action: Literal["warn", "hold", "refuse"]
     user: str | None
     pool: str | None
+    project: str | None
     tag: str | None = Field(description="KEY=VALUE.")
     stop_running: bool
     configured: bool = Field(description="By the configuration: it can't be changed here.")
@@ -62,6 +63,7 @@ def view(standing: Standing) -> BudgetView:
         action=budget.action.value,
         user=budget.user,
         pool=budget.pool,
+        project=budget.project,
         tag="=".join(budget.tag) if budget.tag else None,
         stop_running=budget.stop_running,
         configured=budget.configured,

@@ -17,6 +17,7 @@ class EventJob(BaseModel):
     id: str
     name: str
     user: str
+    project: str
     state: str
     submitted_at: datetime
     started_at: datetime | None
@@ -60,6 +61,7 @@ def _job(job: Job) -> EventJob:
         id=job.id,
         name=job.spec.name,
         user=job.user,
+        project=job.spec.project,
         state=job.state.value,
         submitted_at=time(job.submitted_ns),
         started_at=time_or_none(job.started_ns),

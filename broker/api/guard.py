@@ -85,9 +85,11 @@ class Guard:
 
 
 def needed_for(method: str, path: str) -> TokenScope:
-    """What a request needs: what only looks is `read`; tokens, budgets, secrets and its end are the owner's."""
+    """What a request needs: what only looks is `read`; what is about others, money or the broker is its owner's."""
     looks = method in ("GET", "HEAD")
     if path in ADMIN_PATHS or path.startswith("/v1/tokens/") or (not looks and path.startswith(OWNERS_PATHS)):
+        return TokenScope.ADMIN
+    if not looks and path.startswith("/v1/projects") and "/members/" not in path:
         return TokenScope.ADMIN
     return TokenScope.READ if looks else TokenScope.SUBMIT
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Path, Query, Request
@@ -10,6 +11,7 @@ from pydantic import AwareDatetime
 
 from broker.api.guard import IDENTITY
 from broker.model.errors import Forbidden, InvalidInput, Problem
+from broker.model.projects import DEFAULT_PROJECT, Role
 from broker.model.tokens import Identity, Scope
 from broker.run.service import Service
 from broker.run.service.batches import MOST_JOBS
@@ -17,7 +19,7 @@ from broker.run.service.batches import MOST_JOBS
 _TEXT: Final = r"^[^\x00-\x1f\x7f]+$"  # no database takes a zero, and no name has control characters
 
 Text = Annotated[str, Query(pattern=_TEXT, max_length=256)]
-JobId = Annotated[str, Path(description="Id of a job, or of an array where that makes sense.", examples=["gwq3k5vh"])]
+ProjectFilter = Annotated[list[Text], Query(alias="project", description="Only of this project; several: any of them.")]
 Since = Annotated[AwareDatetime | None, Query(description="Not before this time (ISO 8601 with a zone).")]
 Until = Annotated[AwareDatetime | None, Query(description="Before this time (ISO 8601 with a zone).")]
 TagFilter = Annotated[
@@ -103,6 +105,33 @@ def identity(request: Request) -> Identity:
     return found
 
 
+async def _job_id(
+    request: Request,
+    id: Annotated[str, Path(description="Id of a job, or of an array where that makes sense.", examples=["gwq3k5vh"])],
+) -> str:
+    """The job or array, where it is of a project that who asks may see. Raises `UnknownName`."""
+    service: Service = request.app.state.service
+    await service.projects.check_job(identity(request), id, Role.VIEWER)
+    return id
+
+
+JobId = Annotated[str, Depends(_job_id)]
+
+
+async def _only_of_job(request: Request, id: JobId) -> str | None:
+    """Whose jobs may be ended or retried, of the project that a job is in: None for everybody's. Raises `Forbidden`."""
+    service: Service = request.app.state.service
+    who = identity(request)
+    await service.projects.check_job(who, id, Role.SUBMITTER)
+    return await service.projects.only_of(who, id)
+
+
+async def _reading(request: Request, project: ProjectFilter = []) -> frozenset[str] | None:  # noqa: B006
+    """The projects that are read: those that are asked for, else all that who asks may see. Raises `UnknownName`."""
+    service: Service = request.app.state.service
+    return await service.projects.reading(identity(request), project)
+
+
 async def _only_of(request: Request) -> str | None:
     """Whose jobs may be ended or retried: None for everybody's."""
     who = identity(request)
@@ -117,6 +146,13 @@ async def _json_map(request: Request) -> dict[str, Any]:
         raise InvalidInput(Problem(message=f"the body is not JSON: {error}")) from error
     if not isinstance(fields, dict):
         raise InvalidInput(Problem(message="the body must be a map of fields, as the job specification has them"))
+    return fields
+
+
+async def _job_fields(request: Request) -> dict[str, Any]:
+    """A job, of a project that who asks may submit to. Raises `InvalidInput`, `Forbidden`."""
+    fields = await _json_map(request)
+    await check_submitting(request, fields)
     return fields
 
 
@@ -135,7 +171,17 @@ async def _batch_jobs(request: Request) -> list[dict[str, Any]]:
     ]
     if wrong:
         raise InvalidInput(*wrong)
+    for place, each in enumerate(jobs):
+        await check_submitting(request, each, f"jobs[{place}].")
     return jobs
+
+
+async def check_submitting(request: Request, job: Mapping[str, Any], place: str = "") -> None:
+    """Raises `InvalidInput` where a job's project is not theirs to see, `Forbidden` where they may not submit to it."""
+    service: Service = request.app.state.service
+    name = job.get("project") or DEFAULT_PROJECT
+    if isinstance(name, str):  # what else it may be is refused where the job is read
+        await service.projects.check_submitting(identity(request), name, f"{place}project")
 
 
 def _no_number(text: str) -> float:
@@ -143,8 +189,10 @@ def _no_number(text: str) -> float:
 
 
 User = Annotated[str, Depends(_user)]
+OnlyOfJob = Annotated[str | None, Depends(_only_of_job)]
+Reading = Annotated[frozenset[str] | None, Depends(_reading)]
 OnlyOf = Annotated[str | None, Depends(_only_of)]
-JobFields = Annotated[dict[str, Any], Depends(_json_map)]
+JobFields = Annotated[dict[str, Any], Depends(_job_fields)]
 BatchJobs = Annotated[list[dict[str, Any]], Depends(_batch_jobs)]
 
 
@@ -160,11 +208,15 @@ __all__ = [
     "JobFields",
     "JobId",
     "OnlyOf",
+    "OnlyOfJob",
+    "Reading",
     "Since",
     "TagFilter",
     "Text",
     "Until",
     "User",
+    "check_submitting",
+    "identity",
     "problems",
     "tags_of",
 ]

@@ -81,6 +81,7 @@ class JobView(BaseModel):
     id: str
     name: str
     user: str
+    project: str
     state: State
     ended: bool
     reason: str = Field(description="Why it is in this state.")
@@ -110,6 +111,7 @@ class ArrayView(BaseModel):
     id: str
     name: str
     user: str
+    project: str
     state: State = Field(description="What its least finished tasks are doing; once all ended, the worst end.")
     ended: bool = Field(description="All tasks have.")
     revision: str = Field(description="Pass it to `wait` as `since` to hear of the next change.")

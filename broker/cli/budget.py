@@ -48,6 +48,7 @@ def set_budget(
     action: Annotated[str, typer.Option(help="For jobs without room: warn, hold or refuse.")] = "hold",
     user: Annotated[str | None, typer.Option(help="Only jobs of this user.")] = None,
     pool: Annotated[str | None, typer.Option(help="Only what this pool costs.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only jobs of this project.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag, KEY=VALUE.")] = None,
     stop_running: Annotated[
         bool, typer.Option("--stop-running", help="Cancel jobs that run once the limit is spent.")
@@ -61,6 +62,7 @@ def set_budget(
     from broker.cli.connection import client
 
     wish = {"limit": limit, "period": period, "action": action, "user": user, "pool": pool, "tag": tag}
+    wish["project"] = project
     _print(client().set_budget(name, **wish, stop_running=stop_running), as_json)
 
 
@@ -85,7 +87,7 @@ def _print(found: Row, as_json: bool) -> None:
 
 def scope(row: Row) -> str:
     """What a budget is for, in words."""
-    said = [f"{name} {row[name]}" for name in ("user", "pool", "tag") if row[name]]
+    said = [f"{name} {row[name]}" for name in ("user", "project", "pool", "tag") if row[name]]
     return ", ".join(said) or "everything"
 
 

@@ -14,7 +14,8 @@ def show_job(found: dict[str, Any]) -> None:
 
     print(f"{found['id']}  {found['name']}  {found['state']}" + (f": {found['reason']}" if found["reason"] else ""))
     print(f"command    {found['command']}")
-    print(f"user       {found['user']}    priority {found['priority']}    gpus {found['gpus'] or 'none'}")
+    print(f"user       {found['user']}    project {found['project']}    priority {found['priority']}")
+    print(f"gpus       {found['gpus'] or 'none'}")
     if found["tags"]:
         print("tags       " + ", ".join(f"{key}={value}" for key, value in found["tags"].items()))
     if placement := found["placement"]:

@@ -33,6 +33,7 @@ def _page(wanted: dict[str, Any], limit: int) -> dict[str, Any]:
 def list_jobs(
     state: Annotated[list[str] | None, typer.Option(help="queued, starting, running, succeeded, failed …")] = None,
     user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
+    project: Annotated[list[str] | None, typer.Option(help="Only of this project; may be repeated.")] = None,
     name: Annotated[str | None, typer.Option(help="Only of this name.")] = None,
     pool: Annotated[str | None, typer.Option(help="Only those that ran last in this pool.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may be repeated.")] = None,
@@ -45,7 +46,7 @@ def list_jobs(
 
     Example: broker list --state running --tag team=research
     """
-    wanted = {"state": state, "user": user, "name": name, "pool": pool, "tag": tag, "array": array}
+    wanted = {"state": state, "user": user, "name": name, "pool": pool, "tag": tag, "array": array, "project": project}
     page = _page(wanted | {"collapse": array is None and not tasks}, limit)
     if as_json:
         render.as_json(page)
@@ -173,4 +174,5 @@ _LIST = [
     Column(head="ran", cell=_took, right=True, spare=1),
     Column(head="cost", cell=_cost, right=True),
     Column(head="user", cell=lambda row: str(row["user"]), spare=4),
+    Column(head="project", cell=lambda row: str(row["project"]), spare=6),
 ]

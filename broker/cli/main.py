@@ -21,6 +21,7 @@ import broker.cli.foresight as foresight
 import broker.cli.importing as importing
 import broker.cli.jobs as jobs
 import broker.cli.money as money
+import broker.cli.project as project
 import broker.cli.schedule as schedule
 import broker.cli.secret as secret
 import broker.cli.submit as submit
@@ -108,6 +109,7 @@ app.add_typer(importing.app, name="import")
 app.add_typer(budget.app, name="budget")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(secret.app, name="secret")
+app.add_typer(project.app, name="project")
 
 
 def main() -> None:

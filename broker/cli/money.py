@@ -24,13 +24,15 @@ class Export(StrEnum):
 
 def spend(
     by: Annotated[
-        list[str] | None, typer.Option(help="job, user, name, pool, day, kind or tag:KEY; several split further.")
+        list[str] | None,
+        typer.Option(help="job, user, project, name, pool, day, kind, tag:KEY; several split further."),
     ] = None,
     period: Annotated[
         str | None, typer.Option("--for", metavar="PERIOD", help="7d, today, 'last month', 2026-11.")
     ] = None,
     job: Annotated[str | None, typer.Option(help="Only this job or array.")] = None,
     user: Annotated[str | None, typer.Option(help="Only of this user.")] = None,
+    project: Annotated[list[str] | None, typer.Option(help="Only of this project; may be repeated.")] = None,
     pool: Annotated[str | None, typer.Option(help="Only of this pool.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="KEY=VALUE; may be repeated.")] = None,
     as_json: AsJson = False,
@@ -48,6 +50,7 @@ def spend(
         "period": period,
         "job": job,
         "user": user,
+        "project": project,
         "pool": pool,
         "tag": tag,
     }

@@ -35,6 +35,7 @@ _FLAGS: dict[str, tuple[str, str, Any, str]] = {
     "retry_on": ("retry.on_events", "--retry-on", list[str], "no-capacity, interruption, error; may be repeated."),
     "array": ("array", "--array", str, "Number of tasks."),
     "tag": ("tags", "--tag", list[str], "KEY=VALUE; may be repeated."),
+    "project": ("project", "--project", str, "Whose job it is: a project that you are a member of."),
     "priority": ("priority", "--priority", str, "0 to 100; larger goes first."),
     "id": ("id", "--id", str, "Your own id: submitting it again finds the first."),
     "pool": ("placement.pools", "--pool", list[str], "Only in this pool; may be repeated."),

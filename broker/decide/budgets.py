@@ -15,6 +15,7 @@ from broker.decide.spend import this_period
 from broker.model.budgets import Action, Asked, Budget, Period, Standing
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.placement import Placement, Refusal, Verdict
+from broker.model.projects import DEFAULT_PROJECT
 from broker.model.times import day_of
 
 BUDGET: Final = "budget"  # what a refusal is about
@@ -30,18 +31,22 @@ def asked(budgets: Iterable[Budget], now_ns: int) -> tuple[Asked, ...]:
     return tuple(found)
 
 
-def covers(budget: Budget, user: str, tags: Mapping[str, str], pool: str | None) -> bool:
+def covers(
+    budget: Budget, user: str, tags: Mapping[str, str], pool: str | None, project: str = DEFAULT_PROJECT
+) -> bool:
     """Whether a job is what a budget is for; of a pool, once it is known."""
-    if budget.user is not None and budget.user != user:
+    if budget.user not in (None, user) or budget.project not in (None, project):
         return False
     if budget.tag is not None and tags.get(budget.tag[0]) != budget.tag[1]:
         return False
     return budget.pool is None or budget.pool == pool
 
 
-def concerning(standings: Sequence[Standing], user: str, tags: Mapping[str, str]) -> tuple[Standing, ...]:
+def concerning(
+    standings: Sequence[Standing], user: str, tags: Mapping[str, str], project: str = DEFAULT_PROJECT
+) -> tuple[Standing, ...]:
     """The budgets that a job is in, or would be in one of the pools."""
-    return tuple(each for each in standings if covers(each.budget, user, tags, each.budget.pool))
+    return tuple(each for each in standings if covers(each.budget, user, tags, each.budget.pool, project))
 
 
 def refused(standings: Sequence[Standing], pool: str, amount: Money | None) -> Refusal | None:
@@ -66,11 +71,18 @@ def refused(standings: Sequence[Standing], pool: str, amount: Money | None) -> R
 
 
 def begun(
-    standings: Sequence[Standing], user: str, tags: Mapping[str, str], pool: str, amount: Money | None
+    standings: Sequence[Standing],
+    user: str,
+    tags: Mapping[str, str],
+    pool: str,
+    amount: Money | None,
+    project: str = DEFAULT_PROJECT,
 ) -> tuple[Standing, ...]:
     """The budgets after a job has begun in a pool, for which `amount` is reserved."""
     return tuple(
-        replace(each, committed=each.committed + (amount or ZERO)) if covers(each.budget, user, tags, pool) else each
+        replace(each, committed=each.committed + (amount or ZERO))
+        if covers(each.budget, user, tags, pool, project)
+        else each
         for each in standings
     )
 

@@ -86,7 +86,7 @@ class Round:
 
     def place(self, job: Job, ask: Ask) -> Placement:
         """The placement of one job, and its reservation."""
-        ask = replace(ask, budgets=budgets.concerning(self._standings, job.user, job.spec.tags))
+        ask = replace(ask, budgets=budgets.concerning(self._standings, job.user, job.spec.tags, job.spec.project))
         alike = self._kind(job, ask)
         if first := self._stuck.get(alike):
             self._alike[alike] += 1
@@ -198,7 +198,7 @@ class Round:
         pool = option.quote.pool
         if placement.verdict is Verdict.RUN:
             amount = option.quote.p90_full
-            self._standings = budgets.begun(self._standings, job.user, job.spec.tags, pool, amount)
+            self._standings = budgets.begun(self._standings, job.user, job.spec.tags, pool, amount, job.spec.project)
         else:
             self._waiting[pool] += 1
             if self._waiting[pool] > HELD_PLACES:

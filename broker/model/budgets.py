@@ -35,6 +35,7 @@ class Budget:
     action: Action = Action.HOLD
     user: str | None = None
     pool: str | None = None
+    project: str | None = None
     tag: tuple[str, str] | None = None  # key and value
     stop_running: bool = False  # jobs that run are cancelled once the limit is spent
     configured: bool = False  # by the configuration: can't be changed otherwise

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from broker.model.pools import Isolation
+from broker.model.projects import DEFAULT_PROJECT
 from broker.model.resources import ResourceRequest, Resources
 
 
@@ -66,6 +67,7 @@ class JobSpec:
     max_cost_usd: str | None = None  # decimal dollars for the whole job, all attempts
     array_size: int | None = None  # None: not an array
     matrix: dict[str, tuple[str, ...]] = field(default_factory=dict)  # environment variable -> values; the product runs
+    project: str = DEFAULT_PROJECT
     tags: dict[str, str] = field(default_factory=dict)
     priority: int = 50  # 0..100, larger first
     client_id: str | None = None  # submitting the same id again finds the first job

@@ -14,6 +14,7 @@ class JobFilter:
 
     states: frozenset[JobState] = frozenset()
     user: str | None = None
+    projects: frozenset[str] | None = None  # None: all
     name: str | None = None
     pool: str | None = None  # of the last attempt
     array_id: str | None = None
@@ -31,6 +32,7 @@ class ArraySummary:
     array_id: str
     name: str
     user: str
+    project: str
     submitted_ns: int
     counts: dict[JobState, int]
 
@@ -61,8 +63,9 @@ class SpendFilter:
 
     since_ns: int | None = None
     until_ns: int | None = None
-    by: tuple[str, ...] = ("pool",)  # job | user | name | pool | day | kind | tag:<key>
+    by: tuple[str, ...] = ("pool",)  # job | user | project | name | pool | day | kind | tag:<key>
     job_id: str | None = None  # a job or an array
     user: str | None = None
+    projects: frozenset[str] | None = None  # None: all, and what belongs to no job
     pool: str | None = None
     tags: dict[str, str] = field(default_factory=dict)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from broker.model.money import NS_PER_S
+from broker.model.projects import DEFAULT_PROJECT
 
 
 class Concurrency(StrEnum):
@@ -51,6 +53,11 @@ class Schedule:
     paused: bool = False
     created_ns: int
     decided_ns: int  # firings up to here are decided on
+
+    @property
+    def project(self) -> str:
+        """Whose jobs it submits."""
+        return str(json.loads(self.document).get("project") or DEFAULT_PROJECT)
 
     def job_id(self, at_ns: int) -> str:
         """The id of the job of a firing. Whoever submits it twice finds the first."""

@@ -44,6 +44,7 @@ from broker.run.orphans import Orphans
 from broker.run.peers import Peers
 from broker.run.plugins import live_prices, make_executor
 from broker.run.pools import RunningPool
+from broker.run.projects import Projects
 from broker.run.records import Records
 from broker.run.register import Register
 from broker.run.reprice import PricedPools, Repricing
@@ -109,6 +110,7 @@ class Broker:
         self.membership = Membership(store, folders.home if drives else "", places, times)
         self.autopilot = Autopilot(autopilot, self.pools, store, clock, book, self.events)
         self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
+        self.projects = Projects(store, clock)
         self.asking: AskingPrices | None = None
         if self.repricing is not None and asking.providers:
             prices = live_prices(asking.providers)

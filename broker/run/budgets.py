@@ -90,7 +90,7 @@ class Budgets:
 
     async def reservation(self, spec: JobSpec, user: str, each: Money | None) -> Reservation | None:
         """What is to be reserved for jobs when they are stored; None where no budget is for them."""
-        budgets = [budget for budget in self.every if covers(budget, user, spec.tags, None)]
+        budgets = [budget for budget in self.every if covers(budget, user, spec.tags, None, spec.project)]
         now_ns = self._clock.now_ns()
         if not budgets:
             return None
@@ -127,7 +127,9 @@ class Budgets:
         for each in placements:
             if each.verdict is Verdict.RUN and each.chosen is not None:
                 job, quote = jobs[each.job_id], each.chosen
-                self._standings = begun(self._standings, job.user, job.spec.tags, quote.pool, quote.p90_full)
+                self._standings = begun(
+                    self._standings, job.user, job.spec.tags, quote.pool, quote.p90_full, job.spec.project
+                )
 
     async def run(self) -> None:
         """Stops what runs in budgets that say so once they are spent; until cancelled."""

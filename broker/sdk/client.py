@@ -17,6 +17,7 @@ from urllib.parse import quote
 from broker.model.errors import DaemonError, UnknownName
 from broker.sdk.events import Event, Json, StreamName, read_events
 from broker.sdk.problems import raise_problem
+from broker.sdk.tenancy import Tenancy
 from broker.sdk.transport import Answer, Transport
 
 TIMEOUT_S: Final = 30.0
@@ -35,7 +36,7 @@ class LogPiece:
     attempt: int  # its number; 0: the job has none yet
 
 
-class Client:
+class Client(Tenancy):
     """Speaks to one daemon. Safe for threads.
 
     Every method raises `DaemonError` when the daemon does not answer, and what the broker refuses as `InvalidInput`,
@@ -83,8 +84,8 @@ class Client:
     def jobs(self, **filters: Any) -> Json:
         """One page of jobs, newest first: `JobList`.
 
-        Filters: state, user, name, pool, array, tag (KEY=VALUE), since, until, limit, cursor, collapse; lists where
-        several are meant.
+        Filters: state, user, project, name, pool, array, tag (KEY=VALUE), since, until, limit, cursor, collapse;
+        lists where several are meant.
         """
         return self._json("GET", "/v1/jobs", params=_given(filters))
 
@@ -161,7 +162,7 @@ class Client:
         return self._json("POST", "/v1/offers", body=dict(document))
 
     def spend(self, **wanted: Any) -> Json:
-        """What was spent: `SpendView`. Takes period, since, until, by (a list), job, user, pool, tag (KEY=VALUE)."""
+        """What was spent: `SpendView`. Takes period, since, until, by (a list), job, user, project, pool, tag."""
         return self._json("GET", "/v1/spend", params=_given(wanted))
 
     def spend_csv(self, **wanted: Any) -> str:
@@ -182,7 +183,7 @@ class Client:
         return self._json("GET", f"/v1/budgets/{quote(name, safe='')}")
 
     def set_budget(self, name: str, **wish: Any) -> Json:
-        """Makes or replaces a budget: limit, period, action, user, pool, tag (KEY=VALUE), stop_running."""
+        """Makes or replaces a budget: limit, period, action, user, pool, project, tag (KEY=VALUE), stop_running."""
         return self._json("PUT", f"/v1/budgets/{quote(name, safe='')}", body=_given(wish))
 
     def remove_budget(self, name: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from broker.model.errors import InvalidInput, Problem, StoreError
 from broker.model.jobs import Cause, FunctionCall, JobSpec, RetryPolicy
 from broker.model.pools import Isolation
+from broker.model.projects import DEFAULT_PROJECT
 from broker.model.resources import ResourceRequest
 from broker.spec.check import World, contradictions
 from broker.spec.document import JobDocument
@@ -65,6 +66,7 @@ def to_spec(document: JobDocument, now_ns: int) -> JobSpec:
         max_cost_usd=job.max_cost,
         array_size=job.array,
         matrix=job.matrix,
+        project=job.project or DEFAULT_PROJECT,
         tags=job.tags,
         priority=job.priority,
         client_id=job.id,

@@ -32,6 +32,7 @@ from broker.spec.fields import (
     LongerThanZero,
     Lower,
     Mounts,
+    ProjectName,
     Requirement,
     Script,
     Size,
@@ -176,6 +177,7 @@ class JobDocument(Part):
     matrix: dict[EnvName, tuple[Text, ...]] = Field(
         {}, description="Environment variable: its values; there is a task for each combination."
     )
+    project: ProjectName | None = Field(None, description="Whose job it is: a project that you are a member of.")
     tags: Tags = Field({}, description="Labels for finding jobs and splitting their cost.")
     priority: Annotated[int, Whole(0, 100, "a priority")] = Field(50, description="Larger goes first.")
     placement: PlacementPart = Field(PlacementPart(), description="Where it may run.")

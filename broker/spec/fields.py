@@ -22,6 +22,7 @@ from broker.spec.quantities import shown
 
 LONGEST_TEXT: Final = 131_071  # bytes; Linux passes no longer argument to a process
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _RESERVED: Final = "BROKER_"
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
@@ -107,6 +108,13 @@ class Whole:
         return {"anyOf": [{"type": "integer", "minimum": self.low, "maximum": self.high}, _TEXT]}
 
 
+def project_name(value: Any) -> str:
+    """The name of a project, as it is written: nothing is taken for another's."""
+    if not isinstance(value, str) or not _PROJECT.fullmatch(value):
+        raise ValueError(f"{shown(value)} is no name of a project: use 1 to 40 of a-z, 0-9, '_' and '-'")
+    return str(value)
+
+
 def share(value: Any) -> float:
     """A number that is not negative."""
     if (found := quantities.number(value)) < 0:
@@ -134,6 +142,9 @@ Script = Annotated[str, PlainValidator(command), WithJsonSchema({"anyOf": [_TEXT
 Line = Annotated[str, PlainValidator(one_line), WithJsonSchema(_TEXT)]
 EnvName = Annotated[str, PlainValidator(env_name), WithJsonSchema({**_TEXT, "pattern": f"^{_ENV_NAME.pattern}$"})]
 Requirement = Annotated[str, PlainValidator(requirement), WithJsonSchema(_TEXT)]
+ProjectName = Annotated[
+    str, PlainValidator(project_name), WithJsonSchema({**_TEXT, "pattern": f"^{_PROJECT.pattern}$"})
+]
 Envs = Annotated[
     dict[EnvName, Text], AfterValidator(in_order), _map_of({"type": ["string", "number", "boolean", "null"]})
 ]

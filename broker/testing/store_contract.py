@@ -17,10 +17,12 @@ from broker.model.errors import BrokerError, Conflict, InvalidInput, StoreError,
 from broker.model.jobs import ATTEMPT_MOVES, JOB_MOVES, Attempt, AttemptState, Job, JobState
 from broker.model.money import NS_PER_S
 from broker.model.placement import Verdict
+from broker.model.projects import Project
 from broker.model.query import JobFilter
 from broker.model.submissions import Entry
 from broker.ports import Store
 from broker.testing.store_contract_foresight import ForesightContract
+from broker.testing.store_contract_projects import ProjectsContract
 from broker.testing.store_contract_spend import SpendContract
 from broker.testing.store_contract_tokens import TokensContract
 from broker.testing.store_values import FULL_SPEC, NOW_NS, array, attempt, change, job, placement
@@ -52,6 +54,7 @@ class SubmissionContract:
         stored = job(
             "j1", spec=FULL_SPEC, task_envs={"LR": "0.1"}, reason="new", not_before_ns=5, started_ns=1, exit_code=-1
         )
+        store.add_project(Project(name="vision"))
         assert store.add_jobs([stored], '{"a": "ü"}', "h1") == (stored,)
         assert store.job("j1") == stored
         assert store.recorded("j1").document == '{"a": "ü"}'
@@ -353,7 +356,14 @@ class HistoryContract:
 
 
 class StoreContract(
-    SubmissionContract, ListContract, QueueContract, HistoryContract, SpendContract, ForesightContract, TokensContract
+    SubmissionContract,
+    ListContract,
+    QueueContract,
+    HistoryContract,
+    SpendContract,
+    ForesightContract,
+    TokensContract,
+    ProjectsContract,
 ):
     """All that a store promises."""
 

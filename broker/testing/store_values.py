@@ -62,6 +62,7 @@ FULL_SPEC: Final = JobSpec(
     max_cost_usd="100.000000001",
     array_size=3,
     matrix={"LR": ("0.1", "0.2")},
+    project="vision",
     tags={"team": "vision", "run": "7"},
     priority=70,
     client_id="my-id",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from broker.api import budgets as views
-from broker.api.requests import problems
+from broker.api.requests import Reading, identity, problems
+from broker.model.budgets import Standing
+from broker.model.errors import UnknownName
+from broker.model.tokens import Identity
 from broker.run.service import Service
 from broker.run.settings.budgets import budget_of
 
@@ -19,14 +23,19 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/budgets", tags=["money"])
 
     @router.get("", responses=problems(503))
-    async def every() -> views.BudgetList:
+    async def every(projects: Reading, request: Request) -> views.BudgetList:
         """Lists budgets with what is spent, reserved and left in their present period."""
-        return views.budgets(await service.budgets.standings())
+        return views.budgets(_seen(await service.budgets.standings(), projects, identity(request)))
 
     @router.get("/{name}", responses=problems(404, 422, 503))
-    async def show(name: Name) -> views.BudgetView:
+    async def show(name: Name, projects: Reading, request: Request) -> views.BudgetView:
         """Shows one budget."""
-        return views.view((await service.budgets.standings(name))[0])
+        found = _seen(await service.budgets.standings(), projects, identity(request))
+        wanted = [each for each in found if each.budget.name == name]
+        if not wanted:
+            known = ", ".join(each.budget.name for each in found) or "none"
+            raise UnknownName(f"there is no budget {name!r}; there are: {known}")
+        return views.view(wanted[0])
 
     @router.put("/{name}", responses=problems(409, 422, 503))
     async def set_(name: Name, wish: views.BudgetWish) -> views.BudgetView:
@@ -40,3 +49,10 @@ def routes(service: Service) -> APIRouter:
         return views.budgets(await service.budgets.standings())
 
     return router
+
+
+def _seen(found: Sequence[Standing], projects: frozenset[str] | None, who: Identity) -> list[Standing]:
+    """Those of the projects, and of who asks: what is spent beside those is not everybody's to know."""
+    if projects is None:
+        return list(found)
+    return [each for each in found if each.budget.project in projects or each.budget.user == (who.user or "")]

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
 from broker.api.events import as_json
-from broker.api.requests import problems
+from broker.api.requests import Reading, problems
+from broker.run.events import Event
 from broker.run.service import Service
 
 EVENTS: Final = "text/event-stream"
@@ -26,10 +27,10 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["broker"])
 
     @router.get("/v1/events", response_class=Response, responses={200: _is(EVENTS), **problems(422)})
-    async def events(kind: Kind = []) -> Response:  # noqa: B006 - FastAPI copies it
+    async def events(projects: Reading, kind: Kind = []) -> Response:  # noqa: B006 - FastAPI copies it
         """Streams what happens from now on as server-sent events; a `missed` event counts those that came too fast."""
         return StreamingResponse(
-            _stream(service, tuple(kind)), media_type=EVENTS, headers={"Cache-Control": "no-store"}
+            _stream(service, tuple(kind), projects), media_type=EVENTS, headers={"Cache-Control": "no-store"}
         )
 
     @router.get("/metrics", response_class=Response, responses={200: _is(PROMETHEUS), **problems(503)})
@@ -44,7 +45,7 @@ def _is(media_type: str) -> dict[str, Any]:
     return {"content": {media_type: {"schema": {"type": "string"}}}}
 
 
-async def _stream(service: Service, kinds: tuple[str, ...]) -> AsyncIterator[bytes]:
+async def _stream(service: Service, kinds: tuple[str, ...], projects: frozenset[str] | None) -> AsyncIterator[bytes]:
     with service.events.listen(everywhere=True) as listener:
         yield b": listening\n\n"
         while True:
@@ -54,5 +55,13 @@ async def _stream(service: Service, kinds: tuple[str, ...]) -> AsyncIterator[byt
                 listener.missed = 0
             if event is None:
                 yield b": quiet\n\n"
-            elif not kinds or any(event.kind == kind or event.kind.startswith(kind + ".") for kind in kinds):
+            elif _seen(event, projects) and (not kinds or any(_is_of(event.kind, kind) for kind in kinds)):
                 yield f"event: {event.kind}\ndata: {as_json(event)}\n\n".encode()
+
+
+def _is_of(kind: str, wanted: str) -> bool:
+    return kind == wanted or kind.startswith(wanted + ".")
+
+
+def _seen(event: Event, projects: frozenset[str] | None) -> bool:
+    return projects is None or event.job is None or event.job.spec.project in projects

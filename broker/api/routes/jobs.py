@@ -15,7 +15,8 @@ from broker.api.requests import (
     BatchJobs,
     JobFields,
     JobId,
-    OnlyOf,
+    OnlyOfJob,
+    Reading,
     Since,
     TagFilter,
     Text,
@@ -61,7 +62,7 @@ def _submitting(router: APIRouter, service: Service) -> None:
         return views.submitted(submission)
 
     @router.post("/{id}/retry", status_code=201, responses=problems(404, 409, 422, 503))
-    async def retry(id: JobId, user: User, only_of: OnlyOf) -> schemas.Submitted:
+    async def retry(id: JobId, user: User, only_of: OnlyOfJob) -> schemas.Submitted:
         """Submits a failed or cancelled job again, as a new one tagged `retry_of`; of an array, the tasks that failed.
 
         They keep their indexes in a new array.
@@ -85,6 +86,7 @@ def _batches(router: APIRouter, service: Service) -> None:
 def _reading(router: APIRouter, service: Service) -> None:
     @router.get("", responses=problems(422, 503))
     async def list_jobs(
+        projects: Reading,
         state: Annotated[list[JobState] | None, Query(description="Several: any of them.")] = None,
         user: Text | None = None,
         name: Text | None = None,
@@ -101,6 +103,7 @@ def _reading(router: APIRouter, service: Service) -> None:
         wanted = JobFilter(
             states=frozenset(state or ()),
             user=user,
+            projects=projects,
             name=name,
             pool=pool,
             array_id=array,
@@ -138,7 +141,7 @@ def _reading(router: APIRouter, service: Service) -> None:
 
 def _acting(router: APIRouter, service: Service) -> None:
     @router.post("/{id}/cancel", status_code=202, responses=problems(404, 503))
-    async def cancel(id: JobId, only_of: OnlyOf) -> schemas.Cancelled:
+    async def cancel(id: JobId, only_of: OnlyOfJob) -> schemas.Cancelled:
         """Asks for the end of a job, or of all tasks of an array; those that have ended are left alone."""
         marked, standing = await service.jobs.cancel(id, only_of)
         return schemas.Cancelled(marked=marked, standing=views.standing(standing))

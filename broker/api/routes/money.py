@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from broker.api import reports, schemas
 from broker.api.amounts import nanoseconds
 from broker.api.decisions import placement
-from broker.api.requests import JOB_BODY, JobFields, Since, TagFilter, Text, Until, User, problems, tags_of
+from broker.api.requests import JOB_BODY, JobFields, Reading, Since, TagFilter, Text, Until, User, problems, tags_of
 from broker.decide.focus import COLUMNS, focus, unknown
 from broker.decide.spend import PERIODS, SpendReport, to_csv
 from broker.model.query import SpendFilter
@@ -24,7 +24,8 @@ _CSV: Final[dict[str, Any]] = {"content": {"text/csv": {"schema": {"type": "stri
 UNKNOWN: Final = "X-Unknown-Charges"  # how many lines have no row, as nobody knows what they cost
 ACCOUNT: Final = "gpu-broker"  # whose bill it is, where it is of all users
 By = Annotated[
-    list[Text], Query(description="Columns: job, user, name, pool, day, kind or tag:KEY; several split further.")
+    list[Text],
+    Query(description="Columns: job, user, project, name, pool, day, kind, tag:KEY; several split further."),
 ]
 
 
@@ -39,6 +40,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/spend", response_model=schemas.SpendView, responses={200: _CSV, **problems(422, 503)})
     async def spend(
+        projects: Reading,
         period: Annotated[Text | None, Query(description=f"In words: {PERIODS}.")] = None,
         since: Since = None,
         until: Until = None,
@@ -58,6 +60,7 @@ def routes(service: Service) -> APIRouter:
             by=tuple(by),
             job_id=job,
             user=user,
+            projects=projects,
             pool=pool,
             tags=tags_of(tag),
         )

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path, Request
 
 from broker.api import schedules as views
-from broker.api.requests import OnlyOf, User, problems
+from broker.api.requests import OnlyOf, Reading, User, check_submitting, identity, problems
+from broker.model.errors import UnknownName
 from broker.run.service import Service
 
-Name = Annotated[str, Path(description="Name of a schedule.", pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")]
+
+async def _seen(
+    request: Request,
+    name: Annotated[str, Path(description="Name of a schedule.", pattern=r"^[a-z0-9][a-z0-9_-]{0,23}$")],
+) -> str:
+    """The schedule, where its jobs are of a project that who asks may see. Raises `UnknownName`."""
+    service: Service = request.app.state.service
+    projects = await service.projects.reading(identity(request))
+    if projects is not None and (await service.schedules.one(name)).schedule.project not in projects:
+        raise UnknownName(f"there is no schedule {name!r}")
+    return name
+
+
+Name = Annotated[str, Depends(_seen)]
 
 
 def routes(service: Service) -> APIRouter:
@@ -18,14 +32,15 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
     @router.post("", status_code=201, responses=problems(409, 422, 503))
-    async def create(wish: views.NewSchedule, user: User) -> views.ScheduleView:
+    async def create(wish: views.NewSchedule, user: User, request: Request) -> views.ScheduleView:
         """Makes a schedule. Its job is checked as at a submission: what no pool could ever run is refused."""
+        await check_submitting(request, wish.job)
         return views.view(await service.schedules.create(wish.name, wish, user))
 
     @router.get("", responses=problems(503))
-    async def every() -> views.ScheduleList:
+    async def every(projects: Reading) -> views.ScheduleList:
         """Lists schedules with their next times and what became of their last firing."""
-        return views.schedules(await service.schedules.every())
+        return views.schedules(await service.schedules.every(projects))
 
     @router.get("/{name}", responses=problems(404, 422, 503))
     async def show(name: Name) -> views.ScheduleView:
@@ -48,9 +63,9 @@ def routes(service: Service) -> APIRouter:
         return views.firing(await service.schedules.run_now(name, only_of))
 
     @router.delete("/{name}", responses=problems(404, 422, 503))
-    async def remove(name: Name, only_of: OnlyOf) -> views.ScheduleList:
+    async def remove(name: Name, only_of: OnlyOf, projects: Reading) -> views.ScheduleList:
         """Removes a schedule with the history of its firings; its jobs stay, and go on. Answers with those left."""
         await service.schedules.remove(name, only_of)
-        return views.schedules(await service.schedules.every())
+        return views.schedules(await service.schedules.every(projects))
 
     return router

@@ -64,6 +64,7 @@ class ArrayStanding:
     array_id: str
     name: str
     user: str
+    project: str
     submitted_ns: int
     counts: dict[JobState, int]  # states without a task are left out
     cost: Cost | None = None  # None: not asked for

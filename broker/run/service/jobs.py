@@ -146,6 +146,7 @@ class Jobs:
             array_id=array_id,
             name=task.spec.name,
             user=task.user,
+            project=task.spec.project,
             submitted_ns=task.submitted_ns,
             counts={state: number for state, number in counts.items() if number},
         )
@@ -198,6 +199,7 @@ def _array(summary: ArraySummary) -> ArrayStanding:
         array_id=summary.array_id,
         name=summary.name,
         user=summary.user,
+        project=summary.project,
         submitted_ns=summary.submitted_ns,
         counts=summary.counts,
     )

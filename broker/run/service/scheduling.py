@@ -50,9 +50,11 @@ class Scheduling:
         self._scheduler.wake.set()
         return await self._standing(schedule)
 
-    async def every(self) -> tuple[ScheduleStanding, ...]:
-        """All of them by name."""
-        return tuple([await self._standing(each, 1) for each in await asyncio.to_thread(self._store.schedules)])
+    async def every(self, projects: frozenset[str] | None = None) -> tuple[ScheduleStanding, ...]:
+        """All of them by name, or those of some projects."""
+        found = await asyncio.to_thread(self._store.schedules)
+        seen = [each for each in found if projects is None or each.project in projects]
+        return tuple([await self._standing(each, 1) for each in seen])
 
     async def one(self, name: str) -> ScheduleStanding:
         """One of them. Raises `UnknownName`."""

@@ -16,6 +16,7 @@ def budget_of(name: str, part: BudgetPart, *, configured: bool) -> Budget:
         action=Action(part.action),
         user=part.user,
         pool=part.pool,
+        project=part.project,
         tag=part.tag,
         stop_running=part.stop_running,
         configured=configured,

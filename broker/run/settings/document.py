@@ -16,6 +16,7 @@ from broker.spec.fields import (
     Line,
     LongerThanZero,
     Lower,
+    ProjectName,
     Share,
     Size,
     Usd,
@@ -307,6 +308,7 @@ class BudgetPart(Part):
     )
     user: Line | None = Field(None, description="Only jobs of this user.")
     pool: Line | None = Field(None, description="Only what this pool costs.")
+    project: ProjectName | None = Field(None, description="Only jobs of this project.")
     tag: Annotated[tuple[str, str], PlainValidator(_tag)] | None = Field(
         None, description="Only jobs with this tag, KEY=VALUE."
     )

@@ -50,6 +50,7 @@ def keep(connection: Connection, budget: Budget) -> None:
         "action": budget.action.value,
         "user": budget.user,
         "pool": budget.pool,
+        "project": budget.project,
         "tag_key": budget.tag[0] if budget.tag else None,
         "tag_value": budget.tag[1] if budget.tag else None,
         "stop_running": budget.stop_running,
@@ -116,6 +117,7 @@ def _spent(connection: Connection, wanted: Asked) -> tuple[Money, int]:
             until_ns=wanted.until_ns,
             by=(),
             user=budget.user,
+            projects=None if budget.project is None else frozenset([budget.project]),
             pool=budget.pool,
             tags=dict([budget.tag]) if budget.tag else {},
         ),
@@ -155,7 +157,7 @@ def _queued(connection: Connection, budget: Budget) -> int:
 
 
 def _in_scope(query: Select[Any], budget: Budget, job_seq: ColumnElement[int]) -> Select[Any]:
-    if budget.user is None and budget.tag is None:
+    if not _whose(budget):
         return query
     return query.where(job_seq.in_(select(jobs.c.seq).where(*_whose(budget))))
 
@@ -164,6 +166,8 @@ def _whose(budget: Budget) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if budget.user is not None:
         found.append(jobs.c.user == budget.user)
+    if budget.project is not None:
+        found.append(jobs.c.project == budget.project)
     if budget.tag is not None:
         key, value = budget.tag
         tagged = select(job_tags.c.job_seq).join(tags, tags.c.id == job_tags.c.tag_id)
@@ -191,6 +195,7 @@ def _budget(row: Row[Any]) -> Budget:
         action=Action(row.action),
         user=row.user,
         pool=row.pool,
+        project=row.project,
         tag=(row.tag_key, row.tag_value) if row.tag_key is not None else None,
         stop_running=row.stop_running,
     )

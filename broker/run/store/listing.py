@@ -124,12 +124,15 @@ def _by_state(wanted: JobFilter) -> Select[Any]:
     """Merges one ordered scan for each state: no index has several states in the order of the list."""
     states = sorted(wanted.states or JobState)
     period = _period(wanted, jobs.c.submitted_ns, jobs.c.seq)
+    # Nor has one several projects.
+    apart = [[jobs.c.project == name] for name in sorted(wanted.projects)] if wanted.projects else [[]]
     scans = [
         _matching(wanted)
-        .where(jobs.c.state == state.value, *period)
+        .where(jobs.c.state == state.value, *project, *period)
         .order_by(jobs.c.submitted_ns.desc(), jobs.c.seq.desc())
         .limit(_AT_MOST)
         for state in states
+        for project in apart
     ]
     merged = union_all(*(select(scan.subquery()) for scan in scans)).subquery()
     return select(merged).order_by(merged.c.submitted_ns.desc(), merged.c.seq.desc()).limit(_AT_MOST)
@@ -153,6 +156,8 @@ def _tagged(wanted: JobFilter) -> Select[Any]:
 
 def _matching(wanted: JobFilter) -> Select[Any]:
     query = select(jobs.c.submitted_ns, jobs.c.seq, jobs.c.head, jobs.c.array_index)
+    if wanted.projects is not None:
+        query = query.where(jobs.c.project.in_(sorted(wanted.projects)))
     if wanted.array_id is not None:
         query = query.where(jobs.c.head == wanted.array_id, jobs.c.array_index.is_not(None))
     for column, value in ((jobs.c.user, wanted.user), (jobs.c.name, wanted.name), (jobs.c.pool, wanted.pool)):
@@ -182,7 +187,12 @@ def _full(connection: Connection, places: Sequence[Row[Any]]) -> list[Row[Any]]:
 def _summary(connection: Connection, task: Row[Any]) -> ArraySummary:
     number = {state: n for state, n in counts(connection, task.head).items() if n}
     return ArraySummary(
-        array_id=task.head, name=task.name, user=task.user, submitted_ns=task.submitted_ns, counts=number
+        array_id=task.head,
+        name=task.name,
+        user=task.user,
+        project=task.project,
+        submitted_ns=task.submitted_ns,
+        counts=number,
     )
 
 

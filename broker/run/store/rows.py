@@ -32,6 +32,7 @@ def job_values(job: Job) -> Values:
         "head": job.array_id or job.id,
         "array_index": job.array_index,
         "user": job.user,
+        "project": job.spec.project,
         "name": job.spec.name,
         "rank": -job.spec.priority,
         "task_envs": json.dumps(job.task_envs) if job.task_envs else "{}",

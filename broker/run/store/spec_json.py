@@ -11,6 +11,7 @@ from typing import Any, Final
 from broker.model.errors import StoreError
 from broker.model.jobs import Cause, FunctionCall, JobSpec, RetryPolicy
 from broker.model.pools import Isolation
+from broker.model.projects import DEFAULT_PROJECT
 from broker.model.resources import Gpu, ResourceRequest
 
 VERSION: Final = 1
@@ -41,6 +42,7 @@ def dump_spec(spec: JobSpec) -> str:
         "max_cost_usd": spec.max_cost_usd,
         "array_size": spec.array_size,
         "matrix": {name: list(values) for name, values in spec.matrix.items()},
+        "project": spec.project,
         "tags": spec.tags,
         "priority": spec.priority,
         "client_id": spec.client_id,
@@ -80,6 +82,7 @@ def load_spec(text: str) -> JobSpec:
         max_cost_usd=body["max_cost_usd"],
         array_size=body["array_size"],
         matrix={name: tuple(values) for name, values in body["matrix"].items()},
+        project=body.get("project", DEFAULT_PROJECT),
         tags=body["tags"],
         priority=body["priority"],
         client_id=body["client_id"],

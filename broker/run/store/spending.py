@@ -26,6 +26,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).date()
 _COLUMNS: Final[dict[str, ColumnElement[Any]]] = {
     "job": jobs.c.id,
     "user": func.coalesce(jobs.c.user, ""),
+    "project": jobs.c.project,
     "name": jobs.c.name,
     "pool": charges.c.pool,
     "kind": charges.c.kind,
@@ -47,7 +48,8 @@ def spend(connection: Connection, wanted: SpendFilter) -> tuple[SpendRow, ...]:
 def _parts(wanted: SpendFilter) -> Iterator[Select[Any]]:
     """Queries of the sums of times that make up the period together."""
     days = spend_days.whole_days(wanted)
-    in_days = not wanted.tags and wanted.job_id is None and spend_days.COLUMNS.keys() >= set(wanted.by)
+    by_job = wanted.tags or wanted.projects is not None or wanted.job_id is not None
+    in_days = not by_job and spend_days.COLUMNS.keys() >= set(wanted.by)
     if days is None or not in_days:
         yield _charged(wanted)
         return
@@ -114,6 +116,8 @@ def where(wanted: SpendFilter) -> list[ColumnElement[bool]]:
         found.append(charges.c.pool == wanted.pool)
     if wanted.user is not None:
         found.append(jobs.c.user == wanted.user)
+    if wanted.projects is not None:
+        found.append(jobs.c.project.in_(sorted(wanted.projects)))
     if wanted.job_id is not None:
         named = or_(jobs.c.id == wanted.job_id, jobs.c.head == wanted.job_id)
         found.append(charges.c.job_seq.in_(select(jobs.c.seq).where(named).correlate(None)))

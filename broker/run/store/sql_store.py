@@ -36,6 +36,7 @@ from broker.run.store import tokens as stored_tokens
 from broker.run.store.engine import connect, insert_new
 from broker.run.store.leasing import StoredLeases
 from broker.run.store.notices import listen
+from broker.run.store.projects import StoredProjects
 from broker.run.store.scheduling import StoredSchedules
 from broker.run.store.sealing import StoredSecrets
 from broker.run.store.specs import Specs
@@ -50,7 +51,7 @@ def open_store(url: str) -> SqlStore:
     return SqlStore(connect(url))
 
 
-class SqlStore(StoredLeases, StoredSchedules, StoredSecrets):
+class SqlStore(StoredLeases, StoredSchedules, StoredSecrets, StoredProjects):
     """`broker.ports.Store` on SQLite or PostgreSQL. Its promises are written there."""
 
     def __init__(self, engine: Engine) -> None:

@@ -9,15 +9,21 @@ from sqlalchemy import Connection, insert, literal, select
 
 from broker.model.errors import Conflict
 from broker.model.jobs import Job
+from broker.model.projects import DEFAULT_PROJECT
 from broker.model.submissions import Entry
 from broker.run.store.budgeting import reserve
+from broker.run.store.projects import no_project
 from broker.run.store.rows import job_values
 from broker.run.store.specs import Specs, chunks, keep_specs, keep_texts
 from broker.run.store.tables import documents, job_tags, jobs, tags
+from broker.run.store.tenancy_tables import projects
 
 
 def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
-    """Stores each entry, or finds the jobs that an earlier submission of the same document stored. Raises Conflict."""
+    """Stores each entry, or finds the jobs that an earlier submission of the same document stored.
+
+    Raises Conflict, and InvalidInput for a project that is not there.
+    """
     earlier = _earlier(connection, known, entries)
     fresh = [entry for entry in entries if entry.jobs and _head(entry) not in earlier]
     if fresh:
@@ -53,7 +59,15 @@ def _earlier(connection: Connection, known: Specs, entries: Sequence[Entry]) -> 
     return found
 
 
+def _in_projects(connection: Connection, names: set[str]) -> None:
+    found = connection.execute(select(projects.c.name).where(projects.c.name.in_(names))).scalars()
+    for missing in sorted(names - set(found)):
+        raise no_project(missing)
+
+
 def _store(connection: Connection, entries: Sequence[Entry]) -> None:
+    if named := {entry.jobs[0].spec.project for entry in entries} - {DEFAULT_PROJECT}:
+        _in_projects(connection, named)
     document_ids = keep_texts(connection, documents, {entry.document_hash: entry.document for entry in entries})
     spec_ids = keep_specs(connection, (job for entry in entries for job in entry.jobs))
     rows = [

@@ -85,6 +85,7 @@ jobs: Final = Table(
     Column("spec_id", BigInteger, ForeignKey("specs.id"), nullable=False),
     Column("document_id", BigInteger, ForeignKey("documents.id"), nullable=False),
     Column("user", Text, nullable=False),
+    Column("project", Text, nullable=False, server_default="default"),
     Column("name", Text, nullable=False),
     Column("rank", Integer, nullable=False),
     Column("task_envs", Text, nullable=False),
@@ -101,9 +102,11 @@ jobs: Final = Table(
     Index("jobs_by_state", "state", "submitted_ns", "seq"),
     Index("jobs_by_head", "head", "state", "submitted_ns", "seq"),
     Index("jobs_by_user", "user", "state", "submitted_ns", "seq"),
+    Index("jobs_by_project", "project", "state", "submitted_ns", "seq"),
     Index("jobs_by_name", "name", "state", "submitted_ns", "seq"),
     Index("jobs_by_pool", "pool", "state", "submitted_ns", "seq"),
     _partial("jobs_placeable", QUEUED, "state", "rank", "submitted_ns", "seq", "not_before_ns"),
+    _partial("jobs_placeable_by_project", QUEUED, "project", "rank", "submitted_ns", "seq", "not_before_ns"),
     _partial("jobs_delayed", DELAYED, "state", "not_before_ns"),
     _partial("jobs_cancelling", CANCELLING, "seq"),
     _partial("jobs_succeeded", SUCCEEDED, "user", "name", "ended_ns"),
@@ -289,6 +292,7 @@ budgets: Final = Table(
     Column("action", Text, nullable=False),
     Column("user", Text),
     Column("pool", Text),
+    Column("project", Text),
     Column("tag_key", Text),
     Column("tag_value", Text),
     Column("stop_running", Boolean, nullable=False),
@@ -300,18 +304,6 @@ reservations: Final = Table(
     metadata,
     Column("job_seq", BigInteger, ForeignKey("jobs.seq"), primary_key=True),
     Column("amount", BigInteger),
-)
-
-tokens: Final = Table(
-    "tokens",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("user_name", Text, nullable=False),
-    Column("scope", Text, nullable=False),
-    Column("secret_hash", Text, nullable=False),
-    Column("created_ns", BigInteger, nullable=False),
-    Column("expires_ns", BigInteger),
-    Column("revoked_ns", BigInteger),
 )
 
 schedules: Final = Table(

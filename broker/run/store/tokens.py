@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from broker.model.errors import UnknownName
 from broker.model.tokens import Scope, Token
-from broker.run.store.tables import tokens
+from broker.run.store.tenancy_tables import tokens
 
 
 def keep(connection: Connection, token: Token, secret_hash: str) -> None:
