@@ -47,6 +47,7 @@ class GceCalls:
         self._place = {"project": project, "zone": zone}
         self._project = project
         self._endpoint = endpoint_url
+        self._pools: dict[str, str] = {}  # of templates, by their names
 
     def _client(self, kind: str) -> Any:
         from google.api_core.client_options import ClientOptions
@@ -143,9 +144,16 @@ class GceCalls:
         members = tuple(
             Member(_last(each.instance), _goes_on(each), bool(each.instance_status)) for each in listed or ()
         )
-        template = self._template(_last(said.instance_template))
-        pool = dict(template.properties.labels).get(POOL_TAG) if template is not None else ""
-        return Group(name, pool or "", said.target_size, members)
+        return Group(name, self._pool_of(_last(said.instance_template)), said.target_size, members)
+
+    def _pool_of(self, template_name: str) -> str:
+        """Whose a template is, "" for none of ours; it never changes, as the name has what is in it."""
+        if template_name not in self._pools:
+            template = self._template(template_name)
+            if template is None:
+                return ""
+            self._pools[template_name] = dict(template.properties.labels).get(POOL_TAG) or ""
+        return self._pools[template_name]
 
     def _template(self, name: str) -> Any:
         asked = {"project": self._project, "instance_template": name}

@@ -128,10 +128,11 @@ class GroupedNodes(ABC, Generic[Settings, Calls]):
                 return cluster.head
             waiting.pause("no machine for the head")
 
-    def _want(self, group: str, machines: int) -> Waiting:
-        """Has a group want so many; what is to be awaited then."""
+    def _want(self, group: str, machines: int, *, asked: bool = False) -> Waiting:
+        """Has a group want so many, if it was not asked for them before; what is to be awaited then."""
         before = self._calls.problems(group)
-        self._calls.want(group, machines)
+        if not asked:
+            self._calls.want(group, machines)
 
         def problem() -> str:
             return next((said for one, said in self._calls.problems(group).items() if one not in before), "")
@@ -141,8 +142,9 @@ class GroupedNodes(ABC, Generic[Settings, Calls]):
     def find(self) -> NodeCluster | None:
         """The groups, and the machines in them."""
         groups = self._calls.groups(self._all)
-        if self._named.of(HEAD) not in groups:
-            return None
+        return self._seen(groups) if self._named.of(HEAD) in groups else None
+
+    def _seen(self, groups: Mapping[str, Group]) -> NodeCluster:
         nodes = self._calls.machines(self._all)
         head = next((node.address for node in nodes if node.head and node.up), "")
         return NodeCluster(
@@ -174,31 +176,32 @@ class GroupedNodes(ABC, Generic[Settings, Calls]):
         )
 
     def grow(self, nodes: int) -> NodeCluster:
-        """Asks for more machines, waits until they have started, and asks for no more than there are."""
+        """Asks for machines that are not starting already, waits for them, and asks for no more than there are."""
         self._check_limit(nodes)
         groups = self._tidied()
-        missing = self._beside(nodes) - sum(group.there for group in groups.values())
+        head = self._named.of(HEAD)
+        if head not in groups:
+            raise self._missing()
+        missing = self._beside(nodes) - sum(group.there for name, group in groups.items() if name != head)
         for role, share in self._spread(self._beside(nodes)).items():
             group = groups.get(self._named.of(role))
             if group is None:
                 raise self._missing()
             more = min(max(share - group.there, 0), missing)
             if more > 0:
-                self._grow(group, group.there + more)
+                groups[group.name] = self._grow(group, group.there + more)
                 missing -= more
-        found = self.find()
-        if found is None:
-            raise self._missing()
-        return found
+        return self._seen(groups)
 
-    def _grow(self, group: Group, wanted: int) -> None:
-        waiting = self._want(group.name, wanted)
-        while (there := self._group(group.name).there) < wanted:
+    def _grow(self, group: Group, wanted: int) -> Group:
+        waiting = self._want(group.name, wanted, asked=group.coming >= wanted)
+        while (now := self._group(group.name)).there < wanted:
             try:
-                waiting.pause(f"{there} of {wanted} machines")
+                waiting.pause(f"{now.there} of {wanted} machines")
             except NoCapacity:
                 self._calls.give_up(group.name)
                 raise
+        return now
 
     def _check_limit(self, nodes: int) -> None:
         if nodes > self._pool.max_units:
@@ -211,10 +214,10 @@ class GroupedNodes(ABC, Generic[Settings, Calls]):
         return found[name]
 
     def _tidied(self) -> dict[str, Group]:
-        """The groups of nodes, without machines that ended by themselves: they would be counted for ever."""
-        groups = self._calls.groups(self._workers)
-        for name, group in groups.items():
-            for one in group.members:
+        """All groups, without nodes that ended by themselves: they would be counted for ever."""
+        groups = self._calls.groups(self._all)
+        for name in self._workers:
+            for one in groups[name].members if name in groups else ():
                 if not one.healthy:
                     self._calls.end(one.node_id, name)
         return groups

@@ -33,6 +33,11 @@ class Group:
         return sum(one.healthy and one.started for one in self.members)
 
     @property
+    def coming(self) -> int:
+        """Machines that there will be, if no more is asked for: those that are there, and those that are starting."""
+        return sum(one.healthy for one in self.members)
+
+    @property
     def ended(self) -> int:
         """Machines that ended by themselves, which it still counts."""
         return sum(not one.healthy for one in self.members)

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from broker.model.bills import BillLine, LineClass, Measure
-from broker.model.errors import InvalidInput, Misconfigured, Unreachable
+from broker.model.errors import InvalidInput
 from broker.model.times import day_of
 from pricing.bills.cells import POOL_TAG, amount, moment
+from pricing.sources.aws.calls import asking, client
 
 _COMPUTE: Final = "Amazon Elastic Compute Cloud - Compute"
 _CLASSES: Final = {
@@ -19,9 +20,7 @@ _CLASSES: Final = {
     **dict.fromkeys(("Credit", "Refund", "SavingsPlanNegation"), LineClass.CREDIT),
     "Tax": LineClass.TAX,
 }
-_NEEDS: Final = "it needs the permission ce:GetCostAndUsage"
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
-_EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"})
+_REGION: Final = "us-east-1"  # from where it answers for all
 
 
 class CostExplorer:
@@ -45,36 +44,15 @@ class CostExplorer:
 
 
 def _pages(question: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError as error:
-        raise Misconfigured("Cost Explorer needs boto3: pip install gpu-broker[aws]") from error
+    explorer = client("ce", _REGION)
     page: dict[str, str] = {}
-    try:
-        client = boto3.Session().client("ce", region_name="us-east-1", config=Config(retries={"mode": "standard"}))
-        while True:
-            answer = client.get_cost_and_usage(**question, **page)
-            yield from answer["ResultsByTime"]
-            if not answer.get("NextPageToken"):
-                return
-            page = {"NextPageToken": answer["NextPageToken"]}
-    except ClientError as error:
-        raise _explained(error) from error
-    except BotoCoreError as error:
-        if "credentials" in str(error).lower():
-            raise Misconfigured(f"AWS: {error}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret") from error
-        raise Unreachable(f"AWS Cost Explorer does not answer: {error}; try again later") from error
-
-
-def _explained(error: Any) -> Misconfigured | Unreachable:
-    code = error.response["Error"]["Code"]
-    if code in _DENIED:
-        return Misconfigured(f"AWS refuses Cost Explorer: {error}; {_NEEDS}")
-    if code in _EXPIRED:
-        return Misconfigured(f"AWS does not take these credentials: {error}; renew them")
-    return Unreachable(f"AWS Cost Explorer: {error}")
+    while True:
+        with asking("ce:GetCostAndUsage", _REGION):
+            answer = explorer.get_cost_and_usage(**question, **page)
+        yield from answer["ResultsByTime"]
+        if not answer.get("NextPageToken"):
+            return
+        page = {"NextPageToken": answer["NextPageToken"]}
 
 
 def _lines(day: Mapping[str, Any], metric: str, metered: bool) -> Iterator[BillLine]:

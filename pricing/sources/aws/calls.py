@@ -33,6 +33,7 @@ _BUSY: Final = frozenset(
         "InternalFailure",
         "InternalErrorException",
         "InternalServerException",
+        "LimitExceededException",
         "RequestLimitExceeded",
         "ServiceUnavailable",
         "SlowDown",

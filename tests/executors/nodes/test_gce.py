@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,3 +206,29 @@ def test_a_zone_of_another_region_is_refused(gce: Make) -> None:
 
 def test_labels_are_as_google_may_have_them() -> None:
     assert label("Ada Lovelace <ada@x.org>") == "ada-lovelace--ada-x-org-"
+
+
+def test_machines_that_are_starting_are_not_asked_for_again(
+    google: Google, gce: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that died while it waited for them had asked for more than are wanted now."""
+    nodes = gce()
+    nodes.create(1)
+    group = google.groups["broker-gpus-nodes"]
+    google.room, group["targetSize"] = 0, 4
+    google.fill(group)
+    resized, take = google.calls["resize"], google.take
+
+    def start_two(action: str) -> Any:
+        """As soon as it waits."""
+        waiting = [each for each in google.machines.values() if not each.status]
+        if action == "listManagedInstances" and google.calls["listErrors"] and len(waiting) == 3:
+            for each in waiting[:2]:
+                each.status = "RUNNING"
+        return take(action)
+
+    monkeypatch.setattr(google, "take", start_two)
+    google.calls["listErrors"] = 0
+    made = nodes.grow(3)
+    assert len([each for each in made.workers if each.up]) >= 3
+    assert google.calls["resize"] == resized

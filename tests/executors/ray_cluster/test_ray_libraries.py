@@ -106,11 +106,11 @@ def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
 
 
 def test_a_sweep_stops_by_itself_before_its_cost_limit(daemon: Daemon) -> None:
-    flags = ("--max-cost", "0.12", "--est-runtime", "10s", "--env", "SAMPLES=100000")
+    flags = ("--max-cost", "0.15", "--est-runtime", "10s", "--env", "SAMPLES=100000")
     job = submitted(daemon, "ray-tune.yaml", *flags)
     found = result(daemon, job)
     assert found["trials"] > 1 and 0 < found["distance"] < 10
-    assert float(shown(daemon, job)["cost"]["usd"]) <= 0.12
+    assert float(shown(daemon, job)["cost"]["usd"]) <= 0.15
 
 
 def test_ppo_learns_for_a_few_iterations(daemon: Daemon) -> None:

@@ -104,8 +104,10 @@ def refusing(credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
 @pytest.mark.parametrize(
     ("error", "kind", "said"),
     [
-        ((400, "AccessDeniedException"), Misconfigured, "ce:GetCostAndUsage"),
+        ((400, "AccessDeniedException"), Misconfigured, "permission ce:GetCostAndUsage"),
         ((400, "ExpiredTokenException"), Misconfigured, "renew"),
+        ((400, "UnrecognizedClientException"), Misconfigured, "not valid"),
+        ((400, "DataUnavailableException"), Misconfigured, "DataUnavailableException no"),
         ((400, "LimitExceededException"), Unreachable, "LimitExceeded"),
         ((500, "InternalFailure"), Unreachable, "InternalFailure"),
     ],
