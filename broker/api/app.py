@@ -9,8 +9,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from broker.api import dashboard, schemas
+from broker.api.browsers import Browsers
 from broker.api.errors import handle_errors
 from broker.api.guard import Guard
+from broker.api.limits import DEFAULT, Throttle
 from broker.api.routes import (
     budgets,
     events,
@@ -26,6 +28,7 @@ from broker.api.routes import (
     tokens,
 )
 from broker.run.service import Service
+from broker.run.settings import UserLimits
 from broker.spec.schema import job_schema
 
 ABOUT = """The broker's REST API: submit jobs, follow them, and see where they ran, why, and what they cost.
@@ -35,8 +38,8 @@ Errors are problem details (RFC 9457).
 """
 
 
-def create_app(service: Service, token: str | None = None) -> FastAPI:
-    """The application. With a token, everything but /healthz asks for it."""
+def create_app(service: Service, token: str | None = None, limits: UserLimits = DEFAULT) -> FastAPI:
+    """The application. With a token, everything but /healthz asks for it, and `limits` hold for each user."""
     app = FastAPI(
         title="gpu-broker",
         description=ABOUT,
@@ -64,7 +67,10 @@ def create_app(service: Service, token: str | None = None) -> FastAPI:
         app.include_router(noun.routes(service))
     app.include_router(dashboard.routes())
     handle_errors(app)
+    if token is not None:
+        app.add_middleware(Throttle, limits=limits)
     app.add_middleware(Guard, token=token, identify=service.tokens.identify)
+    app.add_middleware(Browsers, trusting=token is None)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -25,7 +25,7 @@ BLOBS: Final = "/v1/blobs/"
 MAX_BATCH_BYTES: Final = 16 << 20
 BATCHES: Final = "/v1/jobs:batch"
 _DROPPED_BYTES: Final = 4 * MAX_BLOB_BYTES
-_TRUSTED: Final = "broker.trusted"  # set by the server itself: no header can
+TRUSTED: Final = "broker.trusted"  # set by the server itself: no header can
 
 
 class TooLarge(Exception):
@@ -36,7 +36,7 @@ def trusting(app: ASGIApp) -> ASGIApp:
     """The same application for a socket whose mode is the protection: it asks for no token."""
 
     async def trusted(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[_TRUSTED] = True
+        scope[TRUSTED] = True
         await app(scope, receive, send)
 
     return trusted
@@ -74,7 +74,7 @@ class Guard:
             await _too_large(body.limit)(scope, receive, send)
 
     async def _who(self, scope: Scope, authorization: bytes) -> Identity | None:
-        if self._token is None or scope.get(_TRUSTED):
+        if self._token is None or scope.get(TRUSTED):
             return OWNER
         scheme, _, given = authorization.partition(b" ")
         if scheme.lower() != b"bearer":

@@ -90,7 +90,7 @@ async def _serve(settings: Settings, say: Say) -> None:
         loop.add_signal_handler(signum, broker.detach)
     listening = listen(settings)
     service = Service(broker, user=settings.user, stale_price_days=settings.stale_price_days)
-    servers = _servers(create_app(service, listening.token), listening)
+    servers = _servers(create_app(service, listening.token, settings.limits), listening)
     serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
     running = asyncio.create_task(broker.run())
     notifier = Notifier(settings.receivers, broker.secrets, broker.events, as_json)

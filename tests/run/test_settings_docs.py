@@ -11,6 +11,7 @@ from broker.run.settings.document import (
     AutopilotPart,
     BrokersPart,
     BudgetPart,
+    LimitsPart,
     LogsPart,
     NotifyPart,
     OwnPart,
@@ -28,6 +29,7 @@ PARTS = {
     "autopilot.": AutopilotPart,
     "brokers.": BrokersPart,
     "budgets.NAME.": BudgetPart,
+    "limits.": LimitsPart,
     "logs.": LogsPart,
     "prices.": PricesPart,
     "notify.NAME.": NotifyPart,
@@ -45,7 +47,7 @@ def test_every_field_has_its_row(prefix: str) -> None:
     rows = {
         name: f"| `{prefix}{name}` | {field.description} |"
         for name, field in model.model_fields.items()
-        if name not in ("autopilot", "brokers", "budgets", "logs", "notify", "prices", "secrets", "pools")
+        if name not in ("autopilot", "brokers", "budgets", "limits", "logs", "notify", "prices", "secrets", "pools")
     }
     assert not [name for name, row in rows.items() if row not in PAGE]
 

@@ -2,6 +2,6 @@
 
 from broker.run.settings.load import load_settings
 from broker.run.settings.machine import Machine, this_machine
-from broker.run.settings.settings import LogLimits, Settings
+from broker.run.settings.settings import LogLimits, Settings, UserLimits
 
-__all__ = ["LogLimits", "Machine", "Settings", "load_settings", "this_machine"]
+__all__ = ["LogLimits", "Machine", "Settings", "UserLimits", "load_settings", "this_machine"]

@@ -261,6 +261,18 @@ class LogsPart(Part):
     keep: LongerThanZero = Field(30 * 86_400.0, description="How long logs of ended jobs are kept.")
 
 
+class LimitsPart(Part):
+    """How much each user may ask of the API. The socket of the owner has no limits."""
+
+    requests_per_second: LongerThanZero = Field(200.0, description="Requests of one user in the long run.")
+    burst: Annotated[int, Whole(1, 1_000_000, "a number of requests")] = Field(
+        1_000, description="Requests of one user at once, after a quiet time."
+    )
+    streams: Annotated[int, Whole(1, 1_000_000, "a number of answers")] = Field(
+        1_000, description="Answers of one user that follow a job or events, at once."
+    )
+
+
 class SecretsPart(Part):
     """Where the values of secrets come from that the store does not have, and the keys of those that it has."""
 
@@ -346,6 +358,7 @@ class SettingsDocument(Part):
     settle_every: LongerThanZero = Field(10.0, description="How often usage is charged.")
     autopilot: AutopilotPart = Field(AutopilotPart(), description="Whether pools are steered as pays.")
     prices: PricesPart = Field(PricesPart(), description="Which providers are asked for their prices.")
+    limits: LimitsPart = Field(LimitsPart(), description="How much each user may ask of the API.")
     logs: LogsPart = Field(LogsPart(), description="How much of what jobs write is kept.")
     notify: dict[Annotated[str, PlainValidator(_receiver_name)], NotifyPart] = Field(
         {}, description="Who is told of what happens, by name."

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from broker.decide.throttle import Rate
 from broker.model.errors import InvalidInput, Problem
 from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings, Mode
@@ -28,7 +29,7 @@ from broker.run.settings.document import (
 )
 from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.receiver import Receiver
-from broker.run.settings.settings import LogLimits, Settings
+from broker.run.settings.settings import LogLimits, Settings, UserLimits
 from broker.run.settings.toml_source import toml_tree
 from broker.spec.complaints import complaints
 from broker.spec.source import Keys, Place, Plain, Tree, dotted, read_text, unfit_text
@@ -193,6 +194,10 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),
         prices=_asking(document.prices),
         budgets=tuple(budget_of(name, part, configured=True) for name, part in document.budgets.items()),
+        limits=UserLimits(
+            rate=Rate(per_s=document.limits.requests_per_second, burst=document.limits.burst),
+            streams=document.limits.streams,
+        ),
         logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
         receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),
         secret_prefix=document.secrets.env_prefix,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
+from broker.decide.throttle import Rate
 from broker.model.budgets import Budget
 from broker.model.errors import InvalidInput
 from broker.model.offers import Offer
@@ -34,6 +35,14 @@ class LogLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserLimits:
+    """How much each user may ask of the API."""
+
+    rate: Rate  # of requests
+    streams: int  # answers that follow something, at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the configuration and the environment say."""
 
@@ -52,6 +61,7 @@ class Settings:
     autopilot: AutopilotSettings
     prices: AskingSettings
     budgets: tuple[Budget, ...]
+    limits: UserLimits
     logs: LogLimits
     receivers: tuple[Receiver, ...]
     secret_prefix: str
