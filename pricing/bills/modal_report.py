@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.model.bills import BillLine, LineClass, Measure
-from broker.model.errors import Misconfigured, Unreachable
 from broker.model.money import NS_PER_HOUR, NS_PER_S
 from pricing.bills.cells import ATTEMPT_TAG, POOL_TAG, amount, moment, tags
 from pricing.bills.table import opened
+from pricing.sources.modal_calls import of_workspace
 
 _MUST: Final = ("object_id", "description", "interval_start", "cost")
 _NOT_METERED: Final = ("volume", "disk", "storage", "egress", "network", "image")
+_PLANS: Final = "reports are for members of workspaces on the Team or Enterprise plan"
 _DATE: Final = 10  # characters of an interval's start where it is a day
 
 
@@ -46,23 +47,13 @@ class ModalReport:
 
     def fetch(self, since_ns: int, until_ns: int, *, billed: bool = False) -> Iterator[BillLine]:
         """Asks Modal, with the credentials that its client has. Raises `Misconfigured`, `Unreachable`."""
-        try:
-            import modal
-            from modal.exception import AuthError, ConnectionError, PermissionDeniedError
-        except ImportError as error:
-            raise Misconfigured("Modal's bill needs its client: pip install gpu-broker[modal]") from error
         start, end = (datetime.fromtimestamp(ns // NS_PER_S, UTC) for ns in (since_ns, until_ns))
-        try:
-            workspace = modal.Workspace.from_context()
-            items = workspace.billing.report(start=start, end=end, resolution="d", tag_names=["*"])
-        except (AuthError, PermissionDeniedError) as error:
-            raise Misconfigured(
-                f"Modal refuses its billing report: {error}; set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET of a member of "
-                "a workspace on the Team or Enterprise plan, which alone have reports"
-            ) from error
-        except (ConnectionError, OSError) as error:
-            raise Unreachable(f"Modal did not give its billing report: {error}; try again later") from error
-        yield from _items(items)
+
+        async def report(workspace: Any) -> list[Any]:
+            asked = {"start": start, "end": end, "resolution": "d", "tag_names": ["*"]}
+            return list(await workspace.billing.report.aio(**asked))
+
+        yield from _items(of_workspace("billing report", report, _PLANS))
 
 
 def _items(items: Iterable[Any]) -> Iterator[BillLine]:

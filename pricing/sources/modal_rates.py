@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from broker.model.errors import BrokerError, Misconfigured, Unreachable
 from broker.model.offers import BillingRule, Offer, Tier
 from broker.model.resources import canonical_gpu
 from pricing.catalog_format import offer_id
 from pricing.live.amounts import Unusable, amount, exact
 from pricing.live.answer import Answer, Asked, Failure, Part, Refused
 from pricing.live.asking import Found, ask
+from pricing.sources.modal_calls import of_workspace
 
-WITHIN_S: Final = 60.0
 SOURCE: Final = "live: Modal, Workspace.billing.rates"
 CPUS_PER_CORE: Final = 2  # a rate is of a physical core
 GPU: Final = "gpu_hour_cost_"
@@ -36,7 +33,7 @@ class Modal:
     def answers(self, asked: Asked) -> Iterator[Answer | Failure]:
         """Needs a token that may read the workspace's billing."""
         part = Part(provider="modal", region="", tiers=frozenset({Tier.SERVERLESS}))
-        yield ask(part, lambda: offers(asyncio.run(_rates()), asked.day))
+        yield ask(part, lambda: offers(of_workspace("rates", _rates), asked.day))
 
 
 def offers(rates: Mapping[str, object], day: date) -> Found:
@@ -92,40 +89,5 @@ def _offer(product: str, sku: str, model: str, usd: Decimal, container: tuple[De
     )
 
 
-async def _rates() -> Mapping[str, object]:
-    """The rate card. Raises `Misconfigured` for tokens, `Unreachable`."""
-    try:
-        import grpclib.exceptions
-        import modal
-        from modal import exception
-    except ImportError as error:
-        raise Misconfigured(f"Modal can't be asked: {error}; pip install 'gpu-broker[modal]'") from error
-    foreign = (exception.Error, grpclib.exceptions.GRPCError, grpclib.exceptions.ProtocolError, OSError, TimeoutError)
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            client = await asyncio.to_thread(_client, modal)
-            try:
-                rates = await modal.Workspace.from_context(client=client).billing.rates.aio()
-                return dict(rates.items())
-            finally:
-                await client.close.aio()
-    except (*foreign, grpclib.exceptions.StreamTerminatedError) as error:
-        raise _translated(error) from error
-
-
-def _client(modal: Any) -> Any:
-    """A client of its own with the token of the environment, else with the one that `modal token new` has written."""
-    token = os.environ.get("MODAL_TOKEN_ID"), os.environ.get("MODAL_TOKEN_SECRET")
-    return modal.Client.from_credentials(*token) if all(token) else modal.Client.from_env()
-
-
-def _translated(error: BaseException) -> BrokerError:
-    from modal import exception
-
-    said = str(error) or type(error).__name__
-    if isinstance(error, exception.AuthError):
-        what = "its token has expired" if "expired" in said.lower() else "set its token"
-        return Misconfigured(f"Modal: {said}; {what}: `modal token new`, or MODAL_TOKEN_ID and MODAL_TOKEN_SECRET")
-    if isinstance(error, exception.PermissionDeniedError):
-        return Misconfigured(f"Modal: {said}; the token lacks the permission to read the workspace's billing")
-    return Unreachable(f"Modal gave no rates: {said}; ask again later")
+async def _rates(workspace: Any) -> Mapping[str, object]:
+    return dict((await workspace.billing.rates.aio()).items())

@@ -1,4 +1,4 @@
-"""The calls of Modal's protocol that its rates need, over gRPC, in a thread of their own."""
+"""The calls of Modal's protocol that rates and bills need, over gRPC, in a thread of their own."""
 
 from __future__ import annotations
 
@@ -21,8 +21,22 @@ TOKEN = ("ak-prices", "as-nobody-knows")
 class ModalServer:
     rates: dict[str, str] = field(default_factory=dict)
     deprecated: dict[str, str] = field(default_factory=dict)
-    faults: list[GRPCError] = field(default_factory=list)  # what the next askings for rates are answered with
+    bill: list[api_pb2.WorkspaceBillingReportItem] = field(default_factory=list)
+    faults: list[GRPCError] = field(default_factory=list)  # what the next askings are answered with
+    asked: list[Any] = field(default_factory=list)  # for bills
     calls: list[str] = field(default_factory=list)
+
+    def answers(self, call: str, metadata: Any, request: Any) -> list[Any]:
+        """One answer, or those of a stream."""
+        if call != "WorkspaceBillingReport":
+            return [self.answer(call, metadata)]
+        self.answer("ClientHello", metadata)
+        self.asked.append(request)
+        if request.resolution not in ("d", "h") or request.end_timestamp.seconds <= request.start_timestamp.seconds:
+            raise GRPCError(Status.INVALID_ARGUMENT, "no such report")
+        if self.faults:
+            raise self.faults.pop(0)
+        return self.bill
 
     def answer(self, call: str, metadata: Any) -> Any:
         self.calls.append(call)
@@ -69,8 +83,9 @@ def modal_serving(state: ModalServer) -> Iterator[str]:
 def _service(state: ModalServer) -> Any:
     def handler(call: str) -> Any:
         async def handle(self: Any, stream: Any) -> None:
-            await stream.recv_message()
-            await stream.send_message(state.answer(call, stream.metadata))
+            request = await stream.recv_message()
+            for message in state.answers(call, stream.metadata, request):
+                await stream.send_message(message)
 
         return handle
 
