@@ -35,6 +35,7 @@ check: install ## Lint, format, types, import arrows, docs
 	run ruff check $(CHECKED)
 	run ruff format --check $(CHECKED)
 	run mypy
+	run mypy tests/typing
 	run lint-imports --no-cache
 	NO_MKDOCS_2_WARNING=1 run mkdocs build --strict --quiet --site-dir $(CURDIR)/$(VENV)/site
 	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi

@@ -8,8 +8,12 @@ TYPE_CHECKING = False  # as in typing, which takes longer to import than all of 
 if TYPE_CHECKING:
     from broker.model.errors import BrokerError, Conflict, DaemonError, InvalidInput, UnknownName
     from broker.sdk.breakevens import breakeven
+    from broker.sdk.call import Call
     from broker.sdk.client import Client
+    from broker.sdk.function import Function, function
+    from broker.sdk.image import Image
     from broker.sdk.job import Job, JobFailed
+    from broker.sdk.mapping import Mapped
     from broker.sdk.spending import spend
     from broker.sdk.submit import client, job, jobs, submit
 
@@ -17,16 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BrokerError",
+    "Call",
     "Client",
     "Conflict",
     "DaemonError",
+    "Function",
+    "Image",
     "InvalidInput",
     "Job",
     "JobFailed",
+    "Mapped",
     "UnknownName",
     "__version__",
     "breakeven",
     "client",
+    "function",
     "job",
     "jobs",
     "spend",
@@ -37,7 +46,11 @@ _WHERE = {
     **dict.fromkeys(("BrokerError", "Conflict", "DaemonError", "InvalidInput", "UnknownName"), "broker.model.errors"),
     **dict.fromkeys(("Job", "JobFailed"), "broker.sdk.job"),
     **dict.fromkeys(("client", "job", "jobs", "submit"), "broker.sdk.submit"),
+    **dict.fromkeys(("Function", "function"), "broker.sdk.function"),
+    "Call": "broker.sdk.call",
     "Client": "broker.sdk.client",
+    "Image": "broker.sdk.image",
+    "Mapped": "broker.sdk.mapping",
     "breakeven": "broker.sdk.breakevens",
     "spend": "broker.sdk.spending",
 }

@@ -314,14 +314,6 @@ class Store(StoreParts, Protocol):
         """The history of a job and its attempts, oldest first."""
         ...
 
-    def put_blob(self, sha256: str, data: bytes) -> None:
-        """Keeps bytes under their hash; a repeat is a no-op."""
-        ...
-
-    def blob(self, sha256: str) -> bytes:
-        """Raises `UnknownName`."""
-        ...
-
     def watermark(self, pool: str) -> int:
         """Up to when usage of a pool has been settled; 0 at first."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from broker.blob_store import BlobStore
 from broker.lease_store import LeaseStore
 from broker.project_store import ProjectStore
 from broker.schedule_store import ScheduleStore
@@ -11,5 +12,5 @@ from broker.secret_store import SecretStore
 from broker.token_store import TokenStore
 
 
-class StoreParts(LeaseStore, TokenStore, ScheduleStore, SecretStore, ProjectStore, Protocol):
+class StoreParts(BlobStore, LeaseStore, TokenStore, ScheduleStore, SecretStore, ProjectStore, Protocol):
     """All that is kept beside jobs, money and what is foreseen."""

@@ -10,11 +10,13 @@ from fastapi.openapi.utils import get_openapi
 
 from broker.api import dashboard, schemas
 from broker.api.browsers import Browsers
+from broker.api.calls import ResultHead
 from broker.api.errors import handle_errors
 from broker.api.guard import Guard
 from broker.api.limits import DEFAULT, Throttle
 from broker.api.routes import (
     budgets,
+    calls,
     events,
     foresight,
     jobs,
@@ -53,6 +55,7 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
     for noun in (
         jobs,
         output,
+        calls,
         money,
         budgets,
         prices,
@@ -98,7 +101,7 @@ def _own_schemas() -> dict[str, Any]:
     """Schemas that routes name without FastAPI knowing: the job that people write, problems, events."""
     job = _rebased(job_schema())
     found = {**job.pop("$defs", {}), "Job": {key: value for key, value in job.items() if key != "$schema"}}
-    for model in (schemas.ProblemDetails, schemas.LogEvent):
+    for model in (schemas.ProblemDetails, schemas.LogEvent, ResultHead):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         found |= {**schema.pop("$defs", {}), model.__name__: schema}
     return found

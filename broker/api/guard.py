@@ -20,11 +20,11 @@ OWNERS_PATHS: Final = ("/v1/budgets", "/v1/secrets")  # which others may look at
 IDENTITY: Final = "broker.identity"  # where routes find who asks
 Identify = Callable[[str], Awaitable[Identity | None]]
 MAX_BODY_BYTES: Final = 1 << 20
-MAX_BLOB_BYTES: Final = 64 << 20
+MAX_BLOB_BYTES: Final = 256 << 20
 BLOBS: Final = "/v1/blobs/"
 MAX_BATCH_BYTES: Final = 16 << 20
 BATCHES: Final = "/v1/jobs:batch"
-_DROPPED_BYTES: Final = 4 * MAX_BLOB_BYTES
+_DROPPED_BYTES: Final = 2 * MAX_BLOB_BYTES
 TRUSTED: Final = "broker.trusted"  # set by the server itself: no header can
 
 

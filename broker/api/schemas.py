@@ -382,13 +382,6 @@ class Healthy(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-class BlobKept(BaseModel):
-    """A payload is stored."""
-
-    sha256: str
-    bytes: int
-
-
 class LogEvent(BaseModel):
     """Data of a `log` event of a followed job."""
 

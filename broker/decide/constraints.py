@@ -101,6 +101,12 @@ def _by_capability(spec: JobSpec, pool: Pool) -> Iterator[Refusal]:
         (spec.runtime == "ray", Capability.RAY_RUNTIME, "runtime", "the job is a Ray program; the pool has no Ray"),
         (spec.function is not None, Capability.FUNCTIONS, "function", "the job is a Python call; the pool takes none"),
         (spec.image is not None, Capability.IMAGES, "image", f"it needs image {spec.image}; the pool takes no images"),
+        (
+            bool(spec.system_packages),
+            Capability.IMAGES,
+            "system_packages",
+            f"it needs the Debian packages {', '.join(spec.system_packages)}; the pool builds no images",
+        ),
         (bool(spec.resources.extra), Capability.RAY_RUNTIME, "extra", "custom resources exist on Ray clusters only"),
         (nodes > 1, Capability.GANG, "nodes", f"it needs {nodes} nodes at once; the pool starts one at a time"),
     )

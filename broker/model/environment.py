@@ -9,10 +9,12 @@ from broker.model.jobs import JobSpec
 
 
 def environment_key(spec: JobSpec) -> str:
-    """A key of all that is built before a job's command can run: image, requirements, setup, Python of a function.
+    """A key of all that is built before a job's command can run: image, packages, setup, Python of a function.
 
     Executors report it as `UnitState.warm_key`; quotes look for it there.
     """
     python = spec.function.python if spec.function else ""
     parts = [spec.image or "", sorted(spec.requirements), spec.setup or "", python]
+    if spec.system_packages:
+        parts.append(sorted(spec.system_packages))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -35,11 +35,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionCall:
-    """A Python call: the payload is cloudpickle of (function, args, kwargs), kept as a blob of the store."""
+    """A Python call, whose parts are kept as blobs.
+
+    Without `inputs`, the blob is the whole call: cloudpickle of (function, args, kwargs). With them it is the function
+    alone, and they are a file of (args, kwargs) of `broker.model.calls`: one for each task of an array.
+    """
 
     blob: str  # sha256 of the payload, hex
     name: str  # qualified name, for people
     python: str  # "3.11": the payload needs this minor version
+    inputs: str | None = None  # sha256 of the file of its arguments, hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,7 @@ class JobSpec:
     function: FunctionCall | None = None
     setup: str | None = None  # shell script run once per environment before the job
     requirements: tuple[str, ...] = ()  # pip requirements of its Python environment
+    system_packages: tuple[str, ...] = ()  # Debian packages of its image
     workdir: str | None = None  # local folder whose copy is the working directory
     file_mounts: dict[str, str] = field(default_factory=dict)  # path in the job -> local path
     envs: dict[str, str] = field(default_factory=dict)

@@ -29,6 +29,7 @@ from broker.ports import Clock, Executor, ExecutorContext, SecretSource, Store
 from broker.run.archive import Archive
 from broker.run.asking_prices import AskingPrices
 from broker.run.autopilot import Autopilot
+from broker.run.blobs import Blobs
 from broker.run.budgets import Budgets
 from broker.run.dispatch import Dispatcher
 from broker.run.duties import Duties, Telling
@@ -99,6 +100,7 @@ class Broker:
         self.secrets = secrets
         self.masks = Masks(secrets)
         self.archive = Archive(folders.archive)
+        self.blobs = Blobs(folders.blobs, store, clock)
         self.ledger = Ledger(store, clock)
         self.events = Events()
         self.register = Register(store, clock, self.events, self.masks)
@@ -118,7 +120,7 @@ class Broker:
         self.foresight = Foresight(self.pools, store, clock)
         tails = [pool.name for pool in pools if pool.kind is PoolKind.SERVERLESS]
         self.budgets = Budgets(budgets, store, clock, self.register, tails, lambda: self.membership.leads)
-        self.launcher = Launcher(self.pools, self.register, secrets, lambda: self.membership.sure)
+        self.launcher = Launcher(self.pools, self.register, secrets, self.blobs, lambda: self.membership.sure)
         sharing = Sharing(self.membership, self.pools)
         self.dispatcher = Dispatcher(
             self.pools, self.register, self.launcher, rules, self.foresight, self.budgets, sharing
@@ -222,7 +224,7 @@ class Broker:
         yield Telling(self.membership, self.peers, self.dispatcher).run()
         yield Orphans(self.membership, self.register).run()
         yield self._dispatch_when_ready()
-        yield self._expire_logs()
+        yield self._expire()
         yield self.foresight.run()
         if self.autopilot.settings.mode is not Mode.OFF:
             yield self.autopilot.run()
@@ -241,14 +243,16 @@ class Broker:
         await self.ready(lambda _: None)
         await self.dispatcher.run()
 
-    async def _expire_logs(self) -> None:
+    async def _expire(self) -> None:
         while True:
             before_ns = self.clock.now_ns() - round(self.logs_kept_s * NS_PER_S)
             try:
-                if dropped := await asyncio.to_thread(self.archive.expire, before_ns):
-                    log.info("logs kept long enough were dropped", attempts=dropped)
-            except OSError as error:
-                log.warning("old logs could not be dropped", error=str(error))
+                attempts = await asyncio.to_thread(self.archive.expire, before_ns)
+                blobs = await asyncio.to_thread(self.blobs.expire, before_ns)
+                if attempts or blobs:
+                    log.info("logs and arguments kept long enough were dropped", attempts=attempts, blobs=blobs)
+            except (OSError, BrokerError) as error:
+                log.warning("old logs or arguments could not be dropped", error=str(error))
             await asyncio.sleep(EXPIRE_EVERY_S)
 
     async def _settle(self, pool: str) -> None:

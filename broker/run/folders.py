@@ -27,6 +27,11 @@ class Folders:
         """Where output of ended attempts is kept."""
         return (self.shared or self.own) / "archive"
 
+    @property
+    def blobs(self) -> Path:
+        """Where large arguments of functions are kept."""
+        return (self.shared or self.own) / "blobs"
+
     def of(self, pool: str) -> Path:
         """Where a pool's executor keeps its records."""
         return self._root(pool) / "pools" / pool

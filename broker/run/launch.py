@@ -9,11 +9,13 @@ from dataclasses import replace
 
 from broker.decide.expand import task_count
 from broker.model.jobs import LaunchRequest
-from broker.ports import SecretSource, Store
+from broker.ports import SecretSource
+from broker.run.blobs import Blobs
 from broker.run.live import Held
+from broker.run.payloads import payload
 
 
-def launch_request(held: Held, store: Store, secrets: SecretSource) -> LaunchRequest:
+def launch_request(held: Held, blobs: Blobs, secrets: SecretSource) -> LaunchRequest:
     """The request for one attempt. Raises `UnknownName` when a secret has no value or the payload is gone."""
     job, attempt = held.job, held.attempt
     values = secrets.values(job.spec.secrets)
@@ -25,7 +27,7 @@ def launch_request(held: Held, store: Store, secrets: SecretSource) -> LaunchReq
         resources=attempt.resources,
         envs={**job.spec.envs, **job.task_envs, **values, **_broker_envs(held)},
         secret_names=frozenset(values),
-        function_payload=store.blob(call.blob) if call else None,
+        function_payload=payload(call, job.array_index or 0, blobs) if call else None,
         in_line=held.in_line,
     )
 

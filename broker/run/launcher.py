@@ -13,6 +13,7 @@ import structlog
 from broker.model.errors import ExecutorError, InvalidInput, Misconfigured, NoCapacity, StoreError, Unreachable
 from broker.model.jobs import AttemptReport, AttemptState, LaunchRequest
 from broker.ports import SecretSource
+from broker.run.blobs import Blobs
 from broker.run.launch import launch_request
 from broker.run.live import Held
 from broker.run.pools import RunningPool
@@ -29,6 +30,7 @@ class Launcher:
         pools: Mapping[str, RunningPool],
         register: Register,
         secrets: SecretSource,
+        blobs: Blobs,
         may: Callable[[], bool] = lambda: True,
     ) -> None:
         """`may`: whether this broker is sure that no other has taken over."""
@@ -36,6 +38,7 @@ class Launcher:
         self._pools = pools
         self._register = register
         self._secrets = secrets
+        self._blobs = blobs
         self.launching: set[str] = set()
 
     async def launch(self, attempts: Sequence[Held]) -> None:
@@ -74,7 +77,7 @@ class Launcher:
         return None
 
     def _request(self, held: Held) -> LaunchRequest:
-        return launch_request(held, self._register.store, self._secrets)
+        return launch_request(held, self._blobs, self._secrets)
 
     def _report(self, held: Held, state: AttemptState, reason: str) -> AttemptReport:
         now = self._register.clock.now_ns()

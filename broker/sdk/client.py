@@ -6,34 +6,30 @@ What goes wrong comes back as the very errors that the broker raised.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
-from broker.model.errors import DaemonError, UnknownName
+from broker.model.errors import DaemonError
 from broker.sdk.events import Event, Json, StreamName, read_events
+from broker.sdk.flow import TIMEOUT_S, Ask, Awaited, Flow, adrive, drive
 from broker.sdk.problems import raise_problem
+from broker.sdk.results import results_of
 from broker.sdk.tenancy import Tenancy
 from broker.sdk.transport import Answer, Transport
+from broker.sdk.watching import LogPiece, cancelled, given, job_path, log_piece, waited
 
-TIMEOUT_S: Final = 30.0
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from broker.sdk.asking import Asking
+
+R = TypeVar("R")
 LONG_S: Final = 300.0  # for what has to be computed from a long history
 _NOTHING: Final[Mapping[str, Any]] = {}
-LONGEST_WAIT_S: Final = 60.0  # of one request; a longer wait is several
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogPiece:
-    """A piece of one stream of one attempt."""
-
-    data: bytes
-    next_offset: int  # where the next piece begins
-    complete: bool  # it is the last piece
-    attempt: int  # its number; 0: the job has none yet
 
 
 class Client(Tenancy):
@@ -50,6 +46,41 @@ class Client(Tenancy):
             headers["Broker-User"] = user
         self.address = address
         self._transport = Transport(address, headers)
+        self._asking: WeakKeyDictionary[AbstractEventLoop, Asking] = WeakKeyDictionary()
+        self.sent: set[str] = set()  # functions that the broker is known to have
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives back its connections; it can be used again."""
+        self._transport.close()
+
+    def run(self, flow: Flow[R]) -> R:
+        """Runs a flow and waits."""
+        return drive(flow, self._answer)
+
+    async def arun(self, flow: Flow[R]) -> R:
+        """Runs a flow in an event loop."""
+        import asyncio
+
+        from broker.sdk.asking import Asking
+
+        loop = asyncio.get_running_loop()
+        if loop not in self._asking:
+            self._asking[loop] = Asking(self.address, self._transport.headers)
+        return await adrive(flow, self._asking[loop].answer)
+
+    def _answer(self, ask: Ask | Awaited) -> Answer:
+        if isinstance(ask, Ask):
+            return self._send(ask.method, ask.path, params=ask.params, body=ask.body, timeout_s=ask.timeout_s)
+        while True:
+            answer = self._answer(results_of([ask.job_id]))
+            if answer.body:
+                return answer
 
     def submit(self, document: Mapping[str, Any]) -> Json:
         """Submits a job, as the job specification has it: `Submitted`."""
@@ -71,15 +102,15 @@ class Client(Tenancy):
 
     def retry(self, job_id: str) -> Json:
         """Submits a failed or cancelled job, or an array's such tasks, again: `Submitted`."""
-        return self._json("POST", f"{_path(job_id)}/retry")
+        return self._json("POST", f"{job_path(job_id)}/retry")
 
     def cancel(self, job_id: str) -> Json:
         """Asks for the end of a job or an array: `Cancelled`."""
-        return self._json("POST", f"{_path(job_id)}/cancel")
+        return self.run(cancelled(job_id))
 
     def job(self, job_id: str) -> Json:
         """A job with its whole history, or an array: `JobDetail` or `ArrayView` (see `kind`)."""
-        return self._json("GET", _path(job_id))
+        return self._json("GET", job_path(job_id))
 
     def jobs(self, **filters: Any) -> Json:
         """One page of jobs, newest first: `JobList`.
@@ -87,7 +118,7 @@ class Client(Tenancy):
         Filters: state, user, project, name, pool, array, tag (KEY=VALUE), since, until, limit, cursor, collapse;
         lists where several are meant.
         """
-        return self._json("GET", "/v1/jobs", params=_given(filters))
+        return self._json("GET", "/v1/jobs", params=given(filters))
 
     def each_job(self, **filters: Any) -> Iterator[Json]:
         """All jobs, newest first, read page by page: `JobView` or `ArrayView`."""
@@ -104,14 +135,7 @@ class Client(Tenancy):
 
         After `timeout_s` seconds it is returned as it is then; None waits for ever.
         """
-        until = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left_s = LONGEST_WAIT_S if until is None else max(min(until - time.monotonic(), LONGEST_WAIT_S), 0.0)
-            params = _given({"timeout_s": left_s, "since": since})
-            found = self._json("GET", f"{_path(job_id)}/wait", params=params, timeout_s=left_s + TIMEOUT_S)
-            over = until is not None and time.monotonic() >= until
-            if found["ended"] or over or (since is not None and found["revision"] != since):
-                return found
+        return self.run(waited(job_id, timeout_s, since))
 
     def logs(
         self,
@@ -123,14 +147,7 @@ class Client(Tenancy):
         limit: int = 1 << 20,
     ) -> LogPiece:
         """A piece of what a job wrote, of its last attempt where none is named."""
-        params = _given({"stream": stream, "attempt": attempt, "offset": offset, "limit": limit})
-        answer = self._send("GET", f"{_path(job_id)}/logs", params=params)
-        return LogPiece(
-            data=answer.body,
-            next_offset=int(answer.headers["broker-next-offset"]),
-            complete=answer.headers["broker-complete"] == "true",
-            attempt=int(answer.headers["broker-attempt"]),
-        )
+        return self.run(log_piece(job_id, stream, attempt, offset, limit))
 
     def output(self, job_id: str, stream: StreamName = "stdout", *, attempt: int | None = None) -> Iterator[bytes]:
         """All that a job has written so far to a stream, piece by piece."""
@@ -144,18 +161,18 @@ class Client(Tenancy):
 
     def follow(self, job_id: str) -> Iterator[Event]:
         """All that a job writes, both streams, and each state that it is seen in, as it happens, until its end."""
-        with self._transport.lines(f"{_path(job_id)}/follow", TIMEOUT_S) as (refused, lines):
+        with self._transport.lines(f"{job_path(job_id)}/follow", TIMEOUT_S) as (refused, lines):
             if refused is not None:
                 raise_problem(refused.status, refused.body)
             yield from read_events(lines)
 
     def explain(self, job_id: str) -> Json:
         """Why a job runs where it does: `ExplanationView`."""
-        return self._json("GET", f"{_path(job_id)}/explain")
+        return self._json("GET", f"{job_path(job_id)}/explain")
 
     def result(self, job_id: str) -> bytes:
         """What a function returned or raised, pickled. Raises `Conflict` while it has not ended."""
-        return self._send("GET", f"{_path(job_id)}/result").body
+        return self._send("GET", f"{job_path(job_id)}/result").body
 
     def offers(self, document: Mapping[str, Any]) -> Json:
         """What would be decided for such a job now, starting nothing: `PlacementView`."""
@@ -163,15 +180,15 @@ class Client(Tenancy):
 
     def spend(self, **wanted: Any) -> Json:
         """What was spent: `SpendView`. Takes period, since, until, by (a list), job, user, project, pool, tag."""
-        return self._json("GET", "/v1/spend", params=_given(wanted))
+        return self._json("GET", "/v1/spend", params=given(wanted))
 
     def spend_csv(self, **wanted: Any) -> str:
         """The same as CSV."""
-        return self._send("GET", "/v1/spend", params=_given({**wanted, "format": "csv"})).body.decode()
+        return self._send("GET", "/v1/spend", params=given({**wanted, "format": "csv"})).body.decode()
 
     def spend_focus(self, **wanted: Any) -> tuple[str, int]:
         """The charges behind it as CSV of the FOCUS specification, and how many of unknown cost are not in it."""
-        answer = self._send("GET", "/v1/spend", params=_given({**wanted, "format": "focus"}))
+        answer = self._send("GET", "/v1/spend", params=given({**wanted, "format": "focus"}))
         return answer.body.decode(), int(answer.headers.get("x-unknown-charges", "0"))
 
     def budgets(self) -> list[Json]:
@@ -184,7 +201,7 @@ class Client(Tenancy):
 
     def set_budget(self, name: str, **wish: Any) -> Json:
         """Makes or replaces a budget: limit, period, action, user, pool, project, tag (KEY=VALUE), stop_running."""
-        return self._json("PUT", f"/v1/budgets/{quote(name, safe='')}", body=_given(wish))
+        return self._json("PUT", f"/v1/budgets/{quote(name, safe='')}", body=given(wish))
 
     def remove_budget(self, name: str) -> None:
         """Removes a budget."""
@@ -196,16 +213,16 @@ class Client(Tenancy):
 
     def forecast(self, pool: str | None = None) -> list[Json]:
         """How many units of each pool, or of one, will be busy in the next two days: `ForecastView`s."""
-        return list(self._json("GET", "/v1/forecast", params=_given({"pool": pool}), timeout_s=LONG_S)["forecasts"])
+        return list(self._json("GET", "/v1/forecast", params=given({"pool": pool}), timeout_s=LONG_S)["forecasts"])
 
     def accuracy(self, pool: str | None = None, period: str = "7d") -> list[Json]:
         """Day by day what was forecast and planned, and what came: `AccountView`s."""
-        params = _given({"pool": pool, "period": period})
+        params = given({"pool": pool, "period": period})
         return list(self._json("GET", "/v1/accuracy", params=params, timeout_s=LONG_S)["accounts"])
 
     def counterfactual(self, pool: str | None = None, period: str = "7d") -> list[Json]:
         """What a past time would have cost bought otherwise: `CounterfactualView`s."""
-        params = _given({"pool": pool, "period": period})
+        params = given({"pool": pool, "period": period})
         return list(self._json("GET", "/v1/counterfactual", params=params, timeout_s=LONG_S)["counterfactuals"])
 
     def autopilot(self) -> Json:
@@ -229,7 +246,7 @@ class Client(Tenancy):
 
         Takes timezone, concurrency (allow, forbid, replace), catch_up (last, all), starting_deadline, jitter, paused.
         """
-        body = {"name": name, "cron": cron, "job": dict(document), **_given(wish)}
+        body = {"name": name, "cron": cron, "job": dict(document), **given(wish)}
         return self._json("POST", "/v1/schedules", body=body)
 
     def schedules(self) -> list[Json]:
@@ -304,20 +321,3 @@ class Client(Tenancy):
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise_problem(answer.status, answer.body)
         return answer
-
-
-def _path(job_id: str) -> str:
-    if not job_id or "/" in job_id:
-        raise UnknownName(f"there is no job {job_id!r}")
-    return f"/v1/jobs/{quote(job_id, safe='')}"
-
-
-def _given(params: Mapping[str, Any]) -> Json:
-    """Without what was not given, and times as text."""
-    return {name: _text(value) for name, value in params.items() if value is not None}
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,66 +1,192 @@
-"""Python calls → payloads that a pool can run, and what they returned or raised, back again."""
+"""`@broker.function`: a Python function → an object that calls it where it costs least, as if it were here."""
 
 from __future__ import annotations
 
-import sys
-import sysconfig
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
-import cloudpickle
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial, update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from broker.model.errors import InvalidInput, Problem
+from broker.sdk.call import Call
+from broker.sdk.flow import Both, Flow
+from broker.sdk.image import Image
+from broker.sdk.mapping import Mapped
+from broker.sdk.pickling import PYTHON, name_of, pickled_arguments, pickled_function
+from broker.sdk.sending import sent
+from broker.spec.check import World
+from broker.spec.read import from_python
 
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_ANY_MODEL = World()  # the daemon knows which models its pools have
+_NO_CALL = {"blob": "0" * 64, "name": "f", "python": PYTHON}
 
 
-def packed(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
-    """A payload of this call. Raises `InvalidInput` for what can't be pickled.
+@overload
+def function(call: Callable[P, R], /) -> Function[P, R]: ...
+@overload
+def function(*, image: Image | None = None, **fields: Any) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+def function(
+    call: Callable[P, R] | None = None, /, *, image: Image | None = None, **fields: Any
+) -> Function[P, R] | Callable[[Callable[P, R]], Function[P, R]]:
+    """Makes a function one that the broker can call: `@broker.function(gpu="H100", timeout="1h", retries=2)`.
 
-    The package that the function is from goes along where it is your own code; what is installed is imported there.
+    `fields` are those of the job specification, each call being a job: `gpu`, `cpu`, `memory`, `timeout`, `retries`,
+    `max_cost`, `pools`, `secrets`, `tags`, … Raises `InvalidInput` with all that is wrong with them, here and now.
     """
-    try:
-        with _own_code(function):
-            payload: bytes = cloudpickle.dumps((function, tuple(args), dict(kwargs)))
-    except Exception as error:
-        message = f"{name_of(function)} and its arguments can't be pickled: {error}; make what it needs inside it"
-        raise InvalidInput(Problem(field="function", message=message)) from error
-    return payload
+    given = _fields(image, fields)
+    if call is not None:
+        return Function(call, given)
+    return lambda call: Function(call, given)
 
 
-def unpacked(result: bytes) -> Any:
-    """What a call returned; what it raised is raised, with where it was raised as a note."""
-    kind, *content = cloudpickle.loads(result)
-    if kind == "value":
-        return content[0]
-    error, text = content
-    error.add_note(f"raised in the job:\n{text}")
-    raise error
+class Function(Generic[P, R]):
+    """A function of yours that the broker can call. Called as it is, `f(x)`, it runs here, as ever.
+
+    What it refers to (its globals, your own modules) is taken as it is when it is called remotely for the first time.
+    """
+
+    def __init__(self, call: Callable[P, R], fields: Mapping[str, Any]) -> None:
+        _check(call)
+        self._call = call
+        self._fields = dict(fields)
+        parsed = from_python(world=_ANY_MODEL, **{"function": _NO_CALL, "name": _job_name(call), **self._fields})
+        self._document = parsed.document.model_dump(mode="json", exclude_none=True)
+        _no_array(self._document)
+        self._pickled: bytes | None = None
+        update_wrapper(self, call)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs it here."""
+        return self._call(*args, **kwargs)
+
+    def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs it here; the same as calling it."""
+        return self._call(*args, **kwargs)
+
+    @property
+    def remote(self) -> Both[P, R]:
+        """`f.remote(x)`: calls it in a pool, waits, and returns what it returned; what it raised is raised here.
+
+        Who stops waiting, by Ctrl-C for instance, cancels the job. `await f.remote.aio(x)` is the same for asyncio.
+        """
+        return Both(self._remote, self._client)
+
+    @property
+    def spawn(self) -> Both[P, Call[R]]:
+        """`f.spawn(x)`: calls it in a pool and returns at once: a job whose `result()` is what it returned."""
+        return Both(self._spawn, self._client)
+
+    def map(
+        self,
+        *iterables: Iterable[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+    ) -> Mapped[R]:
+        """Calls it for each element (of several iterables: for what stands together), and iterates over the results.
+
+        They come in the order of the elements, or, without `order_outputs`, as they are ready. An exception ends it,
+        unless `return_exceptions` asks for it as a result. Elements are taken as there is room, so that there may be
+        infinitely many. Who leaves early, by `break` for instance, cancels what is left. Both `for` and `async for`.
+        """
+        more = dict(kwargs or {})
+        if not iterables:
+            raise InvalidInput(Problem(field="map", message="takes at least one iterable"))
+        calls = ((args, more) for args in zip(*iterables, strict=False))
+        return self._mapped(calls, order_outputs, return_exceptions)
+
+    def starmap(
+        self,
+        iterable: Iterable[Iterable[Any]],
+        *,
+        kwargs: Mapping[str, Any] | None = None,
+        order_outputs: bool = True,
+        return_exceptions: bool = False,
+    ) -> Mapped[R]:
+        """As `map`, but each element is all positional arguments of a call: `f.starmap([(1, 2), (3, 4)])`."""
+        more = dict(kwargs or {})
+        return self._mapped(((tuple(args), more) for args in iterable), order_outputs, return_exceptions)
+
+    def with_options(self, *, image: Image | None = None, **fields: Any) -> Function[P, R]:
+        """The same function with other fields: `f.with_options(gpu="A100", pools=["ray"]).remote(x)`."""
+        return Function(self._call, {**self._fields, **_fields(image, fields)})
+
+    def __repr__(self) -> str:
+        return f"<broker.Function {name_of(self._call)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In a job, where no broker is, it is the function that it was made of: `f(x)` and `f.local(x)` run there."""
+        return partial, (self._call,), (self._call, (), {}, {"local": self._call})
+
+    def _client(self) -> Any:
+        from broker.sdk.here import here
+
+        return here(start=True)
+
+    def _spawn(self, *args: P.args, **kwargs: P.kwargs) -> Flow[Call[R]]:
+        arguments = pickled_arguments(self._call, args, kwargs)
+        client = self._client()
+        found = yield from sent(self._document, name_of(self._call), self._function(), [arguments], client.sent)
+        return Call(client, found["id"])
+
+    def _remote(self, *args: P.args, **kwargs: P.kwargs) -> Flow[R]:
+        call = yield from self._spawn(*args, **kwargs)
+        return (yield from call.or_cancelled())
+
+    def _mapped(self, calls: Iterable[tuple[Any, Any]], ordered: bool, exceptions: bool) -> Mapped[R]:
+        arguments = (pickled_arguments(self._call, *call) for call in calls)
+        name = name_of(self._call)
+
+        def submit(client: Any, some: list[bytes]) -> Flow[str]:
+            document = {**self._document, "array": len(some)}
+            found = yield from sent(document, name, self._function(), some, client.sent)
+            return str(found["id"])
+
+        return Mapped(self._client, arguments, submit, ordered=ordered, exceptions=exceptions)
+
+    def _function(self) -> bytes:
+        if self._pickled is None:
+            self._pickled = pickled_function(self._call)
+        return self._pickled
 
 
-def name_of(function: Callable[..., Any]) -> str:
-    """What a function is called."""
-    return str(getattr(function, "__qualname__", type(function).__qualname__))
+def _fields(image: Image | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """An image's fields, and those that were given, which add to its lists and override the rest."""
+    if image is None:
+        return dict(fields)
+    found = image.fields
+    for name in found.keys() & fields.keys():
+        if name == "envs":
+            found[name] |= fields[name]
+        elif name in ("requirements", "system_packages") and not isinstance(fields[name], str):
+            found[name] += list(fields[name])
+        else:
+            raise InvalidInput(Problem(field=name, message="is said by the image, too: keep one"))
+    return {**fields, **found}
 
 
-@contextmanager
-def _own_code(function: Callable[..., Any]) -> Iterator[None]:
-    """Pickles a function's own package by value, as nothing that is not installed can be imported elsewhere."""
-    top = sys.modules.get((getattr(function, "__module__", None) or "").partition(".")[0])
-    if top is None or top.__name__ == "__main__" or _installed(top):
-        yield
-        return
-    cloudpickle.register_pickle_by_value(top)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(top)
+def _check(call: Callable[..., Any]) -> None:
+    name = name_of(call)
+    if isinstance(call, Function) or not callable(call):
+        raise InvalidInput(Problem(field="function", message=f"{call!r} is no plain function"))
+    if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
+        message = (
+            f"{name} is async: make it a plain function that calls asyncio.run; `await {name}.remote.aio(…)` waits"
+        )
+        raise InvalidInput(Problem(field="function", message=message))
+    if inspect.isgeneratorfunction(call):
+        message = f"{name} is a generator, which can't be sent back: return a list, or map over pieces"
+        raise InvalidInput(Problem(field="function", message=message))
 
 
-def _installed(module: Any) -> bool:
-    """Whether it comes with Python or from a package that requirements can name."""
-    places = [module.__file__] if getattr(module, "__file__", None) else list(getattr(module, "__path__", ()))
-    library = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return all(any(Path(place).is_relative_to(folder) for folder in library) for place in places)
+def _no_array(document: Mapping[str, Any]) -> None:
+    for field in ("array", "matrix", "id"):
+        if document.get(field):
+            raise InvalidInput(Problem(field=field, message="is for jobs: map a function over its arguments instead"))
+
+
+def _job_name(call: Callable[..., Any]) -> str:
+    return "".join(char if char.isalnum() or char in "._-" else "-" for char in name_of(call)).strip("-.")[:100] or "f"

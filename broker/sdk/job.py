@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from broker.model.errors import BrokerError, UnknownName
+from broker.model.errors import BrokerError
 from broker.model.money import Money
 from broker.sdk.client import Client
 from broker.sdk.events import Event, Json, StreamName
+from broker.sdk.flow import LARGE_S, Ask, Flow, twin
+from broker.sdk.results import Ended, ended
+from broker.sdk.watching import cancelled, job_path, log_piece, waited
 
 
 class JobFailed(BrokerError):
     """The job ended without a result: its command failed, it was cancelled, or what it ran on died."""
 
-    def __init__(self, job: Job) -> None:
-        super().__init__(f"{job.id} {job.state}: {job.reason or 'no reason is known'}; its output: job.logs('stderr')")
+    def __init__(self, job: Job, state: str, reason: str) -> None:
+        super().__init__(f"{job.id} {state}: {reason or 'no reason is known'}; its output: job.logs('stderr')")
         self.job = job
 
 
@@ -27,6 +30,9 @@ class Job:
         self.id = id
         self._client = client
         self._last: Json = {}
+
+    def _runs(self) -> Client:
+        return self._client
 
     def __repr__(self) -> str:
         known = f" {self._last['state']}" if self._last else ""
@@ -78,29 +84,32 @@ class Job:
         amount = cost["nanodollars"]
         return None if amount is None else Money(amount)
 
-    def wait(self, timeout: float | None = None) -> Job:
+    @twin
+    def wait(self, timeout: float | None = None) -> Flow[Job]:
         """Returns itself once it has ended, however it did. Raises TimeoutError after `timeout` seconds."""
-        if not self._seen(self._client.wait(self.id, timeout))["ended"]:
+        if not self._seen((yield from waited(self.id, timeout)))["ended"]:
             raise TimeoutError(f"{self.id} has not ended after {timeout:g} s: it is {self._last['state']}")
         return self
 
-    def result(self, timeout: float | None = None) -> Any:
+    def _result(self, timeout: float | None = None) -> Flow[Any]:
         """What its function returned, once it has ended; what it raised is raised here.
 
         Raises `JobFailed` when it ended without either, and TimeoutError after `timeout` seconds.
         """
-        from broker.sdk.function import unpacked
+        return (yield from value_of(self, (yield from ended(self.id, timeout))))
 
-        self.wait(timeout)
-        try:
-            packed = self._client.result(self.id)
-        except UnknownName as error:
-            raise JobFailed(self) from error
-        return unpacked(packed)
+    result = twin(_result)
 
-    def logs(self, stream: StreamName = "stdout", attempt: int | None = None) -> str:
+    @twin
+    def logs(self, stream: StreamName = "stdout", attempt: int | None = None) -> Flow[str]:
         """What it has written so far, by its last attempt where none is named; what is not UTF-8 is shown as �."""
-        return b"".join(self._client.output(self.id, stream, attempt=attempt)).decode(errors="replace")
+        found = b""
+        while True:
+            piece = yield from log_piece(self.id, stream, attempt, len(found))
+            found += piece.data
+            if piece.complete or not piece.data:
+                return found.decode(errors="replace")
+            attempt = piece.attempt
 
     def follow(self) -> Iterator[Event]:
         """What it writes and the states that it is seen in, as it happens, until its end."""
@@ -112,9 +121,10 @@ class Job:
         lines = [said["reason"], *said["rejected"], said["flip"], *said["actual"]]
         return "\n".join(line for line in lines if line)
 
-    def cancel(self) -> None:
+    @twin
+    def cancel(self) -> Flow[None]:
         """Asks for its end, or that of an array's tasks; nothing happens to what has ended."""
-        self._seen(self._client.cancel(self.id)["standing"])
+        self._seen((yield from cancelled(self.id))["standing"])
 
     def retry(self) -> Job:
         """The job that runs it again, once it has failed or was cancelled; of an array, those of its tasks."""
@@ -138,3 +148,15 @@ class Job:
     def _seen(self, view: Json) -> Json:
         self._last = view
         return view
+
+
+def value_of(job: Job, ended: Ended) -> Flow[Any]:
+    """What a call that has ended returned; what it raised is raised. Raises `JobFailed` where there is neither."""
+    from broker.sdk.pickling import unpacked
+
+    data = ended.data
+    if ended.apart:
+        data = (yield Ask(method="GET", path=f"{job_path(job.id)}/result", timeout_s=LARGE_S)).body
+    if data is None:
+        raise JobFailed(job, ended.state, ended.reason)
+    return unpacked(data)

@@ -1,24 +1,31 @@
 """Requests → answers over HTTP, on a Unix socket or on loopback, with the standard library alone.
 
-Every command of the command line pays for what is imported here; each request has a connection of its own, which costs
-a fraction of a millisecond and can't be a stale one.
+Every command of the command line pays for what is imported here. A connection is used again where it was used a moment
+ago, and then only if nothing says that the other side has closed it.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import select
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from threading import Lock
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
+from weakref import finalize
 
 from broker.model.errors import DaemonError
 
 _JSON: Final = "application/json"
 _BINARY: Final = "application/octet-stream"
+_KEPT_S: Final = 2.0  # of no use; the server closes what was of none for 5 s
+_MOST_KEPT: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +48,23 @@ class Transport:
     """
 
     def __init__(self, address: str, headers: Mapping[str, str]) -> None:
-        self._address = address
-        self._headers = dict(headers)
+        self.address = address
+        self.headers = dict(headers)
+        self._idle: list[tuple[HTTPConnection, float]] = []
+        self._lock = Lock()
+        self._process = os.getpid()
+        finalize(self, _close, self._idle)
 
     def send(
         self, method: str, path: str, params: Mapping[str, Any], body: object | bytes | None, timeout_s: float
     ) -> Answer:
         """One request and the whole answer. A body that is not bytes is sent as JSON."""
-        with self._sent(method, path, params, body, timeout_s) as (_, response):
+        with self._sent(method, path, params, body, timeout_s) as (connection, response):
             headers = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(status=response.status, headers=headers, body=response.read())
+            answer = Answer(status=response.status, headers=headers, body=response.read())
+            if not response.will_close:
+                self._keep(connection)
+            return answer
 
     @contextmanager
     def lines(self, path: str, timeout_s: float) -> Iterator[tuple[Answer | None, Iterator[str]]]:
@@ -62,39 +76,91 @@ class Transport:
             connection.sock.settimeout(None)
             yield None, (line.decode().rstrip("\r\n") for line in response)
 
+    def close(self) -> None:
+        """Gives back the connections that are kept; the next request makes another."""
+        with self._lock:
+            _close(self._idle)
+
     @contextmanager
     def _sent(
         self, method: str, path: str, params: Mapping[str, Any], body: object | bytes | None, timeout_s: float
     ) -> Iterator[tuple[HTTPConnection, HTTPResponse]]:
         connection = self._connection(timeout_s)
-        query = f"?{urlencode(params, doseq=True)}" if params else ""
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        headers = self._headers | ({"Content-Type": _BINARY if data is body else _JSON} if data is not None else {})
+        query, data, headers = wire(params, body)
         try:
             # A server that refuses a body while it is sent has said why, and closed.
             with suppress(BrokenPipeError):
-                connection.request(method, path + query, data, headers)
+                connection.request(method, path + query, data, self.headers | headers)
             yield connection, connection.getresponse()
         except (OSError, HTTPException) as error:
-            raise self._unanswered(error) from error
+            raise unanswered(self.address, error, late=isinstance(error, TimeoutError)) from error
         finally:
-            connection.close()
+            if not self._kept(connection):
+                connection.close()
 
     def _connection(self, timeout_s: float) -> HTTPConnection:
-        if self._address.startswith("unix:"):
-            return _UnixConnection(self._address.removeprefix("unix:"), timeout_s)
-        parts = urlsplit(self._address)
+        while kept := self._take():
+            connection, since = kept
+            if time.monotonic() - since < _KEPT_S and not _heard(connection):
+                connection.timeout = timeout_s
+                connection.sock.settimeout(timeout_s)
+                return connection
+            connection.close()
+        return self._new(timeout_s)
+
+    def _take(self) -> tuple[HTTPConnection, float] | None:
+        with self._lock:
+            if self._process != os.getpid():  # a fork: these are its parent's
+                _close(self._idle)
+                self._process = os.getpid()
+            return self._idle.pop() if self._idle else None
+
+    def _keep(self, connection: HTTPConnection) -> None:
+        with self._lock:
+            if len(self._idle) < _MOST_KEPT:
+                self._idle.append((connection, time.monotonic()))
+
+    def _kept(self, connection: HTTPConnection) -> bool:
+        with self._lock:
+            return any(one is connection for one, _ in self._idle)
+
+    def _new(self, timeout_s: float) -> HTTPConnection:
+        if self.address.startswith("unix:"):
+            return _UnixConnection(self.address.removeprefix("unix:"), timeout_s)
+        parts = urlsplit(self.address)
         if parts.scheme == "https":
             return HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout_s)
         return HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=timeout_s)
 
-    def _unanswered(self, error: Exception) -> DaemonError:
-        if isinstance(error, TimeoutError):
-            return DaemonError(
-                f"the broker at {self._address} did not answer in time: see `broker status`, or try again"
-            )
-        said = str(error) or type(error).__name__
-        return DaemonError(f"the broker at {self._address} does not answer ({said}): start it with `broker up`")
+
+def _close(idle: list[tuple[HTTPConnection, float]]) -> None:
+    while idle:
+        idle.pop()[0].close()
+
+
+def wire(params: Mapping[str, Any], body: object | bytes | None) -> tuple[str, bytes | None, dict[str, str]]:
+    """The query, the body as bytes, and the headers that say what it is."""
+    query = f"?{urlencode(params, doseq=True)}" if params else ""
+    if body is None:
+        return query, None, {}
+    if isinstance(body, bytes):
+        return query, body, {"Content-Type": _BINARY}
+    return query, json.dumps(body).encode(), {"Content-Type": _JSON}
+
+
+def unanswered(address: str, error: Exception, *, late: bool) -> DaemonError:
+    """The error for a request without an answer."""
+    if late:
+        return DaemonError(f"the broker at {address} did not answer in time: see `broker status`, or try again")
+    said = str(error) or type(error).__name__
+    return DaemonError(f"the broker at {address} does not answer ({said}): start it with `broker up`")
+
+
+def _heard(connection: HTTPConnection) -> bool:
+    """Whether something has come on an idle connection: its end."""
+    readable = select.poll()
+    readable.register(connection.sock, select.POLLIN)
+    return bool(readable.poll(0))
 
 
 class _UnixConnection(HTTPConnection):

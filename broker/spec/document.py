@@ -36,6 +36,7 @@ from broker.spec.fields import (
     Requirement,
     Script,
     Size,
+    SystemPackage,
     Tags,
     Text,
     Usd,
@@ -134,6 +135,11 @@ class FunctionPart(Part):
     blob: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the pickled call, which the store keeps.")
     name: Line = Field(description="Qualified name, for people.")
     python: str = Field(pattern=r"^3\.\d+$", description="The minor version of Python that the call needs.")
+    inputs: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the file of pickled arguments, of each task its own; the blob is the function alone.",
+    )
 
 
 class JobDocument(Part):
@@ -155,6 +161,9 @@ class JobDocument(Part):
     setup: Script | None = Field(None, description="Script that prepares the environment, once, before the job runs.")
     requirements: tuple[Requirement, ...] = Field(
         (), description="Python packages, as pip names them, or a file of them that ends in .txt."
+    )
+    system_packages: tuple[SystemPackage, ...] | None = Field(
+        None, description="Debian packages, which pools that build images install in it."
     )
     workdir: Line | None = Field(None, description="Local folder whose copy is the working directory.")
     file_mounts: Mounts = Field({}, description="Path in the job: local file or folder that is copied there.")

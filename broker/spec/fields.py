@@ -23,6 +23,7 @@ from broker.spec.quantities import shown
 LONGEST_TEXT: Final = 131_071  # bytes; Linux passes no longer argument to a process
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_DEBIAN: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[\w.+:~-]+)?")
 _RESERVED: Final = "BROKER_"
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
@@ -84,6 +85,13 @@ def requirement(value: Any) -> str:
     return found
 
 
+def system_package(value: Any) -> str:
+    """The name of one Debian package, perhaps with its version."""
+    if not isinstance(value, str) or not _DEBIAN.fullmatch(value):
+        raise ValueError(f"{shown(value)} is no Debian package: write ffmpeg, or ffmpeg=7:7.1-1")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Whole:
     """Annotates a whole number between two limits, which its errors name."""
@@ -141,6 +149,7 @@ Text = Annotated[str, PlainValidator(text), WithJsonSchema(_TEXT)]
 Script = Annotated[str, PlainValidator(command), WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]})]
 Line = Annotated[str, PlainValidator(one_line), WithJsonSchema(_TEXT)]
 EnvName = Annotated[str, PlainValidator(env_name), WithJsonSchema({**_TEXT, "pattern": f"^{_ENV_NAME.pattern}$"})]
+SystemPackage = Annotated[str, PlainValidator(system_package), WithJsonSchema(_TEXT)]
 Requirement = Annotated[str, PlainValidator(requirement), WithJsonSchema(_TEXT)]
 ProjectName = Annotated[
     str, PlainValidator(project_name), WithJsonSchema({**_TEXT, "pattern": f"^{_PROJECT.pattern}$"})

@@ -21,6 +21,7 @@ from broker.model.projects import Project
 from broker.model.query import JobFilter
 from broker.model.submissions import Entry
 from broker.ports import Store
+from broker.testing.store_contract_blobs import BlobsContract
 from broker.testing.store_contract_foresight import ForesightContract
 from broker.testing.store_contract_projects import ProjectsContract
 from broker.testing.store_contract_spend import SpendContract
@@ -109,13 +110,6 @@ class SubmissionContract:
             store.job("train-1243")
         with pytest.raises(UnknownName, match=r"sweep\.0"):
             store.job("sweep")
-
-    def test_blobs(self, store: Store) -> None:
-        for _ in range(2):
-            store.put_blob("ab", b"\x00\xff")
-        assert store.blob("ab") == b"\x00\xff"
-        with pytest.raises(UnknownName, match="cd"):
-            store.blob("cd")
 
 
 class ListContract:
@@ -356,6 +350,7 @@ class HistoryContract:
 
 
 class StoreContract(
+    BlobsContract,
     SubmissionContract,
     ListContract,
     QueueContract,

@@ -48,8 +48,8 @@ class Images:
         """The image as its layers, none of which is built by this."""
         spec, options = request.spec, self._options
         image = self._base(spec.image)
-        if options.apt:
-            image = image.apt_install(*options.apt)
+        if debian := [*options.apt, *spec.system_packages]:
+            image = image.apt_install(*debian)
         packages = [*options.pip, *spec.requirements]
         if spec.function is not None:
             packages.append(f"cloudpickle=={version('cloudpickle')}")
@@ -70,5 +70,6 @@ class Images:
 
     def _asked(self, request: LaunchRequest) -> str:
         named = request.spec.image or self._options.dockerfile or self._options.base_image or "debian"
-        packages = ", ".join([*self._options.apt, *self._options.pip, *request.spec.requirements])
+        spec = request.spec
+        packages = ", ".join([*self._options.apt, *spec.system_packages, *self._options.pip, *spec.requirements])
         return f"the image {named}" + (f" with {packages}" if packages else "")

@@ -183,7 +183,7 @@ def test_a_full_disk(sqlite_url: str) -> None:
         store.add_jobs([job("a")], "{}", "h")
         limited(store, "max_page_count=1")
         with pytest.raises(StoreError, match=r"store sqlite.*store\.db: the disk is full: free space there"):
-            store.put_blob("ab", b"x" * 1_000_000)
+            store.put_blob("ab", b"x" * 1_000_000, 0)
         assert store.job("a") == job("a")
 
 
@@ -192,15 +192,15 @@ def test_a_store_that_another_process_locks(sqlite_url: str) -> None:
         limited(store, "busy_timeout=1")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="another process keeps it locked"):
-            store.put_blob("ab", b"x")
+            store.put_blob("ab", b"x", 0)
         assert store.counts()
         other.rollback()
-        store.put_blob("ab", b"x")
+        store.put_blob("ab", b"x", 0)
 
 
 def test_a_damaged_file(sqlite_url: str) -> None:
     with closing(open_store(sqlite_url)) as store:
-        store.put_blob("ab", b"x" * 100_000)
+        store.put_blob("ab", b"x" * 100_000, 0)
     path = make_path(sqlite_url)
     with path.open("r+b") as file:
         file.seek(4096)

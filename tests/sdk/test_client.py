@@ -129,6 +129,6 @@ def test_what_is_too_large_is_refused_with_the_limit(tmp_path: Path, token: str 
         client = connect(served.state_dir)
         with pytest.raises(InvalidInput, match="over 1 MiB"):
             client.submit({"run": "true", "envs": {"BIG": "x" * (1 << 21)}})
-        with pytest.raises(InvalidInput, match="over 64 MiB"):
-            client.put_blob(b"x" * (65 << 20))
+        with pytest.raises(InvalidInput, match="over 256 MiB"):
+            client.put_blob(b"x" * ((256 << 20) + 1))
         assert client.put_blob(b"x" * (2 << 20))

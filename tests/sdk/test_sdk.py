@@ -11,7 +11,7 @@ import broker
 from broker.model.errors import InvalidInput, UnknownName
 from broker.model.jobs import AttemptState
 from broker.model.money import Money
-from broker.sdk.function import packed, unpacked
+from broker.sdk.pickling import packed, unpacked
 from tests.sdk.conftest import Served
 
 

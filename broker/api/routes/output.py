@@ -1,4 +1,4 @@
-"""/v1/jobs/{id}: what a job writes and returns; /v1/blobs: the payloads of functions."""
+"""/v1/jobs/{id}: what a job writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from broker.api import schemas, views
@@ -29,15 +29,13 @@ _EVENTS: Final[dict[str, Any]] = {
 }
 StreamName = Annotated[Stream, Query(description="Which stream.")]
 AttemptNumber = Annotated[int | None, Query(ge=1, description="Which attempt; the last where none is named.")]
-Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the content, in hex.")]
 _FOREVER: Final = {"Cache-Control": "no-store"}
 
 
 def routes(service: Service) -> APIRouter:
-    """The routes of output, results and payloads."""
+    """The routes of output."""
     router = APIRouter(prefix="/v1", tags=["output"])
     _logs(router, service)
-    _payloads(router, service)
     return router
 
 
@@ -102,28 +100,3 @@ async def _events(pieces: AsyncIterator[JobStanding | Piece]) -> AsyncIterator[b
 
 def _event(kind: bytes, data: bytes) -> bytes:
     return b"event: " + kind + b"\ndata: " + data + b"\n\n"
-
-
-def _payloads(router: APIRouter, service: Service) -> None:
-    @router.get(
-        "/jobs/{id}/result",
-        response_class=Response,
-        responses={200: {**_BYTES, "description": "cloudpickle of what it returned or raised."}, **problems(404, 409)},
-    )
-    async def result(id: JobId) -> Response:
-        """Reads what a Python function returned or raised: a pickled `("value", x)` or `("error", exception, text)`.
-
-        Unpickling runs code: do it only with results of jobs that you trust.
-        """
-        return Response(await service.output.result(id), media_type=BINARY)
-
-    @router.put(
-        "/blobs/{sha256}",
-        responses=problems(413, 422, 503),
-        openapi_extra={"requestBody": {"required": True, **_BYTES}},
-    )
-    async def put_blob(sha256: Sha256, request: Request) -> schemas.BlobKept:
-        """Stores the payload of a Python function under its hash, before the job that names it is submitted."""
-        data = await request.body()
-        await service.submissions.put_blob(sha256, data)
-        return schemas.BlobKept(sha256=sha256, bytes=len(data))

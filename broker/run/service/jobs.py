@@ -68,17 +68,14 @@ class Jobs:
         while True:
             began, version = time.monotonic(), self._broker.version
             standing = await self.standing(job_id)
-            now = time.monotonic()
             if (
                 standing.ended
                 or self._broker.ended
-                or now >= until
+                or time.monotonic() >= until
                 or (since is not None and standing.revision != since)
             ):
                 return standing
-            rested = now + min(_REST_PER_LOOK * (now - began), _LONGEST_REST_S)
-            await self._broker.changed(version, until - now)
-            await asyncio.sleep(max(rested - time.monotonic(), 0.0))
+            await next_look(self._broker, version, began, until)
 
     async def cancel(self, job_id: str, only_of: str | None = None) -> tuple[int, JobStanding | ArrayStanding]:
         """Asks for the end of a job or of an array's tasks: how many were marked, and how it stands now.
@@ -180,6 +177,14 @@ class Jobs:
             document=recorded.document,
             emulated=frozenset(attempt.id for attempt in recorded.attempts if self._emulated(attempt)),
         )
+
+
+async def next_look(broker: Broker, version: int, began: float, until: float) -> None:
+    """Returns when something has happened since `version`, or it is late; after a look from `began` to now, a rest."""
+    now = time.monotonic()
+    rested = now + min(_REST_PER_LOOK * (now - began), _LONGEST_REST_S)
+    await broker.changed(version, until - now)
+    await asyncio.sleep(max(rested - time.monotonic(), 0.0))
 
 
 def known(job_id: str) -> None:

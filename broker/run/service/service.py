@@ -18,6 +18,7 @@ from broker.run.service.jobs import Jobs
 from broker.run.service.operations import Operations
 from broker.run.service.output import STREAMS, Output, Piece
 from broker.run.service.pricing import Pricing
+from broker.run.service.results import Results
 from broker.run.service.scheduler import Scheduler
 from broker.run.service.scheduling import Scheduling
 from broker.run.service.secret_keeping import SecretKeeping
@@ -37,6 +38,7 @@ class Service:
         self.submissions = Submissions(broker)
         self.batches = Batches(broker, self.submissions)
         self.jobs = Jobs(broker, settling)
+        self.results = Results(broker)
         self.output = Output(broker, self.jobs)
         self._broker = broker
         self.budgets = Budgeting(broker, settling)

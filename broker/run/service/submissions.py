@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,9 +11,10 @@ from broker.decide.constraints import resolve
 from broker.decide.expand import expand, task_count
 from broker.model.budgets import Reservation
 from broker.model.errors import Conflict, InvalidInput, OverBudget, Problem, UnknownName
-from broker.model.jobs import Job, JobSpec
+from broker.model.jobs import FunctionCall, Job, JobSpec
 from broker.model.placement import Placement, Refusal, Verdict
 from broker.run.broker import Broker
+from broker.run.payloads import check_inputs
 from broker.run.service.again import Again, what_to_retry
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
@@ -110,12 +110,20 @@ class Submissions:
         self._broker.wake()
         return submission(jobs, Parsed(document=again.document), created=True)
 
-    async def put_blob(self, sha256: str, data: bytes) -> None:
-        """Keeps the payload of a function under its hash. Raises `InvalidInput` when the hash is another one."""
-        found = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-        if found != sha256:
-            raise InvalidInput(Problem(field="sha256", message=f"is {sha256}, but the content has {found}"))
-        await asyncio.to_thread(self._broker.store.put_blob, sha256, data)
+    async def put_blob(self, sha256: str, pieces: AsyncIterable[bytes]) -> int:
+        """Keeps a function or arguments under their hash; how many bytes. Raises `InvalidInput` for another hash."""
+        with self._broker.blobs.draft(sha256) as draft:
+            async for piece in pieces:
+                await asyncio.to_thread(draft.write, piece)
+            await asyncio.to_thread(draft.commit)
+        return draft.size
+
+    async def blob_size(self, sha256: str) -> int:
+        """How many bytes a function or arguments have that are here. Raises `UnknownName` where they are not."""
+        blobs = self._broker.blobs
+        if not await asyncio.to_thread(blobs.has, sha256):
+            raise UnknownName(f"there is no blob {sha256!r}")
+        return await asyncio.to_thread(blobs.size, sha256)
 
     def parsed(self, fields: Mapping[str, Any], key: str | None) -> Parsed:
         """The job that a request describes, under the id `key` where it says none. Raises `InvalidInput`."""
@@ -142,7 +150,7 @@ class Submissions:
 
     async def _check(self, spec: JobSpec, user: str) -> None:
         if spec.function is not None:
-            await self._check_blob(spec.function.blob)
+            await asyncio.to_thread(self._check_call, spec.function, spec)
         refused: list[Refusal] = []
         for running in self._broker.pools.values():
             ways, refusals = resolve(spec, running.pool)
@@ -169,12 +177,13 @@ class Submissions:
         known = [amount for amount in amounts if amount is not None]
         return await self._broker.budgets.reservation(spec, user, max(known, default=None))
 
-    async def _check_blob(self, sha256: str) -> None:
-        try:
-            await asyncio.to_thread(self._broker.store.blob, sha256)
-        except UnknownName as error:
-            message = f"{sha256} is not here: send its content first, to PUT /v1/blobs/{sha256}"
-            raise InvalidInput(Problem(field="function.blob", message=message)) from error
+    def _check_call(self, call: FunctionCall, spec: JobSpec) -> None:
+        for field, sha256 in (("blob", call.blob), ("inputs", call.inputs)):
+            if sha256 is not None and not self._broker.blobs.has(sha256):
+                message = f"{sha256} is not here: send its content first, to PUT /v1/blobs/{sha256}"
+                raise InvalidInput(Problem(field=f"function.{field}", message=message))
+        if call.inputs is not None:
+            check_inputs(call.inputs, task_count(spec), self._broker.blobs)
 
     def _keep(
         self,

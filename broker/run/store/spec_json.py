@@ -27,6 +27,7 @@ def dump_spec(spec: JobSpec) -> str:
         "function": _function(spec.function),
         "setup": spec.setup,
         "requirements": list(spec.requirements),
+        "system_packages": list(spec.system_packages),
         "workdir": spec.workdir,
         "file_mounts": spec.file_mounts,
         "envs": spec.envs,
@@ -67,6 +68,7 @@ def load_spec(text: str) -> JobSpec:
         function=FunctionCall(**body["function"]) if body["function"] else None,
         setup=body["setup"],
         requirements=tuple(body["requirements"]),
+        system_packages=tuple(body.get("system_packages", ())),
         workdir=body["workdir"],
         file_mounts=body["file_mounts"],
         envs=body["envs"],
@@ -95,7 +97,9 @@ def load_spec(text: str) -> JobSpec:
 
 
 def _function(call: FunctionCall | None) -> dict[str, Any] | None:
-    return {"blob": call.blob, "name": call.name, "python": call.python} if call else None
+    if call is None:
+        return None
+    return {"blob": call.blob, "name": call.name, "python": call.python, "inputs": call.inputs}
 
 
 def _request(request: ResourceRequest) -> dict[str, Any]:

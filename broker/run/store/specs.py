@@ -43,6 +43,11 @@ class Specs:
         found = self._of(connection, {row.spec_id for row in rows})
         return tuple(job_of(row, found[row.spec_id]) for row in rows)
 
+    def each(self, connection: Connection, spec_ids: Iterable[int]) -> Iterator[JobSpec]:
+        """The specs of these keys, a piece at a time."""
+        for chunk in chunks(spec_ids):
+            yield from self._of(connection, set(chunk)).values()
+
     def needs(self, connection: Connection, spec_ids: set[int]) -> dict[int, tuple[str, int]]:
         """The environment and the number of nodes that the jobs of each spec need."""
         with self._lock:

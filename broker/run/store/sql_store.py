@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from broker.model.bills import Correction, LedgerLine
 from broker.model.budgets import Asked, Budget, Reservation, Standing
-from broker.model.errors import StoreError, UnknownName
+from broker.model.errors import StoreError
 from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import Money
@@ -33,14 +33,14 @@ from broker.run.store import (
     submission,
 )
 from broker.run.store import tokens as stored_tokens
-from broker.run.store.engine import connect, insert_new
+from broker.run.store.blobs import StoredBlobs
+from broker.run.store.engine import connect
 from broker.run.store.leasing import StoredLeases
 from broker.run.store.notices import listen
 from broker.run.store.projects import StoredProjects
 from broker.run.store.scheduling import StoredSchedules
 from broker.run.store.sealing import StoredSecrets
 from broker.run.store.specs import Specs
-from broker.run.store.tables import blobs
 
 
 def open_store(url: str) -> SqlStore:
@@ -51,7 +51,7 @@ def open_store(url: str) -> SqlStore:
     return SqlStore(connect(url))
 
 
-class SqlStore(StoredLeases, StoredSchedules, StoredSecrets, StoredProjects):
+class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, StoredProjects):
     """`broker.ports.Store` on SQLite or PostgreSQL. Its promises are written there."""
 
     def __init__(self, engine: Engine) -> None:
@@ -227,19 +227,6 @@ class SqlStore(StoredLeases, StoredSchedules, StoredSecrets, StoredProjects):
         """The history of a job and its attempts, oldest first. Raises UnknownName."""
         with self._read() as connection:
             return reading.history(connection, job_id)
-
-    def put_blob(self, sha256: str, data: bytes) -> None:
-        """Keeps bytes under their hash."""
-        with self._write() as connection:
-            connection.execute(insert_new(connection, blobs).values(sha256=sha256, data=data))
-
-    def blob(self, sha256: str) -> bytes:
-        """The bytes of a hash. Raises UnknownName."""
-        with self._read() as connection:
-            data: bytes | None = connection.execute(select(blobs.c.data).where(blobs.c.sha256 == sha256)).scalar()
-        if data is None:
-            raise UnknownName(f"there is no blob {sha256!r}: submit the function again")
-        return data
 
     def watermark(self, pool: str) -> int:
         """Up to when usage of a pool has been settled; 0 at first."""

@@ -386,4 +386,5 @@ blobs: Final = Table(
     metadata,
     Column("sha256", Text, primary_key=True),
     Column("data", LargeBinary, nullable=False),
+    Column("wanted_ns", BigInteger, nullable=False, server_default="0"),
 )

@@ -1,0 +1,105 @@
+"""Calls whose ends somebody waits for → what those that have ended returned or raised, many in one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from broker.model.errors import InvalidInput, UnknownName
+from broker.model.jobs import Attempt, Job, JobState
+from broker.model.query import JobFilter
+from broker.run.broker import Broker
+from broker.run.service.jobs import LONGEST_WAIT_S, known, next_look
+
+MOST_BYTES: Final = 16 << 20  # of one answer; what is larger on its own is asked for on its own
+MOST_CALLS: Final = 1_000
+_ENDED: Final = frozenset(state for state in JobState if state.ended)
+Wanted = Mapping[str, Collection[int] | None]  # a job: None; an array: the indexes of those tasks that are waited for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of one call."""
+
+    job: Job
+    data: bytes | None  # as `Executor.result` has it; None: there is none, or it is too large to be here
+    apart: bool = False  # it is too large to be here
+
+
+class Results:
+    """Reads results."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def of(self, wanted: Wanted, timeout_s: float) -> list[Result]:
+        """Those that have ended, as soon as there are any, or none after a time; perhaps not all at once.
+
+        Raises `UnknownName`, and `ExecutorError` where a pool has a result that it does not give now.
+        """
+        for job_id in wanted:
+            known(job_id)
+        until = time.monotonic() + min(timeout_s, LONGEST_WAIT_S)
+        while True:
+            began, version = time.monotonic(), self._broker.version
+            ended = await asyncio.to_thread(self._ended, wanted)
+            if ended or self._broker.ended or time.monotonic() >= until:
+                return await self._read(ended)
+            await next_look(self._broker, version, began, until)
+
+    def _ended(self, wanted: Wanted) -> list[tuple[Job, Attempt | None]]:
+        found: list[tuple[Job, Attempt | None]] = []
+        for job_id, indexes in wanted.items():
+            found += self._one(job_id) if indexes is None else self._tasks(job_id, indexes)
+            if len(found) >= MOST_CALLS:
+                break
+        return found[:MOST_CALLS]
+
+    def _one(self, job_id: str) -> list[tuple[Job, Attempt | None]]:
+        try:
+            job = self._broker.store.job(job_id)
+        except UnknownName:
+            if not sum(self._broker.store.counts(job_id).values()):
+                raise
+            raise InvalidInput(f"{job_id!r} is an array: its tasks have results, as {job_id}:0-9 names them") from None
+        if not job.state.ended:
+            return []
+        return [(job, self._broker.store.attempt(f"{job.id}-a{job.attempts}") if job.attempts else None)]
+
+    def _tasks(self, array_id: str, indexes: Collection[int]) -> list[tuple[Job, Attempt | None]]:
+        found: list[tuple[Job, Attempt | None]] = []
+        cursor: str | None = None
+        while True:
+            page = self._broker.store.jobs(JobFilter(array_id=array_id, states=_ENDED, limit=1_000, cursor=cursor))
+            found += [(job, page.last_attempts.get(job.id)) for job in page.jobs if job.array_index in indexes]
+            if (cursor := page.next_cursor) is None:
+                break
+        if not found and not sum(self._broker.store.counts(array_id).values()):
+            raise UnknownName(f"there is no array {array_id!r}")
+        return found
+
+    async def _read(self, ended: Sequence[tuple[Job, Attempt | None]]) -> list[Result]:
+        found: list[Result] = []
+        room = MOST_BYTES
+        for job, attempt in ended:
+            data = await self._data(attempt)
+            size = len(data or b"")
+            if size > MOST_BYTES:
+                found.append(Result(job=job, data=None, apart=True))
+                continue
+            if size > room:
+                break
+            found.append(Result(job=job, data=data))
+            room -= size
+        return found
+
+    async def _data(self, attempt: Attempt | None) -> bytes | None:
+        if attempt is None:
+            return None
+        try:
+            return await self._broker.records.result(attempt)
+        except KeyError:
+            return None

@@ -1,0 +1,91 @@
+"""The same requests from an event loop, through httpx; and many ends waited for with few connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from broker.model.errors import BrokerError
+from broker.sdk.flow import Ask, Awaited
+from broker.sdk.results import results_of, split
+from broker.sdk.transport import Answer, unanswered, wire
+
+if TYPE_CHECKING:
+    import httpx
+
+_AT_ONCE: Final = 16  # requests that are answered at once
+_TOGETHER: Final = 64  # ends waited for with one request
+_GATHERED_S: Final = 0.005  # for each request that waits already: how long others may join the next
+
+
+class Asking:
+    """Requests of one event loop to one broker."""
+
+    def __init__(self, address: str, headers: Mapping[str, str]) -> None:
+        import httpx
+
+        socket = address.removeprefix("unix:") if address.startswith("unix:") else None
+        self._address = address
+        # None is kept: nobody would close it when the event loop has ended.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        self._http = httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=socket, limits=limits),
+            base_url="http://broker" if socket else address,
+            headers=dict(headers),
+        )
+        self._room = asyncio.Semaphore(_AT_ONCE)
+        self._group: dict[str, asyncio.Future[Answer]] | None = None  # that is still joined
+        self._following: set[asyncio.Task[None]] = set()
+
+    async def answer(self, ask: Ask | Awaited) -> Answer:
+        """What one request is answered. Raises `DaemonError` when nobody answers, and what the broker refuses."""
+        if isinstance(ask, Awaited):
+            return await self._ended(ask.job_id)
+        async with self._room:
+            return await self._send(ask)
+
+    async def _ended(self, job_id: str) -> Answer:
+        if self._group is None or len(self._group) >= _TOGETHER:
+            self._group = {}
+            task = asyncio.create_task(self._follow(self._group))
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
+        future = self._group.setdefault(job_id, asyncio.get_running_loop().create_future())
+        return await asyncio.shield(future)
+
+    async def _follow(self, group: dict[str, asyncio.Future[Answer]]) -> None:
+        await asyncio.sleep(_GATHERED_S * (len(self._following) - 1))
+        if self._group is group:
+            self._group = None
+        try:
+            while waiting := [job_id for job_id, future in group.items() if not future.done()]:
+                self._tell(group, await self._send(results_of(waiting)))
+        except BrokerError as error:
+            for future in group.values():
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # whoever waits gets it; nobody may be waiting
+
+    @staticmethod
+    def _tell(group: Mapping[str, asyncio.Future[Answer]], answer: Answer) -> None:
+        for job_id, record in split(answer.body):
+            group[job_id].set_result(Answer(status=answer.status, headers=answer.headers, body=record))
+
+    async def _send(self, ask: Ask) -> Answer:
+        import httpx
+
+        from broker.sdk.problems import raise_problem
+
+        query, data, headers = wire(ask.params, ask.body)
+        try:
+            got: httpx.Response = await self._http.request(
+                ask.method, ask.path + query, content=data, headers=headers, timeout=ask.timeout_s
+            )
+        except httpx.TimeoutException as error:
+            raise unanswered(self._address, error, late=True) from error
+        except httpx.HTTPError as error:
+            raise unanswered(self._address, error, late=False) from error
+        if got.status_code >= 400:
+            raise_problem(got.status_code, got.content)
+        return Answer(status=got.status_code, headers=dict(got.headers), body=got.content)

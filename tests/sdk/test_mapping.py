@@ -1,0 +1,128 @@
+"""Many calls: in order or as they come, with as many under way as there is room for, and nothing left behind."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import broker
+from broker.sdk import mapping
+from broker.sdk.mapping import listed
+from tests.sdk.conftest import Served
+from tests.sdk.pool import pools_at_work
+
+
+@broker.function(cpu=1)
+def half(x: int, *, plus: int = 0) -> float:
+    if x % 2:
+        raise ValueError(f"{x} is odd")
+    return x / 2 + plus
+
+
+@broker.function
+def power(base: int, exponent: int) -> int:
+    return int(base**exponent)
+
+
+@pytest.fixture(autouse=True)
+def settings(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER_STATE_DIR", str(served.state_dir))
+    monkeypatch.setenv("BROKER_USER", "ann")
+    monkeypatch.chdir(served.state_dir)
+    monkeypatch.setattr(mapping, "TOGETHER", 4)
+    monkeypatch.setattr(mapping, "WINDOW", 10)
+
+
+@pytest.fixture
+def at_work(served: Served) -> Iterator[list[str]]:
+    with pools_at_work(served) as ran:
+        yield ran
+
+
+def all_ended(served: Served) -> bool:
+    return not any(job.state in ("queued", "starting", "running") for job in broker.jobs())
+
+
+def test_results_come_in_order(at_work: list[str]) -> None:
+    assert list(half.map(range(0, 46, 2))) == list(range(23))
+    assert sorted(half.map(range(0, 20, 2), order_outputs=False)) == list(range(10))
+    assert list(half.map([])) == []
+
+
+def test_arguments_of_all_kinds(at_work: list[str]) -> None:
+    assert list(power.map([2, 3], [3, 2])) == [8, 9]
+    assert list(power.starmap([(2, 4), (5, 2)])) == [16, 25]
+    assert list(half.map([2, 4], kwargs={"plus": 1})) == [2, 3]
+    assert list(half.starmap([[2]], kwargs={"plus": 3})) == [4]
+
+
+def test_exceptions_as_results(at_work: list[str]) -> None:
+    first, second, third = half.map([2, 3, 4], return_exceptions=True)
+    assert (first, third) == (1, 2)
+    assert isinstance(second, ValueError) and str(second) == "3 is odd"
+
+
+def test_an_exception_ends_it_and_cancels_what_is_left(served: Served) -> None:
+    results = iter(half.map([3, *[2] * 20]))
+    with pools_at_work(served), pytest.raises(ValueError, match="3 is odd"):
+        next(results)
+    with pools_at_work(served):
+        for job in broker.jobs():
+            job.wait(20)
+    assert {job.state for job in broker.jobs()} >= {"failed"}
+    assert all_ended(served)
+
+
+def test_elements_are_taken_as_there_is_room(at_work: list[str]) -> None:
+    taken: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in itertools.count():
+            taken.append(number)
+            yield 2 * number
+
+    for number, value in zip(range(25), half.map(numbers()), strict=False):
+        assert value == number
+        assert len(taken) <= number + 1 + 10
+
+
+def test_leaving_early_cancels_what_is_left(served: Served) -> None:
+    with pools_at_work(served):
+        for value in half.map(2 * n for n in itertools.count()):
+            if value == 3:
+                break
+    with half.map(range(0, 40, 2)) as results:
+        waiting = iter(results)
+        with pools_at_work(served):
+            assert next(waiting) == 0
+    with pools_at_work(served):
+        for job in broker.jobs():
+            job.wait(20)
+    assert len(list(broker.jobs(state="succeeded"))) < 30
+
+
+async def test_an_async_loop(at_work: list[str]) -> None:
+    assert [value async for value in half.map(range(0, 30, 2))] == list(range(15))
+    async with half.map(2 * n for n in itertools.count()) as results:
+        async for value in results:
+            if value == 2:
+                break
+
+
+def test_what_the_elements_raise_is_raised(at_work: list[str]) -> None:
+    def broken() -> Iterator[int]:
+        yield 2
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        list(half.map(broken()))
+
+
+@given(st.sets(st.integers(0, 50)))
+def test_indexes_are_listed_and_read_again(indexes: set[int]) -> None:
+    from broker.api.calls import wanted
+
+    if indexes:
+        assert wanted([f"a:{listed(indexes)}", "b"]) == {"a": indexes, "b": None}
