@@ -62,6 +62,7 @@ class ExecutorContext:
     state_dir: Path  # a folder of its own that outlives the process, mode 700
     clock: Clock
     max_stream_bytes: int = 10 * 10**9  # of one stream of one attempt; what is beyond is dropped, and said at its end
+    volumes: str = ""  # where its volumes are: `pool.volumes`, on this machine the folder that has them
     nodes: NodeGroup | None = None  # who makes the pool's machines; None: nobody that the broker knows
 
 

@@ -10,7 +10,8 @@ from broker.project_store import ProjectStore
 from broker.schedule_store import ScheduleStore
 from broker.secret_store import SecretStore
 from broker.token_store import TokenStore
+from broker.volume_store import VolumeStore
 
 
-class StoreParts(BlobStore, LeaseStore, TokenStore, ScheduleStore, SecretStore, ProjectStore, Protocol):
+class StoreParts(BlobStore, LeaseStore, TokenStore, ScheduleStore, SecretStore, VolumeStore, ProjectStore, Protocol):
     """All that is kept beside jobs, money and what is foreseen."""

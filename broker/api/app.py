@@ -28,6 +28,7 @@ from broker.api.routes import (
     schedules,
     secrets,
     tokens,
+    volumes,
 )
 from broker.run.service import Service
 from broker.run.settings import UserLimits
@@ -65,6 +66,7 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
         projects,
         schedules,
         secrets,
+        volumes,
         operations,
     ):
         app.include_router(noun.routes(service))

@@ -26,6 +26,7 @@ import broker.cli.schedule as schedule
 import broker.cli.secret as secret
 import broker.cli.submit as submit
 import broker.cli.token as token
+import broker.cli.volume as volume
 import broker.cli.watch as watch
 from broker.cli.breakeven import breakeven
 from broker.cli.connection import name_state_dir, use_config
@@ -110,6 +111,7 @@ app.add_typer(budget.app, name="budget")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(secret.app, name="secret")
 app.add_typer(project.app, name="project")
+app.add_typer(volume.app, name="volume")
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ _FLAGS: dict[str, tuple[str, str, Any, str]] = {
     "setup": ("setup", "--setup", str, "Script that builds the environment, once."),
     "pip": ("requirements", "--pip", list[str], "Python package of its environment; may be repeated."),
     "workdir": ("workdir", "--workdir", str, "Folder whose copy it runs in."),
+    "volume": ("volumes", "--volume", list[str], "PATH=NAME of a volume; may be repeated."),
     "image": ("image", "--image", str, "Container image."),
     "max_duration": ("max_duration", "--max-duration", str, "Ends it after this long: 30s, 10m, 6h, 2d."),
     "checkpoint_every": ("checkpoint_every", "--checkpoint-every", str, "How often it keeps a checkpoint."),

@@ -113,6 +113,11 @@ def _by_capability(spec: JobSpec, pool: Pool) -> Iterator[Refusal]:
     for needed, capability, constraint, message in needs:
         if needed and capability not in pool.capabilities:
             yield _refusal(pool, constraint, message, "", capability)
+    if spec.volumes and (Capability.VOLUMES not in pool.capabilities or pool.volumes != spec.volumes_at):
+        names = ", ".join(sorted(set(spec.volumes.values())))
+        there = f"has volumes at {pool.volumes}" if pool.volumes else "has no volumes"
+        message = f"it needs the volume {names}, which is at {spec.volumes_at}; the pool {there}"
+        yield _refusal(pool, "volumes", message, pool.volumes, spec.volumes_at)
     if nodes > pool.max_units:
         message = f"it needs {number(nodes)} nodes; the pool has {number(pool.max_units)} at most"
         yield _refusal(pool, "nodes", message, number(pool.max_units), number(nodes))

@@ -60,6 +60,8 @@ class JobSpec:
     system_packages: tuple[str, ...] = ()  # Debian packages of its image
     workdir: str | None = None  # local folder whose copy is the working directory
     file_mounts: dict[str, str] = field(default_factory=dict)  # path in the job -> local path
+    volumes: dict[str, str] = field(default_factory=dict)  # path in the job -> name of a volume
+    volumes_at: str = ""  # where all of them live; pools that share them say the same
     envs: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()  # names; values are looked up at launch and never stored
     image: str | None = None

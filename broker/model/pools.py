@@ -33,6 +33,7 @@ class Capability(StrEnum):
     IMAGES = "images"  # container images
     SCALE = "scale"  # implements Scalable
     KEEP_WARM = "keep_warm"  # implements Warmable
+    VOLUMES = "volumes"  # named folders that outlive attempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class Pool:
     isolation: Isolation = Isolation.SHARED
     emulated: bool = False  # its accelerators are logical: no GPU is there
     capabilities: frozenset[Capability] = frozenset()
+    volumes: str = ""  # where its volumes are, in its executor's words; pools that say the same share them; "": nowhere
     cold_start_s: float = 0.0  # prior for the time to a ready node or container; measured values replace it
     scaledown_window_s: float = 0.0  # serverless: idle seconds before a container ends
     warm: WarmLimits = field(default_factory=WarmLimits)  # serverless: what the autopilot may make of it

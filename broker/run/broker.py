@@ -55,6 +55,7 @@ from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.settings import LogLimits
 from broker.run.sharing import Sharing
+from broker.run.volumes import Volumes
 
 log = structlog.get_logger()
 
@@ -99,13 +100,17 @@ class Broker:
         self.logs_kept_s = logs.keep_s
         self.secrets = secrets
         self.masks = Masks(secrets)
+        self.volumes = Volumes(folders.volumes)
         self.archive = Archive(folders.archive)
         self.blobs = Blobs(folders.blobs, store, clock)
         self.ledger = Ledger(store, clock)
         self.events = Events()
         self.register = Register(store, clock, self.events, self.masks)
         self.pools: dict[str, RunningPool] = {
-            pool.name: RunningPool(pool, folders.of(pool.name), clock, build, logs.max_stream_bytes) for pool in pools
+            pool.name: RunningPool(
+                pool, folders.of(pool.name), clock, build, logs.max_stream_bytes, self.volumes.root(pool.volumes)
+            )
+            for pool in pools
         }
         self._folders, self._drives = folders, drives
         places = {pool.name: folders.place(pool.name) for pool in pools} if drives else {}

@@ -32,6 +32,16 @@ class Folders:
         """Where large arguments of functions are kept."""
         return (self.shared or self.own) / "blobs"
 
+    @property
+    def volumes(self) -> Path:
+        """Where volumes of this machine are."""
+        return (self.shared or self.own) / "volumes"
+
+    @property
+    def keys(self) -> Path:
+        """The file with the keys of stored secrets."""
+        return (self.shared or self.own) / "secrets.key"
+
     def of(self, pool: str) -> Path:
         """Where a pool's executor keeps its records."""
         return self._root(pool) / "pools" / pool

@@ -77,6 +77,8 @@ class Launcher:
         return None
 
     def _request(self, held: Held) -> LaunchRequest:
+        for name in held.job.spec.volumes.values():
+            self._register.store.volume(name)  # removed since it was submitted?
         return launch_request(held, self._blobs, self._secrets)
 
     def _report(self, held: Held, state: AttemptState, reason: str) -> AttemptReport:

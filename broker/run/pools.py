@@ -30,6 +30,7 @@ class RunningPool:
         clock: Clock,
         build: Callable[[ExecutorContext], Executor] = make_executor,
         max_stream_bytes: int = 10 * 10**9,
+        volumes: str = "",
     ) -> None:
         self.pool = pool
         self.executor: Executor | None = None
@@ -37,7 +38,9 @@ class RunningPool:
         self.last_capacity: Capacity | None = None
         self.elsewhere: PoolState | None = None  # what is told of it while another broker drives it
         self.settled = asyncio.Event()  # it has been tried to open it, well or badly; or it is another broker's
-        self._context = ExecutorContext(pool=pool, state_dir=state_dir, clock=clock, max_stream_bytes=max_stream_bytes)
+        self._context = ExecutorContext(
+            pool=pool, state_dir=state_dir, clock=clock, max_stream_bytes=max_stream_bytes, volumes=volumes
+        )
         self._build = build
 
     @property

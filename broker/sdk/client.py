@@ -289,6 +289,22 @@ class Client(Tenancy):
         """Seals all secrets with a new key; how many versions there are."""
         return int(self._json("POST", "/v1/secrets/rotate-key")["sealed"])
 
+    def create_volume(self, name: str, place: str | None = None) -> Json:
+        """Makes a named folder that outlives jobs: `VolumeView`. `place` is as pools say it."""
+        return self._json("POST", "/v1/volumes", body={"name": name, "place": place})
+
+    def volumes(self) -> list[Json]:
+        """All volumes by name: `VolumeView`s."""
+        return list(self._json("GET", "/v1/volumes", timeout_s=LONG_S)["volumes"])
+
+    def volume(self, name: str) -> Json:
+        """One volume: `VolumeView`."""
+        return self._json("GET", f"/v1/volumes/{quote(name, safe='')}", timeout_s=LONG_S)
+
+    def delete_volume(self, name: str) -> Json:
+        """Removes a volume with all that is in it: `VolumeRemoved`."""
+        return self._json("DELETE", f"/v1/volumes/{quote(name, safe='')}", timeout_s=LONG_S)
+
     def status(self) -> Json:
         """The daemon and what it has to do: `StatusView`."""
         return self._json("GET", "/v1/status")

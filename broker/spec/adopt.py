@@ -21,6 +21,7 @@ CONTAINERS: Final = frozenset({"resources", "retry", "placement", "runtime_env"}
 _MAPS: Final = ("envs", "tags", "file_mounts")  # maps of what people name themselves
 _LISTS: Final = ("secrets", "placement.pools", "placement.not_pools", "placement.regions", "retry.on_events")
 _SHAPES: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "volumes": conversions.mounted,
     "run": conversions.script,
     "setup": conversions.script,
     "image": conversions.image,

@@ -54,6 +54,7 @@ def to_spec(document: JobDocument, now_ns: int) -> JobSpec:
         system_packages=job.system_packages or (),
         workdir=job.workdir,
         file_mounts=job.file_mounts,
+        volumes=job.volumes,
         envs=job.envs,
         secrets=tuple(dict.fromkeys(job.secrets)),
         image=job.image,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import prod
+from pathlib import PurePosixPath
 from typing import Final
 
 from broker.model.resources import GPU_MEMORY_GIB
@@ -35,6 +36,7 @@ def contradictions(job: JobDocument, world: World) -> Found:
     """Where and what is wrong."""
     yield from _command(job)
     yield from _environment(job)
+    yield from _paths(job)
     yield from _tasks(job)
     yield from _times(job)
     yield from _resources(job, world.gpu_models)
@@ -60,6 +62,17 @@ def _environment(job: JobDocument) -> Found:
     for name in job.matrix:
         if name in job.envs:
             yield ("matrix", name), "is set in envs, too: keep one"
+
+
+def _paths(job: JobDocument) -> Found:
+    """Nothing can be at the place of a volume, or inside it, but what is in the volume."""
+    places = {path: PurePosixPath(path.removeprefix("~/").lstrip("/")) for path in (*job.volumes, *job.file_mounts)}
+    for path in job.volumes:
+        for other, place in places.items():
+            if other != path and place.is_relative_to(places[path]):
+                yield ("volumes", path), f"is a volume, and {other} would be inside it: give it another path"
+            elif other == path and path in job.file_mounts:
+                yield ("volumes", path), "is in file_mounts, too: keep one"
 
 
 def _tasks(job: JobDocument) -> Found:

@@ -133,6 +133,18 @@ def pairs(value: Any) -> Any:
     return found
 
 
+def mounted(value: Any) -> Any:
+    """A list of `name:/path`, as dstack writes volumes, or of `/path=name` → a map of paths."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    if not all(isinstance(entry, str) for entry in value):
+        raise ValueError("must be a map of paths and names of volumes, or a list of NAME:/PATH")
+    turned = ["=".join(reversed(entry.split(":", 1))) if "=" not in entry else entry for entry in value]
+    return pairs(turned)
+
+
 def listed(value: Any) -> Any:
     """One name, or several with commas between them, → a list."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -40,6 +40,7 @@ from broker.spec.fields import (
     Tags,
     Text,
     Usd,
+    Volumes,
     Whole,
 )
 from broker.spec.quantities import shown
@@ -167,6 +168,7 @@ class JobDocument(Part):
     )
     workdir: Line | None = Field(None, description="Local folder whose copy is the working directory.")
     file_mounts: Mounts = Field({}, description="Path in the job: local file or folder that is copied there.")
+    volumes: Volumes = Field({}, description="Path in the job: name of a volume, which is there and outlives it.")
     envs: Envs = Field({}, description="Environment variables: a map, or a list of NAME=value.")
     secrets: tuple[EnvName, ...] = Field((), description="Names of secrets, which the job finds in its environment.")
     image: Line | None = Field(None, description="Container image.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -24,6 +25,7 @@ LONGEST_TEXT: Final = 131_071  # bytes; Linux passes no longer argument to a pro
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _DEBIAN: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[\w.+:~-]+)?")
+_VOLUME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _RESERVED: Final = "BROKER_"
 _TEXT: Final = {"type": "string"}
 _NUMBER: Final = {"type": "number"}
@@ -74,6 +76,22 @@ def one_line(value: Any) -> str:
     found = text(value).strip()
     if not found or len(found) > 255 or not found.isprintable():
         raise ValueError("must be one line of 1 to 255 characters")
+    return found
+
+
+def volume_name(value: Any) -> str:
+    """The name of a volume."""
+    if not isinstance(value, str) or not _VOLUME.fullmatch(value):
+        raise ValueError(f"must be the name of a volume, 1 to 40 of a-z, 0-9, '-' and '_', not {shown(value)}")
+    return str(value)
+
+
+def path_in_job(value: Any) -> str:
+    """Where something is in a job: below its working directory, also where it begins with a slash."""
+    found = one_line(value)
+    inside = normpath(found.removeprefix("~/").lstrip("/"))
+    if inside == "." or inside.startswith(".."):
+        raise ValueError(f"{found} must be a path below the job's working directory")
     return found
 
 
@@ -159,6 +177,9 @@ Envs = Annotated[
 ]
 Tags = Annotated[dict[Line, Text], AfterValidator(in_order), _map_of({"type": ["string", "number", "boolean"]})]
 Mounts = Annotated[dict[Line, Line], AfterValidator(in_order), _map_of(_TEXT)]
+VolumeName = Annotated[str, PlainValidator(volume_name), WithJsonSchema({**_TEXT, "pattern": f"^{_VOLUME.pattern}$"})]
+Place = Annotated[str, PlainValidator(path_in_job), WithJsonSchema(_TEXT)]
+Volumes = Annotated[dict[Place, VolumeName], AfterValidator(in_order), _map_of(_TEXT)]
 Duration = Annotated[float, PlainValidator(quantities.duration), _or_text(_NUMBER, "30s", "1h30m", 90)]
 LongerThanZero = Annotated[float, PlainValidator(quantities.positive_duration), _or_text(_NUMBER, "6h", "2d", 90)]
 Deadline = Annotated[str, PlainValidator(quantities.deadline), WithJsonSchema({**_TEXT, "examples": ["+6h"]})]

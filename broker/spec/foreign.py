@@ -140,8 +140,9 @@ IGNORED: Final = (
 REFUSED: Final = (
     Foreign("service", "SkyPilot", "services are not run here, only jobs that end"),
     Foreign("pool", "SkyPilot", "a pool of workers is not a job; name a pool in placement.pools"),
-    Foreign("volumes", "SkyPilot, dstack, Modal", "volumes are not mounted: the job would run without its data"),
-    Foreign("resources.volumes", "SkyPilot", "volumes are not mounted: the job would run without its data"),
+    Foreign(
+        "resources.volumes", "SkyPilot", "disks of a cloud are not attached: name volumes of the broker in volumes"
+    ),
     Foreign("resources.instance_type", "SkyPilot", "say what the job needs instead: accelerators, cpus, memory"),
     Foreign("instance_types", "dstack", "say what the job needs instead: resources.gpu, cpu, memory"),
     Foreign("instances", "dstack", "name a pool in placement.pools instead"),

@@ -30,6 +30,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "tags": "--tag",
     "requirements": "--pip",
     "file_mounts": "--mount",
+    "volumes": "--volume",
     "placement.pools": "--pool",
     "placement.not_pools": "--not-pool",
     "placement.regions": "--region",
@@ -38,7 +39,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "argv": "-- COMMAND",
 }
 KNOWN_MODELS: Final = World(gpu_models=())  # refuses GPUs that only a pool would know
-_ADDED_TO: Final = CONTAINERS | {"envs", "tags", "file_mounts"}  # maps whose keys override one by one
+_ADDED_TO: Final = CONTAINERS | {"envs", "tags", "file_mounts", "volumes"}  # maps whose keys override one by one
 _COMMANDS: Final = ("run", "argv", "function")
 
 

@@ -13,6 +13,7 @@ from broker.spec.document import JobDocument
 _DURATIONS: Final = frozenset(
     {"max_duration", "checkpoint_every", "max_wait", "est_runtime", "backoff", "max_backoff", "duration"}
 )
+_BREAKS: Final = frozenset("\x85\u2028\u2029")  # which YAML takes for ends of lines, and is given back as spaces
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "m"))
 
 
@@ -24,7 +25,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = '"' if _BREAKS & set(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)

@@ -39,6 +39,8 @@ FULL_SPEC: Final = JobSpec(
     requirements=("torch==2.5", "numpy"),
     workdir="/home/me/project",
     file_mounts={"/data": "./data"},
+    volumes={"/checkpoints": "runs"},
+    volumes_at="local",
     envs={"EPOCHS": "3"},
     secrets=("HF_TOKEN",),
     image="python:3.11",

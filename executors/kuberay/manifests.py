@@ -13,6 +13,7 @@ from broker.model.pools import Pool
 from broker.model.resources import GIB, Resources
 from executors.kuberay import names
 from executors.kuberay.options import Options
+from executors.remote.bundle import VOLUMES
 
 Manifest = dict[str, Any]
 
@@ -53,7 +54,8 @@ class Manifests:
     def _worker_group(self, workers: int) -> Manifest:
         unit = self._pool.unit
         placed = {"nodeSelector": self._options.node_selector, "tolerations": self._options.tolerations}
-        pod = {name: value for name, value in placed.items() if value} | self._options.worker_pod
+        pod = {name: value for name, value in placed.items() if value}
+        pod = _merged(_merged(pod, self._volumes()), self._options.worker_pod)
         emulated = {"num-gpus": f"{unit.gpus:g}"} if self._pool.emulated and unit.gpus else {}
         return {
             "groupName": GROUP,
@@ -63,6 +65,14 @@ class Manifests:
             "rayStartParams": emulated,
             "template": self._template("ray-worker", self._quantities(unit), pod, {}),
         }
+
+    def _volumes(self) -> Manifest:
+        """The claim that has the pool's volumes, each a folder of it, in its workers."""
+        if not self._pool.volumes:
+            return {}
+        claim = {"name": "broker-volumes", "persistentVolumeClaim": {"claimName": self._pool.volumes}}
+        mount = {"name": "broker-volumes", "mountPath": VOLUMES}
+        return {"volumes": [claim], "containers": [{"name": "ray-worker", "volumeMounts": [mount]}]}
 
     @staticmethod
     def _with_workers(spec: Manifest, workers: int) -> Manifest:

@@ -13,6 +13,7 @@ from broker.model.errors import Misconfigured
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _LABEL: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_CLAIM: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _LONGEST_CLUSTER: Final = 47  # characters, which KubeRay needs for the names of a cluster's services
 
 
@@ -69,6 +70,12 @@ class Options(BaseModel):
     def cluster_of(self, pool: str) -> str:
         """The name of the pool's RayCluster."""
         return self.cluster or f"broker-{pool.replace('_', '-').lower()}"
+
+
+def check_claim(pool: str, claim: str) -> None:
+    """Raises `Misconfigured` for what can't be the name of a PersistentVolumeClaim."""
+    if claim and not _CLAIM.fullmatch(claim):
+        raise Misconfigured(f"pool {pool}: volumes must name a PersistentVolumeClaim of its namespace, not {claim!r}")
 
 
 def _first_problem(error: ValidationError) -> str:

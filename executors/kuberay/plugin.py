@@ -21,7 +21,7 @@ from executors.kuberay.api import Api
 from executors.kuberay.following import Following
 from executors.kuberay.manifests import Manifests
 from executors.kuberay.mirror import Mirror
-from executors.kuberay.options import Options
+from executors.kuberay.options import Options, check_claim
 from executors.kuberay.site import Site
 from executors.kuberay.workers import Workers
 from executors.on_machine.journal import Journal
@@ -42,7 +42,7 @@ class KubeRay(KeptHere[Site]):
     """Runs attempts in a RayCluster of its own; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.SCALE}
+        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.SCALE, Capability.VOLUMES}
     )
 
     @classmethod
@@ -54,6 +54,7 @@ class KubeRay(KeptHere[Site]):
         self._context, self._pool = context, context.pool
         self._options = Options.of(context.pool.name, context.pool.options)
         demands.check_pool(context.pool)
+        check_claim(context.pool.name, context.volumes)
         self._site = self._new_site()
         self._running: dict[str, tuple[Following, asyncio.Task[None]]] = {}
         self._chores: set[asyncio.Task[None]] = set()

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from broker.model.errors import NoCapacity, Rejected, Unreachable
+from broker.model.errors import Misconfigured, NoCapacity, Rejected, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import Capability, Capacity, KeepWarm, UnitState
 from broker.model.resources import Resources
@@ -38,7 +38,7 @@ class LocalServerless:
     """Runs attempts in containers on this machine; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.FUNCTIONS, Capability.SCALE, Capability.KEEP_WARM}
+        {Capability.FUNCTIONS, Capability.SCALE, Capability.KEEP_WARM, Capability.VOLUMES}
     )
 
     @classmethod
@@ -50,6 +50,9 @@ class LocalServerless:
         self._context = context
         self._pool = context.pool
         self._options = Options.of(context.pool.name, context.pool.options)
+        if context.volumes and not Path(context.volumes).is_absolute():
+            message = f"volumes must be local, or a folder of this machine, not {context.volumes!r}"
+            raise Misconfigured(f"pool {context.pool.name}: {message}")
         self._dir = context.state_dir
         self._link = Link(f"pool {context.pool.name}")
         self._host_pid: int | None = None  # where this process started it
@@ -143,7 +146,7 @@ class LocalServerless:
     async def launch(self, request: LaunchRequest) -> None:
         """Hands the order to the host, which finds a container for it."""
         self._check(request)
-        order = order_of(request, self._pool, self._context.max_stream_bytes, str(self._dir))
+        order = order_of(request, self._pool, self._context.max_stream_bytes, str(self._dir), self._context.volumes)
         if refusal := await self._link.call("launch", order):
             raise NoCapacity(f"pool {self._pool.name}: {refusal}")
 
@@ -156,6 +159,9 @@ class LocalServerless:
             raise Rejected(f"pool {name} has no Ray runtime")
         if spec.function and spec.function.python != _HERE:
             raise Rejected(f"pool {name} runs functions of Python {_HERE}, not {spec.function.python}")
+        gone = [volume for volume in spec.volumes.values() if not Path(self._context.volumes, volume).is_dir()]
+        if gone:
+            raise Rejected(f"pool {name}: the folder of the volume {gone[0]} is not in {self._context.volumes}")
         models = {self._pool.unit.gpu_model, *self._pool.gpu_models}
         asked = request.resources
         if asked.gpus and asked.gpu_model and asked.gpu_model not in models:

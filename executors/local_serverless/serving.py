@@ -55,7 +55,7 @@ class Serving:
         return container.folder / self.order.attempt_id
 
     async def _copy(self, cwd: Path) -> None:
-        if self.order.workdir is None and not self.order.file_mounts:
+        if self.order.workdir is None and not self.order.file_mounts and not self.order.volumes:
             cwd.mkdir(parents=True, mode=0o700)
         else:
             await asyncio.to_thread(work.copy, self.order, cwd)

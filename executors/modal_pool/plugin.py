@@ -42,7 +42,9 @@ STOP_GRACE_S: Final = 1.0
 class ModalPool(KeptHere[Site]):
     """Runs attempts at Modal; see `broker.ports.Executor` for what each method promises."""
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.FUNCTIONS, Capability.IMAGES})
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.FUNCTIONS, Capability.IMAGES, Capability.VOLUMES}
+    )
     product: ClassVar[str] = "sandbox"  # by which prices it is paid
     options_type: ClassVar[type[Options]] = Options
 

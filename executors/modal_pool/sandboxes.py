@@ -111,7 +111,7 @@ class Sandboxes:
                     timeout=demands.timeout_s(request, options),
                     cloud=options.cloud or None,
                     region=options.region or None,
-                    volumes=site.volumes(),
+                    volumes={**site.volumes(), **site.volumes_of(request)},
                     **demands.shape(resources),
                 )
             except modal.exception.AlreadyExistsError:

@@ -9,6 +9,7 @@ from broker.model.jobs import LaunchRequest
 from executors.modal_pool.connection import Connection
 from executors.modal_pool.images import Images
 from executors.modal_pool.options import Options
+from executors.remote.bundle import VOLUMES
 from executors.remote.site import RemoteSite
 
 
@@ -37,6 +38,14 @@ class Site(RemoteSite):
 
         known = {"environment_name": self.options.environment or None, "client": self.connection.client}
         return {path: modal.Volume.from_name(name, **known) for path, name in self.options.volumes.items()}
+
+    def volumes_of(self, request: LaunchRequest) -> dict[str, Any]:
+        """The volumes of a job: Modal's own of the same names, made where there are none yet."""
+        import modal
+
+        known = {"environment_name": self.options.environment or None, "client": self.connection.client}
+        names = set(request.spec.volumes.values())
+        return {f"{VOLUMES}/{n}": modal.Volume.from_name(n, create_if_missing=True, **known) for n in sorted(names)}
 
     def secrets(self) -> list[Any]:
         """Modal's own secrets that every attempt gets."""

@@ -20,6 +20,7 @@ class Order:
     envs: dict[str, str]
     workdir: str | None
     file_mounts: dict[str, str]
+    volumes: dict[str, str]  # path in the job -> folder on the node
     requirements: tuple[str, ...]
     setup: str | None
     environment: str  # key of requirements and setup
@@ -43,8 +44,8 @@ class Order:
     no_bundle: str = ""  # why there is no bundle though there should be
 
 
-def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: str) -> Order:
-    """The order for a request."""
+def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: str, volumes: str = "") -> Order:
+    """The order for a request; `volumes` is the folder on its nodes that has those of the pool."""
     spec = request.spec
     return Order(
         attempt_id=request.attempt_id,
@@ -54,6 +55,7 @@ def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: st
         envs=request.envs,
         workdir=spec.workdir,
         file_mounts=spec.file_mounts,
+        volumes={path: f"{volumes}/{name}" for path, name in spec.volumes.items()},
         requirements=spec.requirements,
         setup=spec.setup,
         environment=environment_key(spec),

@@ -9,6 +9,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+from broker.model.volumes import variable
 from executors.on_machine import call
 from executors.on_machine.order import Order
 
@@ -17,7 +18,13 @@ def copy(order: Order, work: Path) -> None:
     """Makes the working copy, once. Raises OSError or shutil.Error."""
     if order.carried:
         _unpack(order, work)
-        return
+    else:
+        _copy_here(order, work)
+    for target, folder in order.volumes.items():
+        _link(work, target, Path(folder))
+
+
+def _copy_here(order: Order, work: Path) -> None:
     if order.workdir is not None and not work.exists():
         shutil.copytree(order.workdir, work, symlinks=True)
     work.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -38,14 +45,33 @@ def _unpack(order: Order, work: Path) -> None:
 
 def _mount(work: Path, target: str, source: Path) -> None:
     """Copies a file or folder to where the job wants it; below its working directory when the path is absolute."""
-    place = work / target.removeprefix("~/").lstrip("/")
+    place = _place(work, "file_mounts", target)
     if not place.resolve().is_relative_to(work.resolve()):
         raise OSError(f"file_mounts: {target} would lie outside the job's working directory")
-    place.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
     else:
         shutil.copy2(source, place)
+
+
+def _link(work: Path, target: str, folder: Path) -> None:
+    """Lets a volume be where the job wants it; made on nodes where it is used for the first time."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o770)
+    place = _place(work, "volumes", target)
+    if place.is_symlink() and place.readlink() == folder:
+        return
+    try:
+        place.symlink_to(folder)
+    except FileExistsError:
+        raise OSError(f"volumes: there is something at {target} in the job's working directory already") from None
+
+
+def _place(work: Path, field: str, target: str) -> Path:
+    place = work / target.removeprefix("~/").lstrip("/")
+    if not place.parent.resolve().is_relative_to(work.resolve()) or ".." in place.parts:
+        raise OSError(f"{field}: {target} would lie outside the job's working directory")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def base_variables(order: Order, home: str, visible_gpus: str) -> dict[str, str]:
@@ -57,6 +83,7 @@ def base_variables(order: Order, home: str, visible_gpus: str) -> dict[str, str]
         "PYTHONUNBUFFERED": "1",
         "CUDA_VISIBLE_DEVICES": "" if order.emulated else visible_gpus,
     }
+    envs |= {variable(Path(folder).name): folder for folder in order.volumes.values()}
     if order.emulated and order.gpus:
         envs["BROKER_EMULATED_GPUS"] = f"{order.gpus:g}x {order.gpu_model}"
     if order.num_nodes > 1:

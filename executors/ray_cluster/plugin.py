@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from broker.model.errors import NoCapacity, Rejected, Unreachable
+from broker.model.errors import Misconfigured, NoCapacity, Rejected, Unreachable
 from broker.model.jobs import AttemptReport, LaunchRequest
 from broker.model.pools import Capability, Capacity, Pool, UnitState
 from broker.model.resources import Resources
@@ -43,7 +43,7 @@ class RayCluster:
     """Runs attempts on a Ray cluster; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.SCALE}
+        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.SCALE, Capability.VOLUMES}
     )
 
     @classmethod
@@ -55,6 +55,9 @@ class RayCluster:
         self._context = context
         self._pool = context.pool
         self._options = Options.of(context.pool.name, context.pool.options)
+        if context.volumes and not Path(context.volumes).is_absolute():
+            message = f"volumes must be a folder that all of its nodes share, as /mnt/volumes, not {context.volumes!r}"
+            raise Misconfigured(f"pool {context.pool.name}: {message}")
         self._dir = context.state_dir
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._link = GatewayLink(context.pool.name, self._dir / "gateway.log")
@@ -161,15 +164,23 @@ class RayCluster:
         if stop:
             await self._own.end(self._now_ns())
 
+    def _check_volumes(self, request: LaunchRequest) -> None:
+        """Raises `Rejected` for a volume whose folder is gone; on a cluster elsewhere its nodes make it."""
+        names = request.spec.volumes.values()
+        if self._local and (gone := [name for name in names if not Path(self._context.volumes, name).is_dir()]):
+            there = f"the folder of the volume {gone[0]} is not in {self._context.volumes}"
+            raise Rejected(f"pool {self._pool.name}: {there}")
+
     async def launch(self, request: LaunchRequest) -> None:
         """Reserves room, then hands the order to the supervisor, which Ray's scheduler obeys."""
         nodes = request.spec.resources.num_nodes
         if nodes > self._pool.max_units:
             raise Rejected(f"pool {self._pool.name} has {self._pool.max_units} nodes at most, not {nodes}")
+        self._check_volumes(request)
         need = Need.of(request)
         if self._local and not _fits(self._pool, request.resources):
             raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
-        order = order_of(request, self._pool, self._context.max_stream_bytes, self._root)
+        order = order_of(request, self._pool, self._context.max_stream_bytes, self._root, self._context.volumes)
         if self._carried:
             order = await asyncio.to_thread(_carried, order)
         self._reserve(request.attempt_id, need)

@@ -180,6 +180,9 @@ class Agent:
         if self._bundle:
             with tarfile.open(self._bundle) as bundle:
                 bundle.extractall(self._home)
+        for path, folder, variable in self._order.get("volumes", []):
+            self._link(os.path.join(self._work, path), folder)
+            os.environ[variable] = folder
         os.environ.setdefault("HOME", self._home)
         if not self._order["setup"]:
             return None
@@ -193,6 +196,13 @@ class Agent:
         reason = reason or (lines[0] if lines else "no output")
         text = f"could not be set up: setup failed (exit code {_shell(code)}): {reason}"
         return {"state": "failed", "exit_code": 125, "reason": text}
+
+    @staticmethod
+    def _link(place: str, folder: str) -> None:
+        """Lets a volume be where the job wants it."""
+        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.symlink(folder, place)
 
     def _run(self) -> dict[str, Any]:
         argv = self._order["argv"]

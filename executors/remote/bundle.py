@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.model.jobs import LaunchRequest
+from broker.model.volumes import variable
 
 BUNDLE: Final = "/broker/bundle.tar"  # where a container finds it
 ORDER: Final = "/broker/order.json"  # and the order, where it is too long for an argument
+VOLUMES: Final = "/broker/volumes"  # where a container has those of its pool
 GRACE_S: Final = 5.0  # between SIGTERM and SIGKILL of a command whose time is up
 
 
@@ -22,6 +24,7 @@ def order_of(request: LaunchRequest, max_bytes: int) -> dict[str, Any]:
         "argv": ["bash", "-c", spec.run] if spec.run is not None else list(spec.argv),
         "call": request.function_payload is not None,
         "setup": spec.setup or "",
+        "volumes": [[_inside(path), f"{VOLUMES}/{name}", variable(name)] for path, name in spec.volumes.items()],
         "limit_s": spec.max_duration_s,
         "grace_s": GRACE_S,
         "max_bytes": max_bytes,
@@ -56,8 +59,13 @@ def _there(path: str) -> str:
     return path
 
 
+def _inside(target: str) -> str:
+    """A path in the job, below its working directory."""
+    return os.path.normpath(target.removeprefix("~/").lstrip("/"))
+
+
 def _place(target: str) -> str:
-    place = os.path.normpath(target.removeprefix("~/").lstrip("/"))
+    place = _inside(target)
     if place.startswith(".."):
         raise OSError(f"file_mounts: {target} would lie outside the job's working directory")
     return f"work/{place}"

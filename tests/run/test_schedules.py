@@ -91,7 +91,8 @@ def test_it_sleeps_until_the_next_firing(house: House) -> None:
 
 
 async def test_a_schedule_that_is_made_while_it_sleeps_wakes_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would look again in a minute; the limit of this test is less."""
+    """Without being woken it would not look again in an hour."""
+    monkeypatch.setattr("broker.run.service.scheduler.LOOK_AGAIN_S", 3_600.0)
     looked = asyncio.Event()
     step = house.service.scheduler.step
 

@@ -254,5 +254,5 @@ def test_any_values_inside_are_a_job_or_are_refused(part: str, data: st.DataObje
 
 
 def test_what_is_wrong_in_different_ways_is_said_at_once() -> None:
-    said = refused("run: x\nvolumes: {a: b}\nfile_mounts: {a: nowhere}\nest_runtime: 2h\nmax_duration: 1h\n")
-    assert [line.split(": ")[1] for line in said] == ["volumes", "file_mounts.a", "est_runtime"]
+    said = refused("run: x\nservice: {a: b}\nfile_mounts: {a: nowhere}\nest_runtime: 2h\nmax_duration: 1h\n")
+    assert [line.split(": ")[1] for line in said] == ["service", "file_mounts.a", "est_runtime"]

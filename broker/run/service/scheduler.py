@@ -29,7 +29,9 @@ from broker.run.service.zones import zone_of
 
 log = structlog.get_logger()
 
-LOOK_AGAIN_S: Final = 60.0  # another broker may have made a schedule, and the wall clock may have been set
+LOOK_AGAIN_S: Final = (
+    15.0  # another broker or API worker may have made a schedule, and the wall clock may have been set
+)
 AFTER_ERROR_S: Final = 1.0
 SCHEDULE: Final = "schedule"  # the tag that names the schedule of a job
 SCHEDULED_AT: Final = "SCHEDULED_AT"  # the environment variable with the time of the firing

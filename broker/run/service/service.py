@@ -26,6 +26,7 @@ from broker.run.service.settling import Settling
 from broker.run.service.spending import Spending
 from broker.run.service.submissions import Submissions
 from broker.run.service.tokens import Tokens
+from broker.run.service.volumes import VolumeKeeping
 
 
 class Service:
@@ -47,6 +48,7 @@ class Service:
         self.scheduler = Scheduler(broker, self.submissions)
         self.schedules = Scheduling(broker, self.submissions, self.scheduler)
         self.secrets = SecretKeeping(broker)
+        self.volumes = VolumeKeeping(broker)
         self.tokens = Tokens(broker.store, broker.clock)
         self.pricing = Pricing(broker.clock, stale_price_days)
         self.projects = broker.projects

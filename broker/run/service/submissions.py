@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from broker.decide.constraints import resolve
@@ -19,6 +19,7 @@ from broker.run.service.again import Again, what_to_retry
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
 from broker.run.service.owned import owned
+from broker.run.service.volume_places import common_place
 from broker.spec.build import dump, fingerprint, to_spec
 from broker.spec.check import World
 from broker.spec.document import JobDocument
@@ -77,7 +78,7 @@ class Submissions:
 
     async def ready(self, document: JobDocument, user: str, now_ns: int) -> Ready:
         """A job that some pool could run and budgets allow, about to be stored. Raises as `submit`."""
-        spec = to_spec(document, now_ns)
+        spec = await self._spec(document, now_ns)
         await self._check(spec, user)
         reserving = await self._reserving(spec, user)
         warnings = await self._broker.budgets.warnings(reserving, task_count(spec)) if reserving else []
@@ -86,13 +87,13 @@ class Submissions:
     async def check(self, fields: Mapping[str, Any], user: str) -> Parsed:
         """What would be submitted, where it would be taken; nothing is stored or started. Raises as `submit`."""
         parsed = self.parsed(fields, None)
-        await self._check(to_spec(parsed.document, self._broker.clock.now_ns()), user)
+        await self._check(await self._spec(parsed.document, self._broker.clock.now_ns()), user)
         return parsed
 
     async def offers(self, fields: Mapping[str, Any], user: str) -> Placement:
         """What would be decided for such a job now; nothing is stored or started. Raises `InvalidInput`."""
         document = self.parsed(fields, None).document
-        return await self._broker.preview(to_spec(document, self._broker.clock.now_ns()), user)
+        return await self._broker.preview(await self._spec(document, self._broker.clock.now_ns()), user)
 
     async def retry(self, job_id: str, user: str, only_of: str | None = None) -> Submission:
         """Submits a failed or cancelled job again, or those tasks of an array, tagged `retry_of`.
@@ -103,7 +104,7 @@ class Submissions:
             await asyncio.to_thread(owned, self._broker.store, job_id, only_of)
         again = await asyncio.to_thread(what_to_retry, self._broker.store, job_id)
         now_ns = self._broker.clock.now_ns()
-        spec = to_spec(again.document, now_ns)
+        spec = await self._spec(again.document, now_ns)
         await self._check(spec, user)
         reserving = await self._reserving(spec, user)
         _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again, reserving)
@@ -134,6 +135,14 @@ class Submissions:
         pools = self._broker.pools
         models = {model for running in pools.values() for model in running.pool.gpu_models}
         return from_mapping(wanted, world=World(gpu_models=models, pools=tuple(pools)))
+
+    async def _spec(self, document: JobDocument, now_ns: int) -> JobSpec:
+        """The value that is placed and run, with where its volumes are. Raises `InvalidInput`."""
+        spec = to_spec(document, now_ns)
+        if not spec.volumes:
+            return spec
+        known = {each.name: each for each in await asyncio.to_thread(self._broker.store.volumes)}
+        return replace(spec, volumes_at=common_place(spec.volumes, known))
 
     def earlier(self, document: JobDocument) -> tuple[Job, ...]:
         """The jobs that this very document was before. Raises `Conflict` when its id is another document's."""

@@ -209,6 +209,11 @@ class PoolPart(Part):
     keep_warm: WarmPart | None = Field(
         None, description="Between which ways to keep containers warm the autopilot may choose; serverless pools only."
     )
+    volumes: Line | None = Field(
+        None,
+        description="Where its volumes are: local on this machine (default there), a folder that all nodes of a Ray "
+        "cluster share, the claim of a KubeRay pool, any name for those at Modal. Pools that say the same share them.",
+    )
     cold_start: Duration = Field(0.0, description="Time to a ready node or container, until it has been measured.")
     shared: Boolean | None = Field(
         None,

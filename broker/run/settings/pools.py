@@ -11,6 +11,7 @@ from broker.model.errors import InvalidInput, Misconfigured, Problem
 from broker.model.offers import Offer
 from broker.model.pools import Capability, Isolation, Pool, PoolKind, WarmLimits
 from broker.model.resources import GIB, Resources
+from broker.model.volumes import ON_THIS_MACHINE
 from broker.run.settings.document import OwnPart, PoolPart, PricePart, WarmPart
 from broker.run.settings.machine import Machine
 from broker.run.settings.prices import WrongPrice, offers_of
@@ -175,6 +176,7 @@ def _pool(
         isolation=Isolation(part.isolation),
         emulated=part.emulated,
         capabilities=_capabilities(part.executor, capabilities),
+        volumes=part.volumes or (ON_THIS_MACHINE if is_local(part) else ""),
         cold_start_s=part.cold_start,
         scaledown_window_s=window if kind is PoolKind.SERVERLESS else 0.0,
         warm=_limits(part.keep_warm),

@@ -11,7 +11,8 @@ from broker.model.errors import Conflict, UnknownName
 from broker.model.jobs import JOB_ENDS
 from broker.model.schedules import CatchUp, Concurrency, Firing, FiringState, Schedule
 from broker.run.store.engine import insert_new
-from broker.run.store.tables import DUE_FIRING, firings, jobs, schedules
+from broker.run.store.kept_tables import DUE_FIRING, firings, schedules
+from broker.run.store.tables import jobs
 from broker.run.store.transactions import Transactions
 
 KEPT: Final = 1_000  # firings of a schedule

@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 
 from broker.model.errors import Conflict, UnknownName
 from broker.model.secrets import Sealed, Secret
-from broker.run.store.tables import secrets
+from broker.run.store.kept_tables import secrets
 from broker.run.store.transactions import Transactions
 
 KEPT: Final = 10  # versions of a secret

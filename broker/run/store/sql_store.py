@@ -41,6 +41,7 @@ from broker.run.store.projects import StoredProjects
 from broker.run.store.scheduling import StoredSchedules
 from broker.run.store.sealing import StoredSecrets
 from broker.run.store.specs import Specs
+from broker.run.store.volume_keeping import StoredVolumes
 
 
 def open_store(url: str) -> SqlStore:
@@ -51,7 +52,7 @@ def open_store(url: str) -> SqlStore:
     return SqlStore(connect(url))
 
 
-class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, StoredProjects):
+class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, StoredVolumes, StoredProjects):
     """`broker.ports.Store` on SQLite or PostgreSQL. Its promises are written there."""
 
     def __init__(self, engine: Engine) -> None:

@@ -36,7 +36,6 @@ CANCELLING: Final = text("cancel_requested AND state NOT IN ('succeeded', 'faile
 SUCCEEDED: Final = text("state = 'succeeded'")
 OPEN_ATTEMPT: Final = text("state IN ('stored', 'starting', 'running')")
 OPEN_UNIT: Final = text("ended_ns IS NULL")
-DUE_FIRING: Final = text("state = 'due'")
 
 
 def _key(name: str = "seq") -> Column[Any]:
@@ -304,49 +303,6 @@ reservations: Final = Table(
     metadata,
     Column("job_seq", BigInteger, ForeignKey("jobs.seq"), primary_key=True),
     Column("amount", BigInteger),
-)
-
-schedules: Final = Table(
-    "schedules",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("user_name", Text, nullable=False),
-    Column("cron", Text, nullable=False),
-    Column("timezone", Text, nullable=False),
-    Column("document", Text, nullable=False),
-    Column("concurrency", Text, nullable=False),
-    Column("catch_up", Text, nullable=False),
-    Column("starting_deadline_s", Float),
-    Column("jitter_s", Float, nullable=False),
-    Column("paused", Boolean, nullable=False),
-    Column("created_ns", BigInteger, nullable=False),
-    Column("decided_ns", BigInteger, nullable=False),
-)
-
-firings: Final = Table(
-    "firings",
-    metadata,
-    Column("schedule", Text, primary_key=True),
-    Column("at_ns", BigInteger, primary_key=True),
-    Column("state", Text, nullable=False),
-    Column("job_id", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("by_hand", Boolean, nullable=False),
-    Column("decided_ns", BigInteger, nullable=False),
-    _partial("firings_due", DUE_FIRING, "at_ns"),
-)
-
-# Values of secrets, sealed: none is readable without a key that is not here.
-secrets: Final = Table(
-    "secrets",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("user_name", Text, nullable=False),
-    Column("created_ns", BigInteger, nullable=False),
-    Column("key_id", Text, nullable=False),
-    Column("box", LargeBinary, nullable=False),
 )
 
 brokers: Final = Table(

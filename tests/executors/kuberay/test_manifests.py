@@ -115,6 +115,19 @@ def test_no_two_have_the_same(attempt_ids: list[str]) -> None:
     assert len({names.resource_name(one) for one in attempt_ids}) == len(attempt_ids)
 
 
+def test_the_claim_of_a_pool_s_volumes_is_in_its_workers_beside_what_a_user_says_of_them() -> None:
+    more = {"volumeMounts": [{"name": "data", "mountPath": "/data"}], "securityContext": {"runAsUser": 1000}}
+    pod = {"containers": [more], "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
+    pool = pool_of(Resources(cpus=2.0, memory_bytes=GIB), {"image": "x", "worker_pod": pod}, volumes="runs")
+    cluster = Manifests(pool, Options.of("vpc", pool.options), "abc").ray_cluster(2)
+    checked("rayclusters", cluster)
+    spec = cluster["spec"]["workerGroupSpecs"][0]["template"]["spec"]
+    assert [volume["persistentVolumeClaim"]["claimName"] for volume in spec["volumes"]] == ["runs", "data"]
+    assert [mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]] == ["/broker/volumes", "/data"]
+    assert spec["containers"][0]["image"] == "x"
+    assert "volumes" not in cluster["spec"]["headGroupSpec"]["template"]["spec"]
+
+
 def test_a_secrets_value_is_in_the_secret_only() -> None:
     pool = pool_of(Resources(cpus=2.0, memory_bytes=GIB), {"image": "x"})
     request = launch_request("echo $TOKEN", envs={"TOKEN": "s3cr3t-94817"}, secret_names=frozenset({"TOKEN"}))

@@ -96,6 +96,18 @@ async def test_volumes_and_secrets_of_modals_own(server: ModalServer, tmp_path: 
     assert [volume.mount_path for volume in made.definition.volume_mounts] == ["/data"]
 
 
+async def test_volumes_of_a_job_are_modals_own_made_when_they_are_first_used(
+    server: ModalServer, tmp_path: Path
+) -> None:
+    async with open_pool(server, tmp_path / "state") as watch:
+        request = launch_request("true", volumes={"/out": "runs", "sets": "datasets"}, volumes_at="modal")
+        await watch.run(request)
+    (made,) = server.world.seen("SandboxCreateV2")
+    mounted = [volume.mount_path for volume in made.definition.volume_mounts]
+    assert mounted == ["/broker/volumes/datasets", "/broker/volumes/runs"]
+    assert {"datasets", "runs"} <= set(server.volumes.names)
+
+
 @pytest.mark.parametrize("options", [{"volumes": {"/data": "nothing"}}, {"secrets": ["nothing"]}])
 async def test_what_is_missing_at_modal_is_named(server: ModalServer, tmp_path: Path, options: dict[str, Any]) -> None:
     async with open_pool(server, tmp_path / "state", options=options) as watch:

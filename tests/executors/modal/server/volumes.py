@@ -15,6 +15,11 @@ class Volumes:
         self._world = world
         self._named: dict[str, str] = {}
 
+    @property
+    def names(self) -> list[str]:
+        """The volumes that there are."""
+        return sorted(self._named)
+
     def made(self, name: str) -> Path:
         """A volume that somebody made."""
         self._named[name] = new_id("vo")
@@ -28,6 +33,9 @@ class Volumes:
         return self._world.folder / "volumes" / volume_id
 
     async def VolumeGetOrCreate(self, request: Any) -> Any:
+        wanted = request.object_creation_type == api_pb2.OBJECT_CREATION_TYPE_CREATE_IF_MISSING
+        if wanted and request.deployment_name not in self._named:
+            self.made(request.deployment_name)
         if request.deployment_name not in self._named:
             raise missing("volume", request.deployment_name)
         metadata = api_pb2.VolumeMetadata(name=request.deployment_name)
