@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from broker.audit_store import AuditStore
 from broker.blob_store import BlobStore
 from broker.lease_store import LeaseStore
 from broker.project_store import ProjectStore
@@ -13,5 +14,7 @@ from broker.token_store import TokenStore
 from broker.volume_store import VolumeStore
 
 
-class StoreParts(BlobStore, LeaseStore, TokenStore, ScheduleStore, SecretStore, VolumeStore, ProjectStore, Protocol):
+class StoreParts(
+    BlobStore, LeaseStore, TokenStore, ScheduleStore, SecretStore, VolumeStore, ProjectStore, AuditStore, Protocol
+):
     """All that is kept beside jobs, money and what is foreseen."""

@@ -9,12 +9,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from broker.api import dashboard, schemas
+from broker.api.audit import Audited, changing
 from broker.api.browsers import Browsers
 from broker.api.calls import ResultHead
 from broker.api.errors import handle_errors
 from broker.api.guard import Guard
 from broker.api.limits import DEFAULT, Throttle
 from broker.api.routes import (
+    audit,
     budgets,
     calls,
     events,
@@ -53,7 +55,7 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
         redirect_slashes=False,
     )
     app.state.service = service
-    for noun in (
+    nouns = (
         jobs,
         output,
         calls,
@@ -63,19 +65,23 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
         foresight,
         events,
         tokens,
+        audit,
         projects,
         schedules,
         secrets,
         volumes,
         operations,
-    ):
-        app.include_router(noun.routes(service))
+    )
+    routers = [noun.routes(service) for noun in nouns]
+    for router in routers:
+        app.include_router(router)
     app.include_router(dashboard.routes())
     handle_errors(app)
     if token is not None:
         app.add_middleware(Throttle, limits=limits)
     app.add_middleware(Guard, token=token, identify=service.tokens.identify)
     app.add_middleware(Browsers, trusting=token is None)
+    app.add_middleware(Audited, service=service, routes=changing(routers))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

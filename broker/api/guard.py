@@ -15,7 +15,7 @@ from broker.model.tokens import Scope as TokenScope
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/"})  # answered without a token, as is the code of the dashboard
 DASHBOARD: Final = "/dashboard/"
-ADMIN_PATHS: Final = frozenset({"/v1/shutdown", "/v1/tokens"})
+ADMIN_PATHS: Final = frozenset({"/v1/audit", "/v1/shutdown", "/v1/tokens"})
 OWNERS_PATHS: Final = ("/v1/budgets", "/v1/secrets")  # which others may look at
 IDENTITY: Final = "broker.identity"  # where routes find who asks
 Identify = Callable[[str], Awaitable[Identity | None]]
@@ -61,10 +61,10 @@ class Guard:
             if who is None:
                 await _no_token()(scope, receive, send)
                 return
+            scope[IDENTITY] = who
             if not who.scope.allows(needed := needed_for(scope["method"], scope["path"])):
                 await _not_enough(who.scope, needed)(scope, receive, send)
                 return
-            scope[IDENTITY] = who
         body = _Body(receive, limit_of(scope["path"]))
         try:
             body.announce(headers.get(b"content-length", b""))

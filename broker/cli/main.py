@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+import broker.cli.audit as audit
 import broker.cli.budget as budget
 import broker.cli.cluster as cluster
 import broker.cli.daemon as daemon
@@ -80,6 +81,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     daemon.status,
     dashboard.dashboard,
     daemon.autopilot,
+    audit.audit,
     foresight.forecast,
     foresight.accuracy,
     foresight.counterfactual,

@@ -41,6 +41,7 @@ class Identity:
 
     user: str | None
     scope: Scope
+    token_id: str = ""  # empty: the socket, or the daemon's own token
 
 
 OWNER = Identity(user=None, scope=Scope.ADMIN)

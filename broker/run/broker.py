@@ -28,6 +28,7 @@ from broker.model.pools import Pool, PoolKind
 from broker.ports import Clock, Executor, ExecutorContext, SecretSource, Store
 from broker.run.archive import Archive
 from broker.run.asking_prices import AskingPrices
+from broker.run.auditing import Audit
 from broker.run.autopilot import Autopilot
 from broker.run.blobs import Blobs
 from broker.run.budgets import Budgets
@@ -61,6 +62,7 @@ log = structlog.get_logger()
 
 CANCEL_TIMEOUT_S = 30.0
 KEEP_LOGS = LogLimits()
+KEEP_AUDIT_S = 400 * 86_400.0
 NO_AUTOPILOT = AutopilotSettings()
 ASK_NOBODY = AskingSettings()
 EXPIRE_EVERY_S = 3600.0
@@ -82,6 +84,7 @@ class Broker:
         rules: PlacementRules,
         settle_every_s: float,
         logs: LogLimits = KEEP_LOGS,
+        audit_kept_s: float = KEEP_AUDIT_S,
         autopilot: AutopilotSettings = NO_AUTOPILOT,
         book: Sequence[Offer] = (),
         budgets: Sequence[Budget] = (),
@@ -118,6 +121,7 @@ class Broker:
         self.autopilot = Autopilot(autopilot, self.pools, store, clock, book, self.events)
         self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
         self.projects = Projects(store, clock)
+        self.audit = Audit(store, clock, audit_kept_s)
         self.asking: AskingPrices | None = None
         if self.repricing is not None and asking.providers:
             prices = live_prices(asking.providers)
@@ -230,6 +234,7 @@ class Broker:
         yield Orphans(self.membership, self.register).run()
         yield self._dispatch_when_ready()
         yield self._expire()
+        yield self.audit.run()
         yield self.foresight.run()
         if self.autopilot.settings.mode is not Mode.OFF:
             yield self.autopilot.run()

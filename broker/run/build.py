@@ -42,6 +42,7 @@ def build_broker(settings: Settings, *, drives: bool = True) -> Broker:
         ),
         settle_every_s=settings.settle_every_s,
         logs=settings.logs,
+        audit_kept_s=settings.audit_kept_s,
         autopilot=settings.autopilot,
         budgets=settings.budgets,
         book=first.commitments,

@@ -43,6 +43,10 @@ class Tenancy:
         """Ends a membership: `ProjectView`."""
         return self._json("DELETE", f"{_path(project)}/members/{quote(user, safe='')}")
 
+    def audit(self, **wanted: Any) -> Json:
+        """One page of the audit log, newest first: `AuditList`. Takes user, action, since, until, limit, cursor."""
+        return self._json("GET", "/v1/audit", params={key: value for key, value in wanted.items() if value is not None})
+
 
 def _path(project: str) -> str:
     return f"/v1/projects/{quote(project, safe='')}"

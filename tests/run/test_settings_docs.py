@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from broker.run.settings import load_settings
 from broker.run.settings.document import (
+    AuditPart,
     AutopilotPart,
     BrokersPart,
     BudgetPart,
@@ -26,6 +27,7 @@ from broker.run.settings.document import (
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 PARTS = {
     "": SettingsDocument,
+    "audit.": AuditPart,
     "autopilot.": AutopilotPart,
     "brokers.": BrokersPart,
     "budgets.NAME.": BudgetPart,
@@ -41,13 +43,16 @@ PARTS = {
 }
 
 
+SECTIONS = ("audit", "autopilot", "brokers", "budgets", "limits", "logs", "notify", "prices", "secrets", "pools")
+
+
 @pytest.mark.parametrize("prefix", PARTS)
 def test_every_field_has_its_row(prefix: str) -> None:
     model: type[BaseModel] = PARTS[prefix]
     rows = {
         name: f"| `{prefix}{name}` | {field.description} |"
         for name, field in model.model_fields.items()
-        if name not in ("autopilot", "brokers", "budgets", "limits", "logs", "notify", "prices", "secrets", "pools")
+        if name not in SECTIONS
     }
     assert not [name for name, row in rows.items() if row not in PAGE]
 

@@ -52,6 +52,7 @@ class Service:
         self.tokens = Tokens(broker.store, broker.clock)
         self.pricing = Pricing(broker.clock, stale_price_days)
         self.projects = broker.projects
+        self.audit = broker.audit
         self.events = broker.events
         self.metrics = Metrics(broker, self.foresights.regrets)
         self.operations = Operations(broker, stale_price_days)

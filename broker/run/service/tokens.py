@@ -56,7 +56,11 @@ class Tokens:
         if known is None or not hmac.compare_digest(known[1], _hash(found[2])):
             return None
         token, _ = known
-        return Identity(user=token.user, scope=token.scope) if token.good(self._clock.now_ns()) else None
+        return (
+            Identity(user=token.user, scope=token.scope, token_id=token.id)
+            if token.good(self._clock.now_ns())
+            else None
+        )
 
 
 def _hash(secret: str) -> str:

@@ -259,6 +259,12 @@ class PricesPart(Part):
     project: Line | None = Field(None, description="Google Cloud: whose machine types are listed.")
 
 
+class AuditPart(Part):
+    """Who did what."""
+
+    keep: LongerThanZero = Field(400 * 86_400.0, description="How long entries of the audit log are kept.")
+
+
 class LogsPart(Part):
     """How much of what jobs write is kept."""
 
@@ -363,6 +369,7 @@ class SettingsDocument(Part):
     settle_every: LongerThanZero = Field(10.0, description="How often usage is charged.")
     autopilot: AutopilotPart = Field(AutopilotPart(), description="Whether pools are steered as pays.")
     prices: PricesPart = Field(PricesPart(), description="Which providers are asked for their prices.")
+    audit: AuditPart = Field(AuditPart(), description="How long it is known who did what.")
     limits: LimitsPart = Field(LimitsPart(), description="How much each user may ask of the API.")
     logs: LogsPart = Field(LogsPart(), description="How much of what jobs write is kept.")
     notify: dict[Annotated[str, PlainValidator(_receiver_name)], NotifyPart] = Field(

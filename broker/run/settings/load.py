@@ -194,6 +194,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),
         prices=_asking(document.prices),
         budgets=tuple(budget_of(name, part, configured=True) for name, part in document.budgets.items()),
+        audit_kept_s=document.audit.keep,
         limits=UserLimits(
             rate=Rate(per_s=document.limits.requests_per_second, burst=document.limits.burst),
             streams=document.limits.streams,

@@ -63,6 +63,7 @@ class Settings:
     budgets: tuple[Budget, ...]
     limits: UserLimits
     logs: LogLimits
+    audit_kept_s: float
     receivers: tuple[Receiver, ...]
     secret_prefix: str
     secret_file: Path | None

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from broker.model.acting import about
 from broker.model.errors import Conflict, InvalidInput, Problem, UnknownName
 from broker.model.jobs import JOB_ENDS, JobState
 from broker.model.projects import DEFAULT_PROJECT, Project, Quota, Role
@@ -44,6 +45,7 @@ class StoredProjects(Transactions):
         with self._write() as connection:
             if _there(connection, project.name):
                 raise Conflict(f"there is a project {project.name!r}: choose another name")
+            about(project.name)
             connection.execute(insert(projects).values(_values(project)))
             for user, role in project.members.items():
                 connection.execute(insert(members).values(_member(project.name, user, role)))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, delete, exists, insert, select, update
 
+from broker.model.acting import about
 from broker.model.errors import Conflict, UnknownName
 from broker.model.jobs import JOB_ENDS
 from broker.model.schedules import CatchUp, Concurrency, Firing, FiringState, Schedule
@@ -26,6 +27,7 @@ class StoredSchedules(Transactions):
         with self._write() as connection:
             if connection.execute(select(schedules.c.id).where(schedules.c.name == schedule.name)).first():
                 raise Conflict(f"there is a schedule {schedule.name!r}: delete it first, or choose another name")
+            about(schedule.name)
             connection.execute(insert(schedules).values(_values(schedule)))
 
     def schedules(self) -> tuple[Schedule, ...]:

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection, insert, literal, select
 
+from broker.model.acting import LONGEST_TARGET, about
 from broker.model.errors import Conflict
 from broker.model.jobs import Job
 from broker.model.projects import DEFAULT_PROJECT
@@ -24,6 +25,8 @@ def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple
 
     Raises Conflict, and InvalidInput for a project that is not there.
     """
+    for entry in entries[:LONGEST_TARGET]:
+        about(_head(entry) if entry.jobs else "")
     earlier = _earlier(connection, known, entries)
     fresh = [entry for entry in entries if entry.jobs and _head(entry) not in earlier]
     if fresh:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Table, Text
 
-from broker.run.store.tables import metadata
+from broker.run.store.tables import Key, metadata
 
 projects: Final = Table(
     "projects",
@@ -34,4 +34,19 @@ tokens: Final = Table(
     Column("created_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger),
     Column("revoked_ns", BigInteger),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("token_id", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Index("audit_by_time", "at_ns"),
+    Index("audit_by_user", "user_name", "seq"),
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from broker.model.acting import about
 from broker.model.errors import UnknownName
 from broker.model.tokens import Scope, Token
 from broker.run.store.tenancy_tables import tokens
@@ -23,6 +24,7 @@ def keep(connection: Connection, token: Token, secret_hash: str) -> None:
         "revoked_ns": token.revoked_ns,
     }
     connection.execute(insert(tokens).values(values))
+    about(f"{token.id} for {token.user}")
 
 
 def find(connection: Connection, token_id: str) -> tuple[Token, str] | None:

@@ -1,4 +1,4 @@
-"""Transactions of an SQL database: many that read, and one at a time that writes."""
+"""Transactions of an SQL database: many that read, and one at a time that writes, with the audit log's entry of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from threading import Lock
 
 from sqlalchemy import Connection, Engine
 
+from broker.model.acting import ACTING
+from broker.model.audit import AuditEntry, AuditFilter
+from broker.run.store.auditing import append, expire, find
 from broker.run.store.engine import store_errors
 
 
@@ -27,5 +30,25 @@ class Transactions:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
+        act = ACTING.get()
         with self._writing, store_errors(self._engine.url), self._writer.begin() as connection:
             yield connection
+            if act is not None and not act.written:
+                append(connection, act.entry())
+        if act is not None:
+            act.written = True
+
+    def append_audit(self, entry: AuditEntry) -> None:
+        """Appends an entry of what changed nothing that is stored."""
+        with self._write() as connection:
+            append(connection, entry)
+
+    def audit(self, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
+        """Entries, newest first."""
+        with self._read() as connection:
+            return find(connection, wanted)
+
+    def expire_audit(self, before_ns: int) -> int:
+        """Forgets entries from before a time, and says how many."""
+        with self._write() as connection:
+            return expire(connection, before_ns)
