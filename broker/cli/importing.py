@@ -28,7 +28,7 @@ def from_modal(
     """Make jobs of a Modal program's functions.
 
     The program is read, not run. A job calls its function in the program's folder, by .local().
-    Volumes and web endpoints are not translated.
+    Web endpoints and buckets are not translated.
     Example: broker import modal train.py::train --arg lr=0.1 | broker submit -
     """
     from broker.model.errors import InvalidInput

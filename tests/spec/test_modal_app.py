@@ -44,8 +44,14 @@ def odd(): ...
 @app.function(image=Image.from_registry("nvidia/cuda:12.4.0").poetry_install_from_file("p.toml"))
 def poetic(): ...
 
-@app.function(volumes={"/cache": modal.Volume.from_name("cache")}, block_network=True)
+@app.function(block_network=True)
 def sealed(): ...
+
+@app.function(volumes={"/bucket": modal.CloudBucketMount("data")})
+def bucket(): ...
+
+@app.function(volumes={"/cache": modal.Volume.from_name("cache", create_if_missing=True)})
+def cached(): ...
 
 @app.function()
 @modal.fastapi_endpoint()
@@ -103,6 +109,7 @@ def test_all_that_a_function_asks_for_arrives(program: Path) -> None:
     assert job.argv == ("python", "-c", "from lab import train; train.local(lr=0.1)")
     assert job.resources.gpu_choices == (Gpu(model="H100", count=2),)
     assert (job.resources.cpus, job.resources.memory_bytes, job.resources.spot_policy) == (4, 2 * 2**30, "on-demand")
+    assert job.system_packages == ("git",)
     assert job.requirements == ("modal", "numpy", "pandas>=2")
     assert (job.setup, job.envs, job.secrets) == ("echo one\necho two", {"MODE": "fast-2"}, ("HF_TOKEN",))
     assert (job.max_duration_s, job.regions, job.workdir) == (7_200, ("eu",), str(program.parent))
@@ -122,6 +129,12 @@ def test_modals_own_limit_holds_where_nothing_is_said(program: Path) -> None:
     assert spec(one(program, "Model.predict")).max_duration_s == 300
 
 
+def test_a_volume_keeps_its_name_and_its_new_place_is_said(program: Path) -> None:
+    found = one(program, "cached")
+    assert dict(spec(found).volumes) == {"/cache": "cache"}
+    assert any("/cache is cache in the job's working directory" in note.message for note in found.notes)
+
+
 def test_how_to_keep_its_schedule_is_said(program: Path) -> None:
     [note] = [each.message for each in one(program, "nightly").notes if each.field == "schedule"]
     assert 'broker schedule create NAME --cron "0 2 * * *" --timezone Europe/Berlin FILE.yaml' in note
@@ -139,6 +152,7 @@ def test_a_method_is_called_on_its_class(program: Path) -> None:
         ("odd", "gpu", "is worked out when the program runs (os.environ['GPU'])"),
         ("poetic", "image.poetry_install_from_file", "is not translated"),
         ("sealed", "block_network", "no pool closes the network"),
+        ("bucket", "volumes", "/bucket: only a modal.Volume.from_name(…) is understood"),
         ("web", "fastapi_endpoint", "services are not run here"),
         ("train", "lr", "give it with --arg lr=VALUE"),
         ("Sized.measure", "size", "has no default in its class"),
@@ -152,7 +166,18 @@ def test_what_would_run_otherwise_is_not_translated(program: Path, name: str, fi
 
 def test_only_functions_of_the_app_are_found(program: Path) -> None:
     names = [found.name for found in translate(program)]
-    assert names == ["train", "odd", "poetic", "sealed", "web", "nightly", "Model.predict", "Sized.measure"]
+    assert names == [
+        "train",
+        "odd",
+        "poetic",
+        "sealed",
+        "bucket",
+        "cached",
+        "web",
+        "nightly",
+        "Model.predict",
+        "Sized.measure",
+    ]
 
 
 def test_a_name_or_an_argument_that_is_not_there_is_refused(program: Path) -> None:

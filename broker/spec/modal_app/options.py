@@ -45,8 +45,7 @@ IGNORED: Final[Mapping[str, str]] = {
     "max_inputs": "a container that the broker starts runs one job at a time",
 }
 REFUSED: Final[Mapping[str, str]] = {
-    "volumes": "volumes are not mounted: the job would run without its data",
-    "network_file_systems": "volumes are not mounted: the job would run without its data",
+    "network_file_systems": "network file systems are not mounted: the job would run without its data; use a volume",
     "proxy": "no pool has it: the job would reach the network in another way",
     "block_network": "no pool closes the network to one job",
     "restrict_modal_access": "no pool closes the network to one job",
@@ -109,6 +108,18 @@ def _secrets(job: Job, value: Any, line: int) -> None:
             job.problems.append((line, "secrets", f"{said}: say which variables it holds, by required_keys=[…]"))
 
 
+def _volumes(job: Job, value: Any, line: int) -> None:
+    for path, volume in value.items():
+        if isinstance(volume, Call) and volume.name == "modal.Volume.from_name" and volume.args:
+            job.add("volumes", {path: volume.args[0]})
+            there = (
+                f"{path} is {path.lstrip('/')} in the job's working directory; broker volume create {volume.args[0]}"
+            )
+            job.notes.append((line, "volumes", there))
+        else:
+            job.problems.append((line, "volumes", f"{path}: only a modal.Volume.from_name(…) is understood"))
+
+
 def _schedule(job: Job, value: Any, line: int) -> None:
     cron = value.args[0] if isinstance(value, Call) and value.name == "modal.Cron" and value.args else "…"
     zone = value.named.get("timezone") if isinstance(value, Call) else None
@@ -128,6 +139,7 @@ _TAKEN: Final[Mapping[str, Callable[[Job, Any, int], None]]] = {
     "nonpreemptible": _field("spot_policy", lambda value: "on-demand"),
     "retries": _retries,
     "schedule": _schedule,
+    "volumes": _volumes,
     "secrets": _secrets,
 }
 
@@ -176,8 +188,8 @@ def _pip_file(job: Job, step: Call, folder: Path) -> None:
 
 
 def _apt(job: Job, step: Call, folder: Path) -> None:
-    packages = ", ".join(map(str, _packages(step)))
-    job.notes.append((step.line, "image", f"the Debian packages {packages} are not installed: bring them by image"))
+    job.add("system_packages", _packages(step))
+    job.notes.append((step.line, "image", "its Debian packages need a pool that builds images"))
 
 
 def _commands(job: Job, step: Call, folder: Path) -> None:
