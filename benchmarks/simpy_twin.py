@@ -50,6 +50,7 @@ class Job:
 class Waiting:
     job: Job
     go: simpy.Event
+    until: float = math.inf
     nodes: list[Node] = field(default_factory=list)
 
 
@@ -151,16 +152,18 @@ class Twin:
         self.wait_s += start - job.submitted - job.done
 
     def _wait(self, waiting: Waiting, patience: float) -> Generator[simpy.Event, Any, list[Node] | None]:
+        waiting.until = self.env.now + patience
         yield waiting.go | self.env.timeout(patience) if patience < math.inf else waiting.go
-        if waiting.go.triggered:
-            return waiting.nodes
-        self.queue.remove(waiting)
-        self.env.process(self._later())
-        return None
+        if waiting in self.queue:
+            self._lose_patience(waiting)
+        return waiting.nodes or None
 
-    def _later(self) -> Process:
-        yield self.env.timeout(0)
-        self._advance()
+    def _lose_patience(self, last: Waiting) -> None:
+        """It leaves the queue, and before it those in front of it whose patience ends now."""
+        for each in self.queue[: self.queue.index(last) + 1]:
+            if each.until <= self.env.now and each in self.queue:
+                self.queue.remove(each)
+                self._advance()
 
     def _find(self, gpus: float) -> list[Node] | None:
         """The nodes that it gets, with its share taken; None where there is no room."""

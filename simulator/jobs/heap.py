@@ -16,6 +16,8 @@ KIND_BITS: Final = 56  # a code is a kind, and in so many bits what it is about
 ABOUT: Final = 2**KIND_BITS - 1
 LIFE_BITS: Final = 20  # what is about a node is the number of its life, and in so many bits its place
 PLACE: Final = 2**LIFE_BITS - 1
+ROW_BITS: Final = 28  # what is about a job's patience is the end of its number, and in so many bits its row
+ROW: Final = 2**ROW_BITS - 1
 
 
 @inlined

@@ -23,6 +23,8 @@ from simulator.jobs.heap import (
     LIFE_BITS,
     PLACE,
     READY,
+    ROW,
+    ROW_BITS,
     STEP,
     drop_first,
     push,
@@ -102,7 +104,7 @@ def _wait(world: World, tables: Tables, now: float, row: int) -> None:
         waiting.append(world, tables, row)
     if patience_s < math.inf:
         job.due += 1
-        push(world, tables, now + patience_s, BURST, row)
+        push(world, tables, now + patience_s, BURST, ((job.number & ROW) << ROW_BITS) + row)
 
 
 @inlined
@@ -169,7 +171,10 @@ def _freed(world: World, tables: Tables, now: float, row: int) -> None:
 
 @inlined
 def _burst(world: World, tables: Tables, now: float, row: int) -> None:
-    """The patience of a job is at its end: it runs serverless, unless it has started."""
+    """The patience of a job is at its end: it runs serverless, unless it has started.
+
+    Of those whose patience ends at one time the first in the queue goes first: it may leave its room to the others.
+    """
     job = tables.rows[row]
     job.due -= 1
     if job.state == WAITING:
@@ -337,7 +342,7 @@ def play(world: World, tables: Tables, jobs: Jobs, last: bool) -> float:
         elif kind == IDLE:
             nodes.look(world, tables, now, about)
         elif kind == BURST:
-            _burst(world, tables, now, about)
+            _burst(world, tables, now, about & ROW)
         else:
             _rarely(world, tables, now, kind, about)
         if sums.waiting and kind != IDLE:

@@ -3,14 +3,18 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from benchmarks.simpy_twin import Twin
 from simulator.jobs import run
 from tests.simulator.jobs.cases import CASES, case
 
+# Two jobs that lost their nodes together lose their patience together: the second gets the room that the first gave up.
+TOGETHER = {"seed": 61469, "count": 51, "load": 37.0, "min_nodes": 0, "more_nodes": 2, "waits": "constant"}
+
 
 @given(**CASES)
+@example(**TOGETHER, trouble="spot")
 @settings(max_examples=120)
 def test_it_comes_to_what_simpy_finds(**drawn: Any) -> None:
     jobs, costs, rule = case(**drawn)

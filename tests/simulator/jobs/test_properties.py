@@ -55,6 +55,14 @@ def test_jobs_wait_no_longer_than_they_may_and_within_what_is_held(**drawn: Any)
     assert found.on_serverless == found.serverless.sum()
 
 
+def test_of_those_whose_patience_ends_together_the_first_in_the_queue_goes_first() -> None:
+    """The one behind then has the room; rows of jobs that have ended must not turn the order round."""
+    jobs = Workload.of(np.array([0.0, 0, 0, 30, 30]), np.array([1e3, 10, 20, 50, 50]), np.array([1.0, 1, 1, 8, 1]))
+    found = run(jobs, Terms(node_gpus=8), Rule(min_nodes=1, max_nodes=1, wait_s=15.0), trail=True)
+    assert found.serverless.tolist() == [False, False, False, True, False]
+    assert found.start_s[4] == 45.0
+
+
 @given(**CASES)
 @settings(max_examples=30)
 def test_the_same_seed_gives_the_same_bytes(**drawn: Any) -> None:
