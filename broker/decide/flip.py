@@ -7,6 +7,7 @@ from math import ceil
 from typing import Final
 
 from broker.decide.cost import HELD_BACK
+from broker.decide.patience import Patience
 from broker.decide.quote import Option
 from broker.decide.wording import seconds
 from broker.model.placement import Refusal
@@ -32,13 +33,11 @@ _REMEDIES: Final = {
 _UNSAID: Final = ("", "none", "?")
 
 
-def of_run(
-    chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal], may_wait_s: float, left_s: float
-) -> str:
-    """What would make a job that runs now wait, or run elsewhere. `left_s`: until it must start for its deadline."""
+def of_run(chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal], patience: Patience) -> str:
+    """What would make a job that runs now wait, or run elsewhere."""
     place = ranked.index(chosen)
     others = [option for option in ranked[place + 1 :] if option.quote.pool != chosen.quote.pool]
-    parts = [_wait_longer(ranked[:place], left_s), _other_pool(chosen, others, may_wait_s)]
+    parts = [_wait_longer(ranked[:place], patience.left_s(chosen)), _other_pool(chosen, others, patience)]
     if len({option.quote.pool for option in ranked}) == 1:
         parts.append(of_refusals([refusal for refusal in refusals if refusal.pool != chosen.quote.pool]))
     return "; ".join(part for part in parts if part)
@@ -79,19 +78,22 @@ def _wait_longer(better: Sequence[Option], left_s: float) -> str:
     return f"it would wait for {pool} if it might wait {start_s} s"
 
 
-def _other_pool(chosen: Option, others: Sequence[Option], may_wait_s: float) -> str:
+def _other_pool(chosen: Option, others: Sequence[Option], patience: Patience) -> str:
     """What would make the next best pool that can start in time the best one."""
-    rivals = [option for option in others if option.quote.available_now or option.quote.start_in_s <= may_wait_s]
+    fallback = next((option for option in others if option.quote.available_now), chosen)
+    rivals = [option for option in others if option.quote.available_now or patience.waits(option, fallback)]
     if not rivals:
         return ""
     pool, rival, cost = chosen.quote.pool, rivals[0].quote, chosen.quote.marginal
-    comparable = rival.resources.gpu_model == chosen.quote.resources.gpu_model
+    comparable = rival.resources.gpu_model == chosen.quote.resources.gpu_model and (
+        rival.available_now or patience.said
+    )
     if comparable and cost and rival.marginal is None:
         return f"{rival.pool} would be used if its price were known and the run added less than {cost} there"
     if comparable and cost and rival.marginal and not any(line.what == HELD_BACK for line in rival.lines):
         share = 100 * cost.nanodollars / rival.marginal.nanodollars
         return f"{rival.pool} would be used below {share:.3g} % of its price, where this run would add {cost}"
-    return f"{rival.pool} would be used if {pool} had no room {_within(may_wait_s)}"
+    return f"{rival.pool} would be used if {pool} had no room {_within(patience.for_(chosen, fallback))}"
 
 
 def _within(may_wait_s: float) -> str:

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from broker.decide.duration import remaining_s
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.profile import Amounts, Profile, amounts, covers, less
+from broker.model.money import NS_PER_S
 from broker.model.pools import PoolKind, UnitState
 from broker.model.resources import Resources
 
@@ -77,7 +79,17 @@ def units_of(state: PoolState) -> list[Unit]:
             place.assign(amounts(attempt.resources), attempt.remaining_s)
         if state.pool.kind is PoolKind.SERVERLESS and not places and not attempt.in_line:
             coming.append(_coming(attempt))
-    return [place.unit() for place in filling] + coming
+    return [_coming_up(place.state, state) or place.unit() for place in filling] + coming
+
+
+def _coming_up(node: UnitState, state: PoolState) -> Unit | None:
+    """A node that boots and takes nothing until it is up: all of it is free from then on."""
+    if state.pool.kind is not PoolKind.CLUSTER or node.ready or node.free.cpus or state.capacity is None:
+        return None
+    age_s = (state.capacity.as_of_ns - (node.asked_ns or state.capacity.as_of_ns)) / NS_PER_S
+    total, left_s = amounts(node.total), remaining_s(state.pool.cold_start_s, age_s)
+    profile = Profile((0.0, 0.0, 0.0), total, [(max(left_s, _SOONEST_END_S), total)])
+    return Unit(node.total, total, profile, node.warm_key)
 
 
 def _likely(filling: Sequence[_Filling], attempt: RunningAttempt) -> list[_Filling]:

@@ -7,12 +7,11 @@ it as long as it may, and not longer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import inf
 from typing import TypeAlias
 
 from broker.decide import flip, reasons
 from broker.decide.constraints import preference
-from broker.decide.limits import left_s
+from broker.decide.patience import patience
 from broker.decide.quote import Option
 from broker.decide.rules import PlacementRules
 from broker.model.jobs import Job, JobSpec
@@ -71,10 +70,7 @@ class Decision:
         self._ranked = sorted(options, key=ranking(job.spec))
         self._refusals = tuple(sorted(refusals, key=lambda refusal: refusal.pool))
         self._now_ns = now_ns
-        allowed = job.spec.max_wait_s if job.spec.max_wait_s is not None else rules.default_max_wait_s
-        self._may_wait_s = max(allowed - (now_ns - job.submitted_ns) / NS_PER_S, 0.0)
-        until_deadline = left_s(job.spec, now_ns)
-        self._slack_s = inf if until_deadline is None else max(until_deadline - duration.p90_s, 0.0)
+        self._patience = patience(job, duration, now_ns, rules)
 
     def placement(self) -> Placement:
         """The decision."""
@@ -83,31 +79,29 @@ class Decision:
         now = [option for option in self._ranked if option.quote.available_now]
         if not now:
             return self._no_room()
-        # After a wait in vain there must be time for the place that was passed over.
-        left = max(self._slack_s - now[0].quote.start_in_s, 0.0)
-        patience_s = min(self._may_wait_s, left)
-        best = next(o for o in self._ranked if o.quote.available_now or o.quote.start_in_s <= patience_s)
+        best = next(o for o in self._ranked if o.quote.available_now or self._patience.waits(o, now[0]))
         if best.quote.available_now:
-            return self._run(best, patience_s, left)
+            return self._run(best)
+        patience_s = self._patience.for_(best, now[0])
         return self._made(
             Verdict.WAIT,
             best,
-            reason=reasons.why_wait(best, now[0], patience_s),
+            reason=reasons.why_wait(best, now[0], self._patience),
             flip=flip.of_wait(best, now[0], patience_s),
             again_in_s=patience_s,
         )
 
-    def _run(self, best: Option, patience_s: float, left: float) -> Placement:
+    def _run(self, best: Option) -> Placement:
         return self._made(
             Verdict.RUN,
             best,
-            reason=reasons.why_run(best, self._ranked, self._refusals, patience_s),
-            flip=flip.of_run(best, self._ranked, self._refusals, patience_s, left),
+            reason=reasons.why_run(best, self._ranked, self._refusals, self._patience),
+            flip=flip.of_run(best, self._ranked, self._refusals, self._patience),
         )
 
     def _no_room(self) -> Placement:
-        soon = [option for option in self._ranked if option.quote.start_in_s <= self._may_wait_s]
-        best = soon[0] if soon else min(self._ranked, key=lambda option: option.quote.start_in_s)
+        first = min(self._ranked, key=lambda option: option.quote.start_in_s)
+        best = next((option for option in self._ranked if self._patience.waits(option, first)), first)
         return self._made(
             Verdict.WAIT,
             best,
@@ -123,7 +117,7 @@ class Decision:
             None,
             reason=reasons.why_nowhere(self._refusals, for_ever=for_ever),
             flip=flip.of_refusals(self._refusals),
-            again_in_s=None if for_ever or self._slack_s in (0.0, inf) else self._slack_s,
+            again_in_s=None if for_ever else self._patience.deadline_in_s,
         )
 
     def _made(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from broker.decide.budgets import BUDGET
 from broker.decide.cost import HELD_BACK
+from broker.decide.patience import Patience
 from broker.decide.quote import Option
 from broker.decide.wording import number, seconds
 from broker.model.money import Money
@@ -15,23 +16,25 @@ MANY_POOLS = 3
 HELD = "held"  # how the reason of a job begins that a budget holds
 
 
-def why_run(chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal], may_wait_s: float) -> str:
+def why_run(chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal], patience: Patience) -> str:
     """Why a job runs where it does."""
     pool = chosen.quote.pool
+    instead = _instead(chosen, ranked, refusals, patience)
     if chosen.quote.marginal is None:
-        return (
-            f"{pool}: its price is unknown, and nothing with a known price could start "
-            f"{f'within {seconds(may_wait_s)}' if may_wait_s else 'now'}{_instead(pool, ranked, refusals, may_wait_s)}"
-        )
-    return f"{pool}: {_self(chosen)}{_preferred(chosen, ranked)}{_instead(pool, ranked, refusals, may_wait_s)}"
+        may_wait_s = patience.for_(ranked[0], chosen)
+        when = f"within {seconds(may_wait_s)}" if may_wait_s else "now"
+        return f"{pool}: its price is unknown, and nothing with a known price could start {when}{instead}"
+    return f"{pool}: {_self(chosen)}{_preferred(chosen, ranked)}{instead}"
 
 
-def why_wait(chosen: Option, fallback: Option, may_wait_s: float) -> str:
+def why_wait(chosen: Option, fallback: Option, patience: Patience) -> str:
     """Why a job that could start waits for something cheaper."""
     pool, now = chosen.quote.pool, fallback.quote
+    unsaid = "" if patience.said else f" (no max_wait is set: on {_run(patience)} what it saves is worth so long)"
     return (
-        f"waits up to {seconds(may_wait_s)} for {pool}, expected to have room in {seconds(chosen.quote.start_in_s)}, "
-        f"where this run {adds(chosen)}; {now.pool} could start it now but {would_add(fallback)}"
+        f"waits up to {seconds(patience.for_(chosen, fallback))} for {pool}{unsaid}, expected to have room in "
+        f"{seconds(chosen.quote.start_in_s)}, where this run {adds(chosen)}; "
+        f"{now.pool} could start it now but {would_add(fallback)}"
     )
 
 
@@ -117,14 +120,15 @@ def _preferred(chosen: Option, ranked: Sequence[Option]) -> str:
     return f" with {number(chosen.quote.resources.gpus)} {chosen.quote.resources.gpu_model}"
 
 
-def _instead(pool: str, ranked: Sequence[Option], refusals: Sequence[Refusal], may_wait_s: float) -> str:
+def _instead(chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal], patience: Patience) -> str:
+    pool = chosen.quote.pool
     rival = next((option for option in ranked if option.quote.pool != pool), None)
     if rival is not None:
         quote = rival.quote
         if quote.available_now:
             return f"; {quote.pool} {would_add(rival)}"
         room = f"has no room for about {seconds(quote.start_in_s)}"
-        return f"; {quote.pool} {room}, and the job may {f'wait {seconds(may_wait_s)}' if may_wait_s else 'not wait'}"
+        return f"; {quote.pool} {room}, and {_may_wait(patience, patience.for_(rival, chosen))}"
     refused = next((refusal for refusal in refusals if refusal.pool != pool), None)
     return f"; {refused.pool} can't run it: {refused.message}" if refused else ""
 
@@ -135,6 +139,18 @@ def _each(refusals: Sequence[Refusal]) -> str:
     left = len(pools) - MANY_POOLS
     more = f"; and {left} more pools" if left > 0 else ""
     return "; ".join(f"{refusal.pool}: {refusal.message}" for refusal in pools[:MANY_POOLS]) + more
+
+
+def _may_wait(patience: Patience, may_wait_s: float) -> str:
+    if not may_wait_s:
+        return "the job may not wait"
+    if patience.said:
+        return f"the job may wait {seconds(may_wait_s)}"
+    return f"what that would save on {_run(patience)} is worth a wait of {seconds(may_wait_s)}"
+
+
+def _run(patience: Patience) -> str:
+    return f"a run of {seconds(patience.run_s)}"
 
 
 def _one_each(refusals: Sequence[Refusal]) -> list[Refusal]:

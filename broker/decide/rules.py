@@ -13,7 +13,8 @@ from broker.decide.spot import SpotRule
 class PlacementRules:
     """The owner's part in placing jobs."""
 
-    default_max_wait_s: float = 0.0  # how long a job may wait for cheaper capacity when it does not say
+    # How long a job may wait for cheaper capacity when it does not say; None: as long as what it saves is worth.
+    default_max_wait_s: float | None = None
     stale_price_days: int = STALE_AFTER_DAYS  # prices older than this are flagged
     spot_rule: SpotRule = SpotRule.CHEAPEST  # how jobs with a deadline use spot
     value_per_gpu_hour: Decimal | None = None  # US dollars: price of the work that a GPU of a cluster is kept from

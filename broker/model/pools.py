@@ -91,6 +91,7 @@ class UnitState:
     total: Resources
     free: Resources
     ready: bool = True  # False: booting
+    asked_ns: int | None = None  # since when it boots; None: it does not, or that is not known
     warm_key: str = ""  # environment that a warm container holds; "" where it does not matter
 
 

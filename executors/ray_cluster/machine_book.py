@@ -69,9 +69,13 @@ class MachineBook:
         machine = self._machines.get(name)
         return machine.nodes[-1] if machine is not None and machine.alive else None
 
-    def booting(self) -> list[str]:
-        """Machines that are paid, and on which Ray does not run."""
-        return [name for name, machine in self._machines.items() if machine.ended_ns is None and not machine.alive]
+    def booting(self) -> dict[str, int]:
+        """Machines that are paid, and on which Ray does not run, with the time since when."""
+        return {
+            name: machine.started_ns
+            for name, machine in self._machines.items()
+            if machine.ended_ns is None and not machine.alive
+        }
 
     def count(self) -> int:
         """Machines that are paid."""

@@ -295,8 +295,11 @@ class RayCluster:
             for name, (total, free) in self._room.now().items()
         ]
         # Nothing can be placed on a machine that is yet to come up.
-        booting = self._book.booting() if isinstance(self._book, MachineBook) else []
-        units += [UnitState(unit_id=name, total=self._pool.unit, free=Resources(), ready=False) for name in booting]
+        booting = self._book.booting() if isinstance(self._book, MachineBook) else {}
+        units += [
+            UnitState(unit_id=name, total=self._pool.unit, free=Resources(), ready=False, asked_ns=asked_ns)
+            for name, asked_ns in booting.items()
+        ]
         most = max(self._pool.max_units, len(units)) if self._options.autoscaled else len(units)
         as_of = self._now_ns()
         return Capacity(as_of_ns=as_of, units=tuple(units), max_units=most, line=LIMIT, note=self._note)

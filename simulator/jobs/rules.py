@@ -11,6 +11,7 @@ import numpy as np
 from broker.decide.capacity import targets
 from broker.decide.demand import demand
 from broker.decide.market import Market
+from broker.decide.patience import SHORT_S, WAIT_SHARE
 from broker.decide.spot import SpotRule
 from broker.decide.workload import Workload
 from simulator.jobs.run import run
@@ -21,7 +22,8 @@ KUBERAY_IDLE_S = 60.0
 CONSTANT_WAIT_S = 0.454 * 3_600.0
 WAIT_PER_SECOND = 0.25
 WAIT_PER_GPU_SECOND = 0.076
-SHORT_S = 300.0
+# What `broker.decide.patience` comes to for a place that is paid for whatever is decided: it saves the whole price.
+BY_WORTH = Rule(wait_per_second=WAIT_SHARE, wait_from_s=SHORT_S)
 SIZES = 24  # that are tried at once for the best in hindsight
 
 
@@ -62,10 +64,11 @@ def rules(workload: Workload, terms: Terms, size: int | None = None, error: floa
         for name, (title, rule) in waits.items()
     }
     return {
-        "broker": Named(title="the broker's capacity, no wait", rule=by_capacity(workload, terms)),
+        "broker": Named(title="the broker's capacity and wait", rule=by_capacity(workload, terms, BY_WORTH)),
+        "broker-no-wait": Named(title="the broker's capacity, no wait", rule=by_capacity(workload, terms, Rule())),
         "broker-wait": Named(
             title="the broker's capacity, wait for a node",
-            rule=by_capacity(workload, terms, terms.boot_s + STEP_S),
+            rule=by_capacity(workload, terms, Rule(wait_s=terms.boot_s + STEP_S)),
         ),
         "all-serverless": Named(title="all serverless", rule=Rule(max_nodes=0)),
         "peak": Named(
@@ -82,7 +85,7 @@ def rules(workload: Workload, terms: Terms, size: int | None = None, error: floa
 
 
 def live_rules(workload: Workload, terms: Terms, error: float = 0.0, slack: float | None = None) -> Mapping[str, Named]:
-    """The live broker's decisions, job by job, where nobody waits and where all may; with spot, where it can be had.
+    """The live broker's decisions, job by job, by its own wait, without, and where all may; with spot, if there is any.
 
     `slack` is that of deadlines, in run times; without deadlines there is but one rule for spot.
     """
@@ -90,7 +93,10 @@ def live_rules(workload: Workload, terms: Terms, error: float = 0.0, slack: floa
     most = max(_nodes(float(busy.max()), terms), _nodes(float(workload.gpus.max()), terms))
     wait = f"jobs may wait {CONSTANT_WAIT_S / 60:.0f} min"
     return {
-        "live": Named(title="the live broker, no wait", rule=Live(max_nodes=most, estimate_error=error)),
+        "live": Named(title="the live broker", rule=Live(max_nodes=most, estimate_error=error)),
+        "live-no-wait": Named(
+            title="the live broker, no wait", rule=Live(max_nodes=most, wait_s=0.0, estimate_error=error)
+        ),
         "live-wait": Named(
             title=f"the live broker, {wait}",
             rule=Live(max_nodes=most, wait_s=CONSTANT_WAIT_S, estimate_error=error),
@@ -100,7 +106,7 @@ def live_rules(workload: Workload, terms: Terms, error: float = 0.0, slack: floa
 
 
 def _live_with_spot(most: int, error: float, slack: float | None) -> dict[str, Named]:
-    live = Live(steer_every_s=None, estimate_error=error, spot_nodes=most, slack=slack)
+    live = Live(steer_every_s=None, wait_s=0.0, estimate_error=error, spot_nodes=most, slack=slack)
     there = {"live-spot": Named(title="the live broker, spot or serverless", rule=live)}
     if slack is not None:
         uniform = replace(live, spot_rule=SpotRule.UNIFORM_PROGRESS)
@@ -127,8 +133,8 @@ def _with_spot(peak: int) -> dict[str, Named]:
     }
 
 
-def by_capacity(workload: Workload, terms: Terms, wait_s: float = 0.0) -> Rule:
-    """As many nodes in each step as the broker's own capacity policy holds; jobs wait so long for them.
+def by_capacity(workload: Workload, terms: Terms, waits: Rule) -> Rule:
+    """As many nodes in each step as the broker's own capacity policy holds; jobs wait for them as a rule says.
 
     A job is known to have ended once it must have, however long it waited and whether it started cold: no earlier.
     """
@@ -140,9 +146,10 @@ def by_capacity(workload: Workload, terms: Terms, wait_s: float = 0.0) -> Rule:
         node=max(round(terms.node_gpus), 1),
         warmup=0,
     )
-    seen = replace(workload, duration_s=workload.duration_s + wait_s + terms.cold_start_s)
+    longest_s = waits.wait_s + (waits.wait_per_second + waits.wait_per_gpu_second * workload.gpus) * workload.duration_s
+    seen = replace(workload, duration_s=workload.duration_s + longest_s + terms.cold_start_s)
     held = np.rint(targets(seen, market).cluster_gpus / market.node).astype(np.int64)
-    return Rule(targets=tuple(held.tolist()), step_s=STEP_S, wait_s=wait_s)
+    return replace(waits, targets=tuple(held.tolist()), step_s=STEP_S)
 
 
 def best_size(workload: Workload, terms: Terms, most: int) -> int:

@@ -73,7 +73,7 @@ class Live:
 
     nodes: int = 0  # that are there at first
     max_nodes: int = 16
-    wait_s: float = 0.0  # how long jobs may wait
+    wait_s: float | None = None  # how long jobs may wait; None: they don't say, and the broker's default holds
     steer_every_s: float | None = 600.0  # None: the cluster keeps its size
     estimate_error: float | None = 0.0  # as a rule's; None: users say nothing, and past runs have to do
     spot_nodes: int = 0  # that may be held besides, where they can be had

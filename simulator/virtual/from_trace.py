@@ -27,9 +27,14 @@ MANY = 1_000_000  # containers that there may be
 
 
 def works(
-    workload: Workload, terms: Terms, *, wait_s: float = 0.0, error: float | None = 0.0, slack: float | None = None
+    workload: Workload,
+    terms: Terms,
+    *,
+    wait_s: float | None = 0.0,
+    error: float | None = 0.0,
+    slack: float | None = None,
 ) -> Iterator[Work]:
-    """The jobs of a workload, of users who let them wait so long.
+    """The jobs of a workload, of users who let them wait so long, or say nothing of it (None).
 
     `error` is that of the run times that users say, as a deviation of their logarithm; with None they say nothing, and
     the broker has but the past runs of each user. `slack` gives each a deadline, so many run times after submission,

@@ -99,9 +99,8 @@ class SimPool:
 
     def capacity(self) -> Capacity:
         """What it has now."""
-        there = [unit for unit in self.up.values() if self._grows or unit.ready_ns is not None]
-        most = self._most if self._grows else len(there)
-        units = tuple(unit.state() for unit in there)
+        most = self._most if self._grows else len(self.up)
+        units = tuple(unit.state(takes_work=self._grows) for unit in self.up.values())
         return Capacity(as_of_ns=self._clock.now_ns(), units=units, max_units=most)
 
     def usage(self) -> UsageReport:

@@ -50,10 +50,17 @@ class Unit:
         if not self.held:
             self.idle_since_ns = now_ns
 
-    def state(self) -> UnitState:
-        """As a pool reports it."""
+    def state(self, *, takes_work: bool) -> UnitState:
+        """As a pool reports it, whose units take work while they boot, or only when they are up."""
         ready = self.ready_ns is not None
-        return UnitState(unit_id=self.id, total=self.total, free=self.free, ready=ready, warm_key=self.key)
+        return UnitState(
+            unit_id=self.id,
+            total=self.total,
+            free=self.free if ready or takes_work else Resources(gpu_model=self.total.gpu_model),
+            ready=ready,
+            asked_ns=None if ready else self.started_ns,
+            warm_key=self.key,
+        )
 
     def usage(self) -> UnitUsage:
         """As a pool meters it."""

@@ -13,8 +13,8 @@ from broker.decide.rest import Health
 from broker.model.jobs import JobSpec
 from broker.model.money import ZERO, Money
 from broker.model.placement import Placement, Quote, Verdict
-from broker.model.pools import PoolKind
-from broker.model.resources import Gpu
+from broker.model.pools import Capacity, PoolKind, UnitState
+from broker.model.resources import Gpu, Resources
 from tests.decide.placing import (
     NOW,
     S,
@@ -284,3 +284,56 @@ def test_a_deadline_that_stands_in_the_way_is_named() -> None:
     assert (got.verdict, got.flip) == (Verdict.RUN, "it would wait for ray if its deadline were 3 s later")
     later = decide(replace(of, deadline_ns=NOW + 103 * S), BURST, busy)
     assert (later.verdict, chosen(later).pool) == (Verdict.WAIT, "ray")
+
+
+def test_a_job_that_says_nothing_waits_as_long_as_what_it_saves_is_worth() -> None:
+    """A quarter of its run where that saves all of the price, an eighth where it saves half."""
+    hours = spec(l4(), est_runtime_s=7_200.0)
+    got = decide(hours, BURST, state(cluster(), busy=[(node(), 1_800.0)]))
+    assert (got.verdict, chosen(got).pool, got.decide_again_ns) == (Verdict.WAIT, "ray", NOW + 1_800 * S)
+    assert got.reason.startswith(
+        "waits up to 30 min for ray (no max_wait is set: on a run of 2 h what it saves is worth so long), "
+        "expected to have room in 30 min, where this run adds $0.00; burst could start it now but would add about $7.21"
+    )
+    late = decide(hours, BURST, state(cluster(), busy=[(node(), 1_801.0)]))
+    assert (late.verdict, chosen(late).pool) == (Verdict.RUN, "burst")
+    assert "ray has no room for about 30 min, and what that would save on a run of 2 h is worth a wait of 30 min" in (
+        late.reason
+    )
+    dear = state(serverless("half", usd="1.80", max_units=1), busy=[(node(gpus=1), 0.0)], warm=("",))
+    for left, verdict in ((800.0, Verdict.WAIT), (1_000.0, Verdict.RUN)):
+        half = replace(dear, running=(replace(dear.running[0], remaining_s=left),))
+        assert decide(hours, BURST, half).verdict is verdict
+
+
+def test_the_wait_of_a_job_that_says_nothing_ends_and_short_and_unknown_jobs_have_none() -> None:
+    hours = spec(l4(), est_runtime_s=7_200.0)
+    busy = state(cluster(), busy=[(node(), 60.0)])
+    assert decide(hours, BURST, busy).verdict is Verdict.WAIT
+    assert decide(hours, BURST, busy, now_ns=NOW + 1_741 * S).verdict is Verdict.RUN
+    assert decide(hours, BURST, busy, rules=PlacementRules(default_max_wait_s=0.0)).verdict is Verdict.RUN
+    for short in (spec(l4(), est_runtime_s=299.0), spec(l4(), est_runtime_s=None)):
+        got = decide(short, BURST, state(cluster(), busy=[(node(), 5.0)]))
+        assert got.verdict is Verdict.RUN and "the job may not wait" in got.reason
+
+
+@given(of=specs(), pools=some_pools(least=2))
+def test_nobody_waits_unasked_for_more_than_a_quarter_of_the_run_or_for_nothing(
+    of: JobSpec, pools: list[PoolState]
+) -> None:
+    got = decide(replace(of, max_wait_s=None), *pools)
+    now = [found for found in got.others if found.available_now]
+    if got.verdict is Verdict.WAIT and now and got.decide_again_ns is not None:
+        assert got.decide_again_ns - NOW <= chosen(got).duration.p50_s / 4 * S + 1
+        least = min(found.marginal for found in now if found.marginal is not None)
+        saved = chosen(got).marginal
+        assert saved is not None and saved < least
+
+
+def test_a_node_that_boots_is_expected_and_waited_for() -> None:
+    """It takes nothing until it is up; it has been booting for thirty of its ninety seconds."""
+    boots = UnitState(unit_id="ray-0", total=node(), free=Resources(), ready=False, asked_ns=NOW - 30 * S)
+    coming = PoolState(pool=cluster(), capacity=Capacity(as_of_ns=NOW, units=(boots,), max_units=1))
+    got = decide(spec(l4(), est_runtime_s=3_600.0), BURST, coming)
+    assert (got.verdict, chosen(got).pool, chosen(got).start_in_s) == (Verdict.WAIT, "ray", 60.0)
+    assert chosen(decide(spec(l4(), est_runtime_s=200.0), BURST, coming)).pool == "burst"

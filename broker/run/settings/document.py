@@ -359,7 +359,10 @@ class SettingsDocument(Part):
         "loopback:0", description="Where browsers find the dashboard, beside a Unix socket: loopback:PORT, or off."
     )
     user: Line | None = Field(None, description="Whose jobs these are, where nothing else says; default: login name.")
-    default_max_wait: Duration = Field(0.0, description="How long jobs that do not say may wait for cheaper capacity.")
+    default_max_wait: Duration | None = Field(
+        None,
+        description="How long jobs that do not say may wait for cheaper capacity; default: as long as that is worth.",
+    )
     spot_rule: Literal["cheapest", "uniform_progress"] = Field(
         "cheapest", description="How jobs with a deadline use spot: whenever it adds least, or by uniform progress."
     )

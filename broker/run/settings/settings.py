@@ -54,7 +54,7 @@ class Settings:
     listen: str  # unix, or loopback:PORT
     dashboard: str  # loopback:PORT, or off; where `listen` is loopback, it is there
     user: str
-    default_max_wait_s: float
+    default_max_wait_s: float | None
     spot_rule: str
     stale_price_days: int
     settle_every_s: float

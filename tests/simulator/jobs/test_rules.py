@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from broker.decide.workload import Workload
 from simulator.jobs import Rule, Terms, run
-from simulator.jobs.rules import best_size, by_capacity, rules
+from simulator.jobs.rules import BY_WORTH, best_size, by_capacity, rules
 from tests.simulator.jobs.cases import workload
 
 TERMS = Terms(node_gpus=2, boot_s=60.0, cold_start_s=20.0)
@@ -16,20 +16,21 @@ TERMS = Terms(node_gpus=2, boot_s=60.0, cold_start_s=20.0)
     seed=st.integers(0, 1_000),
     cut=st.floats(0.1, 0.9),
     stretch=st.floats(0.0, 3.0),
-    wait_s=st.sampled_from([0.0, 360.0]),
+    waits=st.sampled_from([Rule(), Rule(wait_s=360.0), BY_WORTH]),
 )
 @settings(max_examples=20)
 def test_what_the_capacity_rule_holds_depends_on_nothing_that_comes_later(
-    seed: int, cut: float, stretch: float, wait_s: float
+    seed: int, cut: float, stretch: float, waits: Rule
 ) -> None:
     drawn = workload(seed, 120, 12.0)
     jobs = Workload.of(drawn.submit_s * 8, drawn.duration_s * 8, np.minimum(drawn.gpus.round() + 1, 4))
-    whole = run(jobs, TERMS, by_capacity(jobs, TERMS, wait_s), trail=True)
+    whole = run(jobs, TERMS, by_capacity(jobs, TERMS, waits), trail=True)
     now = float(jobs.submit_s[0] + cut * (jobs.submit_s[-1] - jobs.submit_s[0]))
     seen = jobs.take(jobs.submit_s < now)
     over = whole.ended_s[: len(seen)] <= now
+    stretch = 0.0 if waits.wait_per_second else stretch  # the run time is what is estimated, and known beforehand
     other = Workload.of(seen.submit_s, np.where(over, seen.duration_s, seen.duration_s * (1 + stretch)), seen.gpus)
-    again = run(other, TERMS, by_capacity(other, TERMS, wait_s), trail=True)
+    again = run(other, TERMS, by_capacity(other, TERMS, waits), trail=True)
     assert (again.start_s[over] == whole.start_s[: len(seen)][over]).all()
     begun = whole.start_s[: len(seen)] <= now
     assert (again.serverless[begun] == whole.serverless[: len(seen)][begun]).all()

@@ -110,6 +110,16 @@ def test_a_rule_of_either_kind_is_played() -> None:
         assert played(jobs, TERMS, rule).jobs == 20
 
 
+def test_a_job_that_says_nothing_waits_for_a_node_that_boots_as_long_as_that_is_worth() -> None:
+    """The cluster is steered to a node for the first; the second finds it booting, and saves by waiting for it."""
+    jobs = Workload.of([0.0, 650.0], [108_000.0, 36_000.0], [4.0, 4.0])
+    hurried = played(jobs, TERMS, Live(max_nodes=2, wait_s=0.0))
+    assert hurried.serverless.tolist() == [True, True]
+    patient = played(jobs, TERMS, Live(max_nodes=2))
+    assert patient.serverless.tolist() == [True, False]
+    assert patient.start_s[1] == 600.0 + TERMS.boot_s
+
+
 def test_what_waits_for_ever_and_nothing_at_all_are_refused() -> None:
     jobs = Workload.of([0], [10], [1])
     never: dict[str, Any] = {"nodes": np.array([0]), "time_s": np.array([0.0]), "period_s": 1e12}
