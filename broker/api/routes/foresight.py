@@ -21,9 +21,9 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["foresight"])
 
     @router.get("/demand", responses=problems(404, 422, 503))
-    async def demand(pool: Text | None = None, period: InWords = "7d") -> views.DemandList:
+    async def demand(pool: Text | None = None, period: InWords = "7d", max_age_s: MaxAge = 0.0) -> views.DemandList:
         """Says how many units of each pool, or of one, were busy over time, and what they and serverless cost."""
-        return views.demands(await service.foresights.demand(pool, period))
+        return views.demands(await service.foresights.demand(pool, period, max_age_s))
 
     @router.get("/forecast", responses=problems(404, 422, 503))
     async def forecast(pool: Text | None = None, max_age_s: MaxAge = 0.0) -> views.ForecastList:
@@ -36,8 +36,10 @@ def routes(service: Service) -> APIRouter:
         return views.accuracy(await service.foresights.accuracy(pool, period))
 
     @router.get("/counterfactual", responses=problems(404, 422, 503))
-    async def counterfactual(pool: Text | None = None, period: InWords = "7d") -> views.CounterfactualList:
+    async def counterfactual(
+        pool: Text | None = None, period: InWords = "7d", max_age_s: MaxAge = 0.0
+    ) -> views.CounterfactualList:
         """Says what a past time would have cost bought otherwise, and with perfect hindsight."""
-        return views.counterfactuals(await service.foresights.counterfactual(pool, period))
+        return views.counterfactuals(await service.foresights.counterfactual(pool, period, max_age_s))
 
     return router

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ from broker.model.times import begin_of, day_of
 from broker.model.usage import Book
 from broker.run.broker import Broker
 from broker.run.pools import RunningPool
+from broker.run.service.kept import Kept
 from broker.run.service.settling import Settling
 
 if TYPE_CHECKING:
@@ -67,16 +69,22 @@ class Foresights:
     def __init__(self, broker: Broker, settling: Settling) -> None:
         self._broker = broker
         self._settling = settling
+        self._demanded: Kept[tuple[Demanded, ...]] = Kept(broker.clock)
+        self._otherwise: Kept[tuple[Counterfactual, ...]] = Kept(broker.clock)
 
     async def forecast(self, pool: str | None = None, max_age_s: float = 0.0) -> tuple[Foreseen, ...]:
         """The forecast of each pool, or of one, made now unless one is at most so old. Raises `UnknownName`."""
         found = [(each, await self._outlook(each, max_age_s)) for each in self._pools(pool)]
         return tuple(Foreseen(pool=running.pool, outlook=outlook) for running, outlook in found)
 
-    async def demand(self, pool: str | None, words: str) -> tuple[Demanded, ...]:
-        """How busy each pool, or one, was. Raises `InvalidInput` for a period, `UnknownName`."""
-        pools, period = self._pools(pool), self._period(words)
-        return await asyncio.to_thread(self._demands, [each.pool for each in pools], period)
+    async def demand(self, pool: str | None, words: str, max_age_s: float = 0.0) -> tuple[Demanded, ...]:
+        """How busy each pool, or one, was, as of now or at most so long ago.
+
+        Raises `InvalidInput` for a period, `UnknownName`.
+        """
+        pools, period = [each.pool for each in self._pools(pool)], self._period(words)
+        made = partial(asyncio.to_thread, self._demands, pools, period)
+        return await self._demanded.answer((pool, words), max_age_s, made)
 
     async def accuracy(self, pool: str | None, words: str) -> tuple[Account, ...]:
         """Day by day what was forecast, planned, and came. Raises `InvalidInput` for a period, `UnknownName`."""
@@ -84,15 +92,20 @@ class Foresights:
         await self._settling.within(_FRESH_S)
         return tuple([await asyncio.to_thread(self._account, each.pool, period) for each in pools])
 
-    async def counterfactual(self, pool: str | None, words: str) -> tuple[Counterfactual, ...]:
+    async def counterfactual(self, pool: str | None, words: str, max_age_s: float = 0.0) -> tuple[Counterfactual, ...]:
         """What else the work of each cluster, or of one, could have cost; none for clusters without a price.
 
-        Raises `InvalidInput` for a period and for a pool that is no cluster, `UnknownName`.
+        As of now, or at most so long ago. Raises `InvalidInput` for a period and for a pool that is no cluster,
+        `UnknownName`.
         """
         pools, period = self._pools(pool), self._period(words)
         clusters = [each.pool for each in pools if each.pool.kind is PoolKind.CLUSTER]
         if pool is not None and not clusters:
             raise InvalidInput(Problem(field="pool", message=f"{pool} is serverless: name a cluster"))
+        made = partial(self._all_alternatives, clusters, period)
+        return await self._otherwise.answer((pool, words), max_age_s, made)
+
+    async def _all_alternatives(self, clusters: Sequence[Pool], period: tuple[int, int]) -> tuple[Counterfactual, ...]:
         await self._settling.within(_FRESH_S)
         found = [await asyncio.to_thread(self._alternatives, each, period) for each in clusters]
         return tuple(each for each in found if each is not None)

@@ -3,8 +3,10 @@
 import { get } from "../api.js";
 import { against, card, h, number, table, usd, when } from "../dom.js";
 
+const RECENT_S = 600;
+
 export async function better(signal) {
-  const [other, autopilot] = await Promise.all([get("/v1/counterfactual", { period: "7d" }, signal), get("/v1/autopilot", {}, signal)]);
+  const [other, autopilot] = await Promise.all([get("/v1/counterfactual", { period: "7d", max_age_s: RECENT_S }, signal), get("/v1/autopilot", {}, signal)]);
   const found = other.counterfactuals.map((each) => card(`The last seven days of ${each.pool}, bought otherwise`, bought(each)));
   const decisions = autopilot.decisions.slice(0, 5);
   found.push(card(`Autopilot: ${autopilot.mode}`,
@@ -23,7 +25,7 @@ function bought(each) {
   const rows = [{ title: "as it was", cost: each.paid, note: `${number(each.node_hours)} node-hours of work, ${number(each.peak)} at the peak`, own: true }, ...each.alternatives];
   const ours = each.alternatives.find((row) => row.name === "policy");
   return [
-    ours && paid ? h("p", { class: "why" }, `The broker's policy would have paid ${usd(ours.cost)} for what cost ${usd(each.paid)}: ${against(ours.cost.nanodollars, paid)}.`) : null,
+    ours && paid && each.node_hours ? h("p", { class: "why" }, `The broker's policy would have paid ${usd(ours.cost)} for what cost ${usd(each.paid)}: ${against(ours.cost.nanodollars, paid)}.`) : null,
     table("What the same work would have cost", [
       { head: "Bought", header: true, cell: (row) => row.title },
       { head: "Cost", number: true, cell: (row) => usd(row.cost) },

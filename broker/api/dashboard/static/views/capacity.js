@@ -6,12 +6,13 @@ import { chart } from "../chart.js";
 import { against, card, dollars, figure, h, number, percent, short, table, usd } from "../dom.js";
 import { plan } from "./plan.js";
 
+const RECENT_S = 60;
 const PERIODS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
 
 export async function show(place, { query, signal }) {
   const period = query.get("period") in PERIODS ? query.get("period") : "7d";
   const [past, week, { pools }, autopilot] = await Promise.all([
-    get("/v1/demand", { period }, signal), get("/v1/demand", { period: "7d" }, signal), get("/v1/pools", {}, signal), get("/v1/autopilot", {}, signal)]);
+    get("/v1/demand", { period, max_age_s: RECENT_S }, signal), get("/v1/demand", { period: "7d", max_age_s: RECENT_S }, signal), get("/v1/pools", {}, signal), get("/v1/autopilot", {}, signal)]);
   const choose = (event) => { location.hash = `#/capacity?period=${event.target.value}`; };
   place.append(
     h("h1", {}, "Capacity"), plan(week, pools, autopilot) ?? "",
