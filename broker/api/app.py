@@ -13,7 +13,7 @@ from broker.api.audit import Audited, changing
 from broker.api.browsers import Browsers
 from broker.api.calls import ResultHead
 from broker.api.errors import handle_errors
-from broker.api.guard import Guard
+from broker.api.guard import PROBES, Guard
 from broker.api.limits import DEFAULT, Throttle
 from broker.api.routes import (
     audit,
@@ -44,7 +44,7 @@ Errors are problem details (RFC 9457).
 
 
 def create_app(service: Service, token: str | None = None, limits: UserLimits = DEFAULT) -> FastAPI:
-    """The application. With a token, everything but /healthz asks for it, and `limits` hold for each user."""
+    """The application. With a token, all but /healthz and /readyz asks for it, and `limits` hold for each user."""
     app = FastAPI(
         title="gpu-broker",
         description=ABOUT,
@@ -100,7 +100,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations_ in document["paths"].items():
             for operation in operations_.values():
-                operation["security"] = [] if path == "/healthz" else [{"token": []}]
+                operation["security"] = [] if path in PROBES else [{"token": []}]
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -12,22 +12,24 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-import structlog.types
-import uvicorn
 from starlette.types import ASGIApp
 
 from broker.api.app import create_app
+from broker.api.door import Door, opened
 from broker.api.events import as_json
 from broker.api.guard import trusting
 from broker.api.listening import Listening, listen
-from broker.model.errors import BrokerError
+from broker.api.server import Server, log_as_json
+from broker.api.workers import Workers
+from broker.model.errors import BrokerError, InvalidInput, Problem
+from broker.run.broker import Broker
 from broker.run.build import build_broker
 from broker.run.lifecycle import FAILED, READY, DaemonFile, only_daemon
 from broker.run.notify import Notifier
@@ -46,12 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ready-fd", type=int, help="where to say what happens until it is ready, line by line")
     options = parser.parse_args(arguments)
     say = _speaker(options.ready_fd)
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr), processors=_log_processors())
+    log_as_json()
     try:
-        settings = load_settings(options.config)
-        os.environ["BROKER_STATE_DIR"] = str(settings.state_dir)  # where price sources look for what they keep
-        with only_daemon(settings.state_dir):
-            asyncio.run(_serve(settings, say))
+        run(load_settings(options.config), say)
     except (BrokerError, OSError) as error:
         say(FAILED + json.dumps(str(error)))
         log.error("daemon could not run", error=str(error))
@@ -59,13 +58,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _log_processors() -> list[structlog.types.Processor]:
-    return [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
+def run(settings: Settings, say: Say, door: Door | None = None, *, drives: bool = True) -> None:
+    """Runs the broker until it is asked to end; with a door, it also answers there. Raises `BrokerError`, OSError."""
+    if door is not None and door.workers > 1 and settings.store_url.startswith("sqlite"):
+        raise InvalidInput(
+            Problem(
+                field="--workers",
+                message=f"{door.workers} API workers need a PostgreSQL database (store_url); an SQLite file serves one",
+            )
+        )
+    os.environ["BROKER_STATE_DIR"] = str(settings.state_dir)  # where price sources look for what they keep
+    with only_daemon(settings.state_dir):
+        asyncio.run(_serve(settings, say, door, drives=drives))
 
 
 def _speaker(ready_fd: int | None) -> Say:
@@ -83,58 +87,68 @@ def _speaker(ready_fd: int | None) -> Say:
     return say
 
 
-async def _serve(settings: Settings, say: Say) -> None:
-    broker = build_broker(settings)
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, broker.detach)
+async def _serve(settings: Settings, say: Say, door: Door | None = None, *, drives: bool = True) -> None:
+    broker = build_broker(settings, drives=drives)
     listening = listen(settings)
     service = Service(broker, user=settings.user, stale_price_days=settings.stale_price_days)
-    servers = _servers(create_app(service, listening.token, settings.limits), listening)
-    serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
+    app = create_app(service, listening.token, settings.limits)
+    servers, workers = _servers(app, listening), None
+    if door is not None and door.workers > 1:
+        workers = Workers(door, opened(door), settings.file)
+    elif door is not None:
+        servers.append((Server(app, door.certificate, proxied=door.behind_proxy), opened(door)))
+    _end_on_signals(broker, service, workers, door.drain_s if door else 0.0)
     running = asyncio.create_task(broker.run())
+    serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
     notifier = Notifier(settings.receivers, broker.secrets, broker.events, as_json)
-    notifying = asyncio.create_task(notifier.run())
-    scheduling = asyncio.create_task(service.scheduler.run())
+    notifying = asyncio.create_task(notifier.run())  # ends at once where nobody is to be told
+    beside = []
+    if drives:
+        beside.append(asyncio.create_task(service.scheduler.run()))
+    if workers is not None:
+        beside.append(asyncio.create_task(workers.run()))
     _announce(settings.state_dir, listening)
     try:
         ready = asyncio.create_task(broker.ready(say))
-        await asyncio.wait([ready, running, scheduling, *serving], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([ready, running, *beside, *serving], return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             say(READY)
-        await asyncio.wait([running, scheduling, *serving], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([running, *beside, *serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
         broker.detach()
         await running
-        notifying.cancel()
-        scheduling.cancel()
+        if workers is not None:
+            await workers.gone()
+        for task in (notifying, *beside):
+            task.cancel()
         for server, _ in servers:
             server.should_exit = True
         await asyncio.gather(*serving)
         broker.store.close()
 
 
-def _servers(app: ASGIApp, listening: Listening) -> list[tuple[_Server, socket.socket]]:
+def _end_on_signals(broker: Broker, service: Service, workers: Workers | None, drain_s: float) -> None:
+    """SIGTERM and SIGINT: nothing new is sent here, and after a while the broker ends alone."""
+    ending: list[asyncio.Task[None]] = []
+
+    async def end() -> None:
+        service.readiness.draining = True
+        if workers is not None:
+            workers.end()
+        await asyncio.sleep(drain_s)
+        broker.detach()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, lambda: ending.append(asyncio.create_task(end())))
+
+
+def _servers(app: ASGIApp, listening: Listening) -> list[tuple[Server, socket.socket]]:
     found = []
     if listening.trusted is not None:
-        found.append((_Server(trusting(app)), listening.trusted))
+        found.append((Server(trusting(app)), listening.trusted))
     if listening.guarded is not None:
-        found.append((_Server(app), listening.guarded))
+        found.append((Server(app), listening.guarded))
     return found
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: signals mean something else here."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(
-            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=3)
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leaves signals to the daemon."""
-        yield
 
 
 def _announce(state_dir: Path, listening: Listening) -> None:

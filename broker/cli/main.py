@@ -25,6 +25,7 @@ import broker.cli.money as money
 import broker.cli.project as project
 import broker.cli.schedule as schedule
 import broker.cli.secret as secret
+import broker.cli.serve as serve
 import broker.cli.submit as submit
 import broker.cli.token as token
 import broker.cli.volume as volume
@@ -79,6 +80,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     daemon.up,
     daemon.down,
     daemon.status,
+    serve.serve,
     dashboard.dashboard,
     daemon.autopilot,
     audit.audit,

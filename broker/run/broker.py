@@ -188,6 +188,7 @@ class Broker:
         try:
             await self.membership.join()
             await self.budgets.load()
+            await self.peers.look_at_me()
         except (StoreAway, LeaseLost) as error:
             log.warning("the store can't be used; it is tried again", error=str(error))
             with suppress(TimeoutError):
@@ -218,6 +219,7 @@ class Broker:
             await self._close()
             with suppress(StoreError):
                 await self.membership.leave()
+                await self.peers.look_at_me()
 
     def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
         yield self.membership.run()

@@ -62,6 +62,11 @@ class Membership:
         return not self._store.shared or time.monotonic() < self._until
 
     @property
+    def joined(self) -> bool:
+        """Whether it has a place among the others."""
+        return bool(self.standing.now_ns) and self.sure
+
+    @property
     def leads(self) -> bool:
         """Whether it does what one broker does for all."""
         return self.holds(LEADER) and self.sure

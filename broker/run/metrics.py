@@ -94,7 +94,7 @@ class Metrics:
         return tuple(self._broker.store.spend(SpendFilter(since_ns=now_ns // DAY_NS * DAY_NS, by=("pool", "kind"))))
 
     def _started(self) -> dict[str, tuple[float, ...]]:
-        return {pool: self._broker.store.cold_starts(pool) for pool in self._broker.pools}
+        return {pool: self._broker.store.cold_starts(pool) for pool in list(self._broker.pools)}
 
     def _foresight(self, now_ns: int) -> Iterator[GaugeMetricFamily]:
         busy = GaugeMetricFamily("broker_forecast_units", "Units forecast to be busy now.", labels=["pool", "quantile"])
@@ -178,8 +178,8 @@ def _pools(pools: Mapping[str, RunningPool], started: Mapping[str, tuple[float, 
     gpus = GaugeMetricFamily("broker_pool_gpus", "GPUs of units that are up.", labels=["pool", "condition"])
     for name, running in pools.items():
         up.add_metric([name, running.pool.kind.value], float(running.usable))
-        if started[name]:
-            starts.add_metric([name], median(started[name]))
+        if began := started.get(name):  # a pool of another broker may have become known since
+            starts.add_metric([name], median(began))
         if running.usable and (seen := running.last_capacity) is not None:
             ready = sum(unit.ready for unit in seen.units)
             free = sum(unit.free.gpus for unit in seen.units)

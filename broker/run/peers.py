@@ -46,8 +46,15 @@ class Peers:
     def tell(self, kind: str, **more: Any) -> None:
         """Lets the others know, by and by; the same twice is told once. Nothing, where nobody else is."""
         if not self._membership.alone:
-            self._to_tell[json.dumps({"by": self._membership.member.id, "kind": kind, **more})] = None
+            self._to_tell[self._message(kind, **more)] = None
             self._telling.set()
+
+    async def look_at_me(self) -> None:
+        """Lets others know at once that this broker has come, or has gone. Raises what the store raises."""
+        await asyncio.to_thread(self._store.tell, [self._message("view")])
+
+    def _message(self, kind: str, **more: Any) -> str:
+        return json.dumps({"by": self._membership.member.id, "kind": kind, **more})
 
     def _relay(self, event: Event) -> None:
         self.tell(
@@ -159,6 +166,8 @@ class Peers:
         try:
             async with asyncio.timeout(within_s):
                 while (found := await asyncio.to_thread(self._store.answer, number)) is None:
+                    if self._membership.holds(pool):  # whoever was asked has gone meanwhile
+                        return await self._answer(pool, what)
                     with suppress(TimeoutError):
                         async with asyncio.timeout(LOOK_EVERY_S):
                             await come.wait()

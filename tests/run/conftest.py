@@ -71,10 +71,20 @@ def postgresql_template(postgresql_server: str) -> str:
 
 @pytest.fixture
 def postgresql_url(postgresql_template: str) -> Iterator[str]:
+    yield from _a_database(postgresql_template)
+
+
+@pytest.fixture(scope="module")
+def postgresql_module_url(postgresql_template: str) -> Iterator[str]:
+    """One for all tests of a module."""
+    yield from _a_database(postgresql_template)
+
+
+def _a_database(server: str) -> Iterator[str]:
     name = f"store_{next(_numbers)}"
-    _administer(postgresql_template, f"CREATE DATABASE {name} TEMPLATE template_store")
-    yield _database(postgresql_template, name)
-    _administer(postgresql_template, f"DROP DATABASE {name} WITH (FORCE)")
+    _administer(server, f"CREATE DATABASE {name} TEMPLATE template_store")
+    yield _database(server, name)
+    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _database(server: str, name: str) -> str:

@@ -26,12 +26,12 @@ PATIENCE_S = 30.0
 CPUS = 4  # of each pool: so many jobs at a time
 
 
-def a_pool(name: str, **more: object) -> Pool:
+def a_pool(name: str, cpus: int = CPUS, **more: object) -> Pool:
     return Pool(
         name=name,
         kind=PoolKind.CLUSTER,
         executor="fake",
-        unit=Resources(cpus=CPUS, memory_bytes=8 * GIB),
+        unit=Resources(cpus=cpus, memory_bytes=2 * cpus * GIB),
         max_units=1,
         capabilities=frozenset(Capability) - {Capability.SCALE},
         **more,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""/v1/pools, /v1/status, /v1/shutdown and /healthz: the broker itself."""
+"""/v1/pools, /v1/status, /v1/shutdown, /healthz and /readyz: the broker itself."""
 
 from __future__ import annotations
 
@@ -38,6 +38,12 @@ def routes(service: Service) -> APIRouter:
     @router.get("/healthz")
     async def health() -> schemas.Healthy:
         """Answers while the daemon does; needs no token."""
+        return schemas.Healthy()
+
+    @router.get("/readyz", responses={503: problems(503)[503]})
+    async def ready() -> schemas.Healthy:
+        """Answers while requests should be sent here: not when it is about to end, or the database is away."""
+        await service.readiness.check()
         return schemas.Healthy()
 
     return router

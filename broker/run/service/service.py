@@ -18,6 +18,7 @@ from broker.run.service.jobs import Jobs
 from broker.run.service.operations import Operations
 from broker.run.service.output import STREAMS, Output, Piece
 from broker.run.service.pricing import Pricing
+from broker.run.service.readiness import Readiness
 from broker.run.service.results import Results
 from broker.run.service.scheduler import Scheduler
 from broker.run.service.scheduling import Scheduling
@@ -56,6 +57,7 @@ class Service:
         self.events = broker.events
         self.metrics = Metrics(broker, self.foresights.regrets)
         self.operations = Operations(broker, stale_price_days)
+        self.readiness = Readiness(broker)
 
     async def follow(
         self, job_id: str, *, streams: tuple[Stream, ...] = STREAMS, attempt: int | None = None

@@ -1,0 +1,51 @@
+"""An application → an HTTP server that leaves signals to its process, and the log that such a process writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from broker.api.door import Certificate
+
+GRACE_S = 3  # that answers which have begun have to end
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: signals mean something else here."""
+
+    def __init__(self, app: ASGIApp, certificate: Certificate | None = None, *, proxied: bool = False) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=GRACE_S,
+                ssl_certfile=certificate.file if certificate else None,
+                ssl_keyfile=certificate.key if certificate else None,
+                proxy_headers=proxied,
+            )
+        )
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leaves signals to the process."""
+        yield
+
+
+def log_as_json() -> None:
+    """Writes the log to stderr, a JSON object a line."""
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
