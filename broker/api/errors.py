@@ -95,6 +95,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     """A path or a method that there is not, from the framework itself."""
     if not isinstance(error, HTTPException):
         raise error
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # so it calls a body that can't be read
+        return problem_response("invalid-input", 422, "the body is not JSON in UTF-8")
     what = {
         404: f"there is nothing at {request.url.path}; /v1/openapi.json lists what there is",
         405: f"{request.url.path} does not take {request.method}",

@@ -75,6 +75,7 @@ PROBLEMS: Final[dict[int, str]] = {
     409: "It contradicts what is stored.",
     413: "The body is too large.",
     422: "What was sent is wrong; nothing was stored.",
+    429: "This user asks too often, or keeps too many answers open.",
     503: "The store or a pool does not answer.",
 }
 
@@ -82,7 +83,7 @@ PROBLEMS: Final[dict[int, str]] = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route documents."""
     shape = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    wanted = sorted({401, 403, *statuses})
+    wanted = sorted({401, 403, 422, 429, *statuses})
     return {status: {"description": PROBLEMS[status], "content": shape} for status in wanted}
 
 

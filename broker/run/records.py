@@ -85,7 +85,10 @@ class Records:
         if self._archive.holds(attempt.id):
             return await asyncio.to_thread(self._archive.result, attempt.id)
         executor = self._executor(attempt)
-        return await executor.result(attempt.id) if executor else None
+        try:
+            return await executor.result(attempt.id) if executor else None
+        except KeyError:  # it never started there, or is forgotten
+            return None
 
     async def reply(self, pool: str, asked: Mapping[str, Any]) -> bytes:
         """The answer to another broker's question about a pool that is driven here."""

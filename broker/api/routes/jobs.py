@@ -84,7 +84,7 @@ def _batches(router: APIRouter, service: Service) -> None:
 
 
 def _reading(router: APIRouter, service: Service) -> None:
-    @router.get("", responses=problems(422, 503))
+    @router.get("", responses=problems(404, 422, 503))
     async def list_jobs(
         projects: Reading,
         state: Annotated[list[JobState] | None, Query(description="Several: any of them.")] = None,

@@ -38,7 +38,7 @@ def routes(service: Service) -> APIRouter:
         """Says where a job would run now, what each pool would cost and why others can't; nothing is started."""
         return placement(await service.submissions.offers(fields, user))
 
-    @router.get("/spend", response_model=schemas.SpendView, responses={200: _CSV, **problems(422, 503)})
+    @router.get("/spend", response_model=schemas.SpendView, responses={200: _CSV, **problems(404, 422, 503)})
     async def spend(
         projects: Reading,
         period: Annotated[Text | None, Query(description=f"In words: {PERIODS}.")] = None,

@@ -24,11 +24,24 @@ _PIECE_HEADERS: Final[dict[str, Any]] = {
     "Broker-Attempt": {"description": "Number of the attempt; 0: there is none.", "schema": {"type": "integer"}},
 }
 _EVENTS: Final[dict[str, Any]] = {
-    "description": "`state`: the job, each time that its state changed. `log`: a piece of output. `end`: the job.",
-    "content": {EVENTS: {"schema": {"$ref": "#/components/schemas/LogEvent"}}},
+    "description": "`state`: the job (JobView), each time that its state changed. `log`: a piece of output (LogEvent). "
+    "`end`: the job.",
+    "content": {
+        EVENTS: {
+            "schema": {  # of each event
+                "type": "object",
+                "required": ["event", "data"],
+                "properties": {
+                    "event": {"enum": ["state", "log", "end"]},
+                    "data": {"type": "string", "contentMediaType": "application/json"},
+                },
+            }
+        }
+    },
 }
 StreamName = Annotated[Stream, Query(description="Which stream.")]
 AttemptNumber = Annotated[int | None, Query(ge=1, description="Which attempt; the last where none is named.")]
+_FARTHEST: Final = 1 << 43  # bytes: a file of any file system may be so long
 _FOREVER: Final = {"Cache-Control": "no-store"}
 
 
@@ -49,7 +62,7 @@ def _logs(router: APIRouter, service: Service) -> None:
         id: JobId,
         stream: StreamName = "stdout",
         attempt: AttemptNumber = None,
-        offset: Annotated[int, Query(ge=0, le=2**62, description="First byte.")] = 0,
+        offset: Annotated[int, Query(ge=0, le=_FARTHEST, description="First byte.")] = 0,
         limit: Annotated[int, Query(ge=1, le=1 << 24, description="Bytes at most.")] = 1 << 20,
         follow: Annotated[bool, Query(description="Stream all of it, from the first attempt, until the end.")] = False,
     ) -> Response:
