@@ -21,7 +21,7 @@ from broker.testing.builders import launch_request
 from broker.testing.executor_contract_pool import check
 from broker.testing.executor_watch import Watch
 from executors.remote.backoff import FIRST_S, LONGEST_S, Backoff
-from tests.executors.modal.driving import UNIT_GPU, executor_on, open_pool, pool_of
+from tests.executors.modal.driving import UNIT_GPU, executor_on, functions_of, open_pool, pool_of
 from tests.executors.modal.server.service import ModalServer
 
 GPU_POOL = {"unit": UNIT_GPU, "gpu_models": ("H100", "L4"), "max_units": 4}
@@ -239,9 +239,10 @@ async def test_a_slow_start_is_cold_start(server: ModalServer, tmp_path: Path) -
         assert report.started_ns is not None and report.started_ns >= unit.ready_ns
 
 
+@pytest.mark.parametrize("make", [pool_of, functions_of])
 @pytest.mark.parametrize("wrong", ["missing", "token", "expired", "variable", "permission"])
 async def test_credentials_that_do_not_work_are_a_persons_to_mend(
-    server: ModalServer, tmp_path: Path, wrong: str, monkeypatch: pytest.MonkeyPatch
+    server: ModalServer, tmp_path: Path, wrong: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {}
     monkeypatch.setattr("modal.config._user_config", {})  # that of whoever runs this
@@ -254,7 +255,7 @@ async def test_credentials_that_do_not_work_are_a_persons_to_mend(
         options = {"token_id_env": "NO_SUCH_VARIABLE"}
     else:
         server.faults.fail("AppGetOrCreate", Status.PERMISSION_DENIED, "may not make apps")
-    executor = executor_on(pool_of(server, options=options), tmp_path / "state")
+    executor = executor_on(make(server, options=options), tmp_path / "state")
     said = {
         "variable": "NO_SUCH_VARIABLE",
         "missing": "its credentials are missing: set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET",
