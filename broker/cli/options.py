@@ -25,7 +25,7 @@ _FLAGS: dict[str, tuple[str, str, Any, str]] = {
     "pip": ("requirements", "--pip", list[str], "Python package of its environment; may be repeated."),
     "workdir": ("workdir", "--workdir", str, "Folder whose copy it runs in."),
     "volume": ("volumes", "--volume", list[str], "PATH=NAME of a volume; may be repeated."),
-    "image": ("image", "--image", str, "Container image."),
+    "image": ("image", "--image", str, "Container image, or path of a Dockerfile."),
     "max_duration": ("max_duration", "--max-duration", str, "Ends it after this long: 30s, 10m, 6h, 2d."),
     "checkpoint_every": ("checkpoint_every", "--checkpoint-every", str, "How often it keeps a checkpoint."),
     "est_runtime": ("est_runtime", "--est-runtime", str, "How long you think it runs."),

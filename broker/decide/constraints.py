@@ -13,6 +13,7 @@ from typing import Final
 
 from broker.decide.spot import is_spot
 from broker.decide.wording import cpus, gibibytes, number
+from broker.model.environment import image_title
 from broker.model.jobs import JobSpec
 from broker.model.placement import Refusal
 from broker.model.pools import Capability, Isolation, Pool, PoolKind
@@ -96,11 +97,11 @@ def _inside(region: str, wanted: str) -> bool:
 
 
 def _by_capability(spec: JobSpec, pool: Pool) -> Iterator[Refusal]:
-    nodes = spec.resources.num_nodes
+    nodes, image = spec.resources.num_nodes, image_title(spec.image or "")
     needs = (
         (spec.runtime == "ray", Capability.RAY_RUNTIME, "runtime", "the job is a Ray program; the pool has no Ray"),
         (spec.function is not None, Capability.FUNCTIONS, "function", "the job is a Python call; the pool takes none"),
-        (spec.image is not None, Capability.IMAGES, "image", f"it needs image {spec.image}; the pool takes no images"),
+        (spec.image is not None, Capability.IMAGES, "image", f"it needs {image}; the pool takes no images"),
         (
             bool(spec.system_packages),
             Capability.IMAGES,

@@ -18,3 +18,13 @@ def environment_key(spec: JobSpec) -> str:
     if spec.system_packages:
         parts.append(sorted(spec.system_packages))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def is_dockerfile(image: str) -> bool:
+    """Whether what a job says as its image is a Dockerfile, and not the name of one."""
+    return any(line.split(maxsplit=1)[0].upper() == "FROM" for line in image.splitlines() if len(line.split()) > 1)
+
+
+def image_title(image: str) -> str:
+    """What an image is called in a sentence."""
+    return "a Dockerfile of its own" if is_dockerfile(image) else f"image {image}"

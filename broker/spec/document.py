@@ -28,6 +28,7 @@ from broker.spec.fields import (
     Duration,
     EnvName,
     Envs,
+    Image,
     Line,
     LongerThanZero,
     Lower,
@@ -171,7 +172,7 @@ class JobDocument(Part):
     volumes: Volumes = Field({}, description="Path in the job: name of a volume, which is there and outlives it.")
     envs: Envs = Field({}, description="Environment variables: a map, or a list of NAME=value.")
     secrets: tuple[EnvName, ...] = Field((), description="Names of secrets, which the job finds in its environment.")
-    image: Line | None = Field(None, description="Container image.")
+    image: Image | None = Field(None, description="Container image, or a Dockerfile: its path, or its text.")
     resources: ResourcesPart = Field(ResourcesPart(), description="What each node asks for.")
     max_duration: LongerThanZero | None = Field(None, description="Running time after which an attempt is ended.")
     checkpoint_every: LongerThanZero | None = Field(

@@ -17,8 +17,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from broker.model.environment import is_dockerfile
 from broker.spec import accelerators as gpus
-from broker.spec import conversions, quantities
+from broker.spec import conversions, dockerfile, quantities
 from broker.spec.quantities import shown
 
 LONGEST_TEXT: Final = 131_071  # bytes; Linux passes no longer argument to a process
@@ -156,6 +157,11 @@ def boolean(value: Any) -> bool:
     return found
 
 
+def image(value: Any) -> str:
+    """The name of a container image, on one line, or a Dockerfile."""
+    return dockerfile.checked(text(value)) if isinstance(value, str) and is_dockerfile(value) else one_line(value)
+
+
 def in_order(value: dict[str, Any]) -> dict[str, Any]:
     """The same map, by name: the order in which it was written means nothing."""
     return dict(sorted(value.items()))
@@ -166,6 +172,7 @@ _SIZE_TEXT: Final = PlainSerializer(quantities.size_text, return_type=str)
 Text = Annotated[str, PlainValidator(text), WithJsonSchema(_TEXT)]
 Script = Annotated[str, PlainValidator(command), WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]})]
 Line = Annotated[str, PlainValidator(one_line), WithJsonSchema(_TEXT)]
+Image = Annotated[str, PlainValidator(image), WithJsonSchema(_TEXT)]
 EnvName = Annotated[str, PlainValidator(env_name), WithJsonSchema({**_TEXT, "pattern": f"^{_ENV_NAME.pattern}$"})]
 SystemPackage = Annotated[str, PlainValidator(system_package), WithJsonSchema(_TEXT)]
 Requirement = Annotated[str, PlainValidator(requirement), WithJsonSchema(_TEXT)]

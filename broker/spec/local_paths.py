@@ -1,4 +1,4 @@
-"""Local paths of a job, as written beside its file → absolute paths that exist, and a requirements file → its lines."""
+"""Local paths of a job, as written beside its file → absolute paths that exist; requirements and Dockerfile → text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.model.errors import InvalidInput
+from broker.spec.dockerfile import dockerfile_at, is_path
 from broker.spec.source import Keys, read_text
 
 
@@ -24,6 +25,10 @@ def make_absolute(data: dict[str, Any], base: Path | None) -> Iterator[tuple[Key
             data["file_mounts"][path], wrong = _mount(local, base)
             if wrong:
                 yield ("file_mounts", path), wrong
+    if isinstance(image := data.get("image"), str) and is_path(image):
+        data["image"], wrong = dockerfile_at(image, base)
+        if wrong:
+            yield ("image",), wrong
     if isinstance(data.get("requirements"), str):
         data["requirements"], wrong = requirement_lines(data["requirements"], base)
         if wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.model.environment import image_title
 from broker.model.errors import Misconfigured, Rejected
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import Pool, PoolKind
@@ -27,7 +28,7 @@ def check(request: LaunchRequest, pool: Pool, options: Options) -> None:
     if nodes > 1 and spec.runtime != "ray":
         raise Rejected(f"pool {name} runs jobs of several nodes as Ray programs only: say runtime: ray")
     if spec.image is not None:
-        raise Rejected(f"pool {name}: its workers have the image {options.image}, not {spec.image}")
+        raise Rejected(f"pool {name}: its workers have the image {options.image}, not {image_title(spec.image)}")
     if spec.function and spec.function.python != options.python:
         raise Rejected(f"pool {name} runs functions of Python {options.python}, not {spec.function.python}")
     if not pool.unit.fits(asked):

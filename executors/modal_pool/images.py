@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from broker.model.environment import environment_key
+from broker.model.environment import environment_key, image_title, is_dockerfile
 from broker.model.jobs import LaunchRequest
 from executors.modal_pool.connection import Connection
 from executors.modal_pool.errors import translated
@@ -21,8 +21,9 @@ PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 class Images:
     """The images of one pool, built in its app. A build goes on at Modal, whoever stops waiting for it."""
 
-    def __init__(self, pool: str, options: Options, connection: Connection) -> None:
-        self._pool, self._options, self._connection = pool, options, connection
+    def __init__(self, pool: str, options: Options, connection: Connection, folder: Path) -> None:
+        """`folder` is for the Dockerfiles of jobs."""
+        self._pool, self._options, self._connection, self._folder = pool, options, connection, folder
         self._built: dict[str, Any] = {}
         self._builds: dict[str, asyncio.Lock] = {}
 
@@ -35,7 +36,7 @@ class Images:
             if key not in self._built:
                 with translated(self._pool, "building an image"):
                     try:
-                        image = await asyncio.to_thread(self.described, request)
+                        image = await asyncio.to_thread(self._described, request, key)
                         self._built[key] = await image.build.aio(self._connection.app)
                     except ImageBuildError as error:
                         said = " ".join(str(error).split())
@@ -44,10 +45,10 @@ class Images:
                         raise EnvironmentFailed(f"{error.filename}: {error.strerror}") from None
         return self._built[key]
 
-    def described(self, request: LaunchRequest) -> Any:
+    def _described(self, request: LaunchRequest, key: str) -> Any:
         """The image as its layers, none of which is built by this."""
         spec, options = request.spec, self._options
-        image = self._base(spec.image)
+        image = self._base(spec.image, key)
         if debian := [*options.apt, *spec.system_packages]:
             image = image.apt_install(*debian)
         packages = [*options.pip, *spec.requirements]
@@ -55,10 +56,15 @@ class Images:
             packages.append(f"cloudpickle=={version('cloudpickle')}")
         return image.pip_install(*packages) if packages else image
 
-    def _base(self, named: str | None) -> Any:
+    def _base(self, named: str | None, key: str) -> Any:
         import modal
 
         added = {"add_python": self._options.add_python} if self._options.add_python else {}
+        if named and is_dockerfile(named):
+            folder = self._folder / key  # Modal's client reads it again with each function that has the image
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "Dockerfile").write_text(named, encoding="utf-8")
+            return modal.Image.from_dockerfile(folder / "Dockerfile", context_dir=folder, **added)
         if named:
             return modal.Image.from_registry(named, **added)
         if self._options.dockerfile:
@@ -69,7 +75,7 @@ class Images:
         return modal.Image.debian_slim(python_version=PYTHON)
 
     def _asked(self, request: LaunchRequest) -> str:
-        named = request.spec.image or self._options.dockerfile or self._options.base_image or "debian"
         spec = request.spec
+        title = image_title(spec.image or self._options.dockerfile or self._options.base_image or "debian")
         packages = ", ".join([*self._options.apt, *spec.system_packages, *self._options.pip, *spec.requirements])
-        return f"the image {named}" + (f" with {packages}" if packages else "")
+        return title + (f" with {packages}" if packages else "")

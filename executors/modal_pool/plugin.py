@@ -73,7 +73,7 @@ class ModalPool(KeptHere[Site]):
             owner=owner,
             max_stream_bytes=self._context.max_stream_bytes,
             connection=connection,
-            images=Images(name, self._options, connection),
+            images=Images(name, self._options, connection, root / "dockerfiles"),
             meter=Meter(root),
             reports=Reports(root, Journal(root / "journal.jsonl")),
         )

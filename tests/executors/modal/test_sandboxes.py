@@ -128,6 +128,27 @@ async def test_images_by_name_and_by_dockerfile(server: ModalServer, tmp_path: P
     assert "RUN echo built" in built and "FROM pytorch/pytorch:2.9" in named
 
 
+@pytest.mark.parametrize("functions", [False, True])
+async def test_a_job_brings_a_dockerfile_of_its_own(server: ModalServer, tmp_path: Path, functions: bool) -> None:
+    """The text is the environment: another text is another image, the same is built once."""
+    texts = ["FROM debian:12 AS base\nRUN echo first > /built\n", "FROM debian:12\nRUN echo second > /built\n"]
+    async with open_pool(server, tmp_path / "state", functions=functions) as watch:
+        for text in (*texts, texts[0]):
+            request = launch_request("true", image=text, requirements=("numpy",))
+            assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+        broken = await watch.run(launch_request("true", image="FROM registry.example/no-such-image\n"))
+        assert broken.state is AttemptState.FAILED
+        assert broken.reason.startswith("could not be set up: a Dockerfile of its own could not be built")
+    if functions:  # each deployed once
+        first, second = (made.function.image_id for made in server.world.seen("FunctionCreate"))
+    else:
+        first, second, again = (made.definition.image_id for made in server.world.seen("SandboxCreateV2"))
+        assert first == again
+    for image, word in ((first, "first"), (second, "second")):
+        commands = "\n".join(server.images.commands[image])
+        assert "pip install numpy" in commands and f"RUN echo {word}" in commands
+
+
 async def test_a_large_working_directory_and_a_long_script(server: ModalServer, tmp_path: Path) -> None:
     code = tmp_path / "code"
     (code / "deep").mkdir(parents=True)

@@ -1,0 +1,44 @@
+"""A Dockerfile as a job's image: its file is read where the job is written, so that its text is the job's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from broker.model.environment import is_dockerfile
+from broker.model.errors import InvalidInput
+from broker.spec.quantities import shown
+from broker.spec.source import read_text
+
+MOST: Final = 65_536  # characters of a Dockerfile
+_PATH: Final = ("./", "../", "/", "~")
+_CONTEXT: Final = re.compile(r"^[ \t]*(COPY|ADD)[ \t]+(?!--from=)(?!(?:--\S+[ \t]+)*https?://).*$", re.I | re.M)
+
+
+def is_path(image: str) -> bool:
+    """Whether it is the path of a Dockerfile: no name of an image begins so."""
+    return image.startswith(_PATH) and "\n" not in image
+
+
+def dockerfile_at(image: str, base: Path | None) -> tuple[str, str]:
+    """The text of the Dockerfile at a path, and what is wrong with it."""
+    if base is None:
+        return image, "is a path: send the text of the Dockerfile, there is no folder that it could be in"
+    try:
+        text = read_text(base.joinpath(Path(image).expanduser()))
+    except (InvalidInput, RuntimeError) as error:
+        return image, str(error)
+    return text, "" if is_dockerfile(text) else f"{image} is no Dockerfile: it has no FROM"
+
+
+def checked(text: str) -> str:
+    """The Dockerfile. Raises ValueError for one that can't be built from its text alone."""
+    if len(text) > MOST:
+        raise ValueError(f"must be a Dockerfile of at most {MOST:,} characters: this one has {len(text):,}")
+    if found := _CONTEXT.search(text):
+        raise ValueError(
+            f"{shown(found.group().strip())}: no folder is sent along with a Dockerfile: bring files by workdir or "
+            "file_mounts, or fetch them in RUN"
+        )
+    return text.strip() + "\n"
