@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +16,9 @@ class SecretWish(BaseModel):
     """What a secret is to be."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    projects: list[Annotated[str, Field(max_length=40)]] = Field(
+        [], max_length=1_000, description="Whose jobs may name it; none: everybody's."
+    )
     value: str = Field(max_length=LONGEST, description="The value; nobody is told it again.", repr=False)
 
 
@@ -23,6 +27,7 @@ class SecretView(BaseModel):
 
     name: str
     version: int = Field(description="1 for the first; the newest is what jobs get.")
+    projects: list[str] = Field(description="Whose jobs may name it; none: everybody's.")
     user: str = Field(description="Who set it.")
     set_at: datetime
     key: str = Field(description="Which key it is sealed with.")
@@ -51,6 +56,7 @@ def view(standing: SecretStanding) -> SecretView:
     return SecretView(
         name=newest.name,
         version=newest.version,
+        projects=list(newest.projects),
         user=newest.user,
         set_at=time(newest.created_ns),
         key=standing.key_id,

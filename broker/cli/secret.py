@@ -23,13 +23,16 @@ def set_secret(
     name: Name,
     from_env: Annotated[str | None, typer.Option(metavar="NAME", help="Take the value of this variable.")] = None,
     from_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Take what this file holds.")] = None,
+    project: Annotated[
+        list[str] | None, typer.Option(help="Only jobs of this project may name it; may be repeated.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Set a secret: asked for on a terminal, else read from the pipe.
 
     One newline at the end is left out. Example: broker secret set HF_TOKEN < token.txt
     """
-    found = client(start=True).set_secret(name, _value(name, from_env, from_file))
+    found = client(start=True).set_secret(name, _value(name, from_env, from_file), projects=project or [])
     if as_json:
         render.as_json(found)
     else:
@@ -98,6 +101,7 @@ def _asked(name: str) -> bytes:
 COLUMNS = [
     Column(head="secret", cell=lambda row: str(row["name"])),
     Column(head="version", cell=lambda row: str(row["version"]), right=True),
+    Column(head="for", cell=lambda row: ", ".join(row["projects"]) or "everybody", wrap=True),
     Column(head="set by", cell=lambda row: str(row["user"])),
     Column(head="set (UTC)", cell=lambda row: str(row["set_at"])[:19].replace("T", " ")),
     Column(head="key", cell=lambda row: str(row["key"])),

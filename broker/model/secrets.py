@@ -13,6 +13,7 @@ class Secret:
     version: int  # 1 for the first; the newest counts
     user: str  # who set it
     created_ns: int
+    projects: tuple[str, ...] = ()  # whose jobs may name it; empty: everybody's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from broker.run.launch import launch_request
 from broker.run.live import Held
 from broker.run.pools import RunningPool
 from broker.run.register import Register
+from broker.run.secrets import check_project
 
 log = structlog.get_logger()
 
@@ -77,8 +78,11 @@ class Launcher:
         return None
 
     def _request(self, held: Held) -> LaunchRequest:
-        for name in held.job.spec.volumes.values():
-            self._register.store.volume(name)  # removed since it was submitted?
+        spec, store = held.job.spec, self._register.store
+        for name in spec.volumes.values():
+            store.volume(name)  # removed since it was submitted?
+        if spec.secrets:
+            check_project(store.sealed(spec.secrets), spec.project)
         return launch_request(held, self._blobs, self._secrets)
 
     def _report(self, held: Held, state: AttemptState, reason: str) -> AttemptReport:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from broker.model.errors import InvalidInput, Problem
+from broker.model.errors import InvalidInput, Problem, UnknownName
 from broker.model.secrets import Sealed, Secret
 from broker.ports import SecretSource, Store
 from broker.run.keys import Key, Keys
@@ -61,6 +61,17 @@ class Secrets:
             )
             raise InvalidInput(Problem(message=message, field="secrets"))
         return _opened(sealed, key)
+
+
+def check_project(sealed: Iterable[Sealed], project: str) -> None:
+    """Raises `UnknownName` where jobs of a project may not name the newest of these versions of secrets."""
+    newest: dict[str, Secret] = {}
+    for each in sealed:
+        newest.setdefault(each.secret.name, each.secret)
+    for name, secret in newest.items():
+        if secret.projects and project not in secret.projects:
+            message = f"the project {project} has no secret {name}: `broker secret set {name} --project {project}`"
+            raise UnknownName(Problem(message=message, field="secrets"))
 
 
 def _opened(sealed: Sealed, key: Key) -> str:

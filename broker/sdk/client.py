@@ -273,9 +273,13 @@ class Client(Tenancy):
         """Removes a schedule; its jobs stay, and go on."""
         self._send("DELETE", f"/v1/schedules/{quote(name, safe='')}")
 
-    def set_secret(self, name: str, value: str) -> Json:
-        """Sets a secret, which jobs find in their environment: `SecretView`. Nobody is told the value again."""
-        return self._json("PUT", f"/v1/secrets/{quote(name, safe='')}", body={"value": value})
+    def set_secret(self, name: str, value: str, projects: Sequence[str] = ()) -> Json:
+        """Sets a secret, which jobs of these projects, or of all, find in their environment: `SecretView`.
+
+        Nobody is told the value again.
+        """
+        body = {"value": value, "projects": list(projects)}
+        return self._json("PUT", f"/v1/secrets/{quote(name, safe='')}", body=body)
 
     def secrets(self) -> list[Json]:
         """All secrets by name, without their values: `SecretView`s."""

@@ -7,9 +7,11 @@ import pytest
 
 from broker.api.app import create_app
 from broker.api.guard import needed_for
+from broker.model.errors import UnknownName
+from broker.model.projects import Project
 from broker.model.tokens import Scope
 from broker.run.keys import Keys
-from broker.run.secrets import Secrets
+from broker.run.secrets import Secrets, check_project
 from broker.run.service import Service
 from broker.run.settings.secrets import ConfiguredSecrets
 from tests.api.conftest import House
@@ -76,6 +78,25 @@ def test_others_may_look_and_only_an_admin_may_change() -> None:
     assert needed_for("GET", "/v1/secrets") is Scope.READ
     for method, path in (("PUT", "TOKEN"), ("DELETE", "TOKEN"), ("POST", "rotate-key")):
         assert needed_for(method, f"/v1/secrets/{path}") is Scope.ADMIN
+
+
+async def test_a_secret_of_a_project_is_its_jobs_alone(sealing: House, asked) -> None:
+    await sealing.broker.projects.create(Project(name="vision", created_ns=1))
+    assert (await asked.put("/v1/secrets/TOKEN", json={"value": VALUE, "projects": ["none"]})).status_code == 422
+    made = await asked.put("/v1/secrets/TOKEN", json={"value": VALUE, "projects": ["vision"]})
+    assert made.json()["projects"] == ["vision"]
+    found = sealing.store.sealed(["TOKEN"])
+    check_project(found, "vision")
+    with pytest.raises(UnknownName, match="the project default has no secret TOKEN"):
+        check_project(found, "default")
+    assert await sealing.service.secrets.every({"default"}) == ()
+    assert len(await sealing.service.secrets.every({"vision"})) == 1
+    job = {"run": "true", "secrets": ["TOKEN"], "retry": {"max_attempts": 1}}
+    refused = (await asked.post("/v1/jobs", json=job)).json()["id"]
+    await sealing.reaches(refused, "failed")
+    assert "has no secret TOKEN" in (await asked.get(f"/v1/jobs/{refused}")).json()["reason"]
+    await asked.put("/v1/secrets/TOKEN", json={"value": VALUE})
+    check_project(sealing.store.sealed(["TOKEN"]), "default")
 
 
 async def test_a_broker_whose_secrets_are_elsewhere_says_so(http) -> None:

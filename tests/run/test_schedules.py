@@ -248,3 +248,15 @@ def test_of_many_firings_the_last_ones_are_kept(house: House) -> None:
     house.store.keep_firings(made.id, firings, START_NS)
     kept = house.store.firings(made.id, 2 * KEPT)
     assert [firing.at_ns for firing in kept] == [firing.at_ns for firing in firings[: -KEPT - 1 : -1]]
+
+
+def test_a_function_that_a_schedule_submits_is_kept(house: House) -> None:
+    """Nobody asks for its payload between two firings, and payloads that nobody asks for are dropped."""
+    blob, inputs = "a" * 64, "b" * 64
+    call = f'{{"blob": "{blob}", "name": "f", "python": "3.11", "inputs": "{inputs}"}}'
+    house.made(document=f'{{"format": 1, "function": {call}}}')
+    house.store.put_blob(blob, b"", START_NS)
+    assert house.store.blobs_in_use() == {blob, inputs}
+    assert house.store.drop_blobs(START_NS + 1, house.store.blobs_in_use()) == 0
+    house.store.drop_schedule("often")
+    assert house.store.drop_blobs(START_NS + 1, house.store.blobs_in_use()) == 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from broker.api import secrets as views
-from broker.api.requests import User, problems
+from broker.api.requests import Reading, User, identity, problems
 from broker.run.service import Service
 
 Name = Annotated[str, Path(description="Name of a secret.", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
@@ -18,14 +18,16 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1/secrets", tags=["secrets"])
 
     @router.get("", responses=problems(503))
-    async def every() -> views.SecretList:
-        """Lists secrets without their values."""
-        return views.secrets(await service.secrets.every())
+    async def every(projects: Reading) -> views.SecretList:
+        """Lists secrets without their values: those that jobs of one's own projects may name."""
+        return views.secrets(await service.secrets.every(projects))
 
     @router.put("/{name}", responses=problems(409, 422, 503))
-    async def set_(name: Name, wish: views.SecretWish, user: User) -> views.SecretView:
+    async def set_(name: Name, wish: views.SecretWish, user: User, request: Request) -> views.SecretView:
         """Sets a secret: a new version, which attempts get that are launched from now on."""
-        return views.view(await service.secrets.set(name, wish.value, user))
+        for project in wish.projects:
+            await service.projects.check_submitting(identity(request), project, "projects")
+        return views.view(await service.secrets.set(name, wish.value, user, wish.projects))
 
     @router.delete("/{name}", responses=problems(404, 422, 503))
     async def remove(name: Name) -> views.SecretList:

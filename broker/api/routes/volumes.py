@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from broker.api import volumes as views
-from broker.api.requests import OnlyOf, User, problems
+from broker.api.requests import OnlyOf, Reading, User, problems
 from broker.run.service import Service
 
 Name = Annotated[str, Path(description="Name of a volume.", pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -23,14 +23,14 @@ def routes(service: Service) -> APIRouter:
         return views.view(await service.volumes.create(wish.name, wish.place, user))
 
     @router.get("", responses=problems(503))
-    async def every() -> views.VolumeList:
-        """Lists volumes with their sizes and who uses them."""
-        return views.volumes(await service.volumes.every())
+    async def every(projects: Reading) -> views.VolumeList:
+        """Lists volumes with their sizes and the jobs that use them, of those that who asks may see."""
+        return views.volumes(await service.volumes.every(projects))
 
     @router.get("/{name}", responses=problems(404, 422, 503))
-    async def show(name: Name) -> views.VolumeView:
+    async def show(name: Name, projects: Reading) -> views.VolumeView:
         """Shows one volume."""
-        return views.view(await service.volumes.one(name))
+        return views.view(await service.volumes.one(name, projects))
 
     @router.delete("/{name}", responses=problems(404, 409, 422, 503))
     async def remove(name: Name, only_of: OnlyOf) -> views.VolumeRemoved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,8 +32,8 @@ class SecretKeeping:
         self._secrets = broker.secrets
         self._turn = asyncio.Lock()  # a key is not exchanged while a value is sealed
 
-    async def set(self, name: str, value: str, user: str) -> SecretStanding:
-        """Keeps a value as the newest version. Raises `InvalidInput`, `Conflict`."""
+    async def set(self, name: str, value: str, user: str, projects: Sequence[str] = ()) -> SecretStanding:
+        """Keeps a value as the newest version, for jobs of these projects or all. Raises `InvalidInput`, `Conflict`."""
         try:
             env_name(name)
         except ValueError as error:
@@ -40,23 +41,29 @@ class SecretKeeping:
         if problem := _unfit(value):
             raise InvalidInput(Problem(field="value", message=problem))
         async with self._turn:
-            return await asyncio.to_thread(self._set, name, value, user)
+            return await asyncio.to_thread(self._set, name, value, user, tuple(sorted(set(projects))))
 
-    def _set(self, name: str, value: str, user: str) -> SecretStanding:
+    def _set(self, name: str, value: str, user: str, projects: tuple[str, ...]) -> SecretStanding:
         secrets = self._own()
         last = max((each.secret.version for each in self._store.sealed([name])), default=0)
-        made = Secret(name=name, version=last + 1, user=user, created_ns=self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        made = Secret(name=name, version=last + 1, user=user, created_ns=now_ns, projects=projects)
         sealed = secrets.seal(made, value)
         self._store.add_sealed(sealed)
         self._masks.forget()
         return SecretStanding(newest=made, key_id=sealed.key_id)
 
-    async def every(self) -> tuple[SecretStanding, ...]:
-        """All of them by name."""
+    async def every(self, projects: Collection[str] | None = None) -> tuple[SecretStanding, ...]:
+        """All of them by name that jobs of one of these projects may name; None: all."""
         newest: dict[str, SecretStanding] = {}
         for each in await asyncio.to_thread(self._store.sealed):
             newest.setdefault(each.secret.name, SecretStanding(newest=each.secret, key_id=each.key_id))
-        return tuple(newest.values())
+        found = newest.values()
+        return tuple(
+            each
+            for each in found
+            if projects is None or not each.newest.projects or not set(projects).isdisjoint(each.newest.projects)
+        )
 
     async def remove(self, name: str) -> None:
         """Removes one with all its versions. Raises `UnknownName`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,13 +64,13 @@ class VolumeKeeping:
             self._store.drop_volume(volume.name)
             raise
 
-    async def every(self) -> tuple[VolumeStanding, ...]:
-        """All of them by name."""
-        return tuple([await self._standing(each) for each in await asyncio.to_thread(self._store.volumes)])
+    async def every(self, projects: Collection[str] | None = None) -> tuple[VolumeStanding, ...]:
+        """All of them by name, with the jobs of these projects that use them; None: of all."""
+        return tuple([await self._standing(each, projects) for each in await asyncio.to_thread(self._store.volumes)])
 
-    async def one(self, name: str) -> VolumeStanding:
+    async def one(self, name: str, projects: Collection[str] | None = None) -> VolumeStanding:
         """One of them. Raises `UnknownName`."""
-        return await self._standing(await asyncio.to_thread(self._store.volume, name))
+        return await self._standing(await asyncio.to_thread(self._store.volume, name), projects)
 
     async def remove(self, name: str, only_of: str | None) -> bool:
         """Removes one with all that is in it; False where that stays, as it is not on this machine.
@@ -83,10 +84,14 @@ class VolumeKeeping:
         await asyncio.to_thread(self._store.drop_volume, name)
         return await asyncio.to_thread(self._folders.remove, volume)
 
-    async def _standing(self, volume: Volume) -> VolumeStanding:
+    def _used_by(self, name: str, projects: Collection[str] | None) -> tuple[str, ...]:
+        found = self._store.jobs_with(name, USED_BY)
+        return tuple(each for each in found if projects is None or self._store.job(each).spec.project in projects)
+
+    async def _standing(self, volume: Volume, projects: Collection[str] | None = None) -> VolumeStanding:
         return VolumeStanding(
             volume=volume,
             pools=self.places.get(volume.place, ()),
-            used_by=await asyncio.to_thread(self._store.jobs_with, volume.name, USED_BY),
+            used_by=await asyncio.to_thread(self._used_by, volume.name, projects),
             size_bytes=await asyncio.to_thread(self._folders.size_bytes, volume),
         )

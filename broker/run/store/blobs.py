@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from typing import Final
 
@@ -11,6 +12,7 @@ from broker.model.errors import UnknownName
 from broker.model.jobs import JobState
 from broker.model.money import NS_PER_S
 from broker.run.store.engine import insert_new
+from broker.run.store.kept_tables import schedules
 from broker.run.store.specs import Specs, chunks
 from broker.run.store.tables import blobs, jobs
 from broker.run.store.transactions import Transactions
@@ -58,11 +60,15 @@ class StoredBlobs(Transactions):
         return len(dropped)
 
     def blobs_in_use(self) -> frozenset[str]:
-        """What jobs name that have not ended."""
+        """What jobs name that have not ended, and what schedules submit."""
         with self._read() as connection:
+            kept = connection.execute(select(schedules.c.document)).scalars()
+            scheduled = [call for document in kept if (call := json.loads(document).get("function"))]
             ids = connection.execute(select(jobs.c.spec_id).distinct().where(jobs.c.state.in_(_GOING))).scalars().all()
             calls = [spec.function for spec in self._specs.each(connection, ids) if spec.function]
-        return frozenset(name for call in calls for name in (call.blob, call.inputs) if name)
+        named = [name for call in calls for name in (call.blob, call.inputs)]
+        named += [call.get(name) for call in scheduled for name in ("blob", "inputs")]
+        return frozenset(name for name in named if name)
 
 
 def _want(connection: Connection, sha256: str, at_ns: int) -> None:

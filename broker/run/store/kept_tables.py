@@ -51,6 +51,7 @@ secrets: Final = Table(
     Column("created_ns", BigInteger, nullable=False),
     Column("key_id", Text, nullable=False),
     Column("box", LargeBinary, nullable=False),
+    Column("projects", Text, nullable=False, server_default="[]"),
 )
 
 volumes: Final = Table(

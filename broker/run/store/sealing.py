@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ class StoredSecrets(Transactions):
             "created_ns": made.created_ns,
             "key_id": sealed.key_id,
             "box": sealed.box,
+            "projects": json.dumps(made.projects),
         }
         with self._write() as connection:
             if connection.execute(select(secrets.c.name).where(mine, secrets.c.version >= made.version)).first():
@@ -62,5 +64,11 @@ class StoredSecrets(Transactions):
 
 
 def _sealed(row: Any) -> Sealed:
-    made = Secret(name=row.name, version=row.version, user=row.user_name, created_ns=row.created_ns)
+    made = Secret(
+        name=row.name,
+        version=row.version,
+        user=row.user_name,
+        created_ns=row.created_ns,
+        projects=tuple(json.loads(row.projects)),
+    )
     return Sealed(secret=made, key_id=row.key_id, box=bytes(row.box))
