@@ -150,6 +150,20 @@ def exhausted(standings: Iterable[Standing]) -> list[Standing]:
     ]
 
 
+def passed(standing: Standing) -> str:
+    """The last mark that what was spent has passed: `spent`, `nearly_spent` (four fifths), or "" for none yet."""
+    if standing.spent >= standing.budget.limit:
+        return "spent"
+    return "nearly_spent" if 5 * standing.spent.nanodollars >= 4 * standing.budget.limit.nanodollars else ""
+
+
+def in_words(standing: Standing) -> str:
+    """How a budget stands, in a sentence for people."""
+    budget = standing.budget
+    period = "in all" if budget.period is Period.TOTAL else f"a {budget.period.value}"
+    return f"budget {budget.name}: ${standing.spent.usd:,.2f} of ${budget.limit.usd:,.2f} {period} is spent"
+
+
 def refuses(standing: Standing) -> bool:
     """Whether what finds no room is not taken."""
     return standing.budget.action is Action.REFUSE

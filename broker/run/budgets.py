@@ -12,13 +12,14 @@ from typing import Final
 
 import structlog
 
-from broker.decide.budgets import asked, begun, covers, exhausted, taken
+from broker.decide.budgets import asked, begun, covers, exhausted, in_words, passed, taken
 from broker.model.budgets import Asked, Budget, Reservation, Standing
 from broker.model.errors import BrokerError, Conflict, UnknownName
 from broker.model.jobs import Job, JobSpec
 from broker.model.money import NS_PER_S, Money
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
+from broker.run.events import Event
 from broker.run.register import Register
 
 log = structlog.get_logger()
@@ -49,6 +50,7 @@ class Budgets:
         self._stored: dict[str, Budget] = {}
         self._store, self._clock, self._register = store, clock, register
         self._standings: tuple[Standing, ...] = ()
+        self._told: dict[tuple[str, int | None], str] = {}  # of a budget in a period, the last mark that was told
         self._read_ns = 0
 
     @property
@@ -132,15 +134,27 @@ class Budgets:
                 )
 
     async def run(self) -> None:
-        """Stops what runs in budgets that say so once they are spent; until cancelled."""
+        """Tells what budgets have come to, and stops what runs in those that say so once they are spent."""
         while True:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.load()  # another broker may have set some
                 if self._leads():
+                    await self.tell()
                     await self._stop()
             except BrokerError as error:
                 log.error("budgets could not be looked at; it is tried again", error=str(error))
+
+    async def tell(self) -> None:
+        """Tells of budgets that have passed a mark, each once in its period; a new broker tells again."""
+        standings = await self._now(self.every)
+        new = [each for each in standings if (mark := passed(each)) and mark != self._told.get(_key(each))]
+        self._told = {_key(each): passed(each) for each in standings}
+        now_ns = self._clock.now_ns()
+        self._register.events.tell(
+            Event(kind=f"budget.{passed(each)}", at_ns=now_ns, reason=in_words(each), pool=each.budget.pool or "")
+            for each in new
+        )
 
     async def _stop(self) -> None:
         stopping = [budget for budget in self.every if budget.stop_running]
@@ -159,3 +173,7 @@ class Budgets:
         now_ns = self._clock.now_ns()
         found: tuple[Asked, ...] = asked(wanted, now_ns)
         return await asyncio.to_thread(self._store.standings, found, now_ns, self._tails) if found else ()
+
+
+def _key(standing: Standing) -> tuple[str, int | None]:
+    return standing.budget.name, standing.since_ns

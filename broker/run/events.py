@@ -19,7 +19,8 @@ MOST_WAITING: Final = 10_000  # events that a slow listener may be behind; then 
 class Event:
     """One thing that happened.
 
-    `kind` is `job.STATE`, `attempt.STATE`, `plan.nodes`, `plan.warm`, `plan.proposal` or `schedule.STATE` of a firing.
+    `kind` is `job.STATE`, `attempt.STATE`, `plan.nodes`, `plan.warm`, `plan.proposal`, `schedule.STATE` of a firing,
+    `budget.nearly_spent` or `budget.spent`.
     """
 
     kind: str

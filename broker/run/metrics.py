@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections import Counter as Counted
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Final
 
@@ -11,8 +12,9 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from broker.model.budgets import Standing
 from broker.model.errors import BrokerError
-from broker.model.jobs import Attempt, JobState
+from broker.model.jobs import Attempt, AttemptState, JobState
 from broker.model.money import NS_PER_S
 from broker.model.query import SpendFilter
 from broker.model.usage import SpendRow
@@ -25,6 +27,8 @@ log = structlog.get_logger()
 WAITS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 86_400)
 RUNS_S: Final = (0.1, 1, 10, 60, 300, 900, 3_600, 14_400, 43_200, 86_400, 604_800)
 DAY_NS: Final = 86_400 * NS_PER_S
+HOUR_NS: Final = 3_600 * NS_PER_S
+OPEN: Final = tuple(state for state in AttemptState if not state.ended)
 REGRET_EVERY_NS: Final = 3_600 * NS_PER_S
 
 
@@ -75,23 +79,30 @@ class Metrics:
     async def text(self) -> bytes:
         """All of them, as a scrape gets them (text format 0.0.4)."""
         now_ns = self._broker.clock.now_ns()
-        counts, spent, started = await asyncio.gather(
+        counts, spent, lately, started, budgets = await asyncio.gather(
             asyncio.to_thread(self._broker.store.counts),
-            asyncio.to_thread(self._spent, now_ns),
+            asyncio.to_thread(self._spent, now_ns // DAY_NS * DAY_NS, "pool", "kind"),
+            asyncio.to_thread(self._spent, now_ns - HOUR_NS, "pool"),
             asyncio.to_thread(self._started),
+            self._broker.budgets.standings(),
         )
         await asyncio.gather(*(pool.capacity() for pool in self._broker.pools.values()))
         now = CollectorRegistry()
         pools = _pools(self._broker.pools, started)
-        now.register(
-            _Now(
-                [*_jobs(counts), *pools, *_spend(spent), *self._foresight(now_ns), self._regret(now_ns), self._asked()]
-            )
-        )
+        families = [*_jobs(counts), *pools, self._open(), *_spend(spent), _rate(lately), *_budgets(budgets)]
+        now.register(_Now([*families, *self._foresight(now_ns), self._regret(now_ns), self._asked()]))
         return generate_latest(self._registry) + generate_latest(now)
 
-    def _spent(self, now_ns: int) -> tuple[SpendRow, ...]:
-        return tuple(self._broker.store.spend(SpendFilter(since_ns=now_ns // DAY_NS * DAY_NS, by=("pool", "kind"))))
+    def _spent(self, since_ns: int, *by: str) -> tuple[SpendRow, ...]:
+        return tuple(self._broker.store.spend(SpendFilter(since_ns=since_ns, by=by)))
+
+    def _open(self) -> GaugeMetricFamily:
+        made = GaugeMetricFamily("broker_pool_attempts", "Attempts that have not ended.", labels=["pool", "state"])
+        open_now = Counted((held.attempt.pool, held.attempt.state.value) for held in self._broker.register.live)
+        for pool in self._broker.pools:
+            for state in OPEN:
+                made.add_metric([pool, state.value], open_now[pool, state.value])
+        return made
 
     def _started(self) -> dict[str, tuple[float, ...]]:
         return {pool: self._broker.store.cold_starts(pool) for pool in list(self._broker.pools)}
@@ -202,3 +213,20 @@ def _spend(rows: tuple[SpendRow, ...]) -> Iterator[GaugeMetricFamily]:
         if row.unknown:
             unknown.add_metric(list(row.group), row.unknown)
     yield from (spent, unknown)
+
+
+def _rate(rows: tuple[SpendRow, ...]) -> GaugeMetricFamily:
+    rate = GaugeMetricFamily("broker_spend_usd_per_hour", "Dollars charged for the last hour.", labels=["pool"])
+    for row in rows:
+        rate.add_metric(list(row.group), float(row.total.usd))
+    return rate
+
+
+def _budgets(standings: Sequence[Standing]) -> Iterator[GaugeMetricFamily]:
+    used = GaugeMetricFamily("broker_budget_used_ratio", "Share that is spent and committed.", labels=["budget"])
+    left = GaugeMetricFamily("broker_budget_left_usd", "Dollars that may be begun.", labels=["budget"])
+    for each in standings:
+        if each.budget.limit:
+            used.add_metric([each.budget.name], float(1 - each.left.usd / each.budget.limit.usd))
+        left.add_metric([each.budget.name], float(each.left.usd))
+    yield from (used, left)

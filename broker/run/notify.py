@@ -28,7 +28,14 @@ log = structlog.get_logger()
 TIMEOUT_S: Final = 10.0
 TRIED_FOR_S: Final = 900.0
 SIGNATURE: Final = "Broker-Signature"
-_SIGNS: Final = {"succeeded": "✅", "failed": "❌", "cancelled": "🚫", "interrupted": "⚠️"}
+_SIGNS: Final = {
+    "succeeded": "✅",
+    "failed": "❌",
+    "cancelled": "🚫",
+    "interrupted": "⚠️",
+    "nearly_spent": "⚠️",
+    "spent": "🛑",
+}
 
 
 class Notifier:
@@ -110,6 +117,8 @@ def in_words(event: Event) -> str:
     """An event as a line of a chat. Nothing in it is taken for markup or calls people."""
     what, _, state = event.kind.partition(".")
     job = event.job
+    if what == "budget":
+        return f"{_SIGNS[state]} " + _plain(event.reason)
     if job is None:
         return _plain(f"{event.pool or f'schedule {event.schedule} {state}'}: {event.reason}")
     of = f"{job.spec.name} ({job.id}) of {job.user}"

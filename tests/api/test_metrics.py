@@ -25,6 +25,7 @@ async def test_what_happens_is_counted(house: House, http, submitted: str) -> No
     pool = executor.context.pool.name
     running = await scraped(http)
     assert running["broker_jobs", (("state", "running"),)] == 1
+    assert running["broker_pool_attempts", (("pool", pool), ("state", "running"))] == 1
     assert running["broker_job_wait_seconds_count", (("pool", pool),)] == 1
     assert running["broker_pool_usable", (("kind", executor.context.pool.kind.value), ("pool", pool))] == 1
     await house.end(submitted, AttemptState.SUCCEEDED)
@@ -32,7 +33,11 @@ async def test_what_happens_is_counted(house: House, http, submitted: str) -> No
     assert after["broker_jobs_ended_total", (("pool", pool), ("state", "succeeded"))] == 1
     assert after["broker_attempt_run_seconds_count", (("pool", pool),)] == 1
     await house.broker.settle_now()
+    budget = {"limit": "100", "period": "day", "action": "warn"}
+    assert (await http.put("/v1/budgets/all", json=budget)).status_code == 200
     spent = await scraped(http)
+    assert 0 < spent["broker_budget_used_ratio", (("budget", "all"),)] < 1
+    assert sum(value for (name, _), value in spent.items() if name == "broker_spend_usd_per_hour") > 0
     assert sum(value for (name, _), value in spent.items() if name == "broker_spent_today_usd") > 0
 
 
@@ -67,7 +72,7 @@ def base(name: str) -> str:
 
 
 async def test_events_come_as_they_happen_and_only_those_asked_for(house: House, http, submitted: str) -> None:
-    stream = _stream(house.service, ("job.running", "attempt"))
+    stream = _stream(house.service, ("job.running", "attempt"), None)
     assert await anext(stream) == b": listening\n\n"
     await house.start(submitted)
     seen = []

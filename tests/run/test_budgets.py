@@ -20,8 +20,10 @@ from broker.model.placement import Duration
 from broker.model.usage import AttemptUsage, ChargeKind, UnitUsage
 from broker.ports import Store
 from broker.run.budgets import Budgets
+from broker.run.notify import in_words
 from broker.run.register import Register
 from broker.run.store import open_store
+from broker.testing.fakes import FakeClock
 from broker.testing.store_values import attempt, charge, held, job, placement, quote, report, unit
 from tests.decide.placing import node, serverless, state
 
@@ -109,6 +111,27 @@ class Time:
 
     def now_ns(self) -> int:
         return self.ns
+
+
+async def test_a_budget_tells_once_in_a_period_when_it_is_nearly_and_when_it_is_all_spent(store: Store) -> None:
+    clock, told = FakeClock(NOW_NS), []
+    register = Register(store, clock)
+    register.events.call(told.append)
+    budgets = Budgets(
+        [replace(LAB, user=None), replace(LAB, name="large", limit=Money(10_000))], store, clock, register
+    )
+    for number, (amount, kinds) in enumerate([(79, []), (1, ["budget.nearly_spent"]), (30, ["budget.spent"]), (5, [])]):
+        store.settle("home", report(NOW_NS + number), [charge(f"k{number}", NOW_NS + number, amount)])
+        for _ in range(2):
+            await budgets.tell()
+        assert [event.kind for event in told] == kinds
+        told.clear()
+    clock.advance(86_400)
+    await budgets.tell()
+    store.settle("home", report(clock.ns), [charge("next", clock.ns - 1, 85)])
+    await budgets.tell()
+    assert [event.reason for event in told] == ["budget lab: $0.00 of $0.00 a day is spent"]
+    assert in_words(told[0]).startswith("⚠️ budget lab:")
 
 
 async def test_what_a_configuration_says_is_not_changed_elsewhere(store: Store) -> None:

@@ -71,7 +71,7 @@ def _price(value: Any) -> Any:
     return {"offer": value} if isinstance(value, str) else value
 
 
-EventKind = Annotated[str, Field(pattern=r"^(job|attempt|plan|schedule)(\.[a-z_]+)?$")]
+EventKind = Annotated[str, Field(pattern=r"^(job|attempt|plan|schedule|budget)(\.[a-z_]+)?$")]
 Count = Annotated[int, Whole(1, MAX_UNITS, "a number")]
 
 
@@ -302,8 +302,8 @@ class NotifyPart(Part):
 
     url_secret: Line = Field(description="Name of the secret that holds the address that events are posted to.")
     events: list[EventKind] = Field(
-        ["job.failed", "plan.proposal", "schedule.refused", "schedule.missed"],
-        description="Kinds of events, or what they begin with: job, job.failed, plan, schedule.",
+        ["job.failed", "plan.proposal", "schedule.refused", "schedule.missed", "budget"],
+        description="Kinds of events, or what they begin with: job, job.failed, plan, schedule, budget.",
     )
     format: Literal["json", "slack"] = Field("json", description="slack: as Slack's incoming webhooks take messages.")
     signing_secret: Line | None = Field(
