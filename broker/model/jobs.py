@@ -47,6 +47,9 @@ class FunctionCall:
     inputs: str | None = None  # sha256 of the file of its arguments, hex
 
 
+CHECKPOINT_GRACE_S: Final = 30.0  # between SIGTERM and SIGKILL, for a job that is to keep a checkpoint first
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What a user asks to run. Built from the document that people write by `broker.spec`."""

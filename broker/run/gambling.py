@@ -12,15 +12,13 @@ from broker.decide.constraints import resolve
 from broker.decide.duration import estimate
 from broker.decide.rules import PlacementRules
 from broker.model.errors import BrokerError
-from broker.model.jobs import AttemptState, Job
+from broker.model.jobs import CHECKPOINT_GRACE_S, AttemptState, Job
 from broker.model.money import NS_PER_S
 from broker.run.live import Held
 from broker.run.pools import RunningPool
 from broker.run.register import Register
 
 log = structlog.get_logger()
-
-GRACE_S = 30.0  # between the signal to keep a checkpoint and the end
 
 
 class Gambling:
@@ -71,6 +69,6 @@ class Gambling:
             return
         await self._register.leave(held)
         try:
-            await executor.cancel(held.attempt.id, GRACE_S)
+            await executor.cancel(held.attempt.id, CHECKPOINT_GRACE_S)
         except BrokerError as error:
             log.warning("an attempt could not be told to leave; it goes on", attempt=held.attempt.id, error=str(error))

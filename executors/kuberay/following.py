@@ -17,7 +17,7 @@ from executors.kuberay.api import Resource
 from executors.kuberay.failures import AlreadyExists
 from executors.kuberay.files import files_of
 from executors.kuberay.job_log import JobLog
-from executors.kuberay.manifests import KILL_AFTER_S
+from executors.kuberay.manifests import kill_after_s
 from executors.kuberay.site import Site
 from executors.on_machine.outcome import Outcome, ended, with_lost_output
 from executors.remote.backoff import Backoff
@@ -93,7 +93,7 @@ class Following:
     async def _made(self, request: LaunchRequest) -> None:
         """Makes the Secret, then the RayJob. One that is there already is this attempt's, made by a call before."""
         site = self.site
-        files = await asyncio.to_thread(files_of, request, site.max_stream_bytes, site.options.grace_s)
+        files = await asyncio.to_thread(files_of, request, site.max_stream_bytes, site.options.grace_of(request.spec))
         with suppress(AlreadyExists):
             await site.api.create("secrets", site.manifests.secret(self.id, site.workers.cluster_uid, files))
         manifest = site.manifests.ray_job(request, site.workers.address(self.unit), files)
@@ -242,7 +242,7 @@ class Following:
         if not self._begun:
             return ended("cancelled", reason="cancelled before it ran")
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.site.options.grace_s + KILL_AFTER_S):
+            async with asyncio.timeout(kill_after_s(self.site.options)):
                 await self._log.read.wait()
         return ended("cancelled", exit_code=137, signal=9, reason="cancelled; Ray killed it")
 

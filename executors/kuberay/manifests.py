@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.model.jobs import LaunchRequest
+from broker.model.jobs import CHECKPOINT_GRACE_S, LaunchRequest
 from broker.model.pools import Pool
 from broker.model.resources import GIB, Resources
 from executors.kuberay import names
@@ -19,7 +19,7 @@ Manifest = dict[str, Any]
 
 GROUP: Final = "workers"
 PLACE: Final = "/broker/job"  # where a submitter finds what it sends to the Ray cluster
-KILL_AFTER_S: Final = 10  # beyond a command's grace, after which Ray kills what its agent has not ended
+_SPARE_S: Final = 10  # beyond the longest grace of a command, after which Ray kills what its agent has not ended
 _SUBMITTER: Final = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
     "limits": {"cpu": "1", "memory": "1Gi"},
@@ -88,8 +88,8 @@ class Manifests:
         return found
 
     def _template(self, container: str, has: dict[str, str], pod: Manifest, labels: Mapping[str, str]) -> Manifest:
-        """A pod of the cluster. Ray waits for a command's own grace before it kills it."""
-        wait = {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": str(round(self._options.grace_s) + KILL_AFTER_S)}
+        """A pod of the cluster. Ray waits longer than any command's grace before it kills."""
+        wait = {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": str(kill_after_s(self._options))}
         plain: Manifest = {"name": container, "image": self._options.image, "env": [wait]}
         plain["resources"] = {"requests": has, "limits": has}
         return {
@@ -182,6 +182,11 @@ class Manifests:
             "metadata": {"name": name, "namespace": self._options.namespace, "labels": every},
             "spec": spec,
         }
+
+
+def kill_after_s(options: Options) -> int:
+    """Seconds after SIGTERM after which Ray kills, in case that an attempt's own agent has not."""
+    return round(max(options.grace_s, CHECKPOINT_GRACE_S)) + _SPARE_S
 
 
 def _merged(plain: Manifest, more: Manifest) -> Manifest:

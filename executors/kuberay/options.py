@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from broker.model.errors import Misconfigured
+from broker.model.jobs import CHECKPOINT_GRACE_S, JobSpec
 
 PYTHON: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 _LABEL: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -66,6 +67,10 @@ class Options(BaseModel):
                 "lower-case letters, digits and hyphens, of which the first is a letter"
             )
         return options
+
+    def grace_of(self, spec: JobSpec) -> float:
+        """The time between SIGTERM and SIGKILL for a job's command; one that keeps checkpoints has enough for that."""
+        return max(self.grace_s, CHECKPOINT_GRACE_S) if spec.checkpoint_every_s else self.grace_s
 
     def cluster_of(self, pool: str) -> str:
         """The name of the pool's RayCluster."""

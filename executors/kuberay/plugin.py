@@ -19,7 +19,7 @@ from broker.ports import ExecutorContext
 from executors.kuberay import demands, sweeping
 from executors.kuberay.api import Api
 from executors.kuberay.following import Following
-from executors.kuberay.manifests import Manifests
+from executors.kuberay.manifests import Manifests, kill_after_s
 from executors.kuberay.mirror import Mirror
 from executors.kuberay.options import Options, check_claim
 from executors.kuberay.site import Site
@@ -112,7 +112,7 @@ class KubeRay(KeptHere[Site]):
             for attempt_id in list(self._running):
                 await self.cancel(attempt_id)
             if tasks:
-                await asyncio.wait(tasks, timeout=self._options.grace_s + STOP_WITHIN_S)
+                await asyncio.wait(tasks, timeout=kill_after_s(self._options) + STOP_WITHIN_S)
         elif making := [task for following, task in self._running.values() if following.starting]:
             await asyncio.wait(making, timeout=TIDY_WITHIN_S)
         for task in tasks:
@@ -198,7 +198,7 @@ class KubeRay(KeptHere[Site]):
         return self._site.meter.usage(since_ns, {})
 
     async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
-        """Asks for its end. The time between SIGTERM and SIGKILL is the pool's `grace_s`: KubeRay takes no other."""
+        """Asks for its end. How long it has then was told to its agent before: KubeRay takes no grace along."""
         self._site.reports.cancel(attempt_id, grace_s)
         if attempt_id in self._running:
             self._running[attempt_id][0].cancel()
@@ -207,7 +207,8 @@ class KubeRay(KeptHere[Site]):
         """Workers that are up or coming."""
         if not self._site.api.connected:
             raise Unreachable(f"pool {self._pool.name} is closed")
-        note = f"KubeRay: RayCluster {self._site.manifests.cluster} in namespace {self._options.namespace}"
+        cluster, namespace = self._site.manifests.cluster, self._options.namespace
+        note = f"KubeRay: RayCluster {cluster} in namespace {namespace}, whose head is not metered"
         units = self._site.workers.states()
         return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=self._pool.max_units, note=note)
 

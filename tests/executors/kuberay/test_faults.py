@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from broker.model.errors import Misconfigured, NoCapacity, Unreachable
-from broker.model.jobs import AttemptState
+from broker.model.jobs import CHECKPOINT_GRACE_S, AttemptState
 from broker.testing.builders import launch_request
 from broker.testing.executor_contract_pool import check
 from broker.testing.executor_watch import PATIENCE_S, Watch
@@ -236,3 +236,18 @@ async def test_a_closed_pool_says_so(cluster: Cluster, tmp_path: Path) -> None:
         await executor.scale(1)
     with pytest.raises(Unreachable):
         await executor.capacity()
+
+
+@pytest.mark.parametrize(("keeps", "kept"), [(600.0, True), (None, False)])
+async def test_a_job_that_keeps_checkpoints_has_time_for_one(
+    cluster: Cluster, tmp_path: Path, keeps: float | None, kept: bool
+) -> None:
+    """It takes a second; the pool's own grace is shorter."""
+    async with open_pool(cluster, tmp_path / "state", options={"grace_s": 0.2}) as watch:
+        run = "trap 'sleep 1; echo kept; exit 0' TERM; echo on; while :; do sleep 0.05; done"
+        request = launch_request(run, checkpoint_every_s=keeps)
+        await watch.launch(request)
+        await watch.says(request.attempt_id, b"on")
+        await watch.executor.cancel(request.attempt_id, grace_s=CHECKPOINT_GRACE_S)
+        assert (await watch.ended(request.attempt_id, within_s=20.0)).state is AttemptState.CANCELLED
+        assert (b"kept" in await watch.output(request.attempt_id)) is kept

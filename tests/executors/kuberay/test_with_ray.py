@@ -39,7 +39,7 @@ class Submitter:
 
     def __init__(self, cluster: LocalCluster, folder: Path) -> None:
         self._cluster, self._folder = cluster, folder
-        waits = {"RAY_JOB_STOP_WAIT_TIME_S": "12"}
+        waits = {"RAY_JOB_STOP_WAIT_TIME_S": "40"}
         self._env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(folder), **cluster.environment, **waits}
         self.frames: list[Frame] = []
 
@@ -91,7 +91,7 @@ class Submitter:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def submitter() -> AsyncIterator[Submitter]:
     folder = Path(tempfile.mkdtemp(prefix="bkr-"))
-    os.environ["RAY_JOB_STOP_WAIT_TIME_S"] = "12"
+    os.environ["RAY_JOB_STOP_WAIT_TIME_S"] = "40"
     cluster = await start_head(POOL, folder, 100_000_000)
     del os.environ["RAY_JOB_STOP_WAIT_TIME_S"]
     try:
