@@ -26,7 +26,7 @@ class Shell:
     def __init__(self, folder: Path, config: str, env: Mapping[str, str]) -> None:
         self._folder = folder
         (folder / "broker.toml").write_text('settle_every = "200ms"\n' + config, encoding="utf-8")
-        self._env = {
+        self.env = {
             **os.environ,
             "BROKER_CONFIG": str(folder / "broker.toml"),
             "BROKER_STATE_DIR": str(folder / "state"),
@@ -39,7 +39,7 @@ class Shell:
             subprocess.run,
             [BROKER, *words],
             cwd=self._folder,
-            env=self._env,
+            env=self.env,
             capture_output=True,
             text=True,
             timeout=90,
