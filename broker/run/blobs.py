@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -23,7 +24,7 @@ class Blobs:
     """Keeps blobs. `StoreError` when it can't be done."""
 
     def __init__(self, folder: Path, store: Store, clock: Clock) -> None:
-        self._folder = folder
+        self.folder = folder
         self._store = store
         self._clock = clock
 
@@ -55,7 +56,7 @@ class Blobs:
         """Drops what nobody has wanted since a time, but what jobs name that have not ended; how many."""
         used = self._store.blobs_in_use()
         dropped = self._store.drop_blobs(before_ns, used)
-        for file in self._folder.glob("*/*") if self._folder.is_dir() else ():
+        for file in self.folder.glob("*/*") if self.folder.is_dir() else ():
             with suppress(FileNotFoundError):
                 if file.stat().st_mtime_ns < before_ns and file.name not in used:
                     file.unlink()
@@ -68,17 +69,18 @@ class Blobs:
             self._store.put_blob(sha256, small, self._clock.now_ns())
         elif file is not None:
             place = self._file(sha256)
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file.replace(place)
+            with _kept_in(place):
+                place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                file.replace(place)
 
     def new_file(self) -> Path:
         """Where a draft may be written."""
-        drafts = self._folder / "drafts"
+        drafts = self.folder / "drafts"
         drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
         return drafts / secrets.token_hex(16)
 
     def _file(self, sha256: str) -> Path:
-        return self._folder / sha256[:2] / sha256
+        return self.folder / sha256[:2] / sha256
 
 
 class Draft:
@@ -101,12 +103,10 @@ class Draft:
             self._spill()
 
     def _spill(self) -> None:
-        try:
+        with _kept_in(self._blobs.folder):
             self._path = self._path or self._blobs.new_file()
             with os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
                 file.write(self._small)
-        except OSError as error:
-            raise StoreError(f"the arguments of a function can't be kept in {self._path}: {error.strerror}") from error
         self._small.clear()
 
     def commit(self) -> None:
@@ -124,3 +124,13 @@ class Draft:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _kept_in(place: Path) -> Iterator[None]:
+    """Turns what the disk refuses into StoreError."""
+    try:
+        yield
+    except OSError as error:
+        said = f"arguments of functions can't be kept in {place} ({error.strerror})"
+        raise StoreError(f"{said}: make room there, or correct its rights") from error
