@@ -9,13 +9,16 @@ from broker.decide.workload import Workload
 from simulator.jobs import Rule, Spot, Terms
 
 
-def workload(seed: int, count: int, load: float) -> Workload:
-    """Jobs at random; no two events fall together."""
+def workload(seed: int, count: int, load: float, tasks: int = 1) -> Workload:
+    """Jobs at random, in arrays of up to so many tasks, which are submitted together; no two end together."""
     rng = np.random.default_rng(seed)
     duration = rng.lognormal(5, 1.5, count)
     gpus = rng.choice([0.25, 1, 1, 2, 4, 8, 16, 24], count)
     gap = duration.mean() * gpus.mean() / load
-    return Workload.of(rng.exponential(gap, count).cumsum(), duration, gpus)
+    submit = rng.exponential(gap, count).cumsum()
+    each = rng.integers(1, tasks + 1, count)
+    apart = rng.uniform(0.9, 1.1, each.sum())
+    return Workload.of(submit.repeat(each), duration.repeat(each) * apart, gpus.repeat(each))
 
 
 def terms(rng: np.random.Generator, trouble: str) -> Terms:
@@ -46,6 +49,7 @@ def spot(rng: np.random.Generator) -> Spot:
 CASES: dict[str, Any] = {
     "seed": st.integers(0, 2**32 - 1),
     "count": st.integers(1, 120),
+    "tasks": st.sampled_from([1, 1, 4]),
     "load": st.floats(1.0, 120.0),
     "min_nodes": st.integers(0, 4),
     "more_nodes": st.integers(0, 8),
@@ -55,7 +59,7 @@ CASES: dict[str, Any] = {
 
 
 def case(
-    seed: int, count: int, load: float, min_nodes: int, more_nodes: int, waits: str, trouble: str
+    seed: int, count: int, load: float, min_nodes: int, more_nodes: int, waits: str, trouble: str, tasks: int = 1
 ) -> tuple[Any, Terms, Rule]:
     rng = np.random.default_rng(seed)
     waiting = {
@@ -69,4 +73,4 @@ def case(
     if trouble == "targets":
         more = {"targets": (*rng.integers(0, 6, 300).tolist(), 4), "step_s": 171.3}
     rule = Rule(min_nodes=min_nodes, max_nodes=min_nodes + more_nodes, **waiting, **more)
-    return workload(seed, count, load), terms(rng, trouble), rule
+    return workload(seed, count, load, tasks), terms(rng, trouble), rule

@@ -27,7 +27,7 @@ def test_rules_are_compared_the_cheapest_first(trace: str) -> None:
     head, *lines = result.stdout.splitlines()
     assert head.split("\t")[:2] == ["rule", "cost"]
     cells = [line.split("\t") for line in lines]
-    assert len(cells) == 11
+    assert len(cells) == 12
     for marked in (False, True):
         costs = [float(cell[1].replace(",", "")) for cell in cells if cell[0].endswith("*") == marked]
         assert costs == sorted(costs)

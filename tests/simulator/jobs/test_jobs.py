@@ -10,7 +10,7 @@ from simulator.jobs import run
 from tests.simulator.jobs.cases import CASES, case
 
 # Two jobs that lost their nodes together lose their patience together: the second gets the room that the first gave up.
-TOGETHER = {"seed": 61469, "count": 51, "load": 37.0, "min_nodes": 0, "more_nodes": 2, "waits": "constant"}
+TOGETHER = {"seed": 61469, "count": 51, "load": 37.0, "min_nodes": 0, "more_nodes": 2, "waits": "constant", "tasks": 1}
 
 
 @given(**CASES)
