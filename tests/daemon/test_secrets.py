@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,13 @@ def running() -> Iterator[Daemon]:
 
 
 def places(folder: Path) -> list[str]:
-    """Files with the value, but sockets."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [str(path.relative_to(folder)) for path in files if VALUE.encode() in path.read_bytes()]
+    """Files with the value, but sockets, and what goes away meanwhile."""
+    found = []
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file() and VALUE.encode() in path.read_bytes():
+                found.append(str(path.relative_to(folder)))
+    return found
 
 
 def command_lines() -> bytes:
@@ -65,3 +70,19 @@ def test_what_its_setup_says_is_masked_in_the_reason(running: Daemon) -> None:
 def test_a_secret_that_is_not_there_fails_the_job_and_says_what_to_do(running: Daemon) -> None:
     ended = running.ended(running.submit("true", secrets=["NONE"], retry={"max_attempts": 1}))
     assert "broker secret set NONE" in ended["reason"]
+
+
+def test_a_value_comes_from_a_variable_or_a_file_and_the_key_is_exchanged(running: Daemon) -> None:
+    file = running.state_dir / "value.txt"
+    file.write_text("from-a-file\n")
+    running.environment["FROM"] = "from-a-variable"
+    assert running.call("secret", "set", "A", "--from-file", str(file)).returncode == 0
+    assert running.call("secret", "set", "B", "--from-env", "FROM").returncode == 0
+    assert running.call("secret", "set", "B", "--from-env", "NOWHERE").returncode == 2
+    assert "sealed with the new key" in running.call("secret", "rotate-key").stderr
+    file.unlink()
+    job = running.submit('test "$A$B" = from-a-filefrom-a-variable', secrets=["A", "B"])
+    assert running.ended(job)["state"] == "succeeded"
+    listed = running.call("secret", "list").stdout
+    assert "A\t1\teverybody" in listed and "from-a" not in listed
+    assert running.call("secret", "delete", "A").returncode == 0

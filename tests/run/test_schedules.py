@@ -118,6 +118,16 @@ def test_after_a_time_away_one_firing_is_made_up_for(house: House) -> None:
     house.made()
     assert house.after(4 * MINUTE_S) == ["missed", "missed", "missed", "submitted"]
     assert len(house.jobs()) == 1
+    assert [event.kind for event in house.told] == ["schedule.submitted"]
+
+
+def test_of_what_nothing_makes_up_for_people_are_told_once(house: House) -> None:
+    house.made(starting_deadline_s=10.0)
+    assert house.after(4.5 * MINUTE_S) == ["missed"] * 4
+    (event,) = house.told
+    assert event.kind == "schedule.missed"
+    assert event.reason.endswith("30 s late, more than 10 s; so were 3 before it")
+    assert house.jobs() == []
 
 
 KILLED = """

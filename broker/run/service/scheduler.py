@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ import structlog
 from broker.decide.schedules import due, too_late, upcoming
 from broker.model.errors import BrokerError, StoreError, UnknownName
 from broker.model.money import NS_PER_S
-from broker.model.schedules import Concurrency, Firing, FiringState, Schedule
+from broker.model.schedules import CatchUp, Concurrency, Firing, FiringState, Schedule
 from broker.run.broker import Broker
 from broker.run.events import Event
 from broker.run.service.owned import owned
@@ -85,7 +85,7 @@ class Scheduler:
         if decided:
             last_ns = decided[-1].at_ns
             new = await asyncio.to_thread(self._store.keep_firings, schedule.id, decided, last_ns)
-            self._tell(schedule, (each for each in new if each.state is not FiringState.DUE))
+            self._tell(schedule, _worth_telling(schedule, new))
 
     async def _submit(self, schedule: Schedule, firing: Firing) -> Firing:
         ended = await self._ended(schedule, firing)
@@ -129,6 +129,16 @@ class Scheduler:
 
     def _tell(self, schedule: Schedule, firings: Iterable[Firing]) -> None:
         self._events.tell([_event(schedule, firing, self._clock.now_ns()) for firing in firings])
+
+
+def _worth_telling(schedule: Schedule, new: Sequence[Firing]) -> list[Firing]:
+    """What was skipped; and of what was missed one for all, where nothing makes up for it."""
+    skipped = [each for each in new if each.state is FiringState.SKIPPED]
+    missed = [each for each in new if each.state is FiringState.MISSED]
+    if not missed or (schedule.catch_up is CatchUp.LAST and new[-1].state is not FiringState.MISSED):
+        return skipped
+    before = f"; so were {len(missed) - 1} before it" if len(missed) > 1 else ""
+    return [*skipped, replace(missed[-1], reason=missed[-1].reason + before)]
 
 
 def _event(schedule: Schedule, firing: Firing, now_ns: int) -> Event:

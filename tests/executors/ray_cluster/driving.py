@@ -44,7 +44,13 @@ def context(state_dir: Path, **options: Any) -> ExecutorContext:
         emulated=True,
         options=options,
     )
-    return ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock(), max_stream_bytes=MAX_STREAM_BYTES)
+    return ExecutorContext(
+        pool=pool,
+        state_dir=state_dir,
+        clock=SystemClock(),
+        max_stream_bytes=MAX_STREAM_BYTES,
+        volumes=str(state_dir / "volumes"),
+    )
 
 
 def kill_worker_of(attempt_id: str) -> None:

@@ -242,6 +242,17 @@ async def test_forget_leaves_nothing(pool: Driver) -> None:
     assert what.attempt_id not in {report.attempt_id for report in poll.reports}
 
 
+async def test_a_volume_is_where_the_job_wants_it_and_stays(pool: Driver) -> None:
+    missing = request("true", volumes={"d": "my-data"}, volumes_at="local")
+    with pytest.raises(Rejected, match="my-data"):
+        await pool.executor.launch(missing)
+    (pool.state_dir / "volumes" / "my-data").mkdir(parents=True)
+    what = request("echo kept > deep/d/file; cat $BROKER_VOLUME_MY_DATA/file", volumes={"/deep/d": "my-data"})
+    report = await pool.run(what)
+    assert (report.state, await pool.output(what.attempt_id)) == (AttemptState.SUCCEEDED, b"kept\n")
+    assert (pool.state_dir / "volumes" / "my-data" / "file").read_text() == "kept\n"
+
+
 async def test_secrets_are_written_nowhere(pool: Driver) -> None:
     secret = "s3cr3t-94817"
     what = request("sleep 300", envs={"TOKEN": secret}, secret_names=frozenset({"TOKEN"}))
