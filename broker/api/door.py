@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,9 +80,11 @@ def opened(door: Door) -> socket.socket:
     """The socket of a door, bound. Raises `DaemonError`."""
     try:
         (family, kind, protocol, _, address), *_ = socket.getaddrinfo(door.host, door.port, type=socket.SOCK_STREAM)
-        sock = socket.socket(family, kind, protocol)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
+        with ExitStack() as unless_bound:
+            sock = unless_bound.enter_context(socket.socket(family, kind, protocol))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            unless_bound.pop_all()
     except OSError as error:
         raise DaemonError(f"{door.shown} can't be listened to ({error.strerror}): choose another --listen") from error
     return sock

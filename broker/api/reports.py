@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from broker.api import schemas
 from broker.api.amounts import money, money_or_none, time, time_or_none
+from broker.api.brokers import views
 from broker.api.decisions import price, resources
 from broker.decide.spend import SpendReport
 from broker.model.money import NS_PER_S
@@ -82,4 +83,5 @@ def status(standing: DaemonStanding) -> schemas.StatusView:
         memory_bytes=standing.memory_bytes,
         counts={state.value: number for state, number in standing.counts.items()},
         problems=standing.problems,
+        brokers=views(standing.member, standing.brokers),
     )

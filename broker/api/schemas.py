@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from broker.api.brokers import BrokerView
+
 State = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled"]
 AttemptStateName = Literal[
     "stored", "starting", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "refused"
@@ -362,6 +364,7 @@ class StatusView(BaseModel):
     memory_bytes: int = Field(description="Resident memory of the daemon.")
     counts: dict[State, int] = Field(description="Jobs in each state.")
     problems: dict[str, str] = Field(description="Pools that take no work, and why.")
+    brokers: list[BrokerView] = Field(description="All brokers and API workers of the store, this one among them.")
 
 
 class ShutdownWish(BaseModel):

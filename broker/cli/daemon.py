@@ -67,6 +67,9 @@ def status(as_json: AsJson = False) -> None:
     print(f"broker {found['version']}, process {found['pid']}, up {render.seconds(found['uptime_s'])}")
     print(f"memory {found['memory_bytes'] / 2**20:.0f} MiB")
     print(f"jobs: {counts}")
+    for each in found["brokers"] if len(found["brokers"]) > 1 else ():
+        drives = f"drives {', '.join(each['pools'])}" if each["pools"] else "drives no pool"
+        print(f"{'this ' if each['here'] else ''}broker {each['name']} {drives}{'; it leads' * each['leads']}")
     for name, problem in found["problems"].items():
         print(f"pool {name} is out of use: {problem}")
 

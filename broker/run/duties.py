@@ -104,6 +104,7 @@ class Telling:
         self._membership = membership
         self._peers = peers
         self._dispatcher = dispatcher
+        self._told: dict[str, PoolState] = {}
 
     async def run(self) -> None:
         """Tells until cancelled."""
@@ -116,8 +117,20 @@ class Telling:
                     log.warning("other brokers were not told of pools; it is tried again", error=str(error))
 
     async def _tell(self) -> None:
-        states = await self._dispatcher.states()
-        views = {each.pool.name: dump_view(each) for each in states if self._membership.holds(each.pool.name)}
-        if views:
+        states = {each.pool.name: each for each in await self._dispatcher.states()}
+        news = {
+            name: state
+            for name, state in states.items()
+            if self._membership.holds(name) and _timeless(state) != self._told.get(name)
+        }
+        if news:
+            views = {name: dump_view(state) for name, state in news.items()}
             await asyncio.to_thread(self._membership.publish, views)
+            self._told |= {name: _timeless(state) for name, state in news.items()}
             self._peers.tell("view")
+
+
+def _timeless(state: PoolState) -> PoolState:
+    """The state without when it was seen: what is idle has no news."""
+    seen = state.capacity
+    return state if seen is None else replace(state, capacity=replace(seen, as_of_ns=0))

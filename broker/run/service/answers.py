@@ -7,6 +7,7 @@ from datetime import date
 
 from broker.model.errors import Problem
 from broker.model.jobs import Attempt, Job, JobState, StateChange
+from broker.model.leases import Member, Standing
 from broker.model.money import ZERO, Money
 from broker.model.placement import Placement, Verdict
 from broker.model.pools import Capacity, Pool
@@ -153,3 +154,5 @@ class DaemonStanding:
     memory_bytes: int  # resident
     counts: dict[JobState, int]
     problems: dict[str, str]  # pool -> why it takes no work
+    member: Member  # this one
+    brokers: Standing  # all of the store

@@ -59,6 +59,8 @@ class Operations:
             memory_bytes=_resident_bytes(),
             counts=dict(counts),
             problems=problems,
+            member=self._broker.membership.member,
+            brokers=self._broker.membership.standing,
         )
 
     def autopilot(self) -> Autopilot:
