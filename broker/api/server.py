@@ -9,10 +9,21 @@ from contextlib import contextmanager
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from broker.api.door import Certificate
+from broker.api.streaming import ABORT
 
 GRACE_S = 3  # that answers which have begun have to end
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that the application can end at once, whatever still waits to be sent."""
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.scope[ABORT] = self.transport.abort  # type: ignore[typeddict-unknown-key]
 
 
 class Server(uvicorn.Server):
@@ -22,6 +33,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Connection,
                 log_level="warning",
                 access_log=False,
                 lifespan="off",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Final
 from broker.model.foresight import Decision
 from broker.model.jobs import Attempt, Job
 
+MOST_KEPT: Final = 1_000  # events that a listener who comes back may still hear of
 MOST_WAITING: Final = 10_000  # events that a slow listener may be behind; then the oldest are dropped, and counted
 
 
@@ -39,6 +41,9 @@ class Events:
     def __init__(self) -> None:
         self._callbacks: list[Callable[[Event], None]] = []
         self._everywhere: list[Callable[[Event], None]] = []
+        self._boot = secrets.token_hex(4)
+        self._number = 0  # of the last event
+        self._kept: deque[tuple[int, Event]] = deque(maxlen=MOST_KEPT)
 
     @property
     def relayed_to_nobody(self) -> bool:
@@ -47,6 +52,7 @@ class Events:
 
     def relay(self, event: Event) -> None:
         """This happened at another broker, which tells whoever is to be told once."""
+        self._keep(event)
         for callback in self._everywhere:
             callback(event)
 
@@ -57,8 +63,26 @@ class Events:
     def tell(self, events: Iterable[Event]) -> None:
         """These happened."""
         for event in events:
+            self._keep(event)
             for callback in self._callbacks:
                 callback(event)
+
+    def _keep(self, event: Event) -> None:
+        self._number += 1
+        self._kept.append((self._number, event))
+
+    @property
+    def place(self) -> str:
+        """Where the last event is in the order of this process."""
+        return f"{self._boot}-{self._number}"
+
+    def since(self, place: str) -> tuple[list[tuple[str, Event]], bool]:
+        """What happened after a place, with the place of each; and whether some of it is not known any more."""
+        boot, _, number = place.partition("-")
+        if boot != self._boot:
+            return [], True
+        after = [(f"{boot}-{at}", event) for at, event in self._kept if at > int(number)]
+        return after, len(after) < self._number - int(number)
 
     @contextmanager
     def listen(self, *, everywhere: bool = False) -> Iterator[Listener]:
@@ -81,6 +105,11 @@ class Listener:
         self.missed = 0  # dropped since the last look, as too many were waiting
         self._waiting: deque[Event] = deque()
         self._come = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
 
     def take(self, event: Event) -> None:
         """One more."""

@@ -14,7 +14,7 @@ from tests.api.conftest import House
 def events(text: str) -> list[tuple[str, dict]]:
     found = []
     for block in text.strip().split("\n\n"):
-        kind, data = block.split("\n")
+        kind, data, *_ = block.split("\n")
         found.append((kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
     return found
 

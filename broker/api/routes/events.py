@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response
 
+from broker.api import streaming
 from broker.api.events import as_json
 from broker.api.requests import Reading, problems
+from broker.api.streaming import EVENTS, event
 from broker.run.events import Event
 from broker.run.service import Service
 
-EVENTS: Final = "text/event-stream"
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
-QUIET_S: Final = 15.0  # then a comment is sent, so that nothing between takes the stream for dead
 Kind = Annotated[
     list[Annotated[str, Query(pattern="^[a-z_.]+$", max_length=40)]],
     Query(description="Only these kinds, or those that begin with them: job, job.failed, plan."),
+]
+
+
+LastEvent = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        pattern=r"^([0-9a-f]{8}-[0-9]{1,15})?$",
+        description="Id of the event that was seen last.",
+    ),
 ]
 
 
@@ -27,11 +37,12 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["broker"])
 
     @router.get("/v1/events", response_class=Response, responses={200: _is(EVENTS), **problems(422)})
-    async def events(projects: Reading, kind: Kind = []) -> Response:  # noqa: B006 - FastAPI copies it
-        """Streams what happens from now on as server-sent events; a `missed` event counts those that came too fast."""
-        return StreamingResponse(
-            _stream(service, tuple(kind), projects), media_type=EVENTS, headers={"Cache-Control": "no-store"}
-        )
+    async def events(projects: Reading, kind: Kind = [], after: LastEvent = None) -> Response:  # noqa: B006 - FastAPI copies it
+        """Streams what happens from now on as server-sent events; a `missed` event counts those that came too fast.
+
+        A client that lost it hears of what happened meanwhile, as long as that is remembered: a thousand events.
+        """
+        return streaming.events(_stream(service, tuple(kind), projects, after))
 
     @router.get("/metrics", response_class=Response, responses={200: _is(PROMETHEUS), **problems(503)})
     async def metrics() -> Response:
@@ -45,18 +56,28 @@ def _is(media_type: str) -> dict[str, Any]:
     return {"content": {media_type: {"schema": {"type": "string"}}}}
 
 
-async def _stream(service: Service, kinds: tuple[str, ...], projects: frozenset[str] | None) -> AsyncIterator[bytes]:
+async def _stream(
+    service: Service, kinds: tuple[str, ...], projects: frozenset[str] | None, after: str | None
+) -> AsyncGenerator[bytes]:
+    def wanted(each: Event) -> bool:
+        return _seen(each, projects) and (not kinds or any(_is_of(each.kind, kind) for kind in kinds))
+
     with service.events.listen(everywhere=True) as listener:
         yield b": listening\n\n"
-        while True:
-            event = await listener.next(QUIET_S)
+        if after:
+            earlier, lost = service.events.since(after)
+            if lost:
+                yield event("missed", "null", service.events.place)
+            for place, each in earlier:
+                if wanted(each):
+                    yield event(each.kind, as_json(each), place)
+        async for each in listener.all():
             if listener.missed:
-                yield f"event: missed\ndata: {listener.missed}\n\n".encode()
+                yield event("missed", str(listener.missed))
                 listener.missed = 0
-            if event is None:
-                yield b": quiet\n\n"
-            elif _seen(event, projects) and (not kinds or any(_is_of(event.kind, kind) for kind in kinds)):
-                yield f"event: {event.kind}\ndata: {as_json(event)}\n\n".encode()
+            if wanted(each):
+                # While others wait, the place of the last event is not that of this one.
+                yield event(each.kind, as_json(each), "" if listener.waiting else service.events.place)
 
 
 def _is_of(kind: str, wanted: str) -> bool:

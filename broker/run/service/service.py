@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from broker.ports import Stream
 from broker.run.broker import Broker
@@ -12,7 +12,8 @@ from broker.run.metrics import Metrics
 from broker.run.service.answers import JobStanding
 from broker.run.service.batches import Batches
 from broker.run.service.budgeting import Budgeting
-from broker.run.service.following import Following
+from broker.run.service.crowd import Crowd
+from broker.run.service.following import Following, Place
 from broker.run.service.foresights import Foresights
 from broker.run.service.jobs import Jobs
 from broker.run.service.operations import Operations
@@ -43,6 +44,7 @@ class Service:
         self.results = Results(broker)
         self.output = Output(broker, self.jobs)
         self._broker = broker
+        self._crowd = Crowd()
         self.budgets = Budgeting(broker, settling)
         self.spending = Spending(broker, settling)
         self.foresights = Foresights(broker, settling)
@@ -60,14 +62,20 @@ class Service:
         self.readiness = Readiness(broker)
 
     async def follow(
-        self, job_id: str, *, streams: tuple[Stream, ...] = STREAMS, attempt: int | None = None
-    ) -> AsyncIterator[JobStanding | Piece]:
+        self,
+        job_id: str,
+        *,
+        streams: tuple[Stream, ...] = STREAMS,
+        attempt: int | None = None,
+        after: Place | None = None,
+    ) -> AsyncGenerator[JobStanding | Piece]:
         """All that a job writes and each state that it is seen in, as it happens, until its end.
 
         Raises, before it returns, `UnknownName`, and `InvalidInput` for an array.
         """
         standing = await self.output.one(job_id)
-        return Following(self._broker, self.output, streams=streams, attempt=attempt).follow(standing)
+        following = Following(self._broker, self.output, self._crowd, streams=streams, attempt=attempt, after=after)
+        return following.follow(standing)
 
 
 def _who_runs_this() -> str:

