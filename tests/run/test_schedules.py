@@ -17,7 +17,7 @@ from broker.model.errors import Conflict, StoreError, UnknownName
 from broker.model.jobs import JobState
 from broker.model.money import NS_PER_S
 from broker.model.query import JobFilter
-from broker.model.schedules import Concurrency, FiringState, Schedule
+from broker.model.schedules import Concurrency, Firing, FiringState, Schedule
 from broker.ports import Store
 from broker.run.events import Event
 from broker.run.service import Service
@@ -88,6 +88,19 @@ def test_it_sleeps_until_the_next_firing(house: House) -> None:
     assert asyncio.run(house.service.scheduler.step()) == START_NS + 2 * 3_600 * NS_PER_S
     house.store.change_schedule(replace(house.store.schedule("often"), paused=True))
     assert asyncio.run(house.service.scheduler.step()) is None
+
+
+def test_what_falls_due_while_it_submits_is_next(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.made()
+    house.clock.advance(MINUTE_S - 1)
+    due_firings = house.store.due_firings
+
+    def slow() -> tuple[Firing, ...]:
+        house.clock.advance(2)
+        return due_firings()
+
+    monkeypatch.setattr(house.store, "due_firings", slow)
+    assert asyncio.run(house.service.scheduler.step()) == START_NS + MINUTE_S * NS_PER_S
 
 
 async def test_a_schedule_that_is_made_while_it_sleeps_wakes_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

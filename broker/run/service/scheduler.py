@@ -63,14 +63,14 @@ class Scheduler:
 
     async def step(self) -> int | None:
         """Decides on what is due and submits it. Returns when the next firing is, None where there is none."""
+        looked_ns = self._clock.now_ns()  # what falls due while it submits is not to be overlooked
         found = {each.id: each for each in await asyncio.to_thread(self._store.schedules)}
         for schedule in found.values():
             await self._decide(schedule)
         for firing in await asyncio.to_thread(self._store.due_firings):
             if (mine := found.get(firing.schedule)) is not None:
                 await self._submit(mine, firing)
-        now_ns = self._clock.now_ns()
-        times = (upcoming(each, zone_of(each.timezone), now_ns, 1) for each in found.values())
+        times = (upcoming(each, zone_of(each.timezone), looked_ns, 1) for each in found.values())
         return min((ns for each in times for ns in each), default=None)
 
     async def fire(self, schedule: Schedule, firing: Firing) -> Firing:
