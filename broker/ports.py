@@ -18,6 +18,7 @@ from broker.model.money import Money
 from broker.model.offers import Offer
 from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, KeepWarm, Pool
+from broker.model.projects import Waiting
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.submissions import Entry
@@ -205,12 +206,18 @@ class Store(StoreParts, Protocol):
     """
 
     def add_jobs(
-        self, jobs: Sequence[Job], document: str, document_hash: str, reserving: Reservation | None = None
+        self,
+        jobs: Sequence[Job],
+        document: str,
+        document_hash: str,
+        reserving: Reservation | None = None,
+        room: Sequence[Waiting] = (),
     ) -> tuple[Job, ...]:
         """Stores the jobs of one submission, all or none, and the document that they came from.
 
         With `reserving`, reserves for them in the budgets that it names; where one that refuses has no room left for
-        them beside all that is spent and reserved by then, raises `OverBudget` and stores nothing.
+        them beside all that is spent and reserved by then, raises `OverBudget` and stores nothing. With `room`, raises
+        `OverQuota` where more of its jobs would wait than may.
 
         Idempotent by id: when the first job's id (or array id) exists with the same document hash, nothing is stored
         and the jobs stored then are returned as they are now; with another hash raises `Conflict`.

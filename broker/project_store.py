@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from broker.model.projects import Project, Role
+from broker.model.jobs import Job
+from broker.model.projects import Holding, Project, Role
 
 
 class ProjectStore(Protocol):
@@ -35,6 +36,16 @@ class ProjectStore(Protocol):
 
     def drop_member(self, project: str, user: str) -> None:
         """Ends a membership. Raises `UnknownName` for the project or the member."""
+        ...
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """What attempts that have not ended hold, by project, user and GPU model."""
+        ...
+
+    def lane(
+        self, project: str, now_ns: int, limit: int, skip: frozenset[str], without: frozenset[str]
+    ) -> tuple[Job, ...]:
+        """As `placeable`, of one project, without the jobs of some users."""
         ...
 
     def project_of(self, job_id: str) -> str | None:

@@ -24,6 +24,7 @@ KINDS: Final[tuple[tuple[type[errors.BrokerError], str, int], ...]] = (
     (errors.UnknownName, "unknown-name", 404),
     (errors.InvalidInput, "invalid-input", 422),
     (errors.OverBudget, "over-budget", 409),
+    (errors.OverQuota, "over-quota", 409),
     (errors.Conflict, "conflict", 409),
     (errors.Forbidden, "forbidden", 403),
     (errors.NoCapacity, "no-capacity", 503),

@@ -23,6 +23,7 @@ _REMEDIES: Final = {
     "isolation": "if it might run on shared infrastructure",
     "pools": "if the job allowed that pool",
     "budget": "if its budget had {need} left",
+    "quota": "if its quota had {need} left",
     "price": "if its limit were at least {have}",
     "deadline": "if its deadline were more than {need} away",
     "runtime": "if it needed no Ray runtime",

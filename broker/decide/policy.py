@@ -14,10 +14,10 @@ from types import MappingProxyType
 from typing import Final
 
 from broker.decide import budgets, reasons, spot
-from broker.decide.budgets import BUDGET
 from broker.decide.line import SHORT_S, Line
 from broker.decide.place import place
 from broker.decide.pool_state import PoolState, RunningAttempt
+from broker.decide.quotas import NO_QUOTAS, Quotas
 from broker.decide.quote import Answer, Ask, Option, Quoter, kind_of
 from broker.decide.rules import PlacementRules
 from broker.decide.spot import SpotRule
@@ -49,15 +49,16 @@ def dispatch(
     avoid: Mapping[str, Mapping[str, int]] = _NOWHERE,
     done: Mapping[str, float] = _NONE_DONE,
     standings: Sequence[Standing] = (),
+    quotas: Quotas = NO_QUOTAS,
 ) -> tuple[Placement, ...]:
     """A placement for each job, in the order given: the largest priority first, then the oldest.
 
     `durations` by job id, of what is left; `spent` is what a job's earlier attempts cost, `done` the seconds of its
     work that they did, `avoid` the pools that took a job back, with the time until which it is sent there again only if
     no other pool has room for it. `standings` are the budgets, which those that begin take from for those after them.
-    The order of pools makes no difference.
+    `quotas` are the same for what projects may use at once. The order of pools makes no difference.
     """
-    round_ = Round(pools, now_ns, rules, standings)
+    round_ = Round(pools, now_ns, rules, standings, quotas)
     asks = [_ask(job, durations[job.id], spent, avoid, done) for job in queued]
     behind = Counter(ask.kind for ask in asks)
     placements = []
@@ -71,9 +72,15 @@ class Round:
     """One round of placements."""
 
     def __init__(
-        self, pools: Sequence[PoolState], now_ns: int, rules: PlacementRules, standings: Sequence[Standing] = ()
+        self,
+        pools: Sequence[PoolState],
+        now_ns: int,
+        rules: PlacementRules,
+        standings: Sequence[Standing] = (),
+        quotas: Quotas = NO_QUOTAS,
     ) -> None:
         self._standings = tuple(standings)
+        self._quotas = quotas
         self._quoters = [Quoter(state, now_ns, rules) for state in sorted(pools, key=attrgetter("pool.name"))]
         rests = {state.health.rests_until_ns for state in pools}
         self._rests = sorted(until_ns for until_ns in rests if until_ns > now_ns)
@@ -86,7 +93,13 @@ class Round:
 
     def place(self, job: Job, ask: Ask) -> Placement:
         """The placement of one job, and its reservation."""
-        ask = replace(ask, budgets=budgets.concerning(self._standings, job.user, job.spec.tags, job.spec.project))
+        ask = replace(
+            ask,
+            budgets=budgets.concerning(self._standings, job.user, job.spec.tags, job.spec.project),
+            project=job.spec.project,
+            user=job.user,
+            quotas=self._quotas,
+        )
         alike = self._kind(job, ask)
         if first := self._stuck.get(alike):
             self._alike[alike] += 1
@@ -98,6 +111,7 @@ class Round:
         placement = wait or self._line_up(self._decide(job, ask, answers, options), ask, options)
         if placement.chosen is not None:
             self._take(job, placement, options)
+        self._quotas.decided(placement)
         if placement.verdict is not Verdict.RUN and not any(option.quote.available_now for option in options):
             # Reservations only make room smaller: what had no room for this one has none for the next alike.
             self._stuck[alike] = placement
@@ -107,7 +121,8 @@ class Round:
         """Equal for jobs that have no room where one of them has none."""
         submitted_ns = job.submitted_ns if self._rules.spot_rule is not SpotRule.CHEAPEST else 0
         within = tuple(each.budget.name for each in ask.budgets)
-        return (ask.kind, ask.spent, ask.avoided, ask.done_s, submitted_ns, within)
+        whose = (job.spec.project, job.user) if self._quotas.limit(job.spec.project) else ()
+        return (ask.kind, ask.spent, ask.avoided, ask.done_s, submitted_ns, within, whose)
 
     def _ask(self, ask: Ask) -> tuple[Sequence[Answer], Sequence[Option]]:
         """What all pools answer; those that took the job back only count where no other has room for it now."""
@@ -127,7 +142,8 @@ class Round:
         able = [
             quoter.pool
             for quoter, answer in zip(self._quoters, answers, strict=True)
-            if answer.options or any(not each.permanent and each.constraint != BUDGET for each in answer.refusals)
+            if answer.options
+            or any(not each.permanent and each.constraint not in reasons.HOLDING for each in answer.refusals)
         ]
         at = spot.standing(job, ask.duration, ask.done_s, spot.boots(able), self._now_ns)
         if at is None or at.ruling() is spot.Ruling.ANY:
@@ -198,6 +214,7 @@ class Round:
         pool = option.quote.pool
         if placement.verdict is Verdict.RUN:
             amount = option.quote.p90_full
+            self._quotas.begin(job.spec.project, job.user, option.quote.resources, job.spec.resources.num_nodes)
             self._standings = budgets.begun(self._standings, job.user, job.spec.tags, pool, amount, job.spec.project)
         else:
             self._waiting[pool] += 1

@@ -12,6 +12,7 @@ from broker.decide.constraints import resolve
 from broker.decide.duration import is_prior
 from broker.decide.pool_state import PoolState
 from broker.decide.price_book import stale, unit_price
+from broker.decide.quotas import NO_QUOTAS, Quotas
 from broker.decide.room import Need, Room, Spot
 from broker.decide.rules import PlacementRules
 from broker.decide.tariff import Price
@@ -22,6 +23,7 @@ from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.placement import CostLine, Duration, Quote, Refusal
 from broker.model.pools import Capability, PoolKind
+from broker.model.projects import DEFAULT_PROJECT
 from broker.model.resources import Resources
 from broker.model.times import day_of
 
@@ -41,6 +43,9 @@ class Ask:
     done_s: float = 0.0  # of its work, by earlier attempts; `duration` is what is left
     avoided: tuple[tuple[str, int], ...] = ()  # pools not to be tried before a time
     budgets: tuple[Standing, ...] = ()  # that concern it
+    project: str = DEFAULT_PROJECT
+    user: str = ""
+    quotas: Quotas = NO_QUOTAS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +171,9 @@ class Quoter:
             duration_s=ask.duration.p50_s,
             key="" if self._cluster else ask.key,
         )
+        within = ask.quotas.refused(ask.project, ask.user, self.pool.name, resources, need.nodes)
+        if within is not None:
+            return [within]
         spots = self._room.spots(need)
         if not spots:
             return [self._no_room(need)]

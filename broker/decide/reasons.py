@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from broker.decide.budgets import BUDGET
 from broker.decide.cost import HELD_BACK
 from broker.decide.patience import Patience
+from broker.decide.quotas import QUOTA
 from broker.decide.quote import Option
 from broker.decide.wording import number, seconds
 from broker.model.money import Money
 from broker.model.placement import Refusal
 
 MANY_POOLS = 3
-HELD = "held"  # how the reason of a job begins that a budget holds
+HELD = "held"  # how the reason of a job begins that a budget or a quota holds
+HOLDING = (BUDGET, QUOTA)
 
 
 def why_run(chosen: Option, ranked: Sequence[Option], refusals: Sequence[Refusal], patience: Patience) -> str:
@@ -55,10 +57,10 @@ def why_nowhere(refusals: Sequence[Refusal], *, for_ever: bool) -> str:
     """Why no pool can take a job."""
     if not refusals:
         return "no pool can run it: 0 pools are configured"
-    budget = next((refusal for refusal in refusals if refusal.constraint == BUDGET), None)
-    if budget is not None:
-        others = [refusal for refusal in refusals if refusal.constraint != BUDGET and not refusal.permanent]
-        return f"{HELD} by {budget.message}{'; ' if others else ''}{_each(others)}"
+    holding = next((refusal for refusal in refusals if refusal.constraint in HOLDING), None)
+    if holding is not None:
+        others = [refusal for refusal in refusals if refusal.constraint not in HOLDING and not refusal.permanent]
+        return f"{HELD} by {holding.message}{'; ' if others else ''}{_each(others)}"
     return f"{'no pool can run it' if for_ever else 'no pool can take it now'}: {_each(refusals)}"
 
 

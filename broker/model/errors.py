@@ -4,7 +4,8 @@ BrokerError
 ├── InvalidInput               what a person wrote is wrong: file, line, field, and what to do
 │   └── UnknownName            a job, pool, offer or field that does not exist; may carry the nearest name
 ├── Conflict                   what is asked contradicts what is stored (same id, other content)
-│   └── OverBudget             a budget has no room for it; nothing was stored
+│   ├── OverBudget             a budget has no room for it; nothing was stored
+│   └── OverQuota              too many jobs of its project wait already; nothing was stored
 ├── Forbidden                  who asks may not: another's job, or more than a token is good for
 ├── ExecutorError              an executor could not do what it was asked
 │   ├── NoCapacity             try elsewhere, or later
@@ -61,6 +62,10 @@ class Conflict(BrokerError):
 
 class OverBudget(Conflict):
     """A budget that refuses has no room for what was submitted."""
+
+
+class OverQuota(Conflict):
+    """As many jobs of a project wait as may."""
 
 
 class Forbidden(BrokerError):

@@ -52,3 +52,24 @@ class Project:
     user_quota: Quota = NO_QUOTA  # of each user's jobs in it
     members: Mapping[str, Role] = field(default_factory=dict)  # by user
     created_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What attempts that have not ended hold of one kind, for one user of one project."""
+
+    project: str
+    user: str
+    gpu_model: str  # empty: no GPUs
+    gpus: float
+    cpus: float
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The most jobs that may wait: of a project, or of one user in it."""
+
+    project: str
+    user: str | None  # None: of all
+    most: int

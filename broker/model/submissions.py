@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from broker.model.budgets import Reservation
 from broker.model.jobs import Job
+from broker.model.projects import Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,3 +17,4 @@ class Entry:
     document: str  # canonical JSON of what was submitted
     document_hash: str
     reserving: Reservation | None = None
+    room: tuple[Waiting, ...] = ()  # how many jobs of its project may wait, these among them

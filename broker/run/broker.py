@@ -38,6 +38,7 @@ from broker.run.duty import Duty
 from broker.run.events import Events
 from broker.run.folders import Folders
 from broker.run.foresight import Foresight
+from broker.run.lanes import Lanes
 from broker.run.launcher import Launcher
 from broker.run.ledger import Ledger
 from broker.run.masking import Masks
@@ -120,7 +121,7 @@ class Broker:
         self.membership = Membership(store, folders.home if drives else "", places, times)
         self.autopilot = Autopilot(autopilot, self.pools, store, clock, book, self.events)
         self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
-        self.projects = Projects(store, clock)
+        self.projects = Projects(store, clock, self.wake)
         self.audit = Audit(store, clock, audit_kept_s)
         self.asking: AskingPrices | None = None
         if self.repricing is not None and asking.providers:
@@ -131,8 +132,9 @@ class Broker:
         self.budgets = Budgets(budgets, store, clock, self.register, tails, lambda: self.membership.leads)
         self.launcher = Launcher(self.pools, self.register, secrets, self.blobs, lambda: self.membership.sure)
         sharing = Sharing(self.membership, self.pools)
+        lanes = Lanes(store, self.projects, self.pools)
         self.dispatcher = Dispatcher(
-            self.pools, self.register, self.launcher, rules, self.foresight, self.budgets, sharing
+            self.pools, self.register, self.launcher, rules, self.foresight, self.budgets, sharing, lanes
         )
         self.peers = Peers(store, self.membership, self.register, lambda *asked: self.records.reply(*asked))
         self.records = Records(self.register, self.archive, self.pools, self.peers, self.masks, self._settle)

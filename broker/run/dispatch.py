@@ -13,11 +13,12 @@ from dataclasses import replace
 import structlog
 
 from broker.decide import spot
-from broker.decide.budgets import held as held_for_budget
 from broker.decide.duration import estimate, remaining_s
 from broker.decide.expand import expand
+from broker.decide.holding import held as is_held
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
+from broker.decide.quotas import NO_QUOTAS, Quotas
 from broker.decide.rest import WELL
 from broker.decide.rules import PlacementRules
 from broker.model.budgets import Standing
@@ -30,6 +31,7 @@ from broker.model.pools import Capacity
 from broker.run.budgets import Budgets
 from broker.run.foresight import Foresight
 from broker.run.gambling import Gambling
+from broker.run.lanes import Lanes
 from broker.run.launcher import Launcher
 from broker.run.live import Held
 from broker.run.pools import RunningPool
@@ -60,7 +62,9 @@ class Dispatcher:
         foresight: Foresight,
         budgets: Budgets,
         sharing: Sharing,
+        lanes: Lanes,
     ) -> None:
+        self._lanes = lanes
         self._sharing = sharing
         self._pools = pools
         self._register = register
@@ -110,6 +114,7 @@ class Dispatcher:
         if self._stopped or not self._sharing.may_dispatch:
             return
         await self._gambling.step()
+        self._lanes.begin()
         limit = self._page()
         looked_at: set[str] = set()
         again: list[int] = []
@@ -120,7 +125,7 @@ class Dispatcher:
             placements = await self._place(queued)
             looked_at.update(job.id for job in queued)
             again += [p.decide_again_ns for p in placements if p.decide_again_ns is not None]
-            past = [p.verdict is Verdict.RUN or held_for_budget(p) for p in placements]  # keep nobody from room
+            past = [p.verdict is Verdict.RUN or is_held(p) for p in placements]  # keep nobody from room
             if all(past):
                 limit = min(2 * limit, PAGE)
             if not any(past) or len(looked_at) >= FAR:
@@ -139,12 +144,13 @@ class Dispatcher:
     async def _queued(self, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
         now, everyone = self._register.clock.now_ns(), self._looked_ns == self._whole_page_ns
         wanted = limit if everyone else limit * self._sharing.brokers
-        found = await asyncio.to_thread(self._register.store.placeable, now, wanted, skip)
+        found = await self._lanes.next(now, wanted, skip)
         return found if everyone else tuple(job for job in found if self._sharing.is_mine(job.id))[:limit]
 
     async def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
         by_id = {job.id: job for job in queued}
-        decided = await self._placed(queued, await self._budgets.current())
+        decided = await self._placed(queued, await self._budgets.current(), await self._lanes.quotas())
+        self._lanes.looked_at(by_id, decided)
         placements = self._sharing.own(decided, self._register.clock.now_ns())
         self._budgets.begin(by_id, placements)
         within = None if self._sharing.brokers == 1 else self._budgets.within()
@@ -152,7 +158,9 @@ class Dispatcher:
         await self._launcher.launch(await self._register.decide(told, within))
         return decided
 
-    async def _placed(self, queued: Sequence[Job], standings: Sequence[Standing]) -> tuple[Placement, ...]:
+    async def _placed(
+        self, queued: Sequence[Job], standings: Sequence[Standing], quotas: Quotas
+    ) -> tuple[Placement, ...]:
         states = await self.states()
         done = await self._gambling.done(queued)
         whole = await self._durations(queued)
@@ -169,6 +177,7 @@ class Dispatcher:
             avoid=self._sharing.avoid(self._register.avoid, self._register.clock.now_ns()),
             done=done,
             standings=standings,
+            quotas=quotas,
         )
 
     async def _durations(self, queued: Sequence[Job]) -> dict[str, Duration]:
@@ -242,5 +251,7 @@ class Dispatcher:
         job = expand(spec, "preview", user, now)[0]
         durations = await self._durations([job])
         standings = await self._budgets.current() if budgets else ()
-        (placement,) = dispatch([job], await self.states(), durations, now, self._rules, standings=standings)
+        quotas = await self._lanes.quotas() if budgets else NO_QUOTAS
+        states = await self.states()
+        (placement,) = dispatch([job], states, durations, now, self._rules, standings=standings, quotas=quotas)
         return placement

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -23,8 +23,9 @@ FRESH_S: Final = 1.0
 class Projects:
     """The projects of the store."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is told of every change made here."""
+        self._store, self._clock, self._told = store, clock, changed
         self._every: tuple[Project, ...] = ()
         self._read_s = -FRESH_S
 
@@ -47,6 +48,13 @@ class Projects:
         found = next((each for each in await self.seen(who) if each.name == name), None)
         if found is None:
             raise UnknownName(Problem(field="project", message=f"there is no project {name!r}"))
+        return found
+
+    async def named(self, name: str) -> Project:
+        """The project of a job. Raises `InvalidInput` where there is none."""
+        found = next((each for each in await self.every() if each.name == name), None)
+        if found is None:
+            raise InvalidInput(Problem(field="project", message=f"there is no project {name!r}"))
         return found
 
     async def reading(self, who: Identity, wanted: Iterable[str] = ()) -> frozenset[str] | None:
@@ -117,4 +125,5 @@ class Projects:
 
     async def _changed(self, name: str) -> Project:
         self._read_s = -FRESH_S
+        self._told()
         return next(each for each in await self.every() if each.name == name)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from broker.decide import rest, spot
-from broker.decide.budgets import held as held_for_budget
+from broker.decide.holding import held as is_held
 from broker.decide.progress import Progress, advance, attempt_of
 from broker.decide.reasons import HELD
 from broker.decide.rest import Health
@@ -216,7 +216,7 @@ def _waiting(job: Job, placement: Placement) -> Job | None:
     """A queued job that a budget begins or ceases to hold, with the reason or without."""
     if placement.verdict is not Verdict.WAIT:
         return None
-    reason = placement.reason if held_for_budget(placement) else ""
+    reason = placement.reason if is_held(placement) else ""
     if reason == job.reason or not (reason or job.reason.startswith(HELD)):
         return None
     return replace(job, reason=reason)

@@ -12,6 +12,7 @@ _TYPES: Final[dict[str, type[errors.BrokerError]]] = {
     "invalid-input": errors.InvalidInput,
     "too-large": errors.InvalidInput,
     "over-budget": errors.OverBudget,
+    "over-quota": errors.OverQuota,
     "conflict": errors.Conflict,
     "no-capacity": errors.NoCapacity,
     "rejected": errors.Rejected,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from broker.decide.expand import expand, task_count
-from broker.model.errors import Conflict, InvalidInput, OverBudget, Problem
+from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, Problem
 from broker.model.submissions import Entry
 from broker.run.broker import Broker
 from broker.run.service.answers import Submission
@@ -54,7 +54,7 @@ class Batches:
             ready = await self._ready(parsed, user, now_ns)
             try:
                 found = await asyncio.to_thread(self._keep, parsed, ready, user, now_ns)
-            except OverBudget:
+            except (OverBudget, OverQuota):
                 raise
             except Conflict:
                 # Another broker may have made the same key at the same moment.
@@ -132,4 +132,5 @@ def _entry(parsed: Parsed, ready: Ready, user: str, now_ns: int) -> Entry:
         document=dump(document),
         document_hash=fingerprint(document),
         reserving=ready.reserving,
+        room=ready.room,
     )

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from broker.decide.constraints import resolve
 from broker.decide.expand import expand, task_count
+from broker.decide.quotas import impossible, waiting
 from broker.model.budgets import Reservation
-from broker.model.errors import Conflict, InvalidInput, OverBudget, Problem, UnknownName
+from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, Problem, UnknownName
 from broker.model.jobs import FunctionCall, Job, JobSpec
 from broker.model.placement import Placement, Refusal, Verdict
+from broker.model.projects import Waiting
 from broker.run.broker import Broker
 from broker.run.payloads import check_inputs
 from broker.run.service.again import Again, what_to_retry
@@ -50,6 +52,7 @@ class Ready:
     spec: JobSpec
     reserving: Reservation | None  # in the budgets that are for it
     warnings: tuple[str, ...]  # of budgets that have no room for it
+    room: tuple[Waiting, ...] = ()  # how many jobs of its project may wait
 
 
 class Submissions:
@@ -71,7 +74,7 @@ class Submissions:
         now_ns = self._broker.clock.now_ns()
         ready = await self.ready(parsed.document, user, now_ns)
         created, jobs = await asyncio.to_thread(
-            self._keep, parsed.document, ready.spec, user, now_ns, reserving=ready.reserving
+            self._keep, parsed.document, ready.spec, user, now_ns, reserving=ready.reserving, room=ready.room
         )
         self._broker.wake()
         return submission(jobs, parsed, created=created, warnings=ready.warnings)
@@ -82,7 +85,8 @@ class Submissions:
         await self._check(spec, user)
         reserving = await self._reserving(spec, user)
         warnings = await self._broker.budgets.warnings(reserving, task_count(spec)) if reserving else []
-        return Ready(spec=spec, reserving=reserving, warnings=tuple(warnings))
+        room = waiting(await self._broker.projects.named(spec.project), user)
+        return Ready(spec=spec, reserving=reserving, warnings=tuple(warnings), room=room)
 
     async def check(self, fields: Mapping[str, Any], user: str) -> Parsed:
         """What would be submitted, where it would be taken; nothing is stored or started. Raises as `submit`."""
@@ -107,7 +111,8 @@ class Submissions:
         spec = await self._spec(again.document, now_ns)
         await self._check(spec, user)
         reserving = await self._reserving(spec, user)
-        _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again, reserving)
+        room = waiting(await self._broker.projects.named(spec.project), user)
+        _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again, reserving, room)
         self._broker.wake()
         return submission(jobs, Parsed(document=again.document), created=True)
 
@@ -158,6 +163,8 @@ class Submissions:
         return ()
 
     async def _check(self, spec: JobSpec, user: str) -> None:
+        if problems := impossible(spec, await self._broker.projects.named(spec.project)):
+            raise InvalidInput(*problems)
         if spec.function is not None:
             await asyncio.to_thread(self._check_call, spec.function, spec)
         refused: list[Refusal] = []
@@ -202,14 +209,15 @@ class Submissions:
         now_ns: int,
         again: Again | None = None,
         reserving: Reservation | None = None,
+        room: Sequence[Waiting] = (),
     ) -> tuple[bool, tuple[Job, ...]]:
         """Whether jobs were stored, and the jobs of this submission."""
         for _ in range(_TRIES):
             jobs = expand(spec, document.id or self._ids.new(now_ns), user, now_ns)
             wanted = jobs if again is None or again.tasks is None else [jobs[index] for index in again.tasks]
             try:
-                stored = self._broker.store.add_jobs(wanted, dump(document), fingerprint(document), reserving)
-            except OverBudget:
+                stored = self._broker.store.add_jobs(wanted, dump(document), fingerprint(document), reserving, room)
+            except (OverBudget, OverQuota):
                 raise
             except Conflict:
                 if document.id is not None:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from broker.model.errors import UnknownName
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import NS_PER_S
+from broker.model.projects import Holding
 from broker.model.query import Recorded
 from broker.model.runs import Run
 from broker.run.store.placement_json import load_placement
@@ -63,9 +64,11 @@ def counts(connection: Connection, array_id: str | None) -> Mapping[JobState, in
     return {state: found.get(state, 0) for state in JobState}
 
 
-def placeable(connection: Connection, specs: Specs, now_ns: int, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
+def placeable(
+    connection: Connection, specs: Specs, now_ns: int, limit: int, skip: frozenset[str], *of: ColumnElement[bool]
+) -> tuple[Job, ...]:
     """The next jobs to be placed: largest priority first, then oldest."""
-    ready = select(jobs).where(QUEUED, jobs.c.not_before_ns <= now_ns)
+    ready = select(jobs).where(QUEUED, jobs.c.not_before_ns <= now_ns, *of)
     query = ready.order_by(jobs.c.rank, jobs.c.submitted_ns, jobs.c.seq)
     if not skip:
         return specs.jobs(connection, connection.execute(query.limit(limit)).all())
@@ -79,6 +82,30 @@ def placeable(connection: Connection, specs: Specs, now_ns: int, limit: int, ski
                     break
     rows = {row.id: row for chunk in chunks(wanted) for row in connection.execute(_by_id(chunk))}
     return specs.jobs(connection, [rows[name] for name in wanted])
+
+
+def holdings(connection: Connection, specs: Specs) -> tuple[Holding, ...]:
+    """What attempts that have not ended hold, on all their nodes."""
+    keys = (jobs.c.project, jobs.c.user, attempts.c.gpu_model)
+    query = (
+        select(*keys, jobs.c.spec_id, func.sum(attempts.c.gpus), func.sum(attempts.c.cpus), func.count())
+        .join(jobs, jobs.c.seq == attempts.c.job_seq)
+        .where(attempts.c.id.in_(select(attempts.c.id).where(OPEN_ATTEMPT)))
+        .group_by(*keys, jobs.c.spec_id)
+    )
+    rows = connection.execute(query).all()
+    needs = specs.needs(connection, {row.spec_id for row in rows})
+    return tuple(
+        Holding(
+            project=project,
+            user=user,
+            gpu_model=model,
+            gpus=gpus * needs[spec_id][1],
+            cpus=cpus * needs[spec_id][1],
+            jobs=count,
+        )
+        for project, user, model, spec_id, gpus, cpus, count in rows
+    )
 
 
 def next_due_ns(connection: Connection, now_ns: int) -> int | None:

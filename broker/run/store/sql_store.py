@@ -14,6 +14,7 @@ from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import Money
 from broker.model.placement import Placement
+from broker.model.projects import Holding, Waiting
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.submissions import Entry
@@ -41,6 +42,7 @@ from broker.run.store.projects import StoredProjects
 from broker.run.store.scheduling import StoredSchedules
 from broker.run.store.sealing import StoredSecrets
 from broker.run.store.specs import Specs
+from broker.run.store.tables import jobs
 from broker.run.store.volume_keeping import StoredVolumes
 
 
@@ -64,10 +66,17 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
         return listen(self._engine.url)
 
     def add_jobs(
-        self, jobs: Sequence[Job], document: str, document_hash: str, reserving: Reservation | None = None
+        self,
+        jobs: Sequence[Job],
+        document: str,
+        document_hash: str,
+        reserving: Reservation | None = None,
+        room: Sequence[Waiting] = (),
     ) -> tuple[Job, ...]:
         """Stores the jobs of one submission; a repeat returns them as they are now. Raises Conflict, OverBudget."""
-        entry = Entry(jobs=tuple(jobs), document=document, document_hash=document_hash, reserving=reserving)
+        entry = Entry(
+            jobs=tuple(jobs), document=document, document_hash=document_hash, reserving=reserving, room=tuple(room)
+        )
         return self.add_batch([entry])[0]
 
     def add_batch(self, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
@@ -106,6 +115,19 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
         """Queued jobs whose time has come: largest priority first, then oldest."""
         with self._read() as connection:
             return reading.placeable(connection, self._specs, now_ns, limit, skip)
+
+    def lane(
+        self, project: str, now_ns: int, limit: int, skip: frozenset[str], without: frozenset[str]
+    ) -> tuple[Job, ...]:
+        """The same of one project, without the jobs of some users."""
+        of = (jobs.c.project == project, jobs.c.user.not_in(sorted(without)))
+        with self._read() as connection:
+            return reading.placeable(connection, self._specs, now_ns, limit, skip, *of)
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """What attempts that have not ended hold, by project, user and GPU model."""
+        with self._read() as connection:
+            return reading.holdings(connection, self._specs)
 
     def next_due_ns(self, now_ns: int) -> int | None:
         """When the next retry backoff ends, if later than `now_ns`."""

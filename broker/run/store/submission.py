@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from sqlalchemy import Connection, insert, literal, select
+from sqlalchemy import Connection, func, insert, literal, select
 
 from broker.model.acting import LONGEST_TARGET, about
-from broker.model.errors import Conflict
-from broker.model.jobs import Job
-from broker.model.projects import DEFAULT_PROJECT
+from broker.model.errors import Conflict, OverQuota
+from broker.model.jobs import Job, JobState
+from broker.model.projects import DEFAULT_PROJECT, Waiting
 from broker.model.submissions import Entry
 from broker.run.store.budgeting import reserve
 from broker.run.store.projects import no_project
@@ -80,9 +80,27 @@ def _store(connection: Connection, entries: Sequence[Entry]) -> None:
     ]
     connection.execute(insert(jobs), rows)
     _tag(connection, (job for entry in entries for job in entry.jobs), spec_ids)
+    _check_room(connection, dict.fromkeys(each for entry in entries for each in entry.room))
     for reserving, group in groupby(entries, lambda entry: entry.reserving):
         if reserving is not None:
             reserve(connection, [job.id for entry in group for job in entry.jobs], reserving)
+
+
+def _check_room(connection: Connection, wanted: Iterable[Waiting]) -> None:
+    """Raises OverQuota where more wait now than may. Who submits there too waits for this transaction."""
+    for each in wanted:
+        if connection.dialect.name == "postgresql":
+            name = f"queue {each.project}"
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+        query = select(func.count()).where(jobs.c.project == each.project, jobs.c.state == JobState.QUEUED.value)
+        if each.user is not None:
+            query = query.where(jobs.c.user == each.user)
+        if (found := connection.execute(query).scalar_one()) > each.most:
+            whose = "the project" if each.user is None else f"{each.user} in the project"
+            raise OverQuota(
+                f"with these, {found:,} jobs of {whose} {each.project!r} would wait, and {each.most:,} may: "
+                "submit again when some of them have begun"
+            )
 
 
 def _tag(connection: Connection, added: Iterable[Job], spec_ids: dict[int, int]) -> None:
