@@ -18,7 +18,7 @@ import structlog
 from broker.decide.pool_state import PoolState
 from broker.decide.rules import PlacementRules
 from broker.model.budgets import Budget
-from broker.model.errors import BrokerError, LeaseLost, StoreAway, StoreError
+from broker.model.errors import BrokerError, Conflict, LeaseLost, StoreAway, StoreError
 from broker.model.jobs import AttemptState, JobSpec
 from broker.model.leases import Lease
 from broker.model.money import NS_PER_S
@@ -167,7 +167,12 @@ class Broker:
         self.peers.tell("work")
 
     def request_stop(self, *, drain: bool) -> None:
-        """Asks for the end of the broker and of all that its pools started: after what runs has ended, or now."""
+        """Asks for the end of the broker and of all that its pools started: after what runs has ended, or now.
+
+        Raises `Conflict` where this is no broker's process, but one that only answers.
+        """
+        if not self._drives:
+            raise Conflict("this process only answers: `broker down` at a broker ends that one, SIGTERM ends this one")
         self._drain, self._stop_pools = drain, True
         self._stop.set()
 
@@ -285,7 +290,8 @@ class Broker:
         self.dispatcher.stop()
         if not self._drain:
             for held in self.register.live:
-                if executor := self.pools[held.attempt.pool].executor:
+                pool = self.pools.get(held.attempt.pool)
+                if pool is not None and (executor := pool.executor) is not None:
                     with suppress(BrokerError):
                         await executor.cancel(held.attempt.id)
         limit_s = None if self._drain else CANCEL_TIMEOUT_S

@@ -48,7 +48,6 @@ class Duties:
         self.now.clear()
         async with asyncio.TaskGroup() as tasks:
             while True:
-                renewed = asyncio.ensure_future(self._membership.renewed())
                 for lease in self._membership.standing.leases:
                     if lease.name != LEADER and not self._membership.holds(lease.name):
                         self._know(lease)
@@ -61,7 +60,7 @@ class Duties:
                         tasks.create_task(self.now[name].run())
                 if self._is_other():
                     changed()
-                await renewed
+                await self._membership.renewed()
 
     def _is_other(self) -> bool:
         standing = self._membership.standing

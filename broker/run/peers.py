@@ -94,10 +94,17 @@ class Peers:
             try:
                 async with aclosing(self._store.listen()) as messages:
                     async for message in messages:
-                        await self._heard(json.loads(message) if message else {"kind": "all"})
+                        await self._take_in(message)
             except (StoreError, OSError) as error:
                 log.warning("other brokers are not heard; it is tried again", error=str(error))
                 await asyncio.sleep(LISTEN_AGAIN_S)
+
+    async def _take_in(self, message: str) -> None:
+        """Whoever may use the database may also write what is no message."""
+        try:
+            await self._heard(json.loads(message) if message else {"kind": "all"})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            log.warning("a notice was no message of a broker", error=repr(error))
 
     async def _heard(self, message: Mapping[str, Any]) -> None:
         if message.get("by") == self._membership.member.id:

@@ -134,6 +134,7 @@ async def test_an_api_worker_wakes_brokers_and_knows_what_they_know(town: Town) 
     worker = town.broker("w", [a_pool("own")], drives=False)
     async with town.running(broker, worker):
         await until(lambda: worker.pools["own"].usable)
+        worker.store.tell(["", "{", "[1]", '{"kind": "answer"}', '{"kind": "event", "by": "x"}', "null"])
         with worker.events.listen(everywhere=True) as listener:
             town.submit(worker, "j")
             await until(lambda: "j-a1" in town.executors["own"].runs)
@@ -150,6 +151,8 @@ async def test_an_api_worker_wakes_brokers_and_knows_what_they_know(town: Town) 
         assert worker.store.watermark("own") > before
         with pytest.raises(KeyError):
             await worker.records.logs(replace(worker.store.attempt("j-a1"), id="other"), "stdout", 0, 1)
+        with pytest.raises(Conflict, match="only answers"):
+            worker.request_stop(drain=True)
     assert worker.membership.member.home == ""
 
 

@@ -29,7 +29,7 @@ def routes(service: Service) -> APIRouter:
         """Says whether pools are steered by themselves, and what was decided last and is proposed, with the reasons."""
         return view(service.operations.autopilot())
 
-    @router.post("/v1/shutdown", status_code=202, responses=problems(422))
+    @router.post("/v1/shutdown", status_code=202, responses=problems(409, 422))
     async def shutdown(wish: schemas.ShutdownWish) -> schemas.Accepted:
         """Ends the broker and what its pools started: after what runs has ended, or now. Queued jobs stay stored."""
         service.operations.shut_down(drain=wish.mode == "drain")
