@@ -54,8 +54,8 @@ class Manifests:
     def _worker_group(self, workers: int) -> Manifest:
         unit = self._pool.unit
         placed = {"nodeSelector": self._options.node_selector, "tolerations": self._options.tolerations}
-        pod = {name: value for name, value in placed.items() if value}
-        pod = _merged(_merged(pod, self._volumes()), self._options.worker_pod)
+        pod = {name: value for name, value in placed.items() if value} | self._options.worker_pod
+        pod = _merged(self._volumes(), pod)
         emulated = {"num-gpus": f"{unit.gpus:g}"} if self._pool.emulated and unit.gpus else {}
         return {
             "groupName": GROUP,
