@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +13,14 @@ from broker.model.errors import InvalidInput, UnknownName
 from broker.model.jobs import Attempt, Job, JobState
 from broker.model.query import JobFilter
 from broker.run.broker import Broker
+from broker.run.ends import Ends
 from broker.run.service.jobs import LONGEST_WAIT_S, known, next_look
 
 MOST_BYTES: Final = 16 << 20  # of one answer; what is larger on its own is asked for on its own
 MOST_CALLS: Final = 1_000
+_TOGETHER_S: Final = 0.02  # ends of tasks are collected so long, so that many share an answer
+_LOOK_EVERY_S: Final = 10.0  # whoever is not woken looks all the same
+_ENDED_EVERY_S: Final = 1.0  # how soon it is seen that the broker ends
 _ENDED: Final = frozenset(state for state in JobState if state.ended)
 Wanted = Mapping[str, Collection[int] | None]  # a job: None; an array: the indexes of those tasks that are waited for
 
@@ -34,6 +39,7 @@ class Results:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self._ends = Ends(broker.events)
 
     async def of(self, wanted: Wanted, timeout_s: float) -> list[Result]:
         """Those that have ended, as soon as there are any, or none after a time; perhaps not all at once.
@@ -43,12 +49,28 @@ class Results:
         for job_id in wanted:
             known(job_id)
         until = time.monotonic() + min(timeout_s, LONGEST_WAIT_S)
-        while True:
-            began, version = time.monotonic(), self._broker.version
-            ended = await asyncio.to_thread(self._ended, wanted)
-            if ended or self._broker.ended or time.monotonic() >= until:
-                return await self._read(ended)
-            await next_look(self._broker, version, began, until)
+        with self._ends.awaited(wanted) as woken:
+            while True:
+                woken.clear()
+                began, version = time.monotonic(), self._broker.version
+                ended = await asyncio.to_thread(self._ended, wanted)
+                if ended or self._broker.ended or time.monotonic() >= until:
+                    return await self._read(ended)
+                if not self._broker.membership.alone:
+                    await next_look(self._broker, version, began, until)
+                else:
+                    await self._woken(woken, until)
+                    if any(wanted.values()):
+                        await asyncio.sleep(min(time.monotonic() - began, _TOGETHER_S))
+
+    async def _woken(self, woken: asyncio.Event, until: float) -> None:
+        """Returns when an end was recorded, it is late, or nothing more will happen."""
+        late = min(until, time.monotonic() + _LOOK_EVERY_S)
+        while not self._broker.ended and (left_s := late - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, _ENDED_EVERY_S)):
+                    await woken.wait()
+                    return
 
     def _ended(self, wanted: Wanted) -> list[tuple[Job, Attempt | None]]:
         found: list[tuple[Job, Attempt | None]] = []
