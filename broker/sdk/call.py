@@ -23,7 +23,8 @@ class Call(Job, Generic[R]):
         super().__init__(client, id)
         self._ended: Ended | None = None
 
-    def _result(self, timeout: float | None = None) -> Flow[R]:
+    @twin
+    def result(self, timeout: float | None = None) -> Flow[R]:
         """What the function returned, once it has ended; what it raised is raised here, as itself.
 
         Raises `JobFailed` when it ended without either, and TimeoutError after `timeout` seconds.
@@ -32,12 +33,10 @@ class Call(Job, Generic[R]):
         value: R = yield from value_of(self, self._ended)
         return value
 
-    result = twin(_result)
-
     def or_cancelled(self) -> Flow[R]:
         """The result; whoever stops waiting for it ends the job."""
         try:
-            return (yield from self._result())
+            return (yield from self.result.flow())
         except (KeyboardInterrupt, CancelledError):
             yield from cancelled(self.id)
             raise

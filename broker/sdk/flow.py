@@ -57,22 +57,27 @@ class Both(Generic[P, R]):
     """A call that waits. `.aio(…)` is the same as a coroutine."""
 
     def __init__(self, flow: Callable[P, Flow[R]], client: Callable[[], Runs]) -> None:
-        self._flow = flow
+        self.flow = flow
         self._client = client
         self.__doc__ = flow.__doc__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs it and waits."""
-        flow = self._flow(*args, **kwargs)  # what is wrong is refused before a broker is started
+        flow = self.flow(*args, **kwargs)  # what is wrong is refused before a broker is started
         return self._client().run(flow)
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """The same, for asyncio."""
         import asyncio
 
-        flow = self._flow(*args, **kwargs)
+        flow = self.flow(*args, **kwargs)
         client = await asyncio.to_thread(self._client)  # which may have to start the broker
         return await client.arun(flow)
+
+
+def asked_of(client: Callable[[], Runs]) -> Callable[[Callable[P, Flow[R]]], Both[P, R]]:
+    """Makes a function that is a flow into a call of both kinds, which this client runs."""
+    return lambda flow: Both(flow, client)
 
 
 class twin(Generic[P, R]):

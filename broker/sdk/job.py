@@ -91,14 +91,13 @@ class Job:
             raise TimeoutError(f"{self.id} has not ended after {timeout:g} s: it is {self._last['state']}")
         return self
 
-    def _result(self, timeout: float | None = None) -> Flow[Any]:
+    @twin
+    def result(self, timeout: float | None = None) -> Flow[Any]:
         """What its function returned, once it has ended; what it raised is raised here.
 
         Raises `JobFailed` when it ended without either, and TimeoutError after `timeout` seconds.
         """
         return (yield from value_of(self, (yield from ended(self.id, timeout))))
-
-    result = twin(_result)
 
     @twin
     def logs(self, stream: StreamName = "stdout", attempt: int | None = None) -> Flow[str]:

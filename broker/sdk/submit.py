@@ -9,7 +9,7 @@ from typing import Any
 
 from broker.model.errors import InvalidInput, Problem
 from broker.sdk.client import Client
-from broker.sdk.flow import Ask, Both, Flow
+from broker.sdk.flow import Ask, Flow, asked_of
 from broker.sdk.here import here
 from broker.sdk.job import Job
 from broker.sdk.pickling import PYTHON, name_of, packed
@@ -22,7 +22,8 @@ from broker.spec.read import from_python
 _ANY_MODEL = World()
 
 
-def _submit(
+@asked_of(partial(here, start=True))
+def submit(
     what: str | Sequence[str] | Callable[..., Any],
     *,
     args: Sequence[Any] = (),
@@ -52,9 +53,6 @@ def _submitted(document: JobDocument, payload: bytes | None = None) -> Flow[Job]
     body = document.model_dump(mode="json", exclude_none=True)
     answer = yield Ask(method="POST", path="/v1/jobs", body=body)
     return Job(here(start=True), answer.json()["id"])
-
-
-submit = Both(_submit, partial(here, start=True))
 
 
 def job(id: str) -> Job:
