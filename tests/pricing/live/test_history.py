@@ -194,7 +194,8 @@ def test_thinning_out_changes_no_day_of_the_last_five_weeks(looks: list[tuple[in
     assert len(set(days)) == len(days)
 
 
-def test_a_year_of_hourly_changes_stays_small(history: PriceHistory) -> None:
-    for hour in range(0, 365 * 24, 6):
-        record(history, NOON_S + hour * 3_600, offer(usd_per_hour=Decimal(hour + 1)))
-    assert len(history.prices()) < 4 * 8 + 35 + 13
+def test_a_price_that_changes_all_the_time_keeps_few_rows(history: PriceHistory) -> None:
+    """Two a day for a week, one a day for five weeks, one a month."""
+    for half in range(75 * 2):
+        record(history, NOON_S + half * DAY_S // 2, offer(usd_per_hour=Decimal(half + 1)))
+    assert 7 * 2 + 27 <= len(history.prices()) <= 7 * 2 + 29 + 3
