@@ -11,6 +11,7 @@ from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.placement import Duration, Quote, Refusal
 
+STARTING_S: Final = 6.0  # that a command may take to begin on a busy node that is up, which it holds already
 ENDING_S: Final = 6.0  # that an attempt may go on at most after its time is up: SIGTERM, its grace, and seeing it
 
 
@@ -33,11 +34,11 @@ def refused(spec: JobSpec, quote: Quote, hourly: Money | None, spent: Money, now
     return over or _misses_deadline(spec, quote, now_ns)
 
 
-def affordable_s(spec: JobSpec, quote: Quote, hourly: Money | None, spent: Money) -> float | None:
+def affordable_s(spec: JobSpec, quote: Quote, hourly: Money | None, spent: Money, start_s: float = 0.0) -> float | None:
     """Seconds after which a quoted run is told to end, so that the job costs no more than its max_cost.
 
-    Its end is paid as well, so it is told before; but never before what it was expected to need at most (p90). None
-    where nothing limits it.
+    Its end is paid as well, and so are `start_s` before its command runs, so it is told before; but never before what
+    it was expected to need at most (p90). None where nothing limits it.
     """
     if spec.max_cost_usd is None or quote.full is None or not hourly:
         return None
@@ -45,7 +46,7 @@ def affordable_s(spec: JobSpec, quote: Quote, hourly: Money | None, spent: Money
     fixed = max(quote.full.nanodollars - per_s * Decimal(quote.duration.p50_s), Decimal(0))
     left = Money.of_usd(Decimal(spec.max_cost_usd)).nanodollars - spent.nanodollars - fixed
     paid_s = max(float(left / per_s), 0.0)
-    return max(paid_s - ENDING_S, min(quote.duration.p90_s, paid_s))
+    return max(paid_s - start_s - ENDING_S, min(quote.duration.p90_s, paid_s))
 
 
 def _over_hourly_cost(spec: JobSpec, quote: Quote, hourly: Money | None) -> Refusal | None:

@@ -208,19 +208,18 @@ class Quoter:
             warnings=bill.warnings,
         )
         broken = limits.refused(ask.spec, made, bill.hourly, ask.spent, self._now_ns)
-        return (
-            broken
-            or budgets.refused(ask.budgets, self.pool.name, made.p90_full)
-            or Option(
-                quote=replace(made, affordable_s=limits.affordable_s(ask.spec, made, bill.hourly, ask.spent)),
-                need=need,
-                spot=spot,
-                cluster=self._cluster,
-                idle=self._room.idle_now(need.resources.gpu_model),
-                cold_s=self.pool.cold_start_s if spot.cold else 0.0,
-                tail_s=0.0 if self._cluster else self.pool.scaledown_window_s * float(tail),
-                full_share=self._full_s(spot, ask.duration.p50_s) / max(ask.duration.p50_s, 1e-9),
-            )
+        if broken := broken or budgets.refused(ask.budgets, self.pool.name, made.p90_full):
+            return broken
+        start_s = limits.STARTING_S if self._cluster else 0.0
+        return Option(
+            quote=replace(made, affordable_s=limits.affordable_s(ask.spec, made, bill.hourly, ask.spent, start_s)),
+            need=need,
+            spot=spot,
+            cluster=self._cluster,
+            idle=self._room.idle_now(need.resources.gpu_model),
+            cold_s=self.pool.cold_start_s if spot.cold else 0.0,
+            tail_s=0.0 if self._cluster else self.pool.scaledown_window_s * float(tail),
+            full_share=self._full_s(spot, ask.duration.p50_s) / max(ask.duration.p50_s, 1e-9),
         )
 
     def _tail(self, ask: Ask) -> Fraction:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from broker.decide.duration import estimate
-from broker.decide.limits import ENDING_S, affordable_s
+from broker.decide.limits import ENDING_S, STARTING_S, affordable_s
 from broker.decide.policy import PlacementRules, PoolState
 from broker.decide.quote import Answer, quote
 from broker.model.environment import environment_key
@@ -212,13 +212,13 @@ def test_any_model_is_quoted_for_each_that_there_is() -> None:
     assert [option.quote.resources.gpu_model for option in found] == ["L4", "H100"]
 
 
-@pytest.mark.parametrize("pool", [state(serverless()), state(cluster(usd="3.60"))])
-def test_a_run_may_last_as_long_as_its_money(pool: PoolState) -> None:
+@pytest.mark.parametrize(("pool", "start_s"), [(state(serverless()), 0.0), (state(cluster(usd="3.60")), STARTING_S)])
+def test_a_run_may_last_as_long_as_its_money(pool: PoolState, start_s: float) -> None:
     unlimited = the_quote(spec(l4()), pool)
     assert unlimited.affordable_s is None
     found = the_quote(spec(l4(), max_cost_usd="0.50"), pool)
     assert found.affordable_s is not None
-    longer = spec(l4(), max_cost_usd="10", est_runtime_s=found.affordable_s + ENDING_S)
+    longer = spec(l4(), max_cost_usd="10", est_runtime_s=found.affordable_s + ENDING_S + start_s)
     full = the_quote(longer, pool).full
     assert full is not None
     assert full.nanodollars == pytest.approx(Money.of_usd("0.50").nanodollars, abs=10)

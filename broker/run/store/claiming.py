@@ -56,7 +56,7 @@ def _check_budgets(connection: Connection, news: News, within: Reservation) -> N
     for job in news.jobs:
         if (quote := chosen.get(job.id)) is None:
             continue
-        concerned = concerning(now, job.user, job.spec.tags)
+        concerned = concerning(now, job.user, job.spec.tags, job.spec.project)
         if against := refused(concerned, quote.pool, quote.p90_full):
             raise OverBudget(f"{job.id}: {against.message}")
-        now = begun(now, job.user, job.spec.tags, quote.pool, quote.p90_full)
+        now = begun(now, job.user, job.spec.tags, quote.pool, quote.p90_full, job.spec.project)
