@@ -212,12 +212,13 @@ class Store(StoreParts, Protocol):
         document_hash: str,
         reserving: Reservation | None = None,
         room: Sequence[Waiting] = (),
+        note: str = "",
     ) -> tuple[Job, ...]:
         """Stores the jobs of one submission, all or none, and the document that they came from.
 
         With `reserving`, reserves for them in the budgets that it names; where one that refuses has no room left for
         them beside all that is spent and reserved by then, raises `OverBudget` and stores nothing. With `room`, raises
-        `OverQuota` where more of its jobs would wait than may.
+        `OverQuota` where more of its jobs would wait than may. `note` begins their history.
 
         Idempotent by id: when the first job's id (or array id) exists with the same document hash, nothing is stored
         and the jobs stored then are returned as they are now; with another hash raises `Conflict`.

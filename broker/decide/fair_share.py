@@ -9,7 +9,7 @@ true of them: so nobody waits for ever while others begin.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 from typing import Final
 
@@ -41,8 +41,12 @@ def in_turn(
     holdings: Iterable[Holding],
     all_there_is: Amounts,
     limit: int,
+    longer: Collection[str] = (),
 ) -> tuple[Job, ...]:
-    """At most `limit` jobs of all queues, each counted as if it began before the next is chosen."""
+    """At most `limit` jobs of all queues, each counted as if it began before the next is chosen.
+
+    Of the queues that are `longer` only the beginning is here: once one of them is used up, nobody knows who is next.
+    """
     held = _held(holdings)
     places = dict.fromkeys(queues, 0)
     heap = [_turn(name, queue[0], held[name], weights[name], all_there_is) for name, queue in queues.items() if queue]
@@ -57,6 +61,8 @@ def in_turn(
         places[name] = place + 1
         if place + 1 < len(queue):
             heapreplace(heap, _turn(name, queue[place + 1], held[name], weights[name], all_there_is))
+        elif name in longer:
+            break
         else:
             heappop(heap)
     return tuple(found)

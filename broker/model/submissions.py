@@ -17,4 +17,5 @@ class Entry:
     document: str  # canonical JSON of what was submitted
     document_hash: str
     reserving: Reservation | None = None
+    note: str = ""  # what was changed in it before it was stored, for the history of its jobs
     room: tuple[Waiting, ...] = ()  # how many jobs of its project may wait, these among them

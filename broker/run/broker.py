@@ -26,6 +26,7 @@ from broker.model.offers import Offer
 from broker.model.placement import Placement
 from broker.model.pools import Pool, PoolKind
 from broker.ports import Clock, Executor, ExecutorContext, SecretSource, Store
+from broker.run.admitting import Admission
 from broker.run.archive import Archive
 from broker.run.asking_prices import AskingPrices
 from broker.run.auditing import Audit
@@ -63,6 +64,7 @@ log = structlog.get_logger()
 
 CANCEL_TIMEOUT_S = 30.0
 KEEP_LOGS = LogLimits()
+NO_ADMISSION = Admission()
 KEEP_AUDIT_S = 400 * 86_400.0
 NO_AUTOPILOT = AutopilotSettings()
 ASK_NOBODY = AskingSettings()
@@ -86,6 +88,7 @@ class Broker:
         settle_every_s: float,
         logs: LogLimits = KEEP_LOGS,
         audit_kept_s: float = KEEP_AUDIT_S,
+        admission: Admission = NO_ADMISSION,
         autopilot: AutopilotSettings = NO_AUTOPILOT,
         book: Sequence[Offer] = (),
         budgets: Sequence[Budget] = (),
@@ -122,6 +125,7 @@ class Broker:
         self.autopilot = Autopilot(autopilot, self.pools, store, clock, book, self.events)
         self.repricing = Repricing(priced, self.pools, self.autopilot) if priced else None
         self.projects = Projects(store, clock, self.wake)
+        self.admission = admission
         self.audit = Audit(store, clock, audit_kept_s)
         self.asking: AskingPrices | None = None
         if self.repricing is not None and asking.providers:

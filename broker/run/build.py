@@ -5,10 +5,11 @@ from __future__ import annotations
 from broker.decide.rules import PlacementRules
 from broker.decide.spot import SpotRule
 from broker.model.pools import Capability
+from broker.run.admitting import Admission
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
 from broker.run.keys import Keys
-from broker.run.plugins import executor_type, price_offers
+from broker.run.plugins import admission_hooks, executor_type, price_offers
 from broker.run.reprice import PricedPools
 from broker.run.secrets import Secrets
 from broker.run.settings import Settings
@@ -43,6 +44,7 @@ def build_broker(settings: Settings, *, drives: bool = True) -> Broker:
         settle_every_s=settings.settle_every_s,
         logs=settings.logs,
         audit_kept_s=settings.audit_kept_s,
+        admission=Admission(admission_hooks(settings.admission_hooks), settings.admission_timeout_s),
         autopilot=settings.autopilot,
         budgets=settings.budgets,
         book=first.commitments,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from broker.decide.fair_share import in_turn, totals
 from broker.decide.quotas import NO_QUOTAS, Quotas, held
@@ -17,6 +18,8 @@ from broker.model.projects import DEFAULT_PROJECT, Project
 from broker.ports import Store
 from broker.run.pools import RunningPool
 from broker.run.projects import Projects
+
+FEW: Final = 16  # of a lane: enough to see how many of them are long
 
 
 class Lanes:
@@ -52,15 +55,21 @@ class Lanes:
                 self._stuck[job.spec.project].add(job.user)
 
     def _merged(self, projects: Sequence[Project], now_ns: int, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
-        queues = {
-            each.name: self._store.lane(each.name, now_ns, limit, skip, frozenset(self._stuck[each.name]))
-            for each in projects
-        }
+        few = min(limit, FEW)
+        queues = {each.name: self._lane(each.name, now_ns, few, skip) for each in projects}
+        longer = [name for name, queue in queues.items() if len(queue) == few]
+        if limit > few and longer:
+            few = max(few, 2 * limit // len(longer))
+            queues |= {name: self._lane(name, now_ns, few, skip) for name in longer}
+            longer = [name for name in longer if len(queues[name]) == few]
         if sum(map(bool, queues.values())) < 2:
-            return next((queue for queue in queues.values() if queue), ())
+            return next((queue[:limit] for queue in queues.values() if queue), ())
         weights = {each.name: each.weight for each in projects}
         there = totals(running.pool for running in list(self._pools.values()))
-        return in_turn(queues, weights, self._store.holdings(), there, limit)
+        return in_turn(queues, weights, self._store.holdings(), there, limit, longer)
+
+    def _lane(self, project: str, now_ns: int, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
+        return self._store.lane(project, now_ns, limit, skip, frozenset(self._stuck[project]))
 
 
 def _plain(projects: Sequence[Project]) -> bool:

@@ -11,6 +11,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
+from broker.admission import AdmissionHook
 from broker.live_prices import LivePrices
 from broker.model.errors import Misconfigured
 from broker.model.offers import Offer
@@ -18,6 +19,7 @@ from broker.model.pools import Pool
 from broker.node_group import NodeGroup
 from broker.ports import Executor, ExecutorContext, PriceSource
 
+ADMISSION = "broker.admission"
 EXECUTORS = "broker.executors"
 BILLS = "broker.bills"
 PRICE_SOURCES = "broker.price_sources"
@@ -99,6 +101,16 @@ def make_node_group(pool: Pool, owner: str = "") -> NodeGroup | None:
     if reason := loaded.unavailable():
         raise Misconfigured(f"nodes of provider {name!r}: {reason}")
     return cast("Callable[[Pool, str], NodeGroup]", loaded)(pool, owner)
+
+
+def admission_hooks(names: Sequence[str]) -> tuple[tuple[str, AdmissionHook], ...]:
+    """The hooks of these names, in this order. Raises `Misconfigured` for one that is not installed."""
+    plugins = installed(ADMISSION)
+    for name in names:
+        if name not in plugins:
+            there = ", ".join(sorted(plugins)) or "none"
+            raise Misconfigured(f"admission.hooks: no hook {name!r} is installed; there are: {there}")
+    return tuple((name, cast("AdmissionHook", plugins[name].load())) for name in names)
 
 
 def price_offers() -> tuple[Offer, ...]:

@@ -31,6 +31,13 @@ def test_projects_take_turns_by_their_weights_and_keep_their_own_order() -> None
     assert [name for name in found if name[0] == "q"] == ["q0", "q1", "q2", "q3", "q4", "q5"]
 
 
+def test_nothing_is_ordered_beyond_what_is_known_of_a_queue() -> None:
+    queues = {"p": queue("p", 2), "q": queue("q", 9)}
+    everything = in_turn(queues, WEIGHTS, (), THERE, 100)
+    known = in_turn(queues, WEIGHTS, (), THERE, 100, ["p"])
+    assert known == everything[: len(known)] and known[-1].id == "p1" and len(everything) == 11
+
+
 def test_who_has_much_already_waits_until_others_have_as_much() -> None:
     has = Holding(project="q", user="a", gpu_model="L4", gpus=6, cpus=6, jobs=6)
     assert turns({"p": queue("p", 4), "q": queue("q", 4)}, [has])[:4] == ["p0", "p1", "p2", "p3"]

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from broker.run.settings import load_settings
 from broker.run.settings.document import (
+    AdmissionPart,
     AuditPart,
     AutopilotPart,
     BrokersPart,
@@ -27,6 +28,7 @@ from broker.run.settings.document import (
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 PARTS = {
     "": SettingsDocument,
+    "admission.": AdmissionPart,
     "audit.": AuditPart,
     "autopilot.": AutopilotPart,
     "brokers.": BrokersPart,
@@ -43,7 +45,19 @@ PARTS = {
 }
 
 
-SECTIONS = ("audit", "autopilot", "brokers", "budgets", "limits", "logs", "notify", "prices", "secrets", "pools")
+SECTIONS = (
+    "admission",
+    "audit",
+    "autopilot",
+    "brokers",
+    "budgets",
+    "limits",
+    "logs",
+    "notify",
+    "prices",
+    "secrets",
+    "pools",
+)
 
 
 @pytest.mark.parametrize("prefix", PARTS)

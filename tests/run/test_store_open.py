@@ -240,6 +240,7 @@ def make_path(url: str) -> Path:
 
 QUESTIONS: dict[str, tuple[Callable[[SqlStore], Any], str]] = {
     "placeable": (lambda store: store.placeable(5, 10), "USING INDEX jobs_placeable"),
+    "lane": (lambda store: store.lane("p", 5, 10, frozenset(), frozenset("a")), "INDEX jobs_placeable_by_project"),
     "skipping": (lambda store: store.placeable(5, 10, frozenset("x")), "USING INDEX jobs_placeable"),
     "next_due_ns": (lambda store: store.next_due_ns(5), "USING INDEX jobs_delayed"),
     "cancel_requested": (lambda store: store.cancel_requested(5), "USING INDEX jobs_cancelling"),

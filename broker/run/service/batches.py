@@ -50,10 +50,11 @@ class Batches:
         for left in reversed(range(_TRIES)):
             now_ns = self._broker.clock.now_ns()
             name = key or self._ids.new(now_ns)
-            parsed = await asyncio.to_thread(self._parsed, jobs, name)
+            read = await asyncio.to_thread(self._parsed, jobs, name)
+            parsed, notes = await self._admitted(read, user)
             ready = await self._ready(parsed, user, now_ns)
             try:
-                found = await asyncio.to_thread(self._keep, parsed, ready, user, now_ns)
+                found = await asyncio.to_thread(self._keep, parsed, ready, notes, user, now_ns)
             except (OverBudget, OverQuota):
                 raise
             except Conflict:
@@ -66,8 +67,10 @@ class Batches:
                 return Batch(key=name, submissions=found)
         raise Conflict(f"no key was free in {_TRIES} tries: submit again, or send an Idempotency-Key")
 
-    def _keep(self, parsed: Sequence[Parsed], ready: Sequence[Ready], user: str, now_ns: int) -> tuple[Submission, ...]:
-        entries = [_entry(each, of, user, now_ns) for each, of in zip(parsed, ready, strict=True)]
+    def _keep(
+        self, parsed: Sequence[Parsed], ready: Sequence[Ready], notes: Sequence[str], user: str, now_ns: int
+    ) -> tuple[Submission, ...]:
+        entries = [_entry(each, of, note, user, now_ns) for each, of, note in zip(parsed, ready, notes, strict=True)]
         stored = self._broker.store.add_batch(entries)
         return tuple(
             submission(jobs, each, created=jobs[0].submitted_ns == now_ns, warnings=of.warnings)
@@ -87,6 +90,16 @@ class Batches:
                 wrong.add(place, InvalidInput(Problem(field="id", message=f"is that of jobs[{first}], too: keep one")))
         wrong.check()
         return found
+
+    async def _admitted(self, parsed: Sequence[Parsed], user: str) -> tuple[list[Parsed], list[str]]:
+        wrong, found = _Wrong(), []
+        for place, each in enumerate(parsed):
+            try:
+                found.append(await self._submissions.admitted(each, user))
+            except InvalidInput as error:
+                wrong.add(place, error)
+        wrong.check()
+        return [each for each, _ in found], [note for _, note in found]
 
     async def _ready(self, parsed: Sequence[Parsed], user: str, now_ns: int) -> list[Ready]:
         wrong, found = _Wrong(), []
@@ -125,7 +138,7 @@ class _Wrong:
             raise InvalidInput(*self.problems[:_MOST_PROBLEMS])
 
 
-def _entry(parsed: Parsed, ready: Ready, user: str, now_ns: int) -> Entry:
+def _entry(parsed: Parsed, ready: Ready, note: str, user: str, now_ns: int) -> Entry:
     document = parsed.document
     return Entry(
         jobs=expand(ready.spec, document.id or "", user, now_ns),
@@ -133,4 +146,5 @@ def _entry(parsed: Parsed, ready: Ready, user: str, now_ns: int) -> Entry:
         document_hash=fingerprint(document),
         reserving=ready.reserving,
         room=ready.room,
+        note=note,
     )

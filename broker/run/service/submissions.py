@@ -68,13 +68,13 @@ class Submissions:
         The same document under the same id finds the first job. Raises `InvalidInput` with all that is wrong, also
         when no pool could ever run it, and `Conflict` for another document under a known id; nothing is stored then.
         """
-        parsed = self.parsed(fields, key)
+        parsed, note = await self.admitted(self.parsed(fields, key), user)
         if earlier := await asyncio.to_thread(self.earlier, parsed.document):
             return submission(earlier, parsed, created=False)
         now_ns = self._broker.clock.now_ns()
         ready = await self.ready(parsed.document, user, now_ns)
         created, jobs = await asyncio.to_thread(
-            self._keep, parsed.document, ready.spec, user, now_ns, reserving=ready.reserving, room=ready.room
+            self._keep, parsed.document, ready.spec, user, now_ns, reserving=ready.reserving, room=ready.room, note=note
         )
         self._broker.wake()
         return submission(jobs, parsed, created=created, warnings=ready.warnings)
@@ -90,13 +90,13 @@ class Submissions:
 
     async def check(self, fields: Mapping[str, Any], user: str) -> Parsed:
         """What would be submitted, where it would be taken; nothing is stored or started. Raises as `submit`."""
-        parsed = self.parsed(fields, None)
+        parsed, _ = await self.admitted(self.parsed(fields, None), user)
         await self._check(await self._spec(parsed.document, self._broker.clock.now_ns()), user)
         return parsed
 
     async def offers(self, fields: Mapping[str, Any], user: str) -> Placement:
         """What would be decided for such a job now; nothing is stored or started. Raises `InvalidInput`."""
-        document = self.parsed(fields, None).document
+        document = (await self.admitted(self.parsed(fields, None), user))[0].document
         return await self._broker.preview(await self._spec(document, self._broker.clock.now_ns()), user)
 
     async def retry(self, job_id: str, user: str, only_of: str | None = None) -> Submission:
@@ -107,14 +107,22 @@ class Submissions:
         if only_of is not None:
             await asyncio.to_thread(owned, self._broker.store, job_id, only_of)
         again = await asyncio.to_thread(what_to_retry, self._broker.store, job_id)
+        admitted, note = await self.admitted(Parsed(document=again.document), user)
+        again = replace(again, document=admitted.document)
         now_ns = self._broker.clock.now_ns()
         spec = await self._spec(again.document, now_ns)
         await self._check(spec, user)
         reserving = await self._reserving(spec, user)
         room = waiting(await self._broker.projects.named(spec.project), user)
-        _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again, reserving, room)
+        _, jobs = await asyncio.to_thread(self._keep, again.document, spec, user, now_ns, again, reserving, room, note)
         self._broker.wake()
         return submission(jobs, Parsed(document=again.document), created=True)
+
+    async def admitted(self, parsed: Parsed, user: str) -> tuple[Parsed, str]:
+        """The job that admission hooks let pass, and what they changed, in words. Raises as `Admission.admit`."""
+        document, note = await self._broker.admission.admit(parsed.document, user, self._world())
+        told = (Problem(field="admission", message=f"{note}: the job is taken so"),) if note else ()
+        return replace(parsed, document=document, ignored=parsed.ignored + told), note
 
     async def put_blob(self, sha256: str, pieces: AsyncIterable[bytes]) -> int:
         """Keeps a function or arguments under their hash; how many bytes. Raises `InvalidInput` for another hash."""
@@ -137,9 +145,12 @@ class Submissions:
         if key is not None and given not in (None, key):
             raise InvalidInput(Problem(field="id", message=f"is {given!r}, but the Idempotency-Key is {key!r}"))
         wanted = {**fields, "id": key} if key is not None else fields
+        return from_mapping(wanted, world=self._world())
+
+    def _world(self) -> World:
         pools = self._broker.pools
         models = {model for running in pools.values() for model in running.pool.gpu_models}
-        return from_mapping(wanted, world=World(gpu_models=models, pools=tuple(pools)))
+        return World(gpu_models=models, pools=tuple(pools))
 
     async def _spec(self, document: JobDocument, now_ns: int) -> JobSpec:
         """The value that is placed and run, with where its volumes are. Raises `InvalidInput`."""
@@ -210,13 +221,16 @@ class Submissions:
         again: Again | None = None,
         reserving: Reservation | None = None,
         room: Sequence[Waiting] = (),
+        note: str = "",
     ) -> tuple[bool, tuple[Job, ...]]:
         """Whether jobs were stored, and the jobs of this submission."""
         for _ in range(_TRIES):
             jobs = expand(spec, document.id or self._ids.new(now_ns), user, now_ns)
             wanted = jobs if again is None or again.tasks is None else [jobs[index] for index in again.tasks]
             try:
-                stored = self._broker.store.add_jobs(wanted, dump(document), fingerprint(document), reserving, room)
+                stored = self._broker.store.add_jobs(
+                    wanted, dump(document), fingerprint(document), reserving, room, note
+                )
             except (OverBudget, OverQuota):
                 raise
             except Conflict:

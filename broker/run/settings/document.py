@@ -259,6 +259,13 @@ class PricesPart(Part):
     project: Line | None = Field(None, description="Google Cloud: whose machine types are listed.")
 
 
+class AdmissionPart(Part):
+    """Which hooks may change or refuse jobs before they are stored."""
+
+    hooks: list[Line] = Field([], description="Installed admission hooks, in the order in which they are asked.")
+    timeout: LongerThanZero = Field(5.0, description="How long a hook may take; then the job is refused.")
+
+
 class AuditPart(Part):
     """Who did what."""
 
@@ -372,6 +379,7 @@ class SettingsDocument(Part):
     settle_every: LongerThanZero = Field(10.0, description="How often usage is charged.")
     autopilot: AutopilotPart = Field(AutopilotPart(), description="Whether pools are steered as pays.")
     prices: PricesPart = Field(PricesPart(), description="Which providers are asked for their prices.")
+    admission: AdmissionPart = Field(AdmissionPart(), description="Which hooks jobs have to pass.")
     audit: AuditPart = Field(AuditPart(), description="How long it is known who did what.")
     limits: LimitsPart = Field(LimitsPart(), description="How much each user may ask of the API.")
     logs: LogsPart = Field(LogsPart(), description="How much of what jobs write is kept.")

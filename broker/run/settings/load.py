@@ -195,6 +195,8 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         prices=_asking(document.prices),
         budgets=tuple(budget_of(name, part, configured=True) for name, part in document.budgets.items()),
         audit_kept_s=document.audit.keep,
+        admission_hooks=tuple(document.admission.hooks),
+        admission_timeout_s=document.admission.timeout,
         limits=UserLimits(
             rate=Rate(per_s=document.limits.requests_per_second, burst=document.limits.burst),
             streams=document.limits.streams,

@@ -64,6 +64,8 @@ class Settings:
     limits: UserLimits
     logs: LogLimits
     audit_kept_s: float
+    admission_hooks: tuple[str, ...]
+    admission_timeout_s: float
     receivers: tuple[Receiver, ...]
     secret_prefix: str
     secret_file: Path | None

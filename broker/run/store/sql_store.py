@@ -72,10 +72,16 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
         document_hash: str,
         reserving: Reservation | None = None,
         room: Sequence[Waiting] = (),
+        note: str = "",
     ) -> tuple[Job, ...]:
         """Stores the jobs of one submission; a repeat returns them as they are now. Raises Conflict, OverBudget."""
         entry = Entry(
-            jobs=tuple(jobs), document=document, document_hash=document_hash, reserving=reserving, room=tuple(room)
+            jobs=tuple(jobs),
+            document=document,
+            document_hash=document_hash,
+            reserving=reserving,
+            room=tuple(room),
+            note=note,
         )
         return self.add_batch([entry])[0]
 
@@ -120,7 +126,9 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
         self, project: str, now_ns: int, limit: int, skip: frozenset[str], without: frozenset[str]
     ) -> tuple[Job, ...]:
         """The same of one project, without the jobs of some users."""
-        of = (jobs.c.project == project, jobs.c.user.not_in(sorted(without)))
+        of = [jobs.c.project == project]
+        if without:
+            of.append(jobs.c.user.not_in(sorted(without)))
         with self._read() as connection:
             return reading.placeable(connection, self._specs, now_ns, limit, skip, *of)
 

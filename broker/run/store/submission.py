@@ -16,7 +16,7 @@ from broker.run.store.budgeting import reserve
 from broker.run.store.projects import no_project
 from broker.run.store.rows import job_values
 from broker.run.store.specs import Specs, chunks, keep_specs, keep_texts
-from broker.run.store.tables import documents, job_tags, jobs, tags
+from broker.run.store.tables import changes, documents, job_tags, jobs, tags
 from broker.run.store.tenancy_tables import projects
 
 
@@ -80,10 +80,21 @@ def _store(connection: Connection, entries: Sequence[Entry]) -> None:
     ]
     connection.execute(insert(jobs), rows)
     _tag(connection, (job for entry in entries for job in entry.jobs), spec_ids)
+    _note(connection, entries)
     _check_room(connection, dict.fromkeys(each for entry in entries for each in entry.room))
     for reserving, group in groupby(entries, lambda entry: entry.reserving):
         if reserving is not None:
             reserve(connection, [job.id for entry in group for job in entry.jobs], reserving)
+
+
+def _note(connection: Connection, entries: Iterable[Entry]) -> None:
+    """Begins the history of jobs that are not stored as they were sent."""
+    for entry in entries:
+        if entry.note:
+            said = (literal(entry.jobs[0].submitted_ns), literal("sent"), jobs.c.state, literal(entry.note))
+            columns = ["job_seq", "at_ns", "old", "new", "reason"]
+            noted = select(jobs.c.seq, *said).where(jobs.c.head == _head(entry))
+            connection.execute(insert(changes).from_select(columns, noted))
 
 
 def _check_room(connection: Connection, wanted: Iterable[Waiting]) -> None:
