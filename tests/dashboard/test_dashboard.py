@@ -3,6 +3,8 @@
 import json
 import re
 from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -16,6 +18,7 @@ from tests.dashboard.site import Site
 
 PAGES = {"": "Overview", "jobs": "Jobs", "capacity": "Capacity", "spend": "Spend", "prices": "Prices and breakeven"}
 SOON_MS = 6_000  # later than the overview asks again
+DOCS = Path(__file__).parents[2] / "docs" / "dashboard.md"
 BAD = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 
@@ -366,8 +369,36 @@ def test_nothing_is_asked_of_anybody_else(page) -> None:
     assert {re.match(r"(blob:)?http://127\.0\.0\.1:\d+/", url) is not None for url in asked} == {True}
 
 
-@pytest.mark.parametrize("name", ["", "capacity"])
-def test_the_documentation_shows_it(page, golden_picture, name: str) -> None:
-    visit(page, name, PAGES[name])
-    page.locator(".why").first.wait_for()
+@pytest.fixture
+def busy(site: Site) -> Iterator[str]:
+    """A job that runs and writes, and budgets; the job."""
+    for name, usd, scope in (("research", "1500", {}), ("ann", "1200", {"user": "ann"})):
+        budget = Budget(name=name, limit=Money.of_usd(usd), action=Action.HOLD, **scope)
+        site.do(site.service.budgets.set(budget))
+    job = site.submit(name="finetune-lora", run="python finetune.py --epochs 3", resources={"accelerators": "L4"})
+    site.move(
+        job, AttemptState.RUNNING, stdout=b"".join(b"epoch 1 step %d loss 2.%d\n" % (10 * n, 99 - n) for n in range(8))
+    )
+    yield job
+    site.do(site.service.jobs.cancel(job))
+    for name in ("research", "ann"):
+        site.do(site.service.budgets.remove(name))
+
+
+@pytest.mark.parametrize("name", ["", "job", "capacity", "spend"])
+def test_the_documentation_shows_it(page, golden_picture, busy: str, name: str) -> None:
+    if name == "job":
+        go(page, f"job/{busy}", "finetune-lora")
+        page.get_by_role("log").get_by_text("step 70").wait_for()
+        page.get_by_role("heading", name="History").wait_for()
+    elif name:
+        visit(page, name, PAGES[name])
+    else:
+        page.reload()
+        visit(page, "", "Overview")
     golden_picture(page, f"dashboard-{name or 'overview'}.png")
+    assert f"img/dashboard-{name or 'overview'}.png" in DOCS.read_text(encoding="utf-8")
+
+
+def test_the_pictures_of_the_documentation_are_small() -> None:
+    assert sum(path.stat().st_size for path in (DOCS.parent / "img").iterdir()) < 1_000_000
