@@ -29,6 +29,7 @@ from broker.api.routes import (
     projects,
     schedules,
     secrets,
+    studies,
     tokens,
     volumes,
 )
@@ -63,6 +64,7 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
         budgets,
         prices,
         foresight,
+        studies,
         events,
         tokens,
         audit,

@@ -27,7 +27,9 @@ from broker.run.service import Service
 log = structlog.get_logger()
 
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-CHANGE_NOTHING: Final = frozenset({"/v1/offers"})  # that are no GET because they bring a body
+CHANGE_NOTHING: Final = frozenset(
+    {"/v1/offers", "/v1/plan", "/v1/simulate"}
+)  # that are no GET because they bring a body
 _BAD: Final = 400
 _LONGEST: Final = 100
 

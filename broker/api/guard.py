@@ -23,8 +23,8 @@ Identify = Callable[[str], Awaitable[Identity | None]]
 MAX_BODY_BYTES: Final = 1 << 20
 MAX_BLOB_BYTES: Final = 256 << 20
 BLOBS: Final = "/v1/blobs/"
-MAX_BATCH_BYTES: Final = 16 << 20
-BATCHES: Final = "/v1/jobs:batch"
+MAX_LARGE_BYTES: Final = 16 << 20
+LARGE: Final = frozenset({"/v1/jobs:batch", "/v1/plan", "/v1/simulate"})  # many jobs in one request
 _DROPPED_BYTES: Final = 2 * MAX_BLOB_BYTES
 TRUSTED: Final = "broker.trusted"  # set by the server itself: no header can
 
@@ -99,7 +99,7 @@ def limit_of(path: str) -> int:
     """How many bytes a request to a route may bring."""
     if path.startswith(BLOBS):
         return MAX_BLOB_BYTES
-    return MAX_BATCH_BYTES if path == BATCHES else MAX_BODY_BYTES
+    return MAX_LARGE_BYTES if path in LARGE else MAX_BODY_BYTES
 
 
 class _Body:

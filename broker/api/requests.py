@@ -83,7 +83,7 @@ PROBLEMS: Final[dict[int, str]] = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route documents."""
     shape = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    wanted = sorted({401, 403, 422, 429, *statuses})
+    wanted = sorted({401, 403, 404, 422, 429, *statuses})
     return {status: {"description": PROBLEMS[status], "content": shape} for status in wanted}
 
 

@@ -94,6 +94,14 @@ class Client(Tenancy):
         jobs = [({"id": f"{key}-{place}"} if key else {}) | dict(each) for place, each in enumerate(documents)]
         return self._json("POST", "/v1/jobs:batch", body={"jobs": jobs}, timeout_s=LONG_S)
 
+    def plan(self, **wish: Any) -> Json:
+        """What to hold for the broker's own history (`period`), a `trace` or a `demand` (CSV): `Study`."""
+        return self._json("POST", "/v1/plan", body=given(wish), timeout_s=LONG_S)
+
+    def simulate(self, **wish: Any) -> Json:
+        """What `policies` would have cost under `scenarios` on the broker's own history or a `trace`: `Study`."""
+        return self._json("POST", "/v1/simulate", body=given(wish), timeout_s=LONG_S)
+
     def put_blob(self, data: bytes) -> str:
         """Stores the payload of a function; its SHA-256, by which a job names it."""
         sha256 = hashlib.sha256(data).hexdigest()

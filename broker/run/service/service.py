@@ -26,6 +26,7 @@ from broker.run.service.scheduling import Scheduling
 from broker.run.service.secret_keeping import SecretKeeping
 from broker.run.service.settling import Settling
 from broker.run.service.spending import Spending
+from broker.run.service.studies import Studies
 from broker.run.service.submissions import Submissions
 from broker.run.service.tokens import Tokens
 from broker.run.service.volumes import VolumeKeeping
@@ -47,6 +48,7 @@ class Service:
         self._crowd = Crowd()
         self.budgets = Budgeting(broker, settling)
         self.spending = Spending(broker, settling)
+        self.studies = Studies(broker)
         self.foresights = Foresights(broker, settling)
         self.scheduler = Scheduler(broker, self.submissions)
         self.schedules = Scheduling(broker, self.submissions, self.scheduler)

@@ -1,0 +1,78 @@
+"""What plans and simulations are asked with, and how their commands are."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+POOLS_FILE = "pools.yaml"
+DEMAND_FILE = "demand.csv"
+
+
+class StudyWish(BaseModel):
+    """What a study is about: the broker's own history, or a trace that is sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    trace: str | None = Field(
+        None,
+        description="A workload as CSV (`submit_s,duration_s,gpus`, also `user`); null: the broker's own GPU jobs.",
+        examples=["submit_s,duration_s,gpus\n0,3600,8\n1800,7200,4\n"],
+    )
+    period: str = Field("90d", max_length=40, description="In words: of which time the broker's own jobs are.")
+
+
+class PlanWish(StudyWish):
+    """What is to be planned for."""
+
+    demand: str | None = Field(None, description="The demand itself, in place of jobs, as CSV (`step,gpus_busy`).")
+    gpu: str = Field("H100", pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,39}$", description="Whose prices are taken.")
+    pools: dict[str, Any] | None = Field(
+        None, description="Offers, classes and limits, as the file of `broker plan --pools`; null: today's prices."
+    )
+    step_s: float = Field(300.0, ge=1, le=86_400, allow_inf_nan=False, description="Seconds of a step of the demand.")
+    forecast_days: float | None = Field(
+        None, ge=0.1, le=3_660, allow_inf_nan=False, description="Plan for what may come in so many days, not what was."
+    )
+    whole_nodes: bool = Field(False, description="Buy whole nodes only.")
+    budget_usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="What the whole may cost.")
+
+    @property
+    def arguments(self) -> list[str]:
+        """As those of the command."""
+        optional = {"--forecast": self.forecast_days, "--budget": self.budget_usd}
+        given = [f"{name}={value}" for name, value in optional.items() if value is not None]
+        given += [f"--gpu={self.gpu}", f"--step={self.step_s}"]
+        given += ["--whole-nodes"] if self.whole_nodes else []
+        given += [f"--pools={POOLS_FILE}"] if self.pools is not None else []
+        return [*given, f"--demand={DEMAND_FILE}"] if self.demand is not None else [*given, "-"]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What the command reads."""
+        found = {} if self.pools is None else {POOLS_FILE: json.dumps(self.pools)}
+        return found if self.demand is None else {**found, DEMAND_FILE: self.demand}
+
+
+class SimulationWish(StudyWish):
+    """What is to be played."""
+
+    scenarios: list[Name] = Field(["elastic"], min_length=1, max_length=10, description="Terms of the market.")
+    policies: list[Name] = Field([], max_length=20, description="Policies to play; none: the usual ones.")
+    replicates: int = Field(0, ge=0, le=100, description="Resampled traces behind each interval.")
+
+    @property
+    def arguments(self) -> list[str]:
+        """As those of the command."""
+        given = [f"--scenario={name}" for name in self.scenarios] + [f"--policy={name}" for name in self.policies]
+        return ["-", *given, f"--replicates={self.replicates}"]
+
+
+class Study(BaseModel):
+    """What came of it."""
+
+    source: str = Field(description="What it is about: `trace`, `demand`, or the period of the broker's own jobs.")
+    result: dict[str, Any] = Field(description="As `broker plan --json`, `broker simulate --json` have it.")
