@@ -69,6 +69,8 @@ def run(settings: Settings, say: Say, door: Door | None = None, *, drives: bool 
         )
     os.environ["BROKER_STATE_DIR"] = str(settings.state_dir)  # where price sources look for what they keep
     with only_daemon(settings.state_dir):
+        if door is not None:
+            say(f"serving at {door.shown}; SIGTERM ends it, `broker token create` lets people in")
         asyncio.run(_serve(settings, say, door, drives=drives))
 
 

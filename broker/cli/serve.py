@@ -26,7 +26,7 @@ def serve(
     ] = False,
     config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="Configuration to use.")] = None,
 ) -> None:
-    """Run the broker here, with its API and dashboard for others, until SIGTERM.
+    """Run the broker here, with a door for others.
 
     Everyone who asks needs a token of `broker token create`. What runs in the pools goes on when it ends.
     Example: broker serve --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key
@@ -45,5 +45,4 @@ def serve(
     here = door(listen, workers=workers, certificate=tls_cert, key=tls_key, behind_proxy=behind_proxy, drain_s=drain_s)
     settings = load_settings(config_file())
     log_as_json()
-    render.say(f"serving at {here.shown}; SIGTERM ends it, `broker token create` lets people in", style="bold")
     run(settings, lambda line: render.say(f"  {line}", style="dim"), here, drives=not no_dispatch)
