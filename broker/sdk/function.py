@@ -36,10 +36,9 @@ def function(
     `fields` are those of the job specification, each call being a job: `gpu`, `cpu`, `memory`, `timeout`, `retries`,
     `max_cost`, `pools`, `secrets`, `tags`, … Raises `InvalidInput` with all that is wrong with them, here and now.
     """
-    given = _fields(image, fields)
     if call is not None:
-        return Function(call, given)
-    return lambda call: Function(call, given)
+        return Function(call, fields, image)
+    return lambda call: Function(call, fields, image)
 
 
 class Function(Generic[P, R]):
@@ -48,11 +47,12 @@ class Function(Generic[P, R]):
     What it refers to (its globals, your own modules) is taken as it is when it is called remotely for the first time.
     """
 
-    def __init__(self, call: Callable[P, R], fields: Mapping[str, Any]) -> None:
+    def __init__(self, call: Callable[P, R], fields: Mapping[str, Any], image: Image | None = None) -> None:
         _check(call)
         self._call = call
-        self._fields = dict(fields)
-        parsed = from_python(world=_ANY_MODEL, **{"function": _NO_CALL, "name": _job_name(call), **self._fields})
+        self._fields, self._image = dict(fields), image
+        given = {"function": _NO_CALL, "name": _job_name(call), **_with_image(image, fields)}
+        parsed = from_python(world=_ANY_MODEL, **given)
         self._document = parsed.document.model_dump(mode="json", exclude_none=True)
         _no_array(self._document)
         self._pickled: bytes | None = None
@@ -111,8 +111,8 @@ class Function(Generic[P, R]):
         return self._mapped(((tuple(args), more) for args in iterable), order_outputs, return_exceptions)
 
     def with_options(self, *, image: Image | None = None, **fields: Any) -> Function[P, R]:
-        """The same function with other fields: `f.with_options(gpu="A100", pools=["ray"]).remote(x)`."""
-        return Function(self._call, {**self._fields, **_fields(image, fields)})
+        """The same function with other fields, or another image: `f.with_options(gpu="A100").remote(x)`."""
+        return Function(self._call, {**self._fields, **fields}, image or self._image)
 
     def __repr__(self) -> str:
         return f"<broker.Function {name_of(self._call)}>"
@@ -153,8 +153,8 @@ class Function(Generic[P, R]):
         return self._pickled
 
 
-def _fields(image: Image | None, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """An image's fields, and those that were given, which add to its lists and override the rest."""
+def _with_image(image: Image | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that were given, with an image's: what is a list or a map is added to, the rest is said once."""
     if image is None:
         return dict(fields)
     found = image.fields

@@ -188,6 +188,9 @@ def test_an_image_is_fields_of_the_job(served: Served) -> None:
     assert document["envs"] == {"A": "1", "B": "2"}
     assert document["setup"] == "set -e\nmake\nmake install"
     assert image.pip_install("x") != image and "x" not in image.fields["requirements"]
+    again = add.with_options(image=image).with_options(image=broker.Image().env({"C": "3"}), tags={"a": "b"}).spawn(1)
+    document = again.details()["document"]
+    assert document["envs"] == {"C": "3"} and not document.get("requirements"), "another image, not more of the first"
 
 
 def test_what_no_pool_can_build_is_refused_with_the_reason_of_each(served: Served) -> None:
