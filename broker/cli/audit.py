@@ -25,7 +25,9 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
     lines: Annotated[bool, typer.Option("--json-lines", help="All that match, a line of JSON each.")] = False,
 ) -> None:
-    """Show who did what, or tried to, newest first.
+    """Show who did what, newest first.
+
+    Refused attempts as well.
 
     Example: broker audit --action tokens --since 7d
     """

@@ -82,6 +82,7 @@ class SubmissionContract:
             store.job("new")
 
     def test_a_batch_is_each_of_its_submissions(self, store: Store) -> None:
+        store.add_project(Project(name=FULL_SPEC.project))
         store.add_jobs([job("first")], "{}", "h0")
         tagged = replace(FULL_SPEC, tags={"team": "red"})
         entries = [
