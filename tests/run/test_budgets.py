@@ -14,9 +14,10 @@ from broker.decide.budgets import asked
 from broker.decide.policy import PlacementRules, PoolState, dispatch
 from broker.model.budgets import Action, Budget, Period, Reservation
 from broker.model.errors import Conflict, OverBudget, UnknownName
-from broker.model.jobs import AttemptState, JobState
+from broker.model.jobs import AttemptState, Job, JobState
 from broker.model.money import NS_PER_S, Money
 from broker.model.placement import Duration
+from broker.model.projects import Project
 from broker.model.usage import AttemptUsage, ChargeKind, UnitUsage
 from broker.ports import Store
 from broker.run.budgets import Budgets
@@ -317,3 +318,24 @@ def test_a_limit_is_passed_only_by_what_attempts_cost_beyond_what_was_reserved(u
     Spending.url = url
     profile = settings(max_examples=examples, stateful_step_count=25, deadline=None)
     run_state_machine_as_test(Spending, settings=profile)
+
+
+def test_what_begins_at_once_elsewhere_counts_in_the_budget_of_its_own_project(store: Store) -> None:
+    """Of two brokers that each saw room for one job, one begins it; another project's job is none of the budget's."""
+    vision = replace(LAB, user=None, project="vision")
+    for name in ("vision", "text"):
+        store.add_project(Project(name=name))
+    specs = [replace(job("x").spec, project=project) for project in ("vision", "vision", "text")]
+    first, second, other = (job(f"p{number}", spec=spec) for number, spec in enumerate(specs))
+    for one in (first, second, other):
+        store.add_jobs([one], "{}", f"h{one.id}")
+
+    def begin(one: Job) -> frozenset[str]:
+        run = placement(one, chosen=quote(p90_full=Money(60)))
+        moved = replace(one, state=JobState.STARTING, attempts=1)
+        return store.decide(jobs=[moved], attempts=[attempt(one)], placements=[run], within=reserving(None, vision))
+
+    assert begin(first) == {first.id}
+    with pytest.raises(OverBudget, match="budget lab"):
+        begin(second)
+    assert begin(other) == {other.id}
