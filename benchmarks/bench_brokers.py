@@ -7,6 +7,7 @@ claiming, recording and charging.
 from __future__ import annotations
 
 import asyncio
+import json
 import multiprocessing
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.harness import report
 from broker.model.jobs import JobState
+from broker.run.settings.leases import LeaseTimes
 from broker.run.store import open_store
 from tests.run.several import Town, a_pool
 
@@ -25,7 +27,7 @@ def drive(url: str, folder: str, number: int, starts: object) -> None:
     """One broker, until it is ended."""
 
     async def run() -> None:
-        town = Town(url, Path(folder), run_s=0.0)
+        town = Town(url, Path(folder), LeaseTimes(), run_s=0.0)
         broker = town.broker(f"b{number}", [a_pool(f"own{number}", cpus=CPUS)])
         running = asyncio.create_task(broker.run())
         await broker.ready(lambda _: None)
@@ -49,6 +51,7 @@ def jobs_per_s(url: str, folder: str, brokers: int) -> float:
     starts.wait()
     began = time.perf_counter()
     town.submit(client, f"j{brokers}", array=JOBS)
+    client.store.tell([json.dumps({"by": "benchmark", "kind": "work"})])
     while client.store.counts(f"j{brokers}")[JobState.SUCCEEDED] < JOBS:
         time.sleep(0.05)
     took_s = time.perf_counter() - began
