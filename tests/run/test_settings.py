@@ -74,7 +74,7 @@ def test_without_a_file_everything_has_a_value(folder: Path, tmp_path: Path) -> 
     assert settings.file is None and settings.pool_parts == {}
     assert settings.state_dir == tmp_path / "home/.local/state/broker"
     assert settings.store_url == f"sqlite:///{settings.state_dir}/broker.db"
-    assert (settings.listen, settings.default_max_wait_s, settings.stale_price_days) == ("unix", 0, 90)
+    assert (settings.listen, settings.default_max_wait_s, settings.stale_price_days) == ("unix", None, 90)
     assert settings.user
     assert load_settings(None, {"XDG_STATE_HOME": "/x"}).state_dir == Path("/x/broker")
 
