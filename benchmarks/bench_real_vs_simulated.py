@@ -33,7 +33,7 @@ from broker.run.settings import load_settings
 from simulator.virtual import Lived, Outcome, Site, Timing, Work, play
 
 SEEDS = (1, 2, 3)
-JOBS = 40
+JOBS = 120
 TRIES = 5
 ROOM = {"ray": 2, "serverless": 6}  # jobs of two GPUs that there is room for
 CONFIG = """
@@ -88,15 +88,15 @@ class Asked:
 
 
 def workload(seed: int) -> list[Asked]:
-    """Jobs of half a second to five, on one GPU, on two, and on both nodes; some may wait."""
+    """Jobs of a fifth of a second to two, on one GPU, on two, and on both nodes; some may wait."""
     rng = np.random.default_rng(seed)
     found, at_s = [], 0.0
     for _ in range(JOBS):
-        at_s += float(rng.exponential(1.0))
+        at_s += float(rng.exponential(0.4))
         kind = rng.choice(["one", "two", "gang"], p=[0.65, 0.25, 0.1])
         gpus, nodes = (1, 1) if kind == "one" else (2, 1) if kind == "two" else (2, 2)
         wait_s = 600.0 if kind == "gang" else float(rng.choice([0.0, 20.0]))
-        found.append(Asked(at_s, round(float(rng.uniform(0.5, 5.0)), 3), gpus, nodes, wait_s))
+        found.append(Asked(at_s, round(float(rng.uniform(0.2, 2.0)), 3), gpus, nodes, wait_s))
     return found
 
 
