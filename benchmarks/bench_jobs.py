@@ -1,7 +1,8 @@
 """How fast jobs are played one by one, against the same model in SimPy in the same run; and ten million of them.
 
-Both play the same events: submissions, ends, boots, looks at idle nodes, ends of patience. Ten million jobs run in a
-process of their own, from parts of a million, whose memory beyond the parts is reported.
+Both play the same events: submissions, ends, boots, looks at idle nodes, ends of patience. Seconds are those of the
+processor, so that what else the machine does weighs little; for ten million jobs also those of the clock. These run in
+a process of their own, from parts of a million, whose memory beyond the parts is reported.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ def timed(jobs: Workload, rule: Rule) -> tuple[Result, float]:
     """A run and its seconds: the best of three, as is the other program's."""
     best = math.inf
     for _ in range(3):
-        begun = time.perf_counter()
+        begun = time.process_time()
         found = run(jobs, Terms(), rule)
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, time.process_time() - begun)
     return found, best
 
 
@@ -62,9 +63,9 @@ def twin_s(jobs: Workload, rule: Rule, found: Result) -> float:
     best = math.inf
     for _ in range(3):
         twin = Twin(jobs, Terms(), rule)
-        begun = time.perf_counter()
+        begun = time.process_time()
         twin.run()
-        best = min(best, time.perf_counter() - begun)
+        best = min(best, time.process_time() - begun)
     theirs = twin.node_gpu_s + twin.serverless_gpu_s + twin.tail_gpu_s
     ours = 3_600 * (found.cluster_gpu_hours + found.serverless_gpu_hours + found.tail_gpu_hours)
     if abs(theirs / ours - 1) > 1e-9:
@@ -72,15 +73,15 @@ def twin_s(jobs: Workload, rule: Rule, found: Result) -> float:
     return best
 
 
-def many(count: int) -> tuple[float, float, int]:
-    """Seconds, MiB added beyond the first part's, and jobs in flight at most."""
+def many(count: int) -> tuple[float, float, float, int]:
+    """Seconds by the clock and of the processor, MiB added beyond the first part's, and jobs in flight at most."""
     rule = RULES["a fixed cluster, jobs wait 15 min"]
     run_parts(parts(2 * PART), Terms(), rule)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     found = run_parts(parts(count), Terms(), rule)
-    seconds = time.perf_counter() - begun
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, found.most_in_flight
+    seconds, worked = time.perf_counter() - begun, time.process_time() - worked
+    return seconds, worked, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, found.most_in_flight
 
 
 def main() -> None:
@@ -97,8 +98,10 @@ def main() -> None:
         )
         figures[name] = theirs / ours
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        seconds, added, in_flight = pool.apply(many, (10 * PART,))
-    rows["10,000,000 jobs"] = f"{seconds:.1f} s, {in_flight} in flight at most, {added:.1f} MiB added"
+        seconds, worked, added, in_flight = pool.apply(many, (10 * PART,))
+    rows["10,000,000 jobs"] = (
+        f"{seconds:.1f} s, {worked:.1f} s of processor, {in_flight} in flight at most, {added:.1f} MiB added"
+    )
     report("jobs one by one", rows, figures | {"ten_million_s": seconds, "added_mib": added})
 
 

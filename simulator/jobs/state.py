@@ -152,7 +152,7 @@ class Tables(NamedTuple):
 def empty(capacity: int) -> Tables:
     """Tables with room for so many jobs (a power of two), and nothing in them."""
     return Tables(
-        np.zeros(4 * capacity),
+        np.full(4 * capacity, np.inf),
         np.zeros(4 * capacity, np.int64),
         np.zeros(capacity, ROW),
         np.zeros(capacity, CONTAINER),
