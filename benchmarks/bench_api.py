@@ -27,7 +27,7 @@ from broker.model.jobs import JobSpec, JobState
 from broker.run.store import open_store
 from broker.sdk.client import Client
 
-BATCH, CLIENTS, SECONDS = 100, 4, 10.0
+BATCH, CLIENTS = 100, 4
 JOB = {"run": "python train.py", "resources": {"cpus": 1}, "tags": {"team": "red"}}
 BARE = """
 import sys
@@ -41,7 +41,7 @@ if engine.dialect.name == "sqlite":
     def prepare(connection, _):
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-jobs = Table("jobs", MetaData(), Column("seq", Integer, primary_key=True), Column("body", Text))
+jobs = Table("bare_jobs", MetaData(), Column("seq", Integer, primary_key=True), Column("body", Text))
 jobs.metadata.create_all(engine)
 app = FastAPI()
 
@@ -65,7 +65,7 @@ class Unix(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def rate(path: str, route: str, body: object, each: int, seconds: float = SECONDS) -> float:
+def rate(path: str, route: str, body: object, each: int, seconds: float) -> float:
     """Jobs a second that some clients submit at once, each on a connection that it keeps."""
     data, done, until = json.dumps(body), [0] * CLIENTS, time.perf_counter() + seconds
 
@@ -103,17 +103,17 @@ def bare(url: str) -> Iterator[str]:
         process.wait()
 
 
-def submitting(url: str) -> dict[str, float]:
+def submitting(url: str, seconds: float) -> dict[str, float]:
     """Rates of submission, with one job that holds the pool, so that none of the others runs."""
     config = (f'store_url = "{url}"\n' if url else "") + SERVERLESS
     with broker(config) as (client, state):
         for _ in range(2):
             client.submit({"run": "sleep 900", "resources": {"cpus": 1}})
         path = str(state / "broker.sock")
-        single = rate(path, "/v1/jobs", JOB, 1)
-        batches = rate(path, "/v1/jobs:batch", {"jobs": [JOB] * BATCH}, BATCH)
+        single = rate(path, "/v1/jobs", JOB, 1, seconds)
+        batches = rate(path, "/v1/jobs:batch", {"jobs": [JOB] * BATCH}, BATCH, seconds)
     with bare(url.replace("postgresql://", "postgresql+psycopg://")) as path:
-        plain = rate(path, "/v1/jobs", JOB, 1)
+        plain = rate(path, "/v1/jobs", JOB, 1, seconds)
     return {"single_per_s": single, "batched_per_s": batches, "bare_per_s": plain}
 
 
@@ -190,11 +190,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--postgresql", action="store_true")
     parser.add_argument("--jobs", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each rate")
     options = parser.parse_args()
-    tell("submissions on SQLite", submitting(""))
+    tell("submissions on SQLite", submitting("", options.seconds))
     if options.postgresql:
         with postgresql() as url:
-            tell("submissions on PostgreSQL", submitting(url))
+            tell("submissions on PostgreSQL", submitting(url, options.seconds))
     if options.jobs:
         took = reading(options.jobs)
         rows = {name: f"p50 {p50(each) * 1e3:.1f} ms, p99 {p99(each) * 1e3:.1f} ms" for name, each in took.items()}
