@@ -10,6 +10,7 @@ import argparse
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -101,6 +102,7 @@ def bare(url: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+        shutil.rmtree(folder)
 
 
 def submitting(url: str, seconds: float) -> dict[str, float]:
