@@ -11,7 +11,7 @@ from broker.api.amounts import money, time
 from broker.api.schemas import Money
 from broker.model.foresight import NodesDecision, Proposal, WarmDecision
 from broker.model.pools import KeepWarm
-from broker.run.autopilot import Autopilot
+from broker.run.capacity.autopilot import Autopilot
 
 
 class AutopilotDecision(BaseModel):

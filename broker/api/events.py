@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from broker.api.amounts import time, time_or_none
 from broker.model.jobs import Job
-from broker.run.events import Event
+from broker.run.telling.events import Event
 
 
 class EventJob(BaseModel):

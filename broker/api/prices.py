@@ -11,7 +11,7 @@ from broker.api.schemas import PriceView
 from broker.decide.breakeven import Breakeven, Component
 from broker.decide.price_book import stale
 from broker.model.offers import Offer
-from broker.run.breakeven_table import BreakevenTable
+from broker.run.money.breakeven_table import BreakevenTable
 
 
 class OfferView(PriceView):

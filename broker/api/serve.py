@@ -32,9 +32,9 @@ from broker.model.errors import BrokerError, InvalidInput, Problem
 from broker.run.broker import Broker
 from broker.run.build import build_broker
 from broker.run.lifecycle import FAILED, READY, DaemonFile, only_daemon
-from broker.run.notify import Notifier
 from broker.run.service import Service
 from broker.run.settings import Settings, load_settings
+from broker.run.telling.notify import Notifier
 
 log = structlog.get_logger()
 

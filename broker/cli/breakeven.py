@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import date
     from decimal import Decimal
 
-    from broker.run.breakeven_table import Asked
+    from broker.run.money.breakeven_table import Asked
 
 SECONDS_PER_HOUR = 3_600
 
@@ -58,7 +58,7 @@ def breakeven(
     Example: broker breakeven --gpu H100 --serverless modal --cold-start 10s --idle-tail 60s --plot h100.png
     """
     from broker.decide.breakeven import Conditions
-    from broker.run.breakeven_table import Asked
+    from broker.run.money.breakeven_table import Asked
 
     day = _day(at)
     conditions = Conditions(
@@ -107,7 +107,7 @@ def _print_table(gpu: str, asked: Asked, own: Decimal | None, plot: Path | None,
     from broker.cli.breakeven_records import print_csv, print_json
     from broker.cli.breakeven_text import print_text
     from broker.cli.render import say
-    from broker.run.breakeven_table import breakeven_table, own_offer
+    from broker.run.money.breakeven_table import breakeven_table, own_offer
     from broker.run.plugins import price_offers
 
     if plot is not None:

@@ -14,7 +14,7 @@ from broker.decide.breakeven import TWINS, Breakeven, purchase_breakeven, right_
 from broker.decide.price_book import PriceBook
 from broker.model.errors import PriceMissing
 from broker.model.offers import Offer, Tier
-from broker.run.breakeven_table import PREFERRED_SERVERLESS, Asked, only
+from broker.run.money.breakeven_table import PREFERRED_SERVERLESS, Asked, only
 
 TIERS = (Tier.SPOT, Tier.COMMIT_3Y, Tier.COMMIT_1Y, Tier.ON_DEMAND)
 RULE_OF_THUMB = (Decimal("0.4"), Decimal("0.5"))  # the share that is often quoted for all of them

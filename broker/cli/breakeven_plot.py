@@ -15,7 +15,7 @@ from typing import Any, Final
 from broker.decide.breakeven import Breakeven
 from broker.model.errors import InvalidInput, Problem
 from broker.model.offers import Tier
-from broker.run.breakeven_table import BreakevenTable
+from broker.run.money.breakeven_table import BreakevenTable
 
 # Colours that people with any colour vision can tell apart (after Okabe and Ito), dark enough for text.
 COLOURS: Final = {

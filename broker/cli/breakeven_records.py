@@ -10,7 +10,7 @@ from broker.cli.render import Column, as_csv, as_json
 from broker.decide.breakeven import Breakeven, reference_container
 from broker.decide.price_book import stale
 from broker.model.resources import GIB
-from broker.run.breakeven_table import Asked, BreakevenTable
+from broker.run.money.breakeven_table import Asked, BreakevenTable
 
 
 def print_csv(cells: Iterable[Breakeven], asked: Asked) -> None:

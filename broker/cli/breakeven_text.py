@@ -15,7 +15,7 @@ from broker.decide.price_book import stale
 from broker.decide.wording import seconds
 from broker.model.offers import Offer
 from broker.model.resources import GIB
-from broker.run.breakeven_table import BreakevenTable, Row
+from broker.run.money.breakeven_table import BreakevenTable, Row
 
 Cell = Callable[[Mapping[str, Any]], str]
 

@@ -16,7 +16,7 @@ from broker.cli.render import Column, Row
 
 if TYPE_CHECKING:
     from broker.model.nodes import Node, NodeCluster, NodePart
-    from broker.run.clusters import ManagedCluster
+    from broker.run.capacity.clusters import ManagedCluster
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -120,7 +120,7 @@ def delete(
 
 
 def _managed(pool: str) -> ManagedCluster:
-    from broker.run.clusters import managed_cluster
+    from broker.run.capacity.clusters import managed_cluster
 
     return managed_cluster(settings(), pool)
 

@@ -39,7 +39,7 @@ def reconcile(
     """
     from broker.cli import render
     from broker.cli.bill_report import as_document, show
-    from broker.run.bills import Wish, compare
+    from broker.run.money.bills import Wish, compare
 
     taken = _taken(period, pool, named or [])
     wish = Wish(files=bills or [], form=form, fetch=fetch, billed=billed, taken=taken, complete=complete)

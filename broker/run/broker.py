@@ -26,38 +26,38 @@ from broker.model.offers import Offer
 from broker.model.placement import Placement
 from broker.model.pools import Pool, PoolKind
 from broker.ports import Clock, Executor, ExecutorContext, SecretSource, Store
-from broker.run.admitting import Admission
-from broker.run.archive import Archive
-from broker.run.asking_prices import AskingPrices
-from broker.run.auditing import Audit
-from broker.run.autopilot import Autopilot
-from broker.run.blobs import Blobs
-from broker.run.budgets import Budgets
-from broker.run.dispatch import Dispatcher
-from broker.run.duties import Duties, Telling
-from broker.run.duty import Duty
-from broker.run.events import Events
-from broker.run.folders import Folders
-from broker.run.foresight import Foresight
-from broker.run.lanes import Lanes
-from broker.run.launcher import Launcher
-from broker.run.ledger import Ledger
-from broker.run.masking import Masks
-from broker.run.membership import LEASE_TIMES, Membership
-from broker.run.orphans import Orphans
-from broker.run.peers import Peers
+from broker.run.attempts.archive import Archive
+from broker.run.attempts.blobs import Blobs
+from broker.run.attempts.dispatch import Dispatcher
+from broker.run.attempts.lanes import Lanes
+from broker.run.attempts.launcher import Launcher
+from broker.run.attempts.records import Records
+from broker.run.attempts.register import Register
+from broker.run.attempts.retire import Retirement
+from broker.run.capacity.autopilot import Autopilot
+from broker.run.capacity.foresight import Foresight
+from broker.run.members.duties import Duties, Telling
+from broker.run.members.duty import Duty
+from broker.run.members.folders import Folders
+from broker.run.members.membership import LEASE_TIMES, Membership
+from broker.run.members.orphans import Orphans
+from broker.run.members.peers import Peers
+from broker.run.members.sharing import Sharing
+from broker.run.money.asking_prices import AskingPrices
+from broker.run.money.budgets import Budgets
+from broker.run.money.ledger import Ledger
+from broker.run.money.reprice import PricedPools, Repricing
 from broker.run.plugins import live_prices, make_executor
 from broker.run.pools import RunningPool
-from broker.run.projects import Projects
-from broker.run.records import Records
-from broker.run.register import Register
-from broker.run.reprice import PricedPools, Repricing
-from broker.run.retire import Retirement
+from broker.run.rights.admitting import Admission
+from broker.run.rights.auditing import Audit
+from broker.run.rights.projects import Projects
+from broker.run.secrecy.masking import Masks
 from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.settings import LogLimits
-from broker.run.sharing import Sharing
+from broker.run.telling.events import Events
 from broker.run.volumes import Volumes
 
 log = structlog.get_logger()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from broker.decide.rules import PlacementRules
 from broker.decide.spot import SpotRule
 from broker.model.pools import Capability
-from broker.run.admitting import Admission
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
-from broker.run.keys import Keys
+from broker.run.money.reprice import PricedPools
 from broker.run.plugins import admission_hooks, executor_type, price_offers
-from broker.run.reprice import PricedPools
-from broker.run.secrets import Secrets
+from broker.run.rights.admitting import Admission
+from broker.run.secrecy.keys import Keys
+from broker.run.secrecy.secrets import Secrets
 from broker.run.settings import Settings
 from broker.run.store import open_store
 

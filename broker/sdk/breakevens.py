@@ -10,7 +10,7 @@ from typing import Any
 from broker.decide.breakeven import Breakeven, Conditions
 from broker.decide.price_book import stale
 from broker.model.errors import InvalidInput
-from broker.run.breakeven_table import Asked, breakeven_table
+from broker.run.money.breakeven_table import Asked, breakeven_table
 from broker.run.plugins import price_offers
 
 

@@ -17,7 +17,7 @@ QUEUED = 1_000  # jobs at the head of the queue that count as work
 
 
 class Steering:
-    """Steers the clusters that can be scaled, as `broker.run.autopilot` does."""
+    """Steers the clusters that can be scaled, as `broker.run.capacity.autopilot` does."""
 
     def __init__(self, pools: Mapping[str, SimPool]) -> None:
         self.steered: list[tuple[int, str, int]] = []

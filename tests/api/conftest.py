@@ -18,9 +18,9 @@ from broker.model.offers import Offer, Tier
 from broker.model.pools import Isolation, Pool, PoolKind
 from broker.model.resources import GIB, Resources
 from broker.ports import ExecutorContext
+from broker.run.attempts.dispatch import PlacementRules
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
-from broker.run.dispatch import PlacementRules
 from broker.run.service import Service
 from broker.run.store import open_store
 from broker.testing.fakes import FakeExecutor

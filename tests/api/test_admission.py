@@ -10,8 +10,8 @@ import pytest
 
 from broker.admission import AdmissionHook, AdmissionRefused, Admitting
 from broker.model.errors import Misconfigured
-from broker.run.admitting import Admission
 from broker.run.plugins import admission_hooks
+from broker.run.rights.admitting import Admission
 from tests.api.conftest import House
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "admission" / "team_rules.py"

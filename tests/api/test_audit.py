@@ -9,7 +9,7 @@ from broker.api.app import create_app
 from broker.api.audit import CHANGE_NOTHING, READING, Audited, action_of
 from broker.model.audit import AuditEntry, AuditFilter
 from broker.model.tokens import Scope
-from broker.run.auditing import MOST_REFUSED
+from broker.run.rights.auditing import MOST_REFUSED
 from tests.api.conftest import House
 from tests.api.test_tokens import client, made
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-import broker.run.dispatch as dispatching
+import broker.run.attempts.dispatch as dispatching
 from broker.api.budgets import view
 from broker.model.budgets import Budget
 from broker.model.money import Money

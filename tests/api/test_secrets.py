@@ -10,8 +10,8 @@ from broker.api.guard import needed_for
 from broker.model.errors import UnknownName
 from broker.model.projects import Project
 from broker.model.tokens import Scope
-from broker.run.keys import Keys
-from broker.run.secrets import Secrets, check_project
+from broker.run.secrecy.keys import Keys
+from broker.run.secrecy.secrets import Secrets, check_project
 from broker.run.service import Service
 from broker.run.settings.secrets import ConfiguredSecrets
 from tests.api.conftest import House

@@ -17,7 +17,7 @@ from broker.cli.breakeven_plot import lines, spread
 from broker.cli.breakeven_text import fitting
 from broker.model.errors import InvalidInput, PriceMissing, UnknownName
 from broker.model.offers import Tier
-from broker.run.breakeven_table import Asked, breakeven_table
+from broker.run.money.breakeven_table import Asked, breakeven_table
 from pricing.catalog_source import CatalogSource
 
 DAY = date(2026, 11, 23)

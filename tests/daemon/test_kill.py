@@ -17,7 +17,7 @@ from tests.daemon.running import Daemon, daemon, until
 WATCHED = """
 import os, signal, sys
 if "broker.api.serve" in sys.orig_argv:
-    from broker.run.archive import Archive
+    from broker.run.attempts.archive import Archive
     from broker.run.store.sql_store import SqlStore
 
     def due(moments, when):

@@ -21,9 +21,9 @@ from broker.model.pools import Pool
 from broker.model.resources import GIB, Resources
 from broker.model.usage import Book, Charge, ChargeKind, UsageReport
 from broker.ports import ExecutorContext, Store
+from broker.run.attempts.dispatch import PlacementRules
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
-from broker.run.dispatch import PlacementRules
 from broker.run.service import Service
 from broker.run.store import open_store
 from broker.testing.fakes import FakeExecutor

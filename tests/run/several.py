@@ -16,7 +16,7 @@ from broker.model.resources import GIB, Resources
 from broker.ports import ExecutorContext
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
-from broker.run.folders import Folders
+from broker.run.members.folders import Folders
 from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import SqlStore, open_store

@@ -6,7 +6,7 @@ import pytest
 
 from broker.model.jobs import AttemptState
 from broker.ports import ExecutorContext
-from broker.run.archive import Archive
+from broker.run.attempts.archive import Archive
 from broker.run.clock import SystemClock
 from broker.testing.builders import launch_request, pool
 from broker.testing.fakes import FakeExecutor

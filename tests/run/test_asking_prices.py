@@ -15,7 +15,7 @@ from broker.live_prices import LivePrices
 from broker.model.errors import InvalidInput, Misconfigured, StoreError, Unreachable
 from broker.model.money import NS_PER_S
 from broker.model.price_news import PriceNews
-from broker.run.asking_prices import AGAIN_S, AskingPrices, pause_s
+from broker.run.money.asking_prices import AGAIN_S, AskingPrices, pause_s
 from broker.run.plugins import live_prices
 from broker.run.settings import load_settings
 from broker.run.settings.asking import AskingSettings
@@ -94,7 +94,7 @@ async def test_each_provider_is_asked_again_and_again_where_the_configuration_sa
             enough.set()
             await asyncio.Event().wait()
 
-    monkeypatch.setattr("broker.run.asking_prices.asyncio.sleep", sleep)
+    monkeypatch.setattr("broker.run.money.asking_prices.asyncio.sleep", sleep)
     prices = Prices([Unreachable("away")], last_s=NOW_S - 100)
     asking = AskingPrices(replace(AWS, jitter=0.0), prices, Now(), Taken(), Random(1))
     running = asyncio.create_task(asking.run())

@@ -16,13 +16,13 @@ from broker.model.offers import Offer, Tier
 from broker.model.pools import Capability, Capacity, KeepWarm, Pool, PoolKind, UnitState
 from broker.model.resources import GIB, Resources
 from broker.ports import ExecutorContext, Store
-from broker.run.autopilot import Autopilot
+from broker.run.capacity.autopilot import Autopilot
+from broker.run.capacity.decided import Decided
 from broker.run.clock import SystemClock
-from broker.run.decided import Decided
-from broker.run.events import Events
 from broker.run.pools import RunningPool
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.store import open_store
+from broker.run.telling.events import Events
 from broker.testing.fakes import FakeExecutor
 
 NODE = Resources(cpus=4, memory_bytes=8 * GIB)

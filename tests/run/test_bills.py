@@ -21,7 +21,7 @@ from broker.model.offers import Offer
 from broker.model.query import SpendFilter
 from broker.model.usage import ChargeKind
 from broker.ports import Store
-from broker.run.bills import Wish, compare
+from broker.run.money.bills import Wish, compare
 from broker.run.store import open_store
 from broker.testing.store_values import OFFER, attempt, charge, job, placement, report
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from broker.model import calls
 from broker.model.errors import InvalidInput, StoreError, UnknownName
 from broker.model.jobs import FunctionCall
-from broker.run.blobs import SMALL, Blobs
+from broker.run.attempts.blobs import SMALL, Blobs
+from broker.run.attempts.payloads import check_inputs, payload
 from broker.run.clock import SystemClock
-from broker.run.payloads import check_inputs, payload
 from broker.run.store import open_store
 
 DAY_NS = 86_400 * 10**9

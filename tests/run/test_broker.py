@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import broker.run.dispatch as dispatching
+import broker.run.attempts.dispatch as dispatching
 from broker.decide import rest, retry, spot
 from broker.decide.expand import expand
 from broker.decide.policy import dispatch as decide

@@ -20,10 +20,10 @@ from broker.model.placement import Duration
 from broker.model.projects import Project
 from broker.model.usage import AttemptUsage, ChargeKind, UnitUsage
 from broker.ports import Store
-from broker.run.budgets import Budgets
-from broker.run.notify import in_words
-from broker.run.register import Register
+from broker.run.attempts.register import Register
+from broker.run.money.budgets import Budgets
 from broker.run.store import open_store
+from broker.run.telling.notify import in_words
 from broker.testing.fakes import FakeClock
 from broker.testing.store_values import attempt, charge, held, job, placement, quote, report, unit
 from tests.decide.placing import node, serverless, state

@@ -3,7 +3,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.run.events import MOST_WAITING, Event, Events, Listener
+from broker.run.telling.events import MOST_WAITING, Event, Events, Listener
 
 
 def event(number: int) -> Event:

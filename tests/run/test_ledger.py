@@ -14,7 +14,7 @@ from broker.model.query import SpendFilter
 from broker.model.resources import GIB, Resources
 from broker.model.usage import Charge, ChargeKind, UsageReport
 from broker.ports import ExecutorContext
-from broker.run.ledger import Ledger
+from broker.run.money.ledger import Ledger
 from broker.run.store import SqlStore, open_store
 from broker.testing.fakes import FakeClock, FakeExecutor
 from broker.testing.store_values import NOW_NS, OFFER, attempt, job

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.ports import LogChunk
-from broker.run.masking import NOTHING, SHORTEST, Mask
+from broker.run.secrecy.masking import NOTHING, SHORTEST, Mask
 
 VALUES = st.lists(st.text("ab", min_size=SHORTEST, max_size=9), min_size=1, max_size=3)
 DATA = st.text("ab\n", max_size=120)

@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 from broker.api.events import as_json
 from broker.model.errors import UnknownName
 from broker.model.jobs import Job, JobSpec, JobState
-from broker.run.events import Event, Events
-from broker.run.notify import SIGNATURE, Notifier, in_words, signature
 from broker.run.settings.receiver import Receiver
+from broker.run.telling.events import Event, Events
+from broker.run.telling.notify import SIGNATURE, Notifier, in_words, signature
 from tests.serving import serving
 
 

@@ -19,10 +19,10 @@ from broker.model.money import NS_PER_S
 from broker.model.query import JobFilter
 from broker.model.schedules import Concurrency, Firing, FiringState, Schedule
 from broker.ports import Store
-from broker.run.events import Event
 from broker.run.service import Service
 from broker.run.store import open_store
 from broker.run.store.scheduling import KEPT
+from broker.run.telling.events import Event
 from broker.spec.schedule import SchedulePart
 from broker.testing.fakes import FakeClock
 from tests.run.scheduling import JOB, broker_of

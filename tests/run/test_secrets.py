@@ -11,8 +11,8 @@ import pytest
 from broker.model.errors import Conflict, InvalidInput, StoreError, UnknownName
 from broker.model.secrets import Secret
 from broker.ports import Store
-from broker.run.keys import Keys
-from broker.run.secrets import Secrets
+from broker.run.secrecy.keys import Keys
+from broker.run.secrecy.secrets import Secrets
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store.sealing import KEPT
 

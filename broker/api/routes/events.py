@@ -12,8 +12,8 @@ from broker.api import streaming
 from broker.api.events import as_json
 from broker.api.requests import Reading, problems
 from broker.api.streaming import EVENTS, event
-from broker.run.events import Event
 from broker.run.service import Service
+from broker.run.telling.events import Event
 
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 Kind = Annotated[

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from broker.model.times import day_of
-from broker.run.autopilot import Autopilot
 from broker.run.broker import Broker
+from broker.run.capacity.autopilot import Autopilot
 from broker.run.pools import RunningPool
 from broker.run.service.answers import DaemonStanding, PoolStanding
 

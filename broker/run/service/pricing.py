@@ -11,7 +11,7 @@ from broker.decide.price_book import PriceBook
 from broker.model.offers import Offer
 from broker.model.times import day_of
 from broker.ports import Clock
-from broker.run.breakeven_table import Asked, BreakevenTable, breakeven_table
+from broker.run.money.breakeven_table import Asked, BreakevenTable, breakeven_table
 from broker.run.plugins import price_offers
 
 

@@ -12,8 +12,8 @@ from typing import Final
 from broker.model.errors import InvalidInput, UnknownName
 from broker.model.jobs import Attempt, Job, JobState
 from broker.model.query import JobFilter
+from broker.run.attempts.ends import Ends
 from broker.run.broker import Broker
-from broker.run.ends import Ends
 from broker.run.service.jobs import LONGEST_WAIT_S, known, next_look
 
 MOST_BYTES: Final = 16 << 20  # of one answer; what is larger on its own is asked for on its own

@@ -22,10 +22,10 @@ from broker.model.errors import BrokerError, StoreError, UnknownName
 from broker.model.money import NS_PER_S
 from broker.model.schedules import CatchUp, Concurrency, Firing, FiringState, Schedule
 from broker.run.broker import Broker
-from broker.run.events import Event
 from broker.run.service.owned import owned
 from broker.run.service.submissions import Submissions
 from broker.run.service.zones import zone_of
+from broker.run.telling.events import Event
 
 log = structlog.get_logger()
 

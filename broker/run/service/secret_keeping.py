@@ -10,7 +10,7 @@ from typing import Final
 from broker.model.errors import Conflict, InvalidInput, Problem
 from broker.model.secrets import Secret
 from broker.run.broker import Broker
-from broker.run.secrets import Secrets
+from broker.run.secrecy.secrets import Secrets
 from broker.spec.fields import env_name
 
 LONGEST: Final = 65_536  # bytes; a process takes no longer variable than twice that

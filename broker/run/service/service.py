@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 
 from broker.ports import Stream
 from broker.run.broker import Broker
-from broker.run.metrics import Metrics
 from broker.run.service.answers import JobStanding
 from broker.run.service.batches import Batches
 from broker.run.service.budgeting import Budgeting
@@ -30,6 +29,7 @@ from broker.run.service.studies import Studies
 from broker.run.service.submissions import Submissions
 from broker.run.service.tokens import Tokens
 from broker.run.service.volumes import VolumeKeeping
+from broker.run.telling.metrics import Metrics
 
 
 class Service:

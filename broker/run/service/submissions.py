@@ -15,8 +15,8 @@ from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, P
 from broker.model.jobs import FunctionCall, Job, JobSpec
 from broker.model.placement import Placement, Refusal, Verdict
 from broker.model.projects import Waiting
+from broker.run.attempts.payloads import check_inputs
 from broker.run.broker import Broker
-from broker.run.payloads import check_inputs
 from broker.run.service.again import Again, what_to_retry
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids

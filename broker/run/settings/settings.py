@@ -12,7 +12,7 @@ from broker.model.budgets import Budget
 from broker.model.errors import InvalidInput
 from broker.model.offers import Offer
 from broker.model.pools import Capability, Pool
-from broker.run.folders import Folders
+from broker.run.members.folders import Folders
 from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings
 from broker.run.settings.document import PoolPart

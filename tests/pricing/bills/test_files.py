@@ -12,7 +12,7 @@ import pytest
 from broker.model.bills import BillLine, LineClass, Measure
 from broker.model.errors import InvalidInput
 from broker.model.money import NS_PER_HOUR, NS_PER_S
-from broker.run.bills import readers
+from broker.run.money.bills import readers
 from pricing.bills.cells import hours
 from pricing.bills.cur import Cur
 from pricing.bills.focus import Focus

@@ -17,7 +17,7 @@ from broker.model.placement import Placement
 from broker.model.projects import DEFAULT_PROJECT, Project
 from broker.ports import Store
 from broker.run.pools import RunningPool
-from broker.run.projects import Projects
+from broker.run.rights.projects import Projects
 
 FEW: Final = 16  # of a lane: enough to see how many of them are long
 

@@ -12,12 +12,12 @@ import structlog
 from broker.decide.pool_state import PoolState
 from broker.model.errors import StoreError
 from broker.model.leases import LEADER, Lease
-from broker.run.dispatch import Dispatcher
-from broker.run.duty import Duty
-from broker.run.membership import Membership
-from broker.run.peers import Peers
+from broker.run.attempts.dispatch import Dispatcher
+from broker.run.members.duty import Duty
+from broker.run.members.membership import Membership
+from broker.run.members.peers import Peers
+from broker.run.members.views import dump_view, load_view
 from broker.run.pools import RunningPool
-from broker.run.views import dump_view, load_view
 
 log = structlog.get_logger()
 

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from broker.model.errors import BrokerError
-from broker.run.archive import Archive
-from broker.run.ledger import Ledger
-from broker.run.masking import Mask
+from broker.run.attempts.archive import Archive
+from broker.run.money.ledger import Ledger
 from broker.run.pools import RunningPool
+from broker.run.secrecy.masking import Mask
 
 log = structlog.get_logger()
 

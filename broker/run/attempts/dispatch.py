@@ -28,15 +28,15 @@ from broker.model.jobs import Job, JobSpec, JobState
 from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Verdict
 from broker.model.pools import Capacity
-from broker.run.budgets import Budgets
-from broker.run.foresight import Foresight
-from broker.run.gambling import Gambling
-from broker.run.lanes import Lanes
-from broker.run.launcher import Launcher
-from broker.run.live import Held
+from broker.run.attempts.gambling import Gambling
+from broker.run.attempts.lanes import Lanes
+from broker.run.attempts.launcher import Launcher
+from broker.run.attempts.live import Held
+from broker.run.attempts.register import Register
+from broker.run.capacity.foresight import Foresight
+from broker.run.members.sharing import Sharing
+from broker.run.money.budgets import Budgets
 from broker.run.pools import RunningPool
-from broker.run.register import Register
-from broker.run.sharing import Sharing
 
 log = structlog.get_logger()
 

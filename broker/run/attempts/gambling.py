@@ -14,9 +14,9 @@ from broker.decide.rules import PlacementRules
 from broker.model.errors import BrokerError
 from broker.model.jobs import CHECKPOINT_GRACE_S, AttemptState, Job
 from broker.model.money import NS_PER_S
-from broker.run.live import Held
+from broker.run.attempts.live import Held
+from broker.run.attempts.register import Register
 from broker.run.pools import RunningPool
-from broker.run.register import Register
 
 log = structlog.get_logger()
 

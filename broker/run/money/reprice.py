@@ -12,7 +12,7 @@ import structlog
 from broker.model.errors import BrokerError
 from broker.model.offers import Offer
 from broker.model.pools import Pool
-from broker.run.autopilot import Autopilot
+from broker.run.capacity.autopilot import Autopilot
 from broker.run.pools import RunningPool
 
 log = structlog.get_logger()

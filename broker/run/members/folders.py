@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from broker.run.place import place_of
+from broker.run.members.place import place_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

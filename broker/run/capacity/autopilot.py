@@ -18,10 +18,10 @@ from broker.model.pools import Capability, KeepWarm, Pool, PoolKind
 from broker.model.runs import Run
 from broker.model.times import day_of
 from broker.ports import Clock, Scalable, Store, Warmable
-from broker.run.decided import Decided
-from broker.run.events import Events
+from broker.run.capacity.decided import Decided
 from broker.run.pools import RunningPool
 from broker.run.settings.autopilot import AutopilotSettings, Mode
+from broker.run.telling.events import Events
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from broker.run.events import Event, Events
+from broker.run.telling.events import Event, Events
 
 
 class Ends:

@@ -16,9 +16,9 @@ import structlog
 
 from broker.model.errors import BrokerError, StoreError, Unreachable
 from broker.ports import Store
-from broker.run.events import Event
-from broker.run.membership import Membership
-from broker.run.register import Register
+from broker.run.attempts.register import Register
+from broker.run.members.membership import Membership
+from broker.run.telling.events import Event
 
 log = structlog.get_logger()
 

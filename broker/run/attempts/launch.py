@@ -10,9 +10,9 @@ from dataclasses import replace
 from broker.decide.expand import task_count
 from broker.model.jobs import LaunchRequest
 from broker.ports import SecretSource
-from broker.run.blobs import Blobs
-from broker.run.live import Held
-from broker.run.payloads import payload
+from broker.run.attempts.blobs import Blobs
+from broker.run.attempts.live import Held
+from broker.run.attempts.payloads import payload
 
 
 def launch_request(held: Held, blobs: Blobs, secrets: SecretSource) -> LaunchRequest:

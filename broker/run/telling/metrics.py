@@ -19,8 +19,8 @@ from broker.model.money import NS_PER_S
 from broker.model.query import SpendFilter
 from broker.model.usage import SpendRow
 from broker.run.broker import Broker
-from broker.run.events import Event
 from broker.run.pools import RunningPool
+from broker.run.telling.events import Event
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from broker.ports import Executor, LogChunk, Stream
-from broker.run.masking import NOTHING, Mask, Read
+from broker.run.secrecy.masking import NOTHING, Mask, Read
 
 _PIECE = 1 << 20
 _STREAMS: tuple[Stream, Stream] = ("stdout", "stderr")

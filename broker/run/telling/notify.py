@@ -17,8 +17,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from broker.model.errors import BrokerError, Rejected, Unreachable
 from broker.ports import SecretSource
-from broker.run.events import Event, Events, Listener
 from broker.run.settings.receiver import Receiver
+from broker.run.telling.events import Event, Events, Listener
 
 if TYPE_CHECKING:
     import httpx

@@ -9,8 +9,8 @@ import structlog
 from broker.model.errors import BrokerError
 from broker.model.jobs import AttemptReport, AttemptState
 from broker.model.leases import LEADER, Lease
-from broker.run.membership import Membership
-from broker.run.register import Register
+from broker.run.attempts.register import Register
+from broker.run.members.membership import Membership
 
 log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from broker.model.jobs import Job, JobSpec
 from broker.model.money import NS_PER_S, Money
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
-from broker.run.events import Event
-from broker.run.register import Register
+from broker.run.attempts.register import Register
+from broker.run.telling.events import Event
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from zlib import crc32
 from broker.model.leases import LEADER
 from broker.model.money import NS_PER_S
 from broker.model.placement import Placement, Verdict
-from broker.run.membership import Membership
+from broker.run.members.membership import Membership
 from broker.run.pools import RunningPool
 
 PATIENCE_NS: Final = 3 * NS_PER_S  # then a job that others were left is started here, if there is room

@@ -13,7 +13,7 @@ from typing import Any, Final
 from broker.model import calls
 from broker.model.errors import InvalidInput, Problem
 from broker.model.jobs import FunctionCall
-from broker.run.blobs import Blobs
+from broker.run.attempts.blobs import Blobs
 
 _PROTOCOL: Final = 5  # of the Pythons that can run the broker
 

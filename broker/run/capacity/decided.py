@@ -8,7 +8,7 @@ from collections import deque
 from broker.model.foresight import Decision, NodesDecision, Proposal, WarmDecision
 from broker.model.money import NS_PER_S
 from broker.ports import Store
-from broker.run.events import Event, Events
+from broker.run.telling.events import Event, Events
 
 REMEMBERED = 200
 REPEAT_S = 3_600.0  # a decision that repeats the last is stored once in this time

@@ -12,7 +12,7 @@ from typing import Final
 from broker.model.errors import InvalidInput, Problem, UnknownName
 from broker.model.secrets import Sealed, Secret
 from broker.ports import SecretSource, Store
-from broker.run.keys import Key, Keys
+from broker.run.secrecy.keys import Key, Keys
 
 _NONCE: Final = 12
 

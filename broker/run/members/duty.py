@@ -7,12 +7,12 @@ import asyncio
 import structlog
 
 from broker.model.errors import BrokerError
-from broker.run.follow import Follower
-from broker.run.launcher import Launcher
-from broker.run.ledger import Ledger
+from broker.run.attempts.follow import Follower
+from broker.run.attempts.launcher import Launcher
+from broker.run.attempts.register import Register
+from broker.run.attempts.retire import Retirement
+from broker.run.money.ledger import Ledger
 from broker.run.pools import RunningPool
-from broker.run.register import Register
-from broker.run.retire import Retirement
 
 log = structlog.get_logger()
 

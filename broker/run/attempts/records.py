@@ -11,11 +11,11 @@ from typing import Any, Final
 from broker.model.errors import BrokerError, UnknownName
 from broker.model.jobs import Attempt
 from broker.ports import Executor, LogChunk, Stream
-from broker.run.archive import Archive
-from broker.run.masking import NOTHING, Mask, Masks
-from broker.run.peers import Peers
+from broker.run.attempts.archive import Archive
+from broker.run.attempts.register import Register
+from broker.run.members.peers import Peers
 from broker.run.pools import RunningPool
-from broker.run.register import Register
+from broker.run.secrecy.masking import NOTHING, Mask, Masks
 
 MOST_AT_ONCE: Final = 1 << 20  # bytes of output that go through the database
 

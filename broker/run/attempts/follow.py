@@ -12,10 +12,10 @@ import structlog
 from broker.model.errors import BrokerError, Misconfigured, Unreachable
 from broker.model.jobs import AttemptReport, AttemptState
 from broker.ports import Executor
-from broker.run.launcher import Launcher
+from broker.run.attempts.launcher import Launcher
+from broker.run.attempts.register import Register
+from broker.run.attempts.retire import Retirement
 from broker.run.pools import RunningPool
-from broker.run.register import Register
-from broker.run.retire import Retirement
 
 log = structlog.get_logger()
 

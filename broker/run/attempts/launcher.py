@@ -13,12 +13,12 @@ import structlog
 from broker.model.errors import ExecutorError, InvalidInput, Misconfigured, NoCapacity, StoreError, Unreachable
 from broker.model.jobs import AttemptReport, AttemptState, LaunchRequest
 from broker.ports import SecretSource
-from broker.run.blobs import Blobs
-from broker.run.launch import launch_request
-from broker.run.live import Held
+from broker.run.attempts.blobs import Blobs
+from broker.run.attempts.launch import launch_request
+from broker.run.attempts.live import Held
+from broker.run.attempts.register import Register
 from broker.run.pools import RunningPool
-from broker.run.register import Register
-from broker.run.secrets import check_project
+from broker.run.secrecy.secrets import check_project
 
 log = structlog.get_logger()
 

@@ -21,10 +21,10 @@ from broker.model.errors import BrokerError, StoreAway, UnknownName
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
-from broker.run.changes import Changes
-from broker.run.events import Event, Events
-from broker.run.live import Held, LiveAttempts
-from broker.run.masking import Masks
+from broker.run.attempts.live import Held, LiveAttempts
+from broker.run.secrecy.masking import Masks
+from broker.run.telling.changes import Changes
+from broker.run.telling.events import Event, Events
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Attempts: placed, launched, followed to their end, and what they leave behind."""

@@ -1,0 +1,1 @@
+"""Brokers that share a store: who drives which pool, and how they tell each other."""

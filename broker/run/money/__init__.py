@@ -1,0 +1,1 @@
+"""Money while the broker runs: prices that change, charges, budgets, bills."""

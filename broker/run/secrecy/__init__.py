@@ -1,0 +1,1 @@
+"""Secrets: sealed while they lie there, masked in what jobs write."""

@@ -1,0 +1,1 @@
+"""What happens, told to whoever listens: waiters, streams, webhooks, Prometheus."""
