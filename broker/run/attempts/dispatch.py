@@ -6,6 +6,7 @@ Nothing is decided here. The loop sleeps until there is work, a retry is due, or
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -83,11 +84,17 @@ class Dispatcher:
         self._stopped = True
 
     async def run(self) -> None:
-        """Dispatches until cancelled; what fails is said in the log and tried again."""
+        """Dispatches until cancelled; what fails is said in the log and tried again.
+
+        A round that begins nothing is followed by a pause as long as it took, so that a stream of submissions for which
+        there is no room does not take more than half of the time from those who submit.
+        """
         while True:
             self._register.work.clear()
+            begun_s = time.monotonic()
             try:
-                await self.step()
+                if not await self.step():
+                    await asyncio.sleep(time.monotonic() - begun_s)
                 await self._rest()
             except OverBudget as error:
                 log.info("another broker has begun what a budget had room for", error=str(error))
@@ -107,17 +114,18 @@ class Dispatcher:
             async with asyncio.timeout(max(pause_s, 0.01)):
                 await self._register.work.wait()
 
-    async def step(self) -> None:
-        """One round: cancellations, then placements, page by page while there is room."""
+    async def step(self) -> bool:
+        """One round: cancellations, then placements, page by page while there is room. Whether a job was begun."""
         self._looked_ns = self._register.clock.now_ns()
         await self._cancel()
         if self._stopped or not self._sharing.may_dispatch:
-            return
+            return False
         await self._gambling.step()
         self._lanes.begin()
         limit = self._page()
         looked_at: set[str] = set()
         again: list[int] = []
+        begun = False
         while True:
             queued = await self._queued(limit, frozenset(looked_at))
             if not queued:
@@ -125,6 +133,7 @@ class Dispatcher:
             placements = await self._place(queued)
             looked_at.update(job.id for job in queued)
             again += [p.decide_again_ns for p in placements if p.decide_again_ns is not None]
+            begun |= any(p.verdict is Verdict.RUN for p in placements)
             past = [p.verdict is Verdict.RUN or is_held(p) for p in placements]  # keep nobody from room
             if all(past):
                 limit = min(2 * limit, PAGE)
@@ -133,6 +142,7 @@ class Dispatcher:
                     again.append(self._whole_page_ns + round(WHOLE_PAGE_EVERY_S * NS_PER_S))
                 break
         self._look_again_ns = min(again, default=None)
+        return begun
 
     def _page(self) -> int:
         """How many jobs to look at at once in this round."""
