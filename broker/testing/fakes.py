@@ -64,6 +64,7 @@ class FakeExecutor:
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
         self._cancelled: set[str] = set()
+        self._forgotten: set[str] = set()
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -91,7 +92,7 @@ class FakeExecutor:
     async def launch(self, request: LaunchRequest) -> None:
         """Accepts it; it starts when `move` says so."""
         self._called("launch", request.attempt_id)
-        if request.attempt_id in self.runs:
+        if request.attempt_id in self.runs or request.attempt_id in self._forgotten:
             return
         now = self.context.clock.now_ns()
         state = AttemptState.CANCELLED if request.attempt_id in self._cancelled else AttemptState.STARTING
@@ -167,7 +168,8 @@ class FakeExecutor:
         """Drops ended ones."""
         for attempt_id in attempt_ids:
             self._called("forget", attempt_id)
-            self.runs.pop(attempt_id, None)
+            if self.runs.pop(attempt_id, None):
+                self._forgotten.add(attempt_id)
 
     @property
     def unit_id(self) -> str:

@@ -1,8 +1,9 @@
 """The running broker over a real store and executors that do what a test says: nothing lost, nothing run twice."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,6 +276,28 @@ async def test_an_attempt_that_the_pool_forgot_is_interrupted_and_tried_again(wo
         AttemptState.INTERRUPTED,
         AttemptState.SUCCEEDED,
     ]
+
+
+async def test_an_attempt_of_a_store_from_a_backup_that_the_pool_is_done_with_is_tried_again(world: World) -> None:
+    async with world.running() as broker:
+        await world.until(lambda: "one" in world.executors)
+        world.executors["one"].fail_next["launch"] = Unreachable("no answer")
+        world.submit(broker, retry=RETRIED)
+        await world.until(lambda: world.launches() == ["j-a1"])
+        copied("broker.db", "backup.db", world.folder)
+        await finish(world, "j-a1")
+        await world.until(lambda: ("forget", "j-a1") in world.executors["one"].calls)
+    copied("backup.db", "broker.db", world.folder)
+    async with world.running():
+        await finish(world, "j-a2")
+        await world.until(lambda: world.state() is JobState.SUCCEEDED)
+    assert world.store.recorded("j").attempts[0].state is AttemptState.INTERRUPTED
+
+
+def copied(one: str, other: str, folder: Path) -> None:
+    """Makes one SQLite file what another is."""
+    with closing(sqlite3.connect(folder / one)) as source, closing(sqlite3.connect(folder / other)) as target:
+        source.backup(target)
 
 
 @pytest.mark.parametrize("kill_after", ["submitted", "launched", "running", "ended", "retired"])

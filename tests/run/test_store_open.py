@@ -155,6 +155,7 @@ def a_folder(path: Path) -> str:
         (lambda _: "oracle9://x", "can't be kept in oracle9"),
         (lambda _: "postgresql://me:s3cret@127.0.0.1:9/x", "it does not answer"),
         (lambda _: "postgresql://me:s3cret@127.0.0.1:9/x?passfile=s3cret", "it does not answer"),
+        (lambda folder: f"postgresql://me:s3cret@/x?host={folder}", "it does not answer"),
     ],
 )
 def test_a_store_that_can_t_be_opened_says_why_and_what_to_do(

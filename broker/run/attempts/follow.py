@@ -68,12 +68,17 @@ class Follower:
                 reason=f"pool {name} no longer knows this attempt",
             )
             for one in held
-            if one.attempt.id not in known and one.attempt.state is not AttemptState.STORED
+            if one.attempt.id not in known and self._accepted(one.attempt.id)
         ]
         await self._end_strangers(executor, poll.reports)
         await self._take(poll.reports)
         await self._register.apply(lost)
         return poll.version
+
+    def _accepted(self, attempt_id: str) -> bool:
+        """Whether the executor has or had it. One that it forgot, as a store from a backup may have, is never told of."""
+        held = self._register.live.get(attempt_id)
+        return held is not None and (held.launched or held.attempt.state is not AttemptState.STORED)
 
     async def _end_strangers(self, executor: Executor, reports: tuple[AttemptReport, ...]) -> None:
         """Attempts that the store never heard of (it was replaced), or took for lost, must not run on unpaid."""

@@ -116,7 +116,7 @@ def _insert(connection: Connection) -> Any:
 def _advice(url: URL, error: SQLAlchemyError | OSError) -> str:
     said = str(getattr(error, "orig", None) or (error.strerror if isinstance(error, OSError) else type(error).__name__))
     for sign, advice in _ADVICE:
-        if sign in said.lower():
+        if sign in said.lower() and not (sign == "no such file" and _is_away(error)):  # a server's socket
             return advice
     first_line = (said.splitlines() or [type(error).__name__])[0]
     hidden = first_line.replace(url.password, "***") if url.password else first_line
