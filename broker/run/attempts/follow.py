@@ -76,7 +76,7 @@ class Follower:
         return poll.version
 
     def _accepted(self, attempt_id: str) -> bool:
-        """Whether the executor has or had it. One that it forgot, as a store from a backup may have, is never told of."""
+        """Whether the executor has it, or had: of what it forgot, as a store from a backup may have, it never tells."""
         held = self._register.live.get(attempt_id)
         return held is not None and (held.launched or held.attempt.state is not AttemptState.STORED)
 
