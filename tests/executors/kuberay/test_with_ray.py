@@ -125,4 +125,5 @@ async def test_one_that_ray_stops_may_tidy_up(submitter: Submitter, tmp_path: Pa
     await submitter.stop(job)
     out, _, frames = submitter.read(await following)
     assert out == b"on\ntidied\n"
-    assert frames[-1]["state"] == "cancelled"
+    # Ray's SIGTERM reaches the command as soon as the agent: which of them is first says what its end is called here.
+    assert (frames[-1]["state"], frames[-1]["exit_code"]) in (("cancelled", 7), ("failed", 7))
