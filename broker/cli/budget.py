@@ -23,10 +23,7 @@ def list_budgets(as_json: AsJson = False) -> None:
     from broker.cli.connection import client
 
     found = client().budgets()
-    if as_json:
-        render.as_json(found)
-    else:
-        render.table(COLUMNS, found)
+    render.rows(COLUMNS, found, as_json)
 
 
 @app.command()
@@ -79,10 +76,7 @@ def remove(name: Name) -> None:
 
 
 def _print(found: Row, as_json: bool) -> None:
-    if as_json:
-        render.as_json(found)
-    else:
-        render.table(COLUMNS, [found])
+    render.row(COLUMNS, found, as_json)
 
 
 def scope(row: Row) -> str:

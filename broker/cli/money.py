@@ -112,10 +112,7 @@ def pools(as_json: AsJson = False) -> None:
     Example: broker pools
     """
     found = client().pools()
-    if as_json:
-        render.as_json(found)
-        return
-    render.table(_POOLS, found)
+    render.rows(_POOLS, found, as_json)
 
 
 def _has(row: Row) -> str:

@@ -70,10 +70,7 @@ def list_projects(as_json: AsJson = False) -> None:
     Example: broker project list
     """
     found = client().projects()
-    if as_json:
-        render.as_json(found)
-    else:
-        render.table(_COLUMNS, found)
+    render.rows(_COLUMNS, found, as_json)
 
 
 @app.command()
@@ -178,10 +175,7 @@ def _gpu(text: str) -> tuple[str, float]:
 
 
 def _print(found: Row, as_json: bool) -> None:
-    if as_json:
-        render.as_json(found)
-    else:
-        render.table(_COLUMNS, [found])
+    render.row(_COLUMNS, found, as_json)
 
 
 def _members(row: Row) -> str:

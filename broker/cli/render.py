@@ -77,6 +77,22 @@ def as_json(data: Any) -> None:
     print()
 
 
+def rows(columns: Sequence[Column], found: Sequence[Row], as_json_document: bool) -> None:
+    """Prints what was found, as one JSON document or as a table."""
+    if as_json_document:
+        as_json(found)
+    else:
+        table(columns, found)
+
+
+def row(columns: Sequence[Column], found: Row, as_json_document: bool) -> None:
+    """Prints one thing, as a JSON document or as a table of one row."""
+    if as_json_document:
+        as_json(found)
+    else:
+        table(columns, [found])
+
+
 def as_csv(columns: Sequence[Column], rows: Sequence[Row]) -> None:
     """Prints rows as CSV with a head."""
     out = csv.writer(sys.stdout)

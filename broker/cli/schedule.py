@@ -60,10 +60,7 @@ def list_schedules(as_json: AsJson = False) -> None:
     Example: broker schedule list
     """
     found = client().schedules()
-    if as_json:
-        render.as_json(found)
-    else:
-        render.table(COLUMNS, found)
+    render.rows(COLUMNS, found, as_json)
 
 
 @app.command()

@@ -46,10 +46,7 @@ def list_secrets(as_json: AsJson = False) -> None:
     Example: broker secret list
     """
     found = client().secrets()
-    if as_json:
-        render.as_json(found)
-    else:
-        render.table(COLUMNS, found)
+    render.rows(COLUMNS, found, as_json)
 
 
 @app.command()

@@ -61,10 +61,7 @@ def list_tokens(as_json: AsJson = False) -> None:
     Example: broker token list
     """
     found = client().tokens()
-    if as_json:
-        render.as_json(found)
-        return
-    render.table(_COLUMNS, found)
+    render.rows(_COLUMNS, found, as_json)
 
 
 @app.command()

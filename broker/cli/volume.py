@@ -37,10 +37,7 @@ def list_volumes(as_json: AsJson = False) -> None:
     Example: broker volume list
     """
     found = client().volumes()
-    if as_json:
-        render.as_json(found)
-    else:
-        render.table(COLUMNS, found)
+    render.rows(COLUMNS, found, as_json)
 
 
 @app.command()
@@ -71,10 +68,7 @@ def delete(
 
 
 def _print(found: Row, as_json: bool) -> None:
-    if as_json:
-        render.as_json(found)
-    else:
-        render.table(COLUMNS, [found])
+    render.row(COLUMNS, found, as_json)
 
 
 def _size(row: Row) -> str:
