@@ -5,7 +5,6 @@ The bare client asks for one machine more, then until it is there, and lists all
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import uuid
@@ -77,7 +76,8 @@ def google(patch: pytest.MonkeyPatch) -> Iterator[tuple[GroupedNodes[Any, Any], 
 
     server, stop = gce_server.serve()
     options = ClientOptions(api_endpoint=server.url)
-    _credentials(patch, server.url)
+    credentials = gce_server.credentials(Path(tempfile.mkdtemp(prefix="bn-")), server.url)
+    patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(credentials))
     place = {"project": gce_server.PROJECT, "zone": gce_server.ZONE}
     ours = pool(
         "us-central1",
@@ -103,20 +103,6 @@ def google(patch: pytest.MonkeyPatch) -> Iterator[tuple[GroupedNodes[Any, Any], 
 
     yield GceNodes(ours, "ada"), bare
     stop()
-
-
-def _credentials(patch: pytest.MonkeyPatch, url: str) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="bn-"))
-    (folder / "subject").write_text("who I am elsewhere")
-    known = {
-        "type": "external_account",
-        "audience": "//broker.test/pool",
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": f"{url}/token",
-        "credential_source": {"file": str(folder / "subject")},
-    }
-    (folder / "credentials.json").write_text(json.dumps(known))
-    patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(folder / "credentials.json"))
 
 
 def measured(nodes: GroupedNodes[Any, Any], bare: Callable[[], None]) -> tuple[list[float], list[float]]:

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,16 +89,7 @@ def pool(name: str, nodes: dict[str, Any]) -> Pool:
 def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Google]:
     """Google with nothing in it, and credentials that it takes: those of a workload with an identity elsewhere."""
     server, stop = gce_server.serve()
-    (tmp_path / "subject").write_text("who I am elsewhere")
-    credentials = {
-        "type": "external_account",
-        "audience": "//broker.test/pool",
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
-        "token_url": f"{server.url}/token",
-        "credential_source": {"file": str(tmp_path / "subject")},
-    }
-    (tmp_path / "credentials.json").write_text(json.dumps(credentials))
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "credentials.json"))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(gce_server.credentials(tmp_path, server.url)))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     yield server
     stop()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -324,6 +325,21 @@ def _route(method: str, path: str) -> tuple[str, dict[str, str]]:
         if verb == method and found:
             return name, found.groupdict()
     raise Refused(404, f"{method} {path}: there is no such call", "notFound")
+
+
+def credentials(folder: Path, url: str) -> Path:
+    """A file of credentials that the server at `url` takes: those of a workload with an identity elsewhere."""
+    (folder / "subject").write_text("who I am elsewhere")
+    known = {
+        "type": "external_account",
+        "audience": "//broker.test/pool",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"{url}/token",
+        "credential_source": {"file": str(folder / "subject")},
+    }
+    file = folder / "credentials.json"
+    file.write_text(json.dumps(known))
+    return file
 
 
 def serve() -> tuple[Google, Callable[[], None]]:
