@@ -28,16 +28,18 @@ _ADVICE: Final = (
     ("disk is full", "the disk is full: free space there"),
     ("no space left", "the disk is full: free space there"),
     ("locked", "another process keeps it locked: end that process, or wait"),
-    ("readonly", "it can't be written: check the rights of the file and its folder"),
     ("permission denied", "access is denied: check the rights, or the user and password in the URL"),
+    ("i/o error", "the disk can't be read or written: check it"),
+    ("authentication failed", "the database refuses the login: check the user and password in the URL"),
+    ("does not exist", "it does not exist: create the database, or correct the URL"),
+)
+_ADVICE_ON_FILES: Final = (
+    ("readonly", "it can't be written: check the rights of the file and its folder"),
     ("no such file", "it is not there: check the path, and make its folder"),
     ("is a directory", "this is a folder: name a file in it"),
     ("unable to open", "it can't be opened: check that the folder exists and may be written"),
     ("not a database", "the file is not a store: name another file, or move this one away"),
     ("malformed", "the file is damaged: restore it from a backup"),
-    ("i/o error", "the disk can't be read or written: check it"),
-    ("authentication failed", "the database refuses the login: check the user and password in the URL"),
-    ("does not exist", "it does not exist: create the database, or correct the URL"),
 )
 
 
@@ -115,8 +117,8 @@ def _insert(connection: Connection) -> Any:
 
 def _advice(url: URL, error: SQLAlchemyError | OSError) -> str:
     said = str(getattr(error, "orig", None) or (error.strerror if isinstance(error, OSError) else type(error).__name__))
-    for sign, advice in _ADVICE:
-        if sign in said.lower() and not (sign == "no such file" and _is_away(error)):  # a server's socket
+    for sign, advice in (*_ADVICE, *(_ADVICE_ON_FILES if url.get_backend_name() == "sqlite" else ())):
+        if sign in said.lower():
             return advice
     first_line = (said.splitlines() or [type(error).__name__])[0]
     hidden = first_line.replace(url.password, "***") if url.password else first_line
