@@ -117,7 +117,8 @@ def _insert(connection: Connection) -> Any:
 
 def _advice(url: URL, error: SQLAlchemyError | OSError) -> str:
     said = str(getattr(error, "orig", None) or (error.strerror if isinstance(error, OSError) else type(error).__name__))
-    for sign, advice in (*_ADVICE, *(_ADVICE_ON_FILES if url.get_backend_name() == "sqlite" else ())):
+    known = _ADVICE + _ADVICE_ON_FILES if url.get_backend_name() == "sqlite" else _ADVICE
+    for sign, advice in known:
         if sign in said.lower():
             return advice
     first_line = (said.splitlines() or [type(error).__name__])[0]
