@@ -27,7 +27,7 @@ from executors.remote.output import Copy
 
 log = structlog.get_logger()
 
-DRAIN_S: Final = 10.0  # for the last of its output, once KubeRay says that it has ended
+DRAIN_S: Final = 30.0  # for the last of its output, once KubeRay says that it has ended
 LOST_AFTER_S: Final = 5.0  # for word of an attempt whose worker is gone
 NOT_SET_UP: Final = 125  # an agent's exit code for a command that it could not begin
 _EXIT_CODE: Final = re.compile(r"failed with exit code (-?\d+)")
@@ -135,7 +135,7 @@ class Following:
         try:
             first: set[asyncio.Future[Any]] = {self._end, over}
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            if self._begun and not self._end.done():
+            if (self._begun or self._ran()) and not self._end.done():
                 await self._drained()
             outcome = await self._told_outcome() if self._end.done() else over.result()
         finally:
@@ -218,6 +218,11 @@ class Following:
             if not self._known_end():
                 await jobs.until(lambda: self._known_end() or not site.workers.lives(self.unit))
             return await self._ended_there()
+
+    def _ran(self) -> bool:
+        """Whether Ray has run it, which its log may tell only later."""
+        job = self.site.jobs.get(self.job) or {}
+        return job.get("status", {}).get("jobStatus") in ("SUCCEEDED", "FAILED")
 
     def _known_end(self) -> bool:
         job = self.site.jobs.get(self.job)

@@ -36,17 +36,22 @@ class JobLog:
             pod = self._submitter()
             if pod is None:
                 continue
-            try:
-                await self._copied(pod["metadata"]["name"])
-            except ExecutorError as error:
-                log.info("a log is read again", job=self._job, error=str(error))
-            if _over(self._pods.get(pod["metadata"]["name"])):
+            if await self._copied(pod["metadata"]["name"]):
                 self._read.add(pod["metadata"]["uid"])
                 self.read.set()
             else:
                 await backoff.pause()
 
-    async def _copied(self, pod: str) -> None:
+    async def _copied(self, pod: str) -> bool:
+        """Copies what a pod has written; whether that was all that can be had of it."""
+        try:
+            await self._copy(pod)
+        except ExecutorError as error:
+            log.info("a log is read again", job=self._job, error=str(error))
+            return self._pods.get(pod) is None
+        return _over(self._pods.get(pod))
+
+    async def _copy(self, pod: str) -> None:
         self._next = 0
         for copy in self._copies.values():
             copy.begin()

@@ -32,7 +32,7 @@ FRAME = "\uf601"  # begins a line that tells what happens
 CHUNK = 1 << 16
 BURST = 200  # lines in a chunk, from which on they travel as one: each line costs its reader a tenth of a millisecond
 RESULT_CHUNK = 3 << 13
-DRAIN_S = 2.0
+DRAIN_S = 10.0
 UNTOLD = re.compile("[\x00\udc80-\udcff\uf500-\uf6ff]")
 CALL = """
 import sys, traceback, cloudpickle

@@ -24,6 +24,11 @@ async def ready(watch: Watch, workers: int) -> None:
             await asyncio.sleep(0.02)
 
 
+def ended_there(cluster: Cluster, attempt_id: str) -> bool:
+    status = cluster.world.kinds["rayjobs"].get(attempt_id, {}).get("status", {})
+    return status.get("jobDeploymentStatus") in ("Complete", "Failed")
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -145,6 +150,24 @@ async def test_streams_that_break_lose_and_repeat_nothing(cluster: Cluster, tmp_
         assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
         assert await watch.output(request.attempt_id) == b"1\n2\n3\n4\n5\n6\n"
         assert await watch.output(request.attempt_id, "stderr") == b"e1\ne2\ne3\ne4\ne5\ne6\n"
+
+
+@pytest.mark.parametrize(("run", "state"), [("echo out", "succeeded"), ("echo out; exit 3", "failed")])
+async def test_a_log_that_is_read_only_after_the_end_is_whole(
+    cluster: Cluster, tmp_path: Path, run: str, state: str
+) -> None:
+    """A job of an instant, of which KubeRay tells the end before anything of its log."""
+    async with open_pool(cluster, tmp_path / "state") as watch:
+        cluster.world.faults.fail("GET", "pods/log", 500, "the kubelet is busy")
+        request = launch_request(run)
+        await watch.launch(request)
+        async with asyncio.timeout(PATIENCE_S):
+            await cluster.world.until(lambda: ended_there(cluster, request.attempt_id))
+        await asyncio.sleep(0.2)  # the broker has been told of it
+        cluster.world.faults.planned.clear()
+        report = await watch.ended(request.attempt_id)
+        assert (report.state, report.exit_code) == (state, 0 if state == "succeeded" else 3)
+        assert await watch.output(request.attempt_id) == b"out\n"
 
 
 async def test_changes_that_are_forgotten_are_listed_again(cluster: Cluster, tmp_path: Path) -> None:

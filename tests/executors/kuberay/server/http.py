@@ -67,7 +67,7 @@ class Front:
         self._authorise(request, namespace, kind, name, log)
         body = json.loads(await request.read() or b"null")
         self._world.calls.append((request.method, kind, body))
-        if broken := self._faulty(request, kind, after=False):
+        if broken := self._faulty(request, f"{kind}/log" if log else kind, after=False):
             return broken
         if log:
             return await self._log(request, name)
