@@ -35,7 +35,7 @@ class Leftovers:
 
     async def gone(self, mark: str) -> None:
         """Waits until it is gone, for a short while."""
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(PATIENCE_S):
             while self.alive(mark):
                 await asyncio.sleep(0.02)
 
@@ -109,7 +109,7 @@ class CancelContract(Leftovers):
         await watch.says(request.attempt_id, b"on")
         await self.seen(mark)
         await watch.executor.cancel(request.attempt_id, grace_s=0.3)
-        report = await watch.ended(request.attempt_id, within_s=20.0)
+        report = await watch.ended(request.attempt_id, within_s=45.0)
         assert report.state is AttemptState.CANCELLED
         await self.gone(mark)
 
@@ -117,8 +117,8 @@ class CancelContract(Leftovers):
         request = launch_request("trap 'echo tidied; exit 7' TERM; echo on; while :; do sleep 0.05; done")
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")
-        await watch.executor.cancel(request.attempt_id, grace_s=30.0)
-        report = await watch.ended(request.attempt_id, within_s=15.0)
+        await watch.executor.cancel(request.attempt_id, grace_s=90.0)
+        report = await watch.ended(request.attempt_id, within_s=45.0)
         assert report.state is AttemptState.CANCELLED
         assert b"tidied" in await watch.output(request.attempt_id)
 

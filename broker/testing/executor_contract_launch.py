@@ -18,7 +18,7 @@ from broker.model.jobs import AttemptState, FunctionCall, LaunchRequest
 from broker.model.pools import Capability, Pool
 from broker.model.resources import Resources
 from broker.testing.builders import launch_request
-from broker.testing.executor_watch import Watch
+from broker.testing.executor_watch import PATIENCE_S, Watch
 
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -224,7 +224,7 @@ class OutputContract:
         request = launch_request("echo first; echo problem >&2; sleep 3600")
         await watch.launch(request)
         await watch.running(request.attempt_id)
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(PATIENCE_S):
             assert await watch.says(request.attempt_id, b"first\n") == b"first\n"
             assert await watch.says(request.attempt_id, b"problem\n", "stderr") == b"problem\n"
         chunk = await watch.executor.logs(request.attempt_id, "stdout", 6)

@@ -36,7 +36,7 @@ class PollContract:
         version = (await watch.executor.poll(0)).version
         waiting = asyncio.create_task(watch.executor.poll(version, 50.0))
         await watch.launch(launch_request("true"))
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(45.0):
             poll = await waiting
         assert poll.reports and poll.version > version
 

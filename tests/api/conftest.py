@@ -25,7 +25,7 @@ from broker.run.service import Service
 from broker.run.store import open_store
 from broker.testing.fakes import FakeExecutor
 
-WAIT_S = 20
+WAIT_S = 60.0
 
 
 def offer(pool: str, tier: Tier, **changes: Any) -> Offer:

@@ -22,7 +22,7 @@ from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import SqlStore, open_store
 from broker.testing.fakes import FakeExecutor
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 CPUS = 4  # of each pool: so many jobs at a time
 
 

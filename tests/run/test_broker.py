@@ -28,7 +28,7 @@ from broker.run.store import open_store
 from broker.testing.fakes import FakeExecutor
 from tests.decide.placing import offer
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 RETRIED = RetryPolicy(on=frozenset(Cause), max_attempts=3, backoff_s=0.01)
 
 

@@ -83,7 +83,7 @@ def test_a_job_without_a_result_says_why(served: Served) -> None:
     served.do(served.house.start(job.id))
     job.cancel()
     with pytest.raises(broker.JobFailed, match="cancelled") as failed:
-        job.result(timeout=20)
+        job.result(timeout=60)
     assert failed.value.job is job
 
 

@@ -248,7 +248,7 @@ async def test_what_modal_itself_says_that_a_sandbox_cost_is_kept_until_it_is_se
     await watch.executor.close(stop=False)
     watch.executor = executor_on(pool, folder)
     await watch.executor.open()
-    async with asyncio.timeout(30.0):
+    async with asyncio.timeout(60.0):
         while not (told := (await watch.executor.usage(0)).estimates):
             await asyncio.sleep(0.05)
     (one,) = told

@@ -101,7 +101,7 @@ def node(tmp_path: Path) -> Callable[..., Node]:
 
 
 def ended(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 0, said
     return said
 

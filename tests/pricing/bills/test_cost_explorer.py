@@ -64,7 +64,7 @@ def test_costs_by_pool_and_kind_of_record_page_by_page(aws: str) -> None:
     body = json.dumps({"results": pages}).encode()
     path = "/moto-api/static/ce/cost-and-usage-results"
     request = urllib.request.Request(aws + path, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as said:
+    with urllib.request.urlopen(request, timeout=60) as said:
         assert said.status == 201
     lines = list(CostExplorer().fetch(OCTOBER_NS, OCTOBER_NS + DAY_NS))
     assert [(line.pool, line.what.value, line.cost) for line in lines] == [
