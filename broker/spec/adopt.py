@@ -16,11 +16,12 @@ from broker.spec.quantities import shown
 from broker.spec.source import Keys, dotted
 
 Found = tuple[Keys, str]  # where, and what to say about it
+Convert = Callable[[Any], Any]
 
 CONTAINERS: Final = frozenset({"resources", "retry", "placement", "runtime_env"})  # maps of fields
 _MAPS: Final = ("envs", "tags", "file_mounts")  # maps of what people name themselves
 _LISTS: Final = ("secrets", "placement.pools", "placement.not_pools", "placement.regions", "retry.on_events")
-_SHAPES: Final[Mapping[str, Callable[[Any], Any]]] = {
+_SHAPES: Final[Mapping[str, Convert]] = {
     "volumes": conversions.mounted,
     "run": conversions.script,
     "setup": conversions.script,
@@ -30,6 +31,17 @@ _SHAPES: Final[Mapping[str, Callable[[Any], Any]]] = {
     **{name: conversions.pairs for name in _MAPS},
     **{name: conversions.listed for name in _LISTS},
 }
+
+
+def _keys(name: str) -> Keys:
+    return tuple(name.split("."))
+
+
+# Every submission goes through all of them: their names are taken apart once.
+_RENAMED: Final = [(_keys(of.name), _keys(of.field), conversions.CONVERSIONS.get(of.convert)) for of in ALIASES]
+_LEFT_OUT: Final = [(_keys(of.name), f"is ignored: {of.why}") for of in IGNORED]
+_TURNED_DOWN: Final = [(_keys(of.name), of.why) for of in REFUSED]
+_RESHAPED: Final = [(_keys(name), shape) for name, shape in _SHAPES.items()]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,19 +66,17 @@ def adopt(data: Mapping[str, Any]) -> Adopted:
     adopted = Adopted(data={key: dict(value) if _is_container(key, value) else value for key, value in data.items()})
     _drop_nothing(adopted.data)
     _attempt(adopted, ("resources",), lambda: flatten(adopted.data, adopted.ignored))
-    for alias in ALIASES:
-        _rename(adopted, _keys(alias.name), _keys(alias.field), conversions.CONVERSIONS.get(alias.convert))
-    _sort_out(adopted)
-    for name, shape in _SHAPES.items():
-        _reshape(adopted, _keys(name), shape)
+    for old, new, convert in _RENAMED:
+        if old[0] in adopted.data:
+            _rename(adopted, old, new, convert)
+    _sort_out(adopted, _LEFT_OUT, adopted.ignored)
+    _sort_out(adopted, _TURNED_DOWN, adopted.problems)
+    for keys, shape in _RESHAPED:
+        _reshape(adopted, keys, shape)
     _place(adopted)
     _take_secrets(adopted)
     _tidy(adopted)
     return adopted
-
-
-def _keys(name: str) -> Keys:
-    return tuple(name.split("."))
 
 
 def _is_container(key: str, value: Any) -> bool:
@@ -82,18 +92,17 @@ def _drop_nothing(data: dict[str, Any]) -> None:
             data[key] = {name: inner for name, inner in value.items() if inner is not None}
 
 
-def _sort_out(adopted: Adopted) -> None:
-    """Takes out what is ignored or refused."""
-    for known, kept in ((IGNORED, adopted.ignored), (REFUSED, adopted.problems)):
-        for foreign in known:
-            keys = _keys(foreign.name)
+def _sort_out(adopted: Adopted, foreign: Iterable[Found], found: list[Found]) -> None:
+    """Takes out what has no counterpart here, and says of each what there is to say."""
+    for keys, why in foreign:
+        if keys[0] in adopted.data:
             written = adopted.origin(keys)
             value = _take(adopted.data, keys)
             if value is not None and conversions.boolean(value) is not False:
-                kept.append((written, f"is ignored: {foreign.why}" if known is IGNORED else foreign.why))
+                found.append((written, why))
 
 
-def _rename(adopted: Adopted, old: Keys, new: Keys, convert: Callable[[Any], Any] | None) -> None:
+def _rename(adopted: Adopted, old: Keys, new: Keys, convert: Convert | None) -> None:
     value = _take(adopted.data, old)
     if value is None:
         return
@@ -106,7 +115,7 @@ def _rename(adopted: Adopted, old: Keys, new: Keys, convert: Callable[[Any], Any
     _attempt(adopted, old, lambda: _set(adopted.data, new, convert(value) if convert else value))
 
 
-def _reshape(adopted: Adopted, keys: Keys, shape: Callable[[Any], Any]) -> None:
+def _reshape(adopted: Adopted, keys: Keys, shape: Convert) -> None:
     value = _get(adopted.data, keys)
     if value is not None:
         _attempt(adopted, adopted.origin(keys), lambda: _set(adopted.data, keys, shape(value)))

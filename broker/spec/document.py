@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -47,6 +48,7 @@ from broker.spec.fields import (
 from broker.spec.quantities import shown
 from broker.spec.source import dotted
 
+ADOPTED: Final = object()  # context of a validation: what is validated is in our own names already
 MAX_TASKS: Final = 100_000
 MAX_NODES: Final = 1_000
 MAX_ATTEMPTS: Final = 100
@@ -196,9 +198,9 @@ class JobDocument(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _translate(cls, data: Any) -> Any:
+    def _translate(cls, data: Any, info: ValidationInfo) -> Any:
         """Other tools' names are accepted wherever a document is."""
-        if not isinstance(data, dict):
+        if info.context is ADOPTED or not isinstance(data, dict):
             return data
         adopted = adopt(data)
         if adopted.problems:

@@ -17,7 +17,7 @@ from broker.model.errors import InvalidInput, Problem
 from broker.spec.adopt import CONTAINERS, adopt
 from broker.spec.check import World, contradictions
 from broker.spec.complaints import complaints
-from broker.spec.document import JobDocument
+from broker.spec.document import ADOPTED, JobDocument
 from broker.spec.local_paths import make_absolute
 from broker.spec.names import names_at
 from broker.spec.source import Keys, Place, Tree, read_text, unfit_text
@@ -144,7 +144,7 @@ def parse(*trees: Tree, world: World) -> Parsed:
     if any(layer.problems and not layer.data for layer in layers):
         raise InvalidInput(*_in_order(wrong))
     try:
-        document = JobDocument.model_validate(_laid_over([layer.data for layer in layers]))
+        document = JobDocument.model_validate(_laid_over([layer.data for layer in layers]), context=ADOPTED)
     except ValidationError as error:
         found = [_problem(layers, *each) for each in complaints(error, names_at)]
         # What was refused already may be why the whole makes no sense: only what has a field is said besides.
