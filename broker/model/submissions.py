@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from broker.model.acting import Act
 from broker.model.budgets import Reservation
 from broker.model.jobs import Job
 from broker.model.projects import Waiting
@@ -19,3 +20,4 @@ class Entry:
     reserving: Reservation | None = None
     note: str = ""  # what was changed in it before it was stored, for the history of its jobs
     room: tuple[Waiting, ...] = ()  # how many jobs of its project may wait, these among them
+    act: Act | None = None  # the request that brought it, where it is stored with those of others

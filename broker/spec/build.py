@@ -135,9 +135,9 @@ def dump(document: JobDocument) -> str:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
-def fingerprint(document: JobDocument) -> str:
-    """A hash of what was written, `+6h` as it stands: submitting the same file again has the same one."""
-    return hashlib.sha256(dump(document).encode()).hexdigest()
+def fingerprint(dumped: str) -> str:
+    """A hash of a document as it was dumped, `+6h` as it stands: submitting the same file again has the same one."""
+    return hashlib.sha256(dumped.encode()).hexdigest()
 
 
 def load(text: str) -> JobDocument:

@@ -90,7 +90,7 @@ async def test_a_volume_that_was_removed_ends_what_is_launched_later_with_the_re
     """Between the look at a submission and its launch; the store keeps others from it."""
     await made(http)
     house.store.jobs_with = lambda *_: ()  # type: ignore[method-assign]
-    keep = house.store.add_jobs
+    keep = house.store.add_batch
 
     def removed(*given, **more):
         stored = keep(*given, **more)
@@ -101,7 +101,7 @@ async def test_a_volume_that_was_removed_ends_what_is_launched_later_with_the_re
         volume_keeping._jobs_with = found
         return stored
 
-    house.store.add_jobs = removed  # type: ignore[method-assign]
+    house.store.add_batch = removed  # type: ignore[method-assign]
     job = (await http.post("/v1/jobs", json={**JOB, "retry": {"max_attempts": 1}})).json()["id"]
     await house.reaches(job, "failed")
     assert "there is no volume 'sets'" in (await http.get(f"/v1/jobs/{job}")).json()["reason"]

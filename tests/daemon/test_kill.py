@@ -40,7 +40,7 @@ if "broker.api.serve" in sys.orig_argv:
 
         setattr(SqlStore, method, watched)
 
-    watch("add_jobs", lambda args, kwargs: ["submitted"])
+    watch("add_batch", lambda args, kwargs: ["submitted"])
     watch("record", lambda args, kwargs: [str(job.state) for job in kwargs.get("jobs", ())])
     watch("settle", lambda args, kwargs: ["charged"] * any(charge.kind == "job" for charge in args[3]))
     keep = Archive.keep

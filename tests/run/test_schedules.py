@@ -163,7 +163,7 @@ asyncio.run(Service(broker_of(store, Path(folder), FakeClock(int(now_ns)))).sche
 """
 
 
-@pytest.mark.parametrize(("where", "jobs"), [("keep_firings", 0), ("add_jobs", 0), ("end_firing", 1)])
+@pytest.mark.parametrize(("where", "jobs"), [("keep_firings", 0), ("add_batch", 0), ("end_firing", 1)])
 def test_killed_anywhere_a_firing_is_submitted_once(
     url: str, house: House, tmp_path: Path, where: str, jobs: int
 ) -> None:
@@ -238,7 +238,7 @@ def test_while_the_store_fails_a_firing_stays_due(house: House, monkeypatch: pyt
         raise StoreError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(house.store, "add_jobs", fail)
+        patch.setattr(house.store, "add_batch", fail)
         with pytest.raises(StoreError):
             house.after(MINUTE_S)
     assert house.states() == ["due"]

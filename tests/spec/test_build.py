@@ -104,7 +104,7 @@ def test_contradictions_are_refused_here_too() -> None:
 def test_the_order_of_names_means_nothing() -> None:
     one = from_python(run="x", envs={"A": 1, "B": 2}, tags={"x": 1, "y": 2}).document
     other = from_python(tags={"y": 2, "x": 1}, envs={"B": 2, "A": 1}, run="x").document
-    assert fingerprint(one) == fingerprint(other)
+    assert fingerprint(dump(one)) == fingerprint(dump(other))
 
 
 def test_a_relative_deadline_is_stored_as_a_time_and_hashed_as_written() -> None:
@@ -112,8 +112,8 @@ def test_a_relative_deadline_is_stored_as_a_time_and_hashed_as_written() -> None
     first, later = resolve(document, NOW_NS), resolve(document, NOW_NS + 10**9)
     assert first.deadline == "2027-01-15T14:00:00Z" and later.deadline == "2027-01-15T14:00:01Z"
     assert to_spec(load(dump(first)), NOW_NS).deadline_ns == to_spec(document, NOW_NS).deadline_ns
-    assert fingerprint(document) == fingerprint(from_flags({"run": "x", "deadline": "+360m"}).document)
-    assert fingerprint(document) != fingerprint(first)
+    same = from_flags({"run": "x", "deadline": "+360m"}).document
+    assert fingerprint(dump(document)) == fingerprint(dump(same)) != fingerprint(dump(first))
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
@@ -152,7 +152,7 @@ def test_any_document_is_stored_and_read_back(fields: dict) -> None:
         return
     assert load(dump(document)) == document
     assert list(load(dump(document)).matrix) == list(fields.get("matrix", {})), "the last one changes fastest"
-    assert fingerprint(load(dump(document))) == fingerprint(document)
+    assert dump(load(dump(document))) == dump(document)
     assert read_yaml(yaml_text(document, Path.cwd())).document == document, "the file that is written for it says it"
 
 

@@ -12,12 +12,10 @@ from typing import Any, Final
 
 from broker.decide.expand import expand, task_count
 from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, Problem
-from broker.model.submissions import Entry
 from broker.run.broker import Broker
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
-from broker.run.service.submissions import Ready, Submissions, submission
-from broker.spec.build import dump, fingerprint
+from broker.run.service.submissions import Ready, Submissions, entry, submission
 from broker.spec.document import MAX_TASKS
 from broker.spec.read import Parsed
 
@@ -70,7 +68,10 @@ class Batches:
     def _keep(
         self, parsed: Sequence[Parsed], ready: Sequence[Ready], notes: Sequence[str], user: str, now_ns: int
     ) -> tuple[Submission, ...]:
-        entries = [_entry(each, of, note, user, now_ns) for each, of, note in zip(parsed, ready, notes, strict=True)]
+        entries = [
+            entry(each.document, expand(of.spec, each.document.id or "", user, now_ns), of, note)
+            for each, of, note in zip(parsed, ready, notes, strict=True)
+        ]
         stored = self._broker.store.add_batch(entries)
         return tuple(
             submission(jobs, each, created=jobs[0].submitted_ns == now_ns, warnings=of.warnings)
@@ -136,15 +137,3 @@ class _Wrong:
         """Raises `InvalidInput` where something is."""
         if self.problems:
             raise InvalidInput(*self.problems[:_MOST_PROBLEMS])
-
-
-def _entry(parsed: Parsed, ready: Ready, note: str, user: str, now_ns: int) -> Entry:
-    document = parsed.document
-    return Entry(
-        jobs=expand(ready.spec, document.id or "", user, now_ns),
-        document=dump(document),
-        document_hash=fingerprint(document),
-        reserving=ready.reserving,
-        room=ready.room,
-        note=note,
-    )

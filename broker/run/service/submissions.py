@@ -15,11 +15,13 @@ from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, P
 from broker.model.jobs import FunctionCall, Job, JobSpec
 from broker.model.placement import Placement, Refusal, Verdict
 from broker.model.projects import Waiting
+from broker.model.submissions import Entry
 from broker.run.attempts.payloads import check_inputs
 from broker.run.broker import Broker
-from broker.run.service.again import Again, what_to_retry
+from broker.run.service.again import what_to_retry
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
+from broker.run.service.intake import Intake
 from broker.run.service.owned import owned
 from broker.run.service.volume_places import common_place
 from broker.spec.build import dump, fingerprint, to_spec
@@ -61,6 +63,7 @@ class Submissions:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._ids = Ids()
+        self._intake = Intake(broker.store)
 
     async def submit(self, fields: Mapping[str, Any], user: str, key: str | None = None) -> Submission:
         """Accepts a job as `broker.spec` describes it. `key` is its id where the document says none.
@@ -69,15 +72,15 @@ class Submissions:
         when no pool could ever run it, and `Conflict` for another document under a known id; nothing is stored then.
         """
         parsed, note = await self.admitted(self.parsed(fields, key), user)
-        if earlier := await asyncio.to_thread(self.earlier, parsed.document):
-            return submission(earlier, parsed, created=False)
         now_ns = self._broker.clock.now_ns()
-        ready = await self.ready(parsed.document, user, now_ns)
-        created, jobs = await asyncio.to_thread(
-            self._keep, parsed.document, ready.spec, user, now_ns, reserving=ready.reserving, room=ready.room, note=note
-        )
-        self._broker.wake()
-        return submission(jobs, parsed, created=created, warnings=ready.warnings)
+        try:
+            ready = await self.ready(parsed.document, user, now_ns)
+        except InvalidInput:
+            # What was taken before is found again, even where it would not be taken now.
+            if earlier := await asyncio.to_thread(self.earlier, parsed.document):
+                return submission(earlier, parsed, created=False)
+            raise
+        return await self._keep(parsed, ready, user, now_ns, note)
 
     async def ready(self, document: JobDocument, user: str, now_ns: int) -> Ready:
         """A job that some pool could run and budgets allow, about to be stored. Raises as `submit`."""
@@ -111,10 +114,7 @@ class Submissions:
         again = replace(again, document=admitted.document)
         now_ns = self._broker.clock.now_ns()
         ready = await self.ready(again.document, user, now_ns)
-        kept = (again.document, ready.spec, user, now_ns, again, ready.reserving, ready.room, note)
-        _, jobs = await asyncio.to_thread(self._keep, *kept)
-        self._broker.wake()
-        return submission(jobs, Parsed(document=again.document), created=True)
+        return await self._keep(Parsed(document=again.document), ready, user, now_ns, note, again.tasks)
 
     async def admitted(self, parsed: Parsed, user: str) -> tuple[Parsed, str]:
         """The job that admission hooks let pass, and what they changed, in words. Raises as `Admission.admit`."""
@@ -168,7 +168,8 @@ class Submissions:
                 recorded = store.recorded(first)
             except UnknownName:
                 continue
-            return store.add_jobs([recorded.job], dump(document), fingerprint(document))
+            dumped = dump(document)
+            return store.add_jobs([recorded.job], dumped, fingerprint(dumped))
         return ()
 
     async def _check(self, spec: JobSpec, user: str) -> None:
@@ -210,34 +211,48 @@ class Submissions:
         if call.inputs is not None:
             check_inputs(call.inputs, task_count(spec), self._broker.blobs)
 
-    def _keep(
-        self,
-        document: JobDocument,
-        spec: JobSpec,
-        user: str,
-        now_ns: int,
-        again: Again | None = None,
-        reserving: Reservation | None = None,
-        room: Sequence[Waiting] = (),
-        note: str = "",
-    ) -> tuple[bool, tuple[Job, ...]]:
-        """Whether jobs were stored, and the jobs of this submission."""
+    async def _keep(
+        self, parsed: Parsed, ready: Ready, user: str, now_ns: int, note: str, tasks: Sequence[int] | None = None
+    ) -> Submission:
+        """Stores the job, or these tasks of the array, and says what became of it."""
+        document = parsed.document
         for _ in range(_TRIES):
-            jobs = expand(spec, document.id or self._ids.new(now_ns), user, now_ns)
-            wanted = jobs if again is None or again.tasks is None else [jobs[index] for index in again.tasks]
+            jobs = await expanded(ready.spec, document.id or self._ids.new(now_ns), user, now_ns)
+            wanted = jobs if tasks is None else tuple(jobs[index] for index in tasks)
             try:
-                stored = self._broker.store.add_jobs(
-                    wanted, dump(document), fingerprint(document), reserving, room, note
-                )
+                stored = await self._intake.add(entry(document, wanted, ready, note))
             except (OverBudget, OverQuota):
                 raise
             except Conflict:
                 if document.id is not None:
                     raise
                 continue
-            if document.id is not None or stored[0].submitted_ns == now_ns:
-                return stored[0].submitted_ns == now_ns, stored
+            if created := stored[0].submitted_ns == now_ns:
+                self._broker.wake()
+            if created or document.id is not None:
+                warnings = ready.warnings if created else ()
+                return submission(stored, parsed, created=created, warnings=warnings)
         raise Conflict(f"no id was free in {_TRIES} tries: submit again, or choose one with `id`")
+
+
+async def expanded(spec: JobSpec, id: str, user: str, now_ns: int) -> tuple[Job, ...]:
+    """The jobs of a submission; nobody waits for those of a long array."""
+    if spec.array_size is None and not spec.matrix:
+        return expand(spec, id, user, now_ns)
+    return await asyncio.to_thread(expand, spec, id, user, now_ns)
+
+
+def entry(document: JobDocument, jobs: tuple[Job, ...], ready: Ready, note: str) -> Entry:
+    """What is stored of a submission."""
+    dumped = dump(document)
+    return Entry(
+        jobs=jobs,
+        document=dumped,
+        document_hash=fingerprint(dumped),
+        reserving=ready.reserving,
+        room=ready.room,
+        note=note,
+    )
 
 
 def submission(jobs: Sequence[Job], parsed: Parsed, *, created: bool, warnings: tuple[str, ...] = ()) -> Submission:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select
 
 from broker.model.audit import AuditEntry, AuditFilter
 from broker.run.store.tenancy_tables import audit
 
+_APPEND: Final = insert(audit)
 
-def append(connection: Connection, entry: AuditEntry) -> None:
-    """Appends an entry."""
-    values = {
-        "at_ns": entry.at_ns,
-        "user_name": entry.user,
-        "token_id": entry.token_id,
-        "action": entry.action,
-        "target": entry.target,
-        "origin": entry.origin,
-        "outcome": entry.outcome,
-    }
-    connection.execute(insert(audit).values(values))
+
+def append(connection: Connection, entries: Iterable[AuditEntry]) -> None:
+    """Appends entries, of which there is one or more."""
+    values = [
+        {
+            "at_ns": entry.at_ns,
+            "user_name": entry.user,
+            "token_id": entry.token_id,
+            "action": entry.action,
+            "target": entry.target,
+            "origin": entry.origin,
+            "outcome": entry.outcome,
+        }
+        for entry in entries
+    ]
+    connection.execute(_APPEND, values)
 
 
 def find(connection: Connection, wanted: AuditFilter) -> tuple[AuditEntry, ...]:

@@ -1,21 +1,21 @@
-"""Spec rows ↔ JobSpecs: each spec is kept once by its hash, and read once however many jobs share it."""
+"""Spec rows ↔ JobSpecs: specs, documents and tags are kept once, and read once however many jobs share them."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sys import intern
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, insert, select
 
 from broker.model.environment import environment_key
 from broker.model.jobs import Job, JobSpec
 from broker.run.store.engine import insert_new
+from broker.run.store.lately import Lately
 from broker.run.store.rows import Values, digest, job_of
 from broker.run.store.spec_json import dump_spec, load_spec
-from broker.run.store.tables import specs
+from broker.run.store.tables import documents, specs, tags
 
 Item = TypeVar("Item")
 _CHUNK: Final = 500  # names in one query: databases limit them
@@ -30,13 +30,22 @@ def chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
 
 
 class Specs:
-    """The specs read last, shared by all threads: a stored spec never changes."""
+    """Specs, documents and tags that are stored already: the last of each, shared by all threads."""
 
-    def __init__(self, size: int = 1_024) -> None:
-        self._size = size
+    def __init__(self) -> None:
+        self._read: Lately[int, JobSpec] = Lately()
+        self._keys: dict[str, Lately[str, int]] = {table.name: Lately() for table in (documents, specs)}
+        self._tags: Lately[tuple[str, str], int] = Lately()
         self._lock = Lock()
-        self._read: OrderedDict[int, JobSpec] = OrderedDict()
         self._needs: dict[int, tuple[str, int]] = {}  # small, and asked for again and again
+
+    def forget(self) -> None:
+        """Remembers nothing: another server may answer now, which need not have all that the last one had."""
+        caches: list[Lately[Any, Any]] = [self._read, self._tags, *self._keys.values()]
+        for each in caches:
+            each.clear()
+        with self._lock:
+            self._needs.clear()
 
     def jobs(self, connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Job, ...]:
         """Rows of `jobs` as jobs, in their order."""
@@ -63,38 +72,51 @@ class Specs:
         return known
 
     def _of(self, connection: Connection, spec_ids: set[int]) -> dict[int, JobSpec]:
-        with self._lock:
-            found = {spec_id: self._read[spec_id] for spec_id in spec_ids & self._read.keys()}
+        found = self._read.of(spec_ids)
+        fresh: dict[int, JobSpec] = {}
         for chunk in chunks(spec_ids - found.keys()):
             query = select(specs.c.id, specs.c.body).where(specs.c.id.in_(chunk))
-            found.update((row.id, load_spec(row.body)) for row in connection.execute(query))
-        with self._lock:
-            self._read.update(found)
-            while len(self._read) > self._size:
-                self._read.popitem(last=False)
-        return found
+            fresh.update((row.id, load_spec(row.body)) for row in connection.execute(query))
+        self._read.put(fresh)
+        return found | fresh
+
+    def keep_specs(self, connection: Connection, jobs: Iterable[Job]) -> dict[int, int]:
+        """Stores the specs of jobs, each once; the key of each by the identity of the spec."""
+        bodies = {id(spec): dump_spec(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
+        hashes = {body: digest(body) for body in set(bodies.values())}
+        keys = self._keep(connection, specs, {hashed: body for body, hashed in hashes.items()})
+        return {identity: keys[hashes[body]] for identity, body in bodies.items()}
+
+    def keep_documents(self, connection: Connection, texts: Mapping[str, str]) -> dict[str, int]:
+        """Stores documents by their hashes, each once; the key of each by its hash."""
+        return self._keep(connection, documents, texts)
+
+    def _keep(self, connection: Connection, table: Table, texts: Mapping[str, str]) -> dict[str, int]:
+        lately = self._keys[table.name]
+        known = lately.of(texts)
+        # What is stored below may yet be taken back: it is remembered when it is found the next time.
+        found = _keys_of(connection, table, texts.keys() - known.keys())
+        lately.put(found)
+        keys = known | found
+        for chunk in chunks(texts.keys() - keys.keys()):
+            # Another process may be faster: its row is as good.
+            rows = [{"hash": hashed, "body": texts[hashed]} for hashed in sorted(chunk)]
+            connection.execute(insert_new(connection, table), rows)
+            keys |= _keys_of(connection, table, chunk)
+        return keys
+
+    def keep_tag(self, connection: Connection, key: str, value: str) -> int:
+        """Stores a tag once; its key."""
+        if found := self._tags.of([(key, value)]):
+            return found[key, value]
+        stored = connection.execute(select(tags.c.id).where(tags.c.key == key, tags.c.value == value)).scalar()
+        if stored is not None:
+            self._tags.put({(key, value): stored})
+            return int(stored)
+        return int(connection.execute(insert(tags).values(key=key, value=value).returning(tags.c.id)).scalar_one())
 
 
-def keep_specs(connection: Connection, jobs: Iterable[Job]) -> dict[int, int]:
-    """Stores the specs of jobs, each once; the key of each by the identity of the spec."""
-    bodies = {id(spec): dump_spec(spec) for spec in {id(job.spec): job.spec for job in jobs}.values()}
-    hashes = {body: digest(body) for body in set(bodies.values())}
-    keys = keep_texts(connection, specs, {hashed: body for body, hashed in hashes.items()})
-    return {identity: keys[hashes[body]] for identity, body in bodies.items()}
-
-
-def keep_texts(connection: Connection, table: Table, texts: Mapping[str, str]) -> dict[str, int]:
-    """Stores texts by their hashes, each once; the key of each by its hash."""
-    keys = _keys(connection, table, texts)
-    for chunk in chunks(texts.keys() - keys.keys()):
-        # Another process may be faster: its row is as good.
-        rows = [{"hash": hashed, "body": texts[hashed]} for hashed in sorted(chunk)]
-        connection.execute(insert_new(connection, table), rows)
-        keys |= _keys(connection, table, chunk)
-    return keys
-
-
-def _keys(connection: Connection, table: Table, hashes: Iterable[str]) -> dict[str, int]:
+def _keys_of(connection: Connection, table: Table, hashes: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for chunk in chunks(hashes):
         query = select(table.c.hash, table.c.id).where(table.c.hash.in_(chunk))

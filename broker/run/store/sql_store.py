@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError
 
 from broker.model.bills import Correction, LedgerLine
@@ -60,6 +60,8 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._specs = Specs()
+        if self.shared:
+            event.listen(engine, "connect", lambda *_: self._specs.forget())
 
     def listen(self) -> AsyncGenerator[str]:
         """What brokers and API workers tell, as it comes, beginning with an empty message. Raises StoreAway."""
@@ -87,14 +89,15 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
 
     def add_batch(self, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
         """Stores several submissions, all or none, as `add_jobs` does one."""
+        acts = tuple(entry.act for entry in entries if entry.act is not None)
         try:
-            with self._write() as connection:
+            with self._write(acts) as connection:
                 return submission.add(connection, self._specs, entries)
         except StoreError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
             # Another broker has stored the same id since this transaction began: now it is found.
-            with self._write() as connection:
+            with self._write(acts) as connection:
                 return submission.add(connection, self._specs, entries)
 
     def job(self, job_id: str) -> Job:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import Final
 
-from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy import Connection, bindparam, func, insert, literal, select
 
 from broker.model.acting import LONGEST_TARGET, about
 from broker.model.errors import Conflict, OverQuota
@@ -15,9 +16,23 @@ from broker.model.submissions import Entry
 from broker.run.store.budgeting import reserve
 from broker.run.store.projects import no_project
 from broker.run.store.rows import job_values
-from broker.run.store.specs import Specs, chunks, keep_specs, keep_texts
-from broker.run.store.tables import changes, documents, job_tags, jobs, tags
+from broker.run.store.specs import Specs, chunks
+from broker.run.store.tables import changes, documents, job_tags, jobs
 from broker.run.store.tenancy_tables import projects
+
+# What every submission asks: made once, since making it takes longer than its answer.
+_STORED_HEADS: Final = (
+    select(jobs.c.head, documents.c.hash)
+    .join(documents, jobs.c.document_id == documents.c.id)
+    .where(jobs.c.head.in_(bindparam("heads", expanding=True)))
+    .distinct()
+)
+_TAGGED: Final = insert(job_tags).from_select(
+    ["tag_id", "submitted_ns", "job_seq"],
+    select(bindparam("tag_id", type_=job_tags.c.tag_id.type), jobs.c.submitted_ns, jobs.c.seq).where(
+        jobs.c.head.in_(bindparam("heads", expanding=True)), jobs.c.spec_id.in_(bindparam("specs", expanding=True))
+    ),
+)
 
 
 def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
@@ -26,11 +41,11 @@ def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple
     Raises Conflict, and InvalidInput for a project that is not there.
     """
     for entry in entries[:LONGEST_TARGET]:
-        about(_head(entry) if entry.jobs else "")
+        about(_head(entry) if entry.jobs else "", entry.act)
     earlier = _earlier(connection, known, entries)
     fresh = [entry for entry in entries if entry.jobs and _head(entry) not in earlier]
     if fresh:
-        _store(connection, fresh)
+        _store(connection, known, fresh)
     return tuple(earlier.get(_head(entry), entry.jobs) if entry.jobs else () for entry in entries)
 
 
@@ -44,13 +59,7 @@ def _earlier(connection: Connection, known: Specs, entries: Sequence[Entry]) -> 
     wanted = {_head(entry): entry.document_hash for entry in entries if entry.jobs}
     found: dict[str, tuple[Job, ...]] = {}
     for chunk in chunks(wanted):
-        stored = (
-            select(jobs.c.head, documents.c.hash)
-            .join(documents, jobs.c.document_id == documents.c.id)
-            .where(jobs.c.head.in_(chunk))
-            .distinct()
-        )
-        heads = {head: hashed for head, hashed in connection.execute(stored)}
+        heads = {head: hashed for head, hashed in connection.execute(_STORED_HEADS, {"heads": chunk})}
         if other := next((head for head, hashed in heads.items() if hashed != wanted[head]), None):
             raise Conflict(
                 f"{other} was submitted before with another content: choose another id, or submit the same again"
@@ -68,18 +77,18 @@ def _in_projects(connection: Connection, names: set[str]) -> None:
         raise no_project(missing)
 
 
-def _store(connection: Connection, entries: Sequence[Entry]) -> None:
+def _store(connection: Connection, known: Specs, entries: Sequence[Entry]) -> None:
     if named := {entry.jobs[0].spec.project for entry in entries} - {DEFAULT_PROJECT}:
         _in_projects(connection, named)
-    document_ids = keep_texts(connection, documents, {entry.document_hash: entry.document for entry in entries})
-    spec_ids = keep_specs(connection, (job for entry in entries for job in entry.jobs))
+    document_ids = known.keep_documents(connection, {entry.document_hash: entry.document for entry in entries})
+    spec_ids = known.keep_specs(connection, (job for entry in entries for job in entry.jobs))
     rows = [
         {**job_values(job), "spec_id": spec_ids[id(job.spec)], "document_id": document_ids[entry.document_hash]}
         for entry in entries
         for job in entry.jobs
     ]
     connection.execute(insert(jobs), rows)
-    _tag(connection, (job for entry in entries for job in entry.jobs), spec_ids)
+    _tag(connection, known, (job for entry in entries for job in entry.jobs), spec_ids)
     _note(connection, entries)
     _check_room(connection, dict.fromkeys(each for entry in entries for each in entry.room))
     for reserving, group in groupby(entries, lambda entry: entry.reserving):
@@ -114,22 +123,14 @@ def _check_room(connection: Connection, wanted: Iterable[Waiting]) -> None:
             )
 
 
-def _tag(connection: Connection, added: Iterable[Job], spec_ids: dict[int, int]) -> None:
+def _tag(connection: Connection, known: Specs, added: Iterable[Job], spec_ids: dict[int, int]) -> None:
     """Tags jobs, tag by tag: a statement for each, and for however many jobs."""
     tagged: dict[tuple[str, str], dict[str, int]] = {}
     for job in added:
         for tag in job.spec.tags.items():
             tagged.setdefault(tag, {})[job.array_id or job.id] = spec_ids[id(job.spec)]
     for (key, value), heads in tagged.items():
-        tag_id = _tag_id(connection, key, value)
+        tag_id = known.keep_tag(connection, key, value)
         for chunk in chunks(heads):
-            found = select(literal(tag_id), jobs.c.submitted_ns, jobs.c.seq).where(
-                jobs.c.head.in_(chunk), jobs.c.spec_id.in_({heads[head] for head in chunk})
-            )
-            connection.execute(insert(job_tags).from_select(["tag_id", "submitted_ns", "job_seq"], found))
-
-
-def _tag_id(connection: Connection, key: str, value: str) -> int:
-    found = connection.execute(select(tags.c.id).where(tags.c.key == key, tags.c.value == value)).scalar()
-    made = insert(tags).values(key=key, value=value).returning(tags.c.id)
-    return found or int(connection.execute(made).scalar_one())
+            of = {"tag_id": tag_id, "heads": chunk, "specs": list({heads[head] for head in chunk})}
+            connection.execute(_TAGGED, of)

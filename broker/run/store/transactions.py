@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 
 from sqlalchemy import Connection, Engine
 
-from broker.model.acting import ACTING
+from broker.model.acting import ACTING, Act
 from broker.model.audit import AuditEntry, AuditFilter
 from broker.run.store.auditing import append, expire, find
 from broker.run.store.engine import store_errors
@@ -29,19 +29,21 @@ class Transactions:
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        act = ACTING.get()
+    def _write(self, acts: Sequence[Act] = ()) -> Iterator[Connection]:
+        """For these requests, or else for the one under way."""
+        if not acts and (one := ACTING.get()) is not None:
+            acts = (one,)
         with self._writing, store_errors(self._engine.url), self._writer.begin() as connection:
             yield connection
-            if act is not None and not act.written:
-                append(connection, act.entry())
-        if act is not None:
+            if entries := [act.entry() for act in acts if not act.written]:
+                append(connection, entries)
+        for act in acts:
             act.written = True
 
     def append_audit(self, entry: AuditEntry) -> None:
         """Appends an entry of what changed nothing that is stored."""
         with self._write() as connection:
-            append(connection, entry)
+            append(connection, [entry])
 
     def audit(self, wanted: AuditFilter) -> tuple[AuditEntry, ...]:
         """Entries, newest first."""

@@ -1,0 +1,37 @@
+"""What was looked up last, by its key: of rows that are never changed or removed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from threading import Lock
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Lately(Generic[Key, Value]):
+    """So many values, for all threads. Only what other transactions have committed may be put in."""
+
+    def __init__(self, size: int = 1_024) -> None:
+        self._size = size
+        self._lock = Lock()
+        self._found: OrderedDict[Key, Value] = OrderedDict()
+
+    def of(self, keys: Iterable[Key]) -> dict[Key, Value]:
+        """Those of these keys that are remembered."""
+        with self._lock:
+            return {key: self._found[key] for key in keys if key in self._found}
+
+    def put(self, found: Mapping[Key, Value]) -> None:
+        """Remembers them, and forgets what was put in longest ago."""
+        with self._lock:
+            self._found.update(found)
+            while len(self._found) > self._size:
+                self._found.popitem(last=False)
+
+    def clear(self) -> None:
+        """Remembers nothing."""
+        with self._lock:
+            self._found.clear()
