@@ -7,10 +7,22 @@ up to where the expected share of time in which one more would be busy equals th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from broker.decide.compiled import compiled
+from broker.decide.forecast.models import Cases
 from broker.decide.workload import Floats
+
+
+def expected_shares(seen_by: Sequence[Cases], node: int) -> Floats:
+    """Expected busy share of each node, stacked on each other, in each of several views, (views, nodes)."""
+    shares = [busy_shares(cases.stay, cases.cases, cases.weights, node) for cases in seen_by]
+    out = np.zeros((len(shares), max(map(len, shares))))
+    for row, each in zip(out, shares, strict=True):
+        row[: len(each)] = each
+    return out
 
 
 @compiled

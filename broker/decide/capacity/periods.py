@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from broker.decide.capacity.newsvendor import busy_shares, worth_holding
+from broker.decide.capacity.newsvendor import expected_shares, worth_holding
 from broker.decide.capacity.observe import History, Seen
 from broker.decide.forecast.hedge import trust
-from broker.decide.forecast.models import MODELS, PRIOR_WEIGHTS, Cases
+from broker.decide.forecast.models import MODELS, PRIOR_WEIGHTS
 from broker.decide.forecast.past import past
 from broker.decide.market import Market
 from broker.decide.workload import Floats
@@ -32,20 +32,11 @@ def by_period(history: History, seen: Seen, market: Market) -> Floats:
     sizes, costs = np.zeros(len(starts_s)), np.zeros((len(starts_s), len(MODELS)))
     sizes[0] = np.floor(then.level[0] / market.node) * market.node
     for i in range(1, len(starts_s)):
-        shares = _shares([model(then, i) for model in MODELS.values()], market.node)
+        shares = expected_shares([model(then, i) for model in MODELS.values()], market.node)
         sizes[i] = worth_holding(trust(prior, costs[1:i]) @ shares, market.breakeven, market.node)
         demand = seen.demand[i * every : (i + 1) * every]
         costs[i] = [_cost(worth_holding(each, market.breakeven, market.node), demand, market) for each in shares]
     return np.repeat(sizes, every)[:steps]
-
-
-def _shares(seen_by: list[Cases], node: int) -> Floats:
-    """Expected busy share of each node as each model sees it, (models, nodes)."""
-    shares = [busy_shares(cases.stay, cases.cases, cases.weights, node) for cases in seen_by]
-    out = np.zeros((len(shares), max(map(len, shares))))
-    for row, each in zip(out, shares, strict=True):
-        row[: len(each)] = each
-    return out
 
 
 def _cost(size: float, demand: Floats, market: Market) -> float:

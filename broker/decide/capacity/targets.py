@@ -18,7 +18,7 @@ def targets(history: History, market: Market, until_s: float | None = None) -> T
     """
     seen = see(history, market.step_s, until_s)
     if market.commit is not None:
-        return with_commitments(seen, market)
+        return with_commitments(history, seen, market)
     none = np.zeros(len(seen.demand))
     if market.resize_every > 1:
         return Targets(cluster_gpus=by_period(history, seen, market), committed_gpus=none)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from broker.decide.forecast.calibration import HIGH, LEVELS, LOW, Calibration, pinball
+from broker.decide.forecast.calibration import HIGH, LEVELS, LOW, Calibration, adapted, pinball
 from broker.decide.forecast.hedge import trust
 from broker.decide.forecast.models import MODELS, PRIOR_WEIGHTS, mixture
 from broker.decide.forecast.past import Past
@@ -25,6 +25,7 @@ class Backtest:
     came: Floats  # (forecasts, slots)
     losses: Floats  # (forecasts, models): mean pinball loss of each model alone, in GPUs
     bands: Floats  # (forecasts, 2, slots): the 5 % and 95 % quantiles, calibrated by the forecasts before
+    asked: Floats  # (levels,): the quantiles of past errors that calibration asks for now
 
     def __len__(self) -> int:
         return len(self.came)
@@ -49,7 +50,7 @@ class Backtest:
     @property
     def calibration(self) -> Calibration:
         """What the errors ask for now."""
-        return Calibration.learnt(self.quantiles, self.came)
+        return Calibration.learnt(self.quantiles, self.came, self.asked)
 
 
 def backtest(past: Past, rng: np.random.Generator, back: int = BACK) -> Backtest:
@@ -59,12 +60,15 @@ def backtest(past: Past, rng: np.random.Generator, back: int = BACK) -> Backtest
     came = past.busy[begins.start : begins.stop] if begins else np.zeros((0, slots))
     quantiles, bands = np.zeros((len(came), len(LEVELS), slots)), np.zeros((len(came), 2, slots))
     losses = np.zeros((len(came), len(MODELS)))
+    asked = LEVELS
     for k, i in enumerate(begins):
         seen_by = [model(past, i) for model in MODELS.values()]
         drawn = [cases.draw(PATHS, rng)[:, :slots] for cases in seen_by]
         losses[k] = [pinball(np.quantile(each, LEVELS, axis=0), came[k]) for each in drawn]
         paths = mixture(seen_by, trust(PRIOR, losses[:k]), PATHS, rng)[:, :slots]
         quantiles[k] = np.quantile(paths, LEVELS, axis=0)
-        corrected = Calibration.learnt(quantiles[:k], came[:k]).correct(paths)
-        bands[k] = np.quantile(corrected, LEVELS[[LOW, HIGH]], axis=0)
-    return Backtest(quantiles=quantiles, came=came, losses=losses, bands=bands)
+        paths = Calibration.learnt(quantiles[:k], came[:k], asked).correct(paths)
+        corrected = np.quantile(paths, LEVELS, axis=0)
+        bands[k] = corrected[[LOW, HIGH]]
+        asked = adapted(asked, corrected, came[k])
+    return Backtest(quantiles=quantiles, came=came, losses=losses, bands=bands, asked=asked)

@@ -1,7 +1,9 @@
 """Quantiles that were forecast and what came then → quantiles corrected so that they hold as often as they say.
 
 Conformalised quantile regression (Romano, Patterson and Candès, NeurIPS 2019), with each quantile corrected on its own:
-the correction is that quantile of past errors, measured in widths of the forecast's own band.
+the correction is that quantile of past errors, measured in widths of the forecast's own band. Days are not
+exchangeable, so which quantile of past errors is asked for is adapted as forecasts turn out to hold too seldom or too
+often (adaptive conformal inference, Gibbs and Candès, NeurIPS 2021).
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from broker.decide.workload import Floats
 LEVELS = np.array([0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
 LOW, HIGH = 1, 7  # of LEVELS: the band whose width errors are measured in
 CAUTION = 3.0  # how many forecasts without error are taken to have been before the first
+# How far one forecast moves the levels asked for: the middle of the steps that Gibbs and Candès mix (0.001 to 0.128, in
+# "Conformal inference for online prediction with arbitrary distribution shifts", JMLR 2024).
+STEP = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +36,17 @@ class Calibration:
         return cls(shifts=np.zeros(len(LEVELS)), slack=0.0, forecasts=0)
 
     @classmethod
-    def learnt(cls, quantiles: Floats, came: Floats) -> Calibration:
-        """From quantiles that were forecast, (forecasts, levels, slots), and what came, (forecasts, slots)."""
+    def learnt(cls, quantiles: Floats, came: Floats, asked: Floats = LEVELS) -> Calibration:
+        """From quantiles that were forecast, (forecasts, levels, slots), and what came, (forecasts, slots).
+
+        `asked` has the quantile of past errors that corrects each of `LEVELS`; see `adapted`.
+        """
         if not len(came):
             return cls.none()
         slack = 0.1 * float(came.mean()) + 1e-9
         width = quantiles[:, HIGH] - quantiles[:, LOW] + slack
         errors = (came[:, None] - quantiles) / width[:, None]
-        shifts = [np.quantile(errors[:, k], level) for k, level in enumerate(LEVELS)]
+        shifts = [np.quantile(errors[:, k], level) for k, level in enumerate(asked)]
         share = len(came) / (len(came) + CAUTION)
         return cls(shifts=share * np.array(shifts), slack=slack, forecasts=len(came))
 
@@ -55,6 +63,17 @@ class Calibration:
         corrected = np.empty_like(paths)
         np.put_along_axis(corrected, ranks, np.maximum(np.maximum.accumulate(moved, axis=0), 0.0), axis=0)
         return corrected
+
+
+def adapted(asked: Floats, corrected: Floats, came: Floats) -> Floats:
+    """What to ask for after one more forecast: more of each quantile that was exceeded more often than it says.
+
+    `corrected` are that forecast's corrected quantiles, (levels, slots), and `came` is what came, (slots,).
+    """
+    # A band has its ends in it: what comes exactly as a low quantile said is not below it.
+    held = np.where(LEVELS < 0.5, (came < corrected).mean(axis=1), (came <= corrected).mean(axis=1))
+    moved: Floats = np.clip(asked + STEP * (LEVELS - held), 0.0, 1.0)
+    return moved
 
 
 def pinball(quantiles: Floats, came: Floats) -> float:

@@ -11,7 +11,7 @@ from broker.decide.demand import Demand
 from broker.decide.forecast.backtest import PRIOR, Backtest, backtest
 from broker.decide.forecast.calibration import Calibration
 from broker.decide.forecast.models import MODELS, PRIOR_GPUS, mixture, unknown
-from broker.decide.forecast.past import DAY_S, REACH, Past, past
+from broker.decide.forecast.past import DAY_S, Past, days_before, known_at
 from broker.decide.wording import number
 from broker.decide.workload import Floats, Workload
 
@@ -54,10 +54,10 @@ def forecast(
         raise ValueError(f"horizon_steps {horizon_steps} and paths {paths} must be at least 1")
     if step_s <= 0 or abs(DAY_S / step_s - round(DAY_S / step_s)) > 1e-9:
         raise ValueError(f"step_s {step_s} must be a whole part of a day of {DAY_S:g} s")
-    known = _known(history, now_s)
+    known = known_at(history, now_s)
     per_slot = max(round(SLOT_S / step_s), 1) if horizon_steps * step_s > FINE_S and DAY_S % SLOT_S == 0 else 1
     per_slot = per_slot if round(DAY_S / step_s) % per_slot == 0 else 1
-    then = _past(known, now_s, per_slot * step_s, -(-horizon_steps // per_slot), rng)
+    then = days_before(known, now_s, per_slot * step_s, -(-horizon_steps // per_slot), rng)
     looked_back = backtest(then, rng)
     drawn = _paths(then, looked_back, paths, rng)
     return Forecast(
@@ -69,18 +69,6 @@ def forecast(
         pinball=looked_back.pinball if len(looked_back) else None,
         reason=_reason(then, looked_back),
     )
-
-
-def _known(history: Workload | Demand, now_s: float) -> Workload | Demand:
-    if isinstance(history, Workload):
-        return history.known_at(now_s)
-    return Demand(step_s=history.step_s, gpus=history.gpus[: int(now_s / history.step_s + 1e-9)])
-
-
-def _past(known: Workload | Demand, now_s: float, slot_s: float, ahead: int, rng: np.random.Generator) -> Past:
-    days = min(int(now_s // DAY_S), REACH)
-    starts_s: Floats = now_s - DAY_S * np.arange(days, -1, -1, dtype=np.float64)
-    return past(known, starts_s, DAY_S, slot_s, max(ahead, round(DAY_S / slot_s)), rng)
 
 
 def _paths(then: Past, looked_back: Backtest, count: int, rng: np.random.Generator) -> Floats:

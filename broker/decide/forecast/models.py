@@ -58,17 +58,17 @@ def corrected(past: Past, i: int) -> Cases:
 
 def usual(past: Past, i: int) -> Cases:
     """What was held in one of the earlier blocks, whatever is held now."""
-    return _alone(_onward(past.busy[past.rows(i)], past, i), past.weights(i, HALF_LIFE_S, ALIKE))
+    return alone(_onward(past.busy[past.rows(i)], past, i), past.weights(i, HALF_LIFE_S, ALIKE))
 
 
 def weekly(past: Past, i: int) -> Cases:
     """What was held on the same weekday of earlier weeks; in days before the first week is over, on any."""
-    return _alone(_onward(past.busy[past.rows(i)], past, i), past.weights(i, LONG_HALF_LIFE_S, ONLY_ALIKE))
+    return alone(_onward(past.busy[past.rows(i)], past, i), past.weights(i, LONG_HALF_LIFE_S, ONLY_ALIKE))
 
 
 def steady(past: Past, i: int) -> Cases:
     """What is held now stays."""
-    return _alone(np.full((1, past.ahead), past.level[i]), np.ones(1))
+    return alone(np.full((1, past.ahead), past.level[i]), np.ones(1))
 
 
 def unknown(past: Past, i: int) -> Cases:
@@ -113,5 +113,6 @@ def _onward(blocks: Floats, past: Past, i: int) -> Floats:
     return np.concatenate(parts, axis=1)[:, : past.ahead]
 
 
-def _alone(cases: Floats, weights: Floats) -> Cases:
+def alone(cases: Floats, weights: Floats) -> Cases:
+    """Loads that may come whatever runs now."""
     return Cases(stay=np.zeros((1, cases.shape[1])), cases=cases, weights=weights)

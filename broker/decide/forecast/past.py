@@ -72,6 +72,20 @@ class Past:
         return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
+def known_at(history: Workload | Demand, now_s: float) -> Workload | Demand:
+    """What was known at a time: of jobs, as `Workload.known_at` says; of a series, the steps that were over."""
+    if isinstance(history, Workload):
+        return history.known_at(now_s)
+    return Demand(step_s=history.step_s, gpus=history.gpus[: int(now_s / history.step_s + 1e-9)])
+
+
+def days_before(known: Workload | Demand, now_s: float, slot_s: float, ahead: int, rng: np.random.Generator) -> Past:
+    """Blocks of a day up to a time, as many as are of use; the last begins then, and has a day of slots at least."""
+    days = min(int(now_s // DAY_S), REACH)
+    starts_s: Floats = now_s - DAY_S * np.arange(days, -1, -1, dtype=np.float64)
+    return past(known, starts_s, DAY_S, slot_s, max(ahead, round(DAY_S / slot_s)), rng)
+
+
 def past(
     history: Workload | Demand,
     starts_s: Floats,

@@ -11,9 +11,11 @@ from broker.decide import clairvoyant, fluid
 from broker.decide.capacity import targets
 from broker.decide.demand import Demand
 from broker.decide.market import SCENARIOS, Market
+from broker.decide.workload import Workload
 
 MARKET = SCENARIOS["commit-14d"]
 WINDOW = MARKET.commit_window
+DAY, HOUR = 86_400.0, 3_600.0
 
 
 def _series(levels: np.ndarray) -> Demand:
@@ -64,3 +66,16 @@ def test_after_a_fall_less_is_committed() -> None:
     held = targets(_series(busy), MARKET).committed_gpus[::WINDOW]
     assert held[2] == pytest.approx(80.0)
     assert held[4] <= 21.0
+
+
+def test_what_has_just_begun_is_committed_to_where_such_jobs_last() -> None:
+    """The load so far is the same, and so are its changes: who submitted what now runs makes the difference."""
+    lasting = [(12 * HOUR * n, 10 * DAY, "long") for n in range(56)]
+    passing = [(HOUR * n, HOUR / 3, "short") for n in range(28 * 24)]
+    held = {}
+    for owner in ("long", "short"):
+        jobs = [*lasting, *passing, *[(28 * DAY - 600.0, 10 * DAY, owner)] * 30, (28.5 * DAY, HOUR, "short")]
+        submit, duration, users = zip(*jobs, strict=True)
+        history = Workload.of(submit, duration, np.ones(len(jobs)), user=users)
+        held[owner] = targets(history, replace(MARKET, commit=0.4)).committed_gpus[2 * WINDOW]
+    assert held["long"] > held["short"] > 0

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.decide.forecast.calibration import HIGH, LEVELS, LOW, Calibration, pinball
+from broker.decide.forecast.calibration import HIGH, LEVELS, LOW, Calibration, adapted, pinball
 from broker.decide.forecast.hedge import SHARE, trust
 
 
@@ -38,6 +38,34 @@ def test_each_path_keeps_its_rank() -> None:
 def test_without_a_past_nothing_is_corrected() -> None:
     paths = np.random.default_rng(1).uniform(0, 9, (20, 6))
     assert Calibration.learnt(np.zeros((0, len(LEVELS), 6)), np.zeros((0, 6))).correct(paths) == pytest.approx(paths)
+
+
+@given(st.integers(0, 1_000))
+@settings(max_examples=20)
+def test_more_is_asked_of_what_is_exceeded_too_often_and_less_of_what_is_too_seldom(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    corrected, came = np.sort(rng.uniform(0, 9, (len(LEVELS), 24)), axis=0), rng.uniform(0, 9, 24)
+    asked = adapted(LEVELS, corrected, came)
+    assert ((asked >= 0) & (asked <= 1)).all()
+    held = (came <= corrected).mean(axis=1)
+    assert (asked[held < LEVELS] > LEVELS[held < LEVELS]).all()
+    assert (asked[held > LEVELS] < LEVELS[held > LEVELS]).all()
+    assert (adapted(asked, np.full_like(corrected, 10.0), came) < asked).all()
+
+
+def test_a_band_holds_where_days_grow_wilder_and_errors_of_the_past_are_too_small() -> None:
+    rng = np.random.default_rng(1)
+    paths = 100 + rng.normal(size=(100, 24))
+    came = 100 + np.linspace(1, 4, 120)[:, None] * rng.normal(size=(120, 24))
+    quantiles = np.array([np.quantile(paths, LEVELS, axis=0)] * len(came))
+    asked, adaptive, fixed = LEVELS, [], []
+    for k, day in enumerate(came):
+        corrected = Calibration.learnt(quantiles[:k], came[:k], asked).correct(paths)
+        adaptive.append(_held(corrected, day))
+        fixed.append(_held(Calibration.learnt(quantiles[:k], came[:k]).correct(paths), day))
+        asked = adapted(asked, np.quantile(corrected, LEVELS, axis=0), day)
+    assert np.mean(fixed[60:]) < 0.82
+    assert np.mean(adaptive[60:]) > np.mean(fixed[60:]) + 0.02
 
 
 def test_the_loss_of_quantiles_is_least_at_the_true_ones() -> None:
