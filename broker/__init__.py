@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from broker.sdk.breakevens import breakeven
     from broker.sdk.call import Call
     from broker.sdk.client import Client
+    from broker.sdk.events import Seen, Wrote
     from broker.sdk.function import Function, function
     from broker.sdk.image import Image
     from broker.sdk.job import Job, JobFailed
@@ -31,7 +32,9 @@ __all__ = [
     "Job",
     "JobFailed",
     "Mapped",
+    "Seen",
     "UnknownName",
+    "Wrote",
     "__version__",
     "breakeven",
     "client",
@@ -47,6 +50,7 @@ _WHERE = {
     **dict.fromkeys(("Job", "JobFailed"), "broker.sdk.job"),
     **dict.fromkeys(("client", "job", "jobs", "submit"), "broker.sdk.submit"),
     **dict.fromkeys(("Function", "function"), "broker.sdk.function"),
+    **dict.fromkeys(("Seen", "Wrote"), "broker.sdk.events"),
     "Call": "broker.sdk.call",
     "Client": "broker.sdk.client",
     "Image": "broker.sdk.image",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from broker.api.door import Certificate
 from broker.api.streaming import ABORT
 
 GRACE_S = 3  # that answers which have begun have to end
+MOST_FILES = 1 << 16  # open at once: a connection is one
 
 
 class Connection(HttpToolsProtocol):
@@ -48,6 +50,14 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Leaves signals to the process."""
         yield
+
+
+def allow_connections() -> None:
+    """Lets this process have as many open as it may ask for: it begins with 1,024 where nobody asks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def log_as_json() -> None:

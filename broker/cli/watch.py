@@ -72,7 +72,7 @@ def _stream(connected: Client, job_id: str) -> dict[str, Any]:
     from broker.sdk.events import Seen
 
     last: dict[str, Any] = {}
-    for event in connected.follow(job_id):
+    for event in connected.follow(job_id, lambda: render.say("the connection was lost; it is tried again", style="dim")):
         if isinstance(event, Seen):
             if event.job["reason"] and event.job["reason"] != last.get("reason") and not event.job["ended"]:
                 render.say(f"[{event.job['state']}] {event.job['reason']}", style="dim")

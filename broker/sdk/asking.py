@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
 
 from broker.model.errors import BrokerError
 from broker.sdk.flow import Ask, Awaited
+from broker.sdk.problems import raise_problem
 from broker.sdk.results import results_of, split
-from broker.sdk.transport import Answer, unanswered, wire
-
-if TYPE_CHECKING:
-    import httpx
+from broker.sdk.transport import SILENCE_S, Answer, unanswered, wire
 
 _AT_ONCE: Final = 16  # requests that are answered at once
 _TOGETHER: Final = 64  # ends waited for with one request
@@ -72,20 +71,36 @@ class Asking:
         for job_id, record in split(answer.body):
             group[job_id].set_result(Answer(status=answer.status, headers=answer.headers, body=record))
 
+    @asynccontextmanager
+    async def lines(
+        self, path: str, params: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        """The lines of an answer as they come, however long that takes. Raises what the broker refuses."""
+        with self._answering():
+            async with self._http.stream(
+                "GET", path + wire(params, None)[0], headers=dict(headers), timeout=SILENCE_S
+            ) as got:
+                if got.status_code >= 400:
+                    raise_problem(got.status_code, await got.aread())
+                yield got.aiter_lines()
+
     async def _send(self, ask: Ask) -> Answer:
-        import httpx
-
-        from broker.sdk.problems import raise_problem
-
         query, data, headers = wire(ask.params, ask.body)
-        try:
-            got: httpx.Response = await self._http.request(
+        with self._answering():
+            got = await self._http.request(
                 ask.method, ask.path + query, content=data, headers=headers, timeout=ask.timeout_s
             )
+        if got.status_code >= 400:
+            raise_problem(got.status_code, got.content)
+        return Answer(status=got.status_code, headers=dict(got.headers), body=got.content)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        import httpx
+
+        try:
+            yield
         except httpx.TimeoutException as error:
             raise unanswered(self._address, error, late=True) from error
         except httpx.HTTPError as error:
             raise unanswered(self._address, error, late=False) from error
-        if got.status_code >= 400:
-            raise_problem(got.status_code, got.content)
-        return Answer(status=got.status_code, headers=dict(got.headers), body=got.content)

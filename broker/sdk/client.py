@@ -6,7 +6,7 @@ What goes wrong comes back as the very errors that the broker raised.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -14,10 +14,12 @@ from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 from broker.model.errors import DaemonError
-from broker.sdk.events import Event, Json, StreamName, read_events
+from broker.sdk.events import Event, Happened, JobEvents, Json, StreamName, happened
 from broker.sdk.flow import TIMEOUT_S, Ask, Awaited, Flow, adrive, drive
+from broker.sdk.following import Followed, Read
 from broker.sdk.problems import raise_problem
 from broker.sdk.results import results_of
+from broker.sdk.streams import Stream
 from broker.sdk.tenancy import Tenancy
 from broker.sdk.transport import Answer, Transport
 from broker.sdk.watching import LogPiece, cancelled, given, job_path, log_piece, waited
@@ -65,6 +67,10 @@ class Client(Tenancy):
 
     async def arun(self, flow: Flow[R]) -> R:
         """Runs a flow in an event loop."""
+        return await adrive(flow, self._asked().answer)
+
+    def _asked(self) -> Asking:
+        """What asks in the event loop that runs."""
         import asyncio
 
         from broker.sdk.asking import Asking
@@ -72,7 +78,7 @@ class Client(Tenancy):
         loop = asyncio.get_running_loop()
         if loop not in self._asking:
             self._asking[loop] = Asking(self.address, self._transport.headers)
-        return await adrive(flow, self._asking[loop].answer)
+        return self._asking[loop]
 
     def _answer(self, ask: Ask | Awaited) -> Answer:
         if isinstance(ask, Ask):
@@ -167,12 +173,27 @@ class Client(Tenancy):
                 return
             attempt, offset = piece.attempt, piece.next_offset
 
-    def follow(self, job_id: str) -> Iterator[Event]:
-        """All that a job writes, both streams, and each state that it is seen in, as it happens, until its end."""
-        with self._transport.lines(f"{job_path(job_id)}/follow", TIMEOUT_S) as (refused, lines):
-            if refused is not None:
-                raise_problem(refused.status, refused.body)
-            yield from read_events(lines)
+    def follow(self, job_id: str, lost: Callable[[], object] = lambda: None) -> Followed[Event]:
+        """All that a job writes, both streams, and each state that it is seen in, as it happens, until its end.
+
+        `for` or `async for` over it, as often as you like. A connection that is lost is made again, from where it was;
+        `lost` is called each time.
+        """
+        path = f"{job_path(job_id)}/follow"
+        return self._followed(lambda: Stream(path, {}, ends=True), lambda: JobEvents().read, lost)
+
+    def events(self, kind: Sequence[str] = (), lost: Callable[[], object] = lambda: None) -> Followed[Happened]:
+        """What happens from now on, for ever: only these kinds (`job`, `job.failed`, `plan`), where any are named.
+
+        As `follow` is. A `missed` one says that there was more than the broker remembers.
+        """
+        params = given({"kind": list(kind) or None})
+        return self._followed(lambda: Stream("/v1/events", params, ends=False), lambda: happened, lost)
+
+    def _followed(
+        self, stream: Callable[[], Stream], read: Callable[[], Read[R]], lost: Callable[[], object]
+    ) -> Followed[R]:
+        return Followed(stream, read, self._transport, self._asked, lost)
 
     def explain(self, job_id: str) -> Json:
         """Why a job runs where it does: `ExplanationView`."""

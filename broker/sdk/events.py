@@ -1,14 +1,13 @@
-"""Lines of server-sent events → what happened to a followed job, in order."""
+"""Events that a broker tells → what happened to a followed job, and to all that it has to do."""
 
 from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from broker.model.errors import DaemonError
+from broker.sdk.streams import Told
 
 Json: TypeAlias = dict[str, Any]
 StreamName: TypeAlias = Literal["stdout", "stderr"]
@@ -33,23 +32,31 @@ class Wrote:
 Event: TypeAlias = Seen | Wrote
 
 
-def read_events(lines: Iterable[str]) -> Iterator[Event]:
-    """The events up to the end of the job. Raises `DaemonError` when the lines end before."""
-    kind = ""
-    for line in lines:
-        name, _, value = line.partition(": ")
-        if name == "event":
-            kind = value
-        elif name == "data" and kind == "end":
-            return
-        elif name == "data":
-            yield _event(kind, json.loads(value))
-    raise DaemonError(
-        "the broker ended while the job was followed; the job goes on: follow it again with `broker logs -f`"
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """Something has happened to a job, a plan, a schedule, a budget."""
+
+    kind: str  # `job.failed`, …; `missed`: what happened before was too much, or too long ago, to be told
+    event: Json  # an `EventView`; empty of `missed`
 
 
-def _event(kind: str, data: Json) -> Event:
-    if kind == "state":
+class JobEvents:
+    """What is told of one job; a connection that begins anew tells the state again, which is left out."""
+
+    def __init__(self) -> None:
+        self._revision: str | None = None
+
+    def read(self, told: Told) -> Event | None:
+        """What it means; None of what is known."""
+        data = json.loads(told.data)
+        if told.kind == "log":
+            return Wrote(attempt=data["attempt"], stream=data["stream"], data=b64decode(data["data"]))
+        if told.kind == "end" or data["revision"] == self._revision:
+            return None
+        self._revision = data["revision"]
         return Seen(job=data)
-    return Wrote(attempt=data["attempt"], stream=data["stream"], data=b64decode(data["data"]))
+
+
+def happened(told: Told) -> Happened:
+    """What it means."""
+    return Happened(kind=told.kind, event={} if told.kind == "missed" else json.loads(told.data))

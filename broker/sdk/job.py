@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from broker.model.money import Money
 from broker.sdk.client import Client
 from broker.sdk.events import Event, Json, StreamName
 from broker.sdk.flow import LARGE_S, Ask, Flow, twin
+from broker.sdk.following import Followed
 from broker.sdk.results import Ended, ended
 from broker.sdk.watching import cancelled, job_path, log_piece, waited
 
@@ -110,8 +110,11 @@ class Job:
                 return found.decode(errors="replace")
             attempt = piece.attempt
 
-    def follow(self) -> Iterator[Event]:
-        """What it writes and the states that it is seen in, as it happens, until its end."""
+    def follow(self) -> Followed[Event]:
+        """What it writes and the states that it is seen in, as it happens, until its end: `for` or `async for` over it.
+
+        A connection that is lost is made again, and nothing is told twice or left out.
+        """
         return self._client.follow(self.id)
 
     def explain(self) -> str:

@@ -21,11 +21,18 @@ from urllib.parse import urlencode, urlsplit
 from weakref import finalize
 
 from broker.model.errors import DaemonError
+from broker.sdk.problems import raise_problem
 
 _JSON: Final = "application/json"
 _BINARY: Final = "application/octet-stream"
 _KEPT_S: Final = 2.0  # of no use; the server closes what was of none for 5 s
 _MOST_KEPT: Final = 8
+_NONE: Final[Mapping[str, str]] = {}
+SILENCE_S: Final = 60.0  # of a stream, which gives a sign of life every 15 s
+
+
+class Unanswered(DaemonError):
+    """Nobody answered, or not to the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +74,12 @@ class Transport:
             return answer
 
     @contextmanager
-    def lines(self, path: str, timeout_s: float) -> Iterator[tuple[Answer | None, Iterator[str]]]:
-        """The lines of an answer as they come, however long that takes; or the answer whole, where it is an error."""
-        with self._sent("GET", path, {}, None, timeout_s) as (connection, response):
+    def lines(self, path: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Iterator[Iterator[str]]:
+        """The lines of an answer as they come, however long that takes. Raises what the broker refuses."""
+        with self._sent("GET", path, params, None, SILENCE_S, headers) as (_, response):
             if response.status >= 400:
-                yield Answer(status=response.status, headers={}, body=response.read()), iter(())
-                return
-            connection.sock.settimeout(None)
-            yield None, (line.decode().rstrip("\r\n") for line in response)
+                raise_problem(response.status, response.read())
+            yield (line.decode().rstrip("\r\n") for line in response)
 
     def close(self) -> None:
         """Gives back the connections that are kept; the next request makes another."""
@@ -83,14 +88,20 @@ class Transport:
 
     @contextmanager
     def _sent(
-        self, method: str, path: str, params: Mapping[str, Any], body: object | bytes | None, timeout_s: float
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any],
+        body: object | bytes | None,
+        timeout_s: float,
+        more: Mapping[str, str] = _NONE,
     ) -> Iterator[tuple[HTTPConnection, HTTPResponse]]:
         connection = self._connection(timeout_s)
         query, data, headers = wire(params, body)
         try:
             # A server that refuses a body while it is sent has said why, and closed.
             with suppress(BrokenPipeError):
-                connection.request(method, path + query, data, self.headers | headers)
+                connection.request(method, path + query, data, {**self.headers, **headers, **more})
             yield connection, connection.getresponse()
         except (OSError, HTTPException) as error:
             raise unanswered(self.address, error, late=isinstance(error, TimeoutError)) from error
@@ -148,12 +159,12 @@ def wire(params: Mapping[str, Any], body: object | bytes | None) -> tuple[str, b
     return query, json.dumps(body).encode(), {"Content-Type": _JSON}
 
 
-def unanswered(address: str, error: Exception, *, late: bool) -> DaemonError:
+def unanswered(address: str, error: Exception, *, late: bool) -> Unanswered:
     """The error for a request without an answer."""
     if late:
-        return DaemonError(f"the broker at {address} did not answer in time: see `broker status`, or try again")
+        return Unanswered(f"the broker at {address} did not answer in time: see `broker status`, or try again")
     said = str(error) or type(error).__name__
-    return DaemonError(f"the broker at {address} does not answer ({said}): start it with `broker up`")
+    return Unanswered(f"the broker at {address} does not answer ({said}): start it with `broker up`")
 
 
 def _heard(connection: HTTPConnection) -> bool:

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import json
+import resource
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -12,8 +14,9 @@ import pytest
 
 from broker.api import streaming
 from broker.api.app import create_app
-from broker.api.server import Server
+from broker.api.server import MOST_FILES, Server, allow_connections
 from broker.run.service.crowd import Crowd
+from broker.run.service.turns import Turns
 from tests.api.conftest import WAIT_S, House
 
 FOLLOWERS = 500
@@ -125,7 +128,7 @@ async def test_a_job_is_followed_on_from_where_it_was_left(
 async def test_who_comes_back_hears_what_happened_meanwhile(house: House, http: httpx.AsyncClient) -> None:
     async with served(house) as port:
         first = await Follower(port, "/v1/events?kind=job").open()
-        await first.until(b": listening\n\n")
+        await first.until(b": listening\n")
         job = (await http.post("/v1/jobs", json={"run": "true"})).json()["id"]
         text = (await first.until(b"event: job.starting") + await first.until(b"\n\n")).decode()
         first.writer.close()
@@ -185,10 +188,79 @@ async def test_one_that_leaves_takes_nothing_from_the_others() -> None:
     assert await second == "found"
 
 
-def test_the_more_follow_the_slower_each_looks() -> None:
+async def test_one_looks_for_all_that_wait_for_the_same_and_ends_with_the_last_of_them() -> None:
+    crowd, looking, go, ends = Crowd(), 0, asyncio.Event(), []
+
+    async def watch() -> str:
+        nonlocal looking
+        looking += 1
+        try:
+            await go.wait()
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+        return "seen"
+
+    waiting = [asyncio.create_task(crowd.news("place", watch)) for _ in range(100)]
+    gone = asyncio.create_task(crowd.news("other place", watch))
+    await asyncio.sleep(0)
+    gone.cancel()
+    waiting[0].cancel()
+    await asyncio.wait([gone])
+    again = asyncio.create_task(crowd.news("other place", watch))  # while the one before is ending
+    await asyncio.sleep(0)
+    go.set()
+    assert set(await asyncio.gather(*waiting[1:], again)) == {"seen"}
+    assert (looking, ends, crowd._watches) == (3, ["cancelled"], {})
+
+
+async def test_an_error_of_the_one_that_looks_is_everybodys() -> None:
+    async def watch() -> str:
+        raise ValueError("the database is away")
+
     crowd = Crowd()
+    found = await asyncio.gather(*(crowd.news("place", watch) for _ in range(20)), return_exceptions=True)
+    assert {str(each) for each in found} == {"the database is away"}
+
+
+async def test_the_more_watch_the_slower_each_looks() -> None:
+    crowd, never = Crowd(), asyncio.Event()
     paces = []
-    for size in (1, 100, 10_000):
-        crowd.size = size
+    for size in (1, 100, 1_000):
+        waiting = [asyncio.create_task(crowd.news(place, never.wait)) for place in range(size)]
+        await asyncio.sleep(0)
         paces.append((crowd.pace_s, crowd.dense))
-    assert paces == [(0.1, False), (0.1, False), (10.0, True)]
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
+    assert paces == [(0.1, False), (0.1, False), (1.0, True)]
+
+
+async def test_who_waits_goes_on_in_order_and_others_have_half_of_the_time() -> None:
+    turns, went, work_s = Turns(), [], 0.001
+
+    async def follower(number: int) -> None:
+        await turns.turn()
+        begun_s = time.thread_time()
+        while time.thread_time() - begun_s < work_s:  # work that holds up the loop
+            pass
+        went.append(number)
+
+    followers = [asyncio.create_task(follower(number)) for number in range(200)]
+    begun = time.perf_counter()
+    while not all(each.done() for each in followers):
+        await asyncio.sleep(0)
+    assert went == sorted(went) and len(went) == 200
+    assert time.perf_counter() - begun > 1.8 * 200 * work_s, "nobody else had any time"
+    async with asyncio.timeout(WAIT_S):
+        await turns.turn()  # and after them all
+
+
+def test_a_server_may_have_many_connections() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[1]), before[1]))
+        allow_connections()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(before[1], MOST_FILES), before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

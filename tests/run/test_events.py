@@ -41,7 +41,7 @@ async def test_who_has_left_costs_nothing() -> None:
 
 @given(st.integers(0, 50))
 def test_a_slow_listener_loses_the_oldest_and_is_told_how_many(beyond: int) -> None:
-    listener = Listener()
+    listener = Listener(lambda: "")
     for number in range(MOST_WAITING + beyond):
         listener.take(event(number))
     assert listener.missed == beyond

@@ -4,10 +4,8 @@ from pathlib import Path
 import pytest
 
 from broker.model.errors import Conflict, DaemonError, InvalidInput, UnknownName
-from broker.model.jobs import AttemptState
 from broker.sdk.client import Client
 from broker.sdk.connect import connect
-from broker.sdk.events import Seen, Wrote, read_events
 from tests.sdk.conftest import Served, serve
 
 
@@ -50,33 +48,6 @@ def test_errors_come_back_as_themselves(served: Served, client: Client) -> None:
         client.result(job)
     with pytest.raises(UnknownName):
         list(client.follow("nosuch"))
-
-
-def test_following_tells_what_happens_as_it_happens(served: Served, client: Client) -> None:
-    job = client.submit({"run": "true"})["id"]
-    events = client.follow(job)
-    assert isinstance(next(events), Seen)
-    executor, attempt = served.do(served.house.start(job))
-    executor.runs[attempt].stdout = b"\xffone\n"
-    wrote = next(event for event in events if isinstance(event, Wrote))
-    assert (wrote.stream, wrote.attempt, wrote.data) == ("stdout", 1, b"\xffone\n")
-    served.do(served.house.end(job, AttemptState.FAILED, 3))
-    last = list(events)[-1]
-    assert isinstance(last, Seen)
-    assert (last.job["state"], last.job["exit_code"]) == ("failed", 3)
-
-
-def test_a_broker_that_ends_while_it_is_followed_is_said(served: Served, client: Client) -> None:
-    events = client.follow(client.submit({"run": "true"})["id"])
-    next(events)
-    served.loop.call_soon_threadsafe(served.stop.set)
-    with pytest.raises(DaemonError):
-        list(events)
-
-
-def test_a_stream_that_breaks_off_is_an_error() -> None:
-    with pytest.raises(DaemonError, match="follow it again"):
-        list(read_events(["event: state", 'data: {"id": "x"}', ""]))
 
 
 def test_wait_ends_after_its_time(client: Client) -> None:

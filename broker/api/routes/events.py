@@ -63,21 +63,20 @@ async def _stream(
         return _seen(each, projects) and (not kinds or any(_is_of(each.kind, kind) for kind in kinds))
 
     with service.events.listen(everywhere=True) as listener:
-        yield b": listening\n\n"
-        if after:
-            earlier, lost = service.events.since(after)
-            if lost:
-                yield event("missed", "null", service.events.place)
-            for place, each in earlier:
-                if wanted(each):
-                    yield event(each.kind, as_json(each), place)
-        async for each in listener.all():
+        earlier, lost = service.events.since(after) if after else ([], False)
+        here = service.events.place if lost or not after else after
+        yield b": listening\n" + f"id: {here}\n\n".encode()
+        if lost:
+            yield event("missed", "null", here)
+        for place, each in earlier:
+            if wanted(each):
+                yield event(each.kind, as_json(each), place)
+        async for place, each in listener.all():
             if listener.missed:
                 yield event("missed", str(listener.missed))
                 listener.missed = 0
             if wanted(each):
-                # While others wait, the place of the last event is not that of this one.
-                yield event(each.kind, as_json(each), "" if listener.waiting else service.events.place)
+                yield event(each.kind, as_json(each), place)
 
 
 def _is_of(kind: str, wanted: str) -> bool:

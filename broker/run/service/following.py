@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -68,31 +68,63 @@ class Following:
                     yield each
 
     async def _follow(self, standing: JobStanding) -> AsyncGenerator[JobStanding | Piece]:
-        seen, since = self._broker.version, time.monotonic()
+        since = time.monotonic()
         while not self._broker.ended:
             async for piece in self._new(standing):
                 since = time.monotonic()
                 yield piece
-            if self._open or not self._next(standing):
-                if standing.ended and (not self._open or time.monotonic() - since > _PATIENCE_S):
-                    return
-                await self._rest_until_changed(seen)
+            if not self._open and self._next(standing):
+                continue
+            if standing.ended and (not self._open or time.monotonic() - since > _PATIENCE_S):
+                return
+            before, standing = standing, await self._news(standing)
+            if standing.revision != before.revision:
+                since = time.monotonic()
+                yield standing
+
+    async def _news(self, known: JobStanding) -> JobStanding:
+        """The job, once it stands otherwise or has written more: one look for all that have seen as much of it."""
+        offsets = {stream: self._offsets[stream] for stream in self._streams if stream in self._open}
+        place = (known.job.id, known.revision, self._number, *offsets.items())
+        return await self._crowd.news(place, partial(self._watch, known, self._number, offsets))
+
+    async def _watch(self, known: JobStanding, number: int, offsets: Mapping[Stream, int]) -> JobStanding:
+        seen, standing = 0, known
+        while not self._broker.ended:
             if self._broker.version != seen:
                 seen = self._broker.version
-                before, standing = standing, await self._now(standing.job.id)
-                if standing.revision != before.revision:
-                    since = time.monotonic()
-                    yield standing
+                standing = await self._now(known.job.id)
+            if standing.revision != known.revision or await self._written(standing, number, offsets):
+                break
+            await self._rest_until_changed(seen)
+            if known.ended:  # only the rest of its output is waited for, and not for ever
+                break
+        return standing
+
+    async def _written(self, standing: JobStanding, number: int, offsets: Mapping[Stream, int]) -> bool:
+        """Whether an attempt has written more than this, or will write no more."""
+        if number > standing.job.attempts:
+            return False
+        attempt = await self._output.attempt(standing, number)
+        for stream, offset in offsets.items():
+            with suppress(ExecutorError):
+                chunk = (await self._piece(attempt, stream, offset)).chunk
+                if chunk.data or chunk.complete:
+                    return True
+        return False
 
     async def _rest_until_changed(self, seen: int) -> None:
-        pace_s = self._crowd.pace_s
         if self._crowd.dense:
-            await asyncio.sleep(pace_s)
+            await asyncio.sleep(self._crowd.pace_s)
         else:
-            await self._broker.changed(seen, pace_s)
+            await self._broker.changed(seen, self._crowd.pace_s)
 
     async def _now(self, job_id: str) -> JobStanding:
         return await self._crowd.ask((job_id, self._broker.version), partial(self._output.one, job_id))
+
+    async def _piece(self, attempt: Attempt, stream: Stream, offset: int) -> Piece:
+        find = partial(self._output.piece, attempt, stream, offset, _PIECE)
+        return await self._crowd.ask((attempt.id, attempt.state, stream, offset), find)
 
     def _next(self, standing: JobStanding) -> bool:
         """Goes on to the next attempt if there is one to follow."""
@@ -115,15 +147,15 @@ class Following:
     async def _rest(self, attempt: Attempt, stream: Stream) -> AsyncGenerator[Piece]:
         while stream in self._open:
             try:
-                offset = self._offsets[stream]
-                find = partial(self._output.piece, attempt, stream, offset, _PIECE)
-                piece = await self._crowd.ask((attempt.id, attempt.state, stream, offset), find)
+                piece = await self._piece(attempt, stream, self._offsets[stream])
             except ExecutorError:
                 # The pool may answer again; its problem is said where pools are listed.
                 return
             self._offsets[stream] = piece.chunk.next_offset
             if piece.chunk.complete:
                 self._open.discard(stream)
-            if not piece.chunk.data:
+            if piece.chunk.data:
+                yield piece
+            if len(piece.chunk.data) < _PIECE:
                 return
-            yield piece
+            await self._crowd.turns.turn()

@@ -87,7 +87,7 @@ class Events:
     @contextmanager
     def listen(self, *, everywhere: bool = False) -> Iterator[Listener]:
         """A listener that gets what happens from now on, until it is left; `everywhere`: at other brokers as well."""
-        listener = Listener()
+        listener = Listener(lambda: self.place)
         joined = [self._callbacks, self._everywhere] if everywhere else [self._callbacks]
         for callbacks in joined:
             callbacks.append(listener.take)
@@ -101,38 +101,37 @@ class Events:
 class Listener:
     """Events that wait for one listener."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: Callable[[], str]) -> None:
+        """`place` says where the last event is in the order of all."""
         self.missed = 0  # dropped since the last look, as too many were waiting
-        self._waiting: deque[Event] = deque()
+        self._place = place
+        self._waiting: deque[tuple[str, Event]] = deque()
         self._come = asyncio.Event()
-
-    @property
-    def waiting(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
 
     def take(self, event: Event) -> None:
         """One more."""
         if len(self._waiting) == MOST_WAITING:
             self._waiting.popleft()
             self.missed += 1
-        self._waiting.append(event)
+        self._waiting.append((self._place(), event))
         self._come.set()
 
     async def next(self, timeout_s: float) -> Event | None:
         """The oldest that waits, or the next one; None when none came in this time."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._come.wait()
+                return (await self._next())[1]
         except TimeoutError:
             return None
-        event = self._waiting.popleft()
+
+    async def all(self) -> AsyncIterator[tuple[str, Event]]:
+        """Every one, for ever, with its place."""
+        while True:
+            yield await self._next()
+
+    async def _next(self) -> tuple[str, Event]:
+        await self._come.wait()
+        found = self._waiting.popleft()
         if not self._waiting:
             self._come.clear()
-        return event
-
-    async def all(self) -> AsyncIterator[Event]:
-        """Every one, for ever."""
-        while True:
-            if (event := await self.next(3_600.0)) is not None:
-                yield event
+        return found

@@ -66,7 +66,7 @@ class Notifier:
 
         with self._events.listen() as listener:
             async with httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False) as client:
-                async for event in listener.all():
+                async for _, event in listener.all():
                     if receiver.wants(event.kind):
                         await self._tell(client, receiver, event)
                     _say_missed(receiver, listener)
