@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -13,6 +13,7 @@ from broker.cli.connection import client
 if TYPE_CHECKING:
     from broker.sdk.client import Client
 
+_LOST: Final = "the connection was lost; it is made again"
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job or an array.")]
 
 
@@ -72,7 +73,7 @@ def _stream(connected: Client, job_id: str) -> dict[str, Any]:
     from broker.sdk.events import Seen
 
     last: dict[str, Any] = {}
-    for event in connected.follow(job_id, lambda: render.say("the connection was lost; it is tried again", style="dim")):
+    for event in connected.follow(job_id, lambda: render.say(_LOST, style="dim")):
         if isinstance(event, Seen):
             if event.job["reason"] and event.job["reason"] != last.get("reason") and not event.job["ended"]:
                 render.say(f"[{event.job['state']}] {event.job['reason']}", style="dim")
