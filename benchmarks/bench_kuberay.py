@@ -32,10 +32,9 @@ async def bare(api: Any, pool: KubeRay, request: LaunchRequest) -> None:
     site = pool._site
     core, custom = client.CoreV1Api(api), client.CustomObjectsApi(api)
     files = files_of(request, 1 << 30, 5.0)
-    secret = site.manifests.secret(request.attempt_id, site.workers.cluster_uid, files)
+    unit = next(one.unit_id for one in site.nodes.states() if one.ready)
+    secret, job = site.nodes.manifests(request, unit, files)
     await core.create_namespaced_secret(NAMESPACE, secret)
-    (unit, *_) = site.workers.ready()
-    job = site.manifests.ray_job(request, site.workers.address(unit), files)
     await custom.create_namespaced_custom_object(*GROUP, job)
     selector = f"{names.ATTEMPT}={request.attempt_id}"
     async with watch.Watch() as pods:
@@ -89,7 +88,7 @@ async def run() -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
             await config.load_kube_config(str(cluster.kubeconfig), client_configuration=configuration)
             pool = executor_on(pool_of(cluster), Path(folder, "state"))
             await pool.open()
-            await cluster.world.until(lambda: len(pool._site.workers.ready()) == 2)
+            await cluster.world.until(lambda: sum(one.ready for one in pool._site.nodes.states()) == 2)
             mine, theirs = [], []
             async with client.ApiClient(configuration) as api:
                 for number in range(WARM_UP + RUNS):

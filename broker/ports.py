@@ -296,7 +296,10 @@ class Store(StoreParts, Protocol):
         ...
 
     def cold_starts(self, pool: str, limit: int = 50) -> tuple[float, ...]:
-        """Seconds that the last units of a pool took from being paid for to being ready, newest first."""
+        """Seconds that the last units of a pool took to be ready, newest first; of heads none.
+
+        From when each was asked for, or, where that is not known, paid for.
+        """
         ...
 
     def keep_outlook(self, outlook: Outlook) -> None:

@@ -179,7 +179,7 @@ class PriceView(BaseModel):
 class ChargeView(BaseModel):
     """One priced interval of use. Never changed: a correction is another one."""
 
-    kind: Literal["job", "boot", "idle", "cold_start", "idle_tail", "rounding", "other"]
+    kind: Literal["job", "boot", "idle", "cold_start", "idle_tail", "head", "rounding", "other"]
     book: Literal["metered", "correction"] = Field(description="correction: what a provider's bill adds or takes.")
     pool: str
     unit_id: str = Field(description="Node or container.")
@@ -300,7 +300,7 @@ class SpendRowView(BaseModel):
 
     group: dict[str, str] = Field(description="Value of each column asked for.", examples=[{"pool": "ray"}])
     job: Money | None = Field(description="Execution of attempts. Null, as the next two: nothing has a known price.")
-    overhead: Money | None = Field(description="Boot, idle, cold start, idle tail, rounding, and what is not metered.")
+    overhead: Money | None = Field(description="Boot, idle, cold start, idle tail, heads, rounding, unmetered.")
     total: Money | None
     corrected: Money = Field(description="Of the total: what providers' bills have added, or taken.")
     unknown: int = Field(description="Charges without a known price, which are in no amount.")

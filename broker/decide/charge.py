@@ -139,6 +139,8 @@ class _Life:
     def _shares(self, at_ns: int) -> _Shares:
         """Who pays for the unit from a cut to the next, in a fixed order; shares add up to one."""
         serverless = self._pool.kind is PoolKind.SERVERLESS
+        if self._unit.head:
+            return [(_Claim(ChargeKind.HEAD, self._unit.caused_by), Fraction(1))]
         if self._unit.ready_ns is None or at_ns < self._unit.ready_ns:
             kind = ChargeKind.COLD_START if serverless else ChargeKind.BOOT
             return [(_Claim(kind, self._unit.caused_by), Fraction(1))]

@@ -39,9 +39,12 @@ def on_nodes(pool: Pool, price: Price, need: Need, spot: Spot, run_s: float) -> 
 
 
 def in_containers(
-    pool: Pool, price: Price, need: Need, spot: Spot, run_s: float, tail: Fraction
+    pool: Pool, price: Price, need: Need, spot: Spot, run_s: float, tail: Fraction, head: Price | None = None
 ) -> tuple[CostLine, ...]:
-    """What a run costs in containers: their cold start, the run, and the idle tail as far as nothing else fills it."""
+    """What a run costs in containers: their cold start, the run, and the idle tail as far as nothing else fills it.
+
+    With `head`, also what a head costs that is made for it, from its cold start on.
+    """
     run_ns = round(run_s * NS_PER_S)
     cold_ns = round(pool.cold_start_s * NS_PER_S) if spot.cold else 0
     tail_ns = round(round(pool.scaledown_window_s * NS_PER_S) * tail)
@@ -49,7 +52,11 @@ def in_containers(
     added_ns = billed_ns(price.billing, life_ns) - life_ns if spot.cold else 0
     rate = price.usd_per_hour * need.nodes
     parts = (("cold_start", cold_ns), ("execution", run_ns), ("idle_tail", tail_ns), ("rounding", added_ns))
-    return tuple(CostLine(what=what, amount=Money.of_rate(rate, ns)) for what, ns in parts if ns)
+    lines = [CostLine(what=what, amount=Money.of_rate(rate, ns)) for what, ns in parts if ns]
+    if head is not None:
+        amount = Money.of_rate(head.usd_per_hour, billed_ns(head.billing, life_ns))
+        lines.append(CostLine(what="head", amount=amount))
+    return tuple(lines)
 
 
 def held_back(value_per_gpu_hour: Decimal | None, need: Need, run_s: float) -> Iterator[CostLine]:
@@ -65,9 +72,9 @@ def displaced(usd_per_unit_hour: Decimal, need: Need, spot: Spot, full_s: float)
     return CostLine(what=HELD_BACK, amount=_part(whole, dominant_share(need.resources, spot.total)))
 
 
-def hourly(pool_is_cluster: bool, price: Price, need: Need, spot: Spot) -> Money:
-    """What the job's part of its units costs in an hour."""
-    whole = Money.of_usd(price.usd_per_hour * need.nodes)
+def hourly(pool_is_cluster: bool, price: Price, need: Need, spot: Spot, head: Price | None = None) -> Money:
+    """What the job's part of its units costs in an hour, with a head that is made for it."""
+    whole = Money.of_usd(price.usd_per_hour * need.nodes + (head.usd_per_hour if head else 0))
     return _part(whole, dominant_share(need.resources, spot.total)) if pool_is_cluster else whole
 
 

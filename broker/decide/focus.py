@@ -68,6 +68,7 @@ WORDS = MappingProxyType(
         ChargeKind.IDLE: "a node was idle",
         ChargeKind.COLD_START: "a container started",
         ChargeKind.IDLE_TAIL: "a container was idle before it ended",
+        ChargeKind.HEAD: "a head held nodes together",
         ChargeKind.ROUNDING: "billing granularity and minimum",
         ChargeKind.OTHER: "billed and not metered",
     }

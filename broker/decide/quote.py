@@ -115,6 +115,8 @@ class Quoter:
         self._rules = rules
         self._room = Room(state, now_ns)
         self._cluster = state.pool.kind is PoolKind.CLUSTER
+        self._brings_head = not self._cluster and Capability.HEAD in state.pool.capabilities
+        self._head = unit_price(state.pool.head_offers, Resources(), self._day) if self._brings_head else None
         self._prices: dict[Resources, Price | None] = {}
         self._bills: dict[tuple[object, ...], _Bill] = {}
         self._ways: dict[Hashable, tuple[tuple[Resources, ...], tuple[Refusal, ...]]] = {}
@@ -250,7 +252,7 @@ class Quoter:
             marginal=cost.marginal(lines),
             full=cost.full(lines),
             p90_full=cost.full(self._lines(price, need, spot, ask.duration.p90_s, tail)),
-            hourly=cost.hourly(self._cluster, price, need, spot),
+            hourly=cost.hourly(self._cluster, price, need, spot, self._head),
             offer_ids=tuple(offer.id for offer in price.offers),
             warnings=warnings,
         )
@@ -262,7 +264,7 @@ class Quoter:
 
     def _lines(self, price: Price, need: Need, spot: Spot, run_s: float, tail: Fraction) -> tuple[CostLine, ...]:
         if not self._cluster:
-            return cost.in_containers(self.pool, price, need, spot, run_s, tail)
+            return cost.in_containers(self.pool, price, need, spot, run_s, tail, self._head)
         value = self._rules.value_per_gpu_hour
         lines = (*cost.on_nodes(self.pool, price, need, spot, run_s), *cost.held_back(value, need, run_s))
         full_s = self._full_s(spot, run_s)
@@ -283,6 +285,8 @@ class Quoter:
             for offer in price.offers:
                 if stale(offer, self._day, self._rules.stale_price_days):
                     yield f"the price {offer.id} is {offer.age_days(self._day)} days old"
+        if self._brings_head and self._head is None:
+            yield f"what the head of a cluster in {self.pool.name} costs is unknown: it is not counted"
         if self.pool.emulated and need.resources.gpus:
             yield f"the {need.resources.gpu_model} of {self.pool.name} is emulated: no GPU is there"
         if is_prior(ask.spec, ask.duration):

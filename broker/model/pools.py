@@ -32,6 +32,7 @@ class Capability(StrEnum):
     GANG = "gang"  # several nodes, all or none
     IMAGES = "images"  # container images
     SCALE = "scale"  # implements Scalable
+    HEAD = "head"  # meters a head beside the units that run attempts
     KEEP_WARM = "keep_warm"  # implements Warmable
     VOLUMES = "volumes"  # named folders that outlive attempts
 
@@ -69,6 +70,7 @@ class Pool:
     max_units: int  # nodes or containers at most
     gpu_models: tuple[str, ...] = ()  # models on offer here, canonical; a serverless pool may have several
     offers: tuple[Offer, ...] = ()  # what its units cost; empty: unknown (shown as unknown, never as zero)
+    head_offers: tuple[Offer, ...] = ()  # what a head beside its units costs; empty: unknown
     region: str = ""
     isolation: Isolation = Isolation.SHARED
     emulated: bool = False  # its accelerators are logical: no GPU is there

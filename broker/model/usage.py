@@ -26,6 +26,8 @@ class UnitUsage:
     ended_ns: int | None  # None: still up
     caused_by: str | None = None  # the attempt for which it was started, if any
     last_attempt: str | None = None  # the attempt that held it last, as the store knows from earlier settlements
+    asked_ns: int | None = None  # when it was asked for, where that was before it was paid for
+    head: bool = False  # it holds the others together and runs no attempts; it has a price of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ class ChargeKind(StrEnum):
     BOOT = "boot"  # cluster: paid, not ready
     IDLE = "idle"  # cluster: ready, nothing ran on (part of) it
     COLD_START = "cold_start"  # serverless: paid, not ready
+    HEAD = "head"  # what holds the other units together, and runs no attempts
     IDLE_TAIL = "idle_tail"  # serverless: ready, nothing ran on (part of) it
     ROUNDING = "rounding"  # billing granularity and minimum, known when the unit ends
     OTHER = "other"  # on the bill and not metered: storage, traffic, fees, nodes that nobody knew of

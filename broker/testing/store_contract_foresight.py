@@ -69,11 +69,18 @@ class ForesightContract:
             unit("old", 0, ready_ns=2 * NS_PER_S),
             unit("new", 5 * NS_PER_S, ready_ns=8 * NS_PER_S),
             unit("booting", 6 * NS_PER_S, ready_ns=None),
+            unit("head", 7 * NS_PER_S, ready_ns=8 * NS_PER_S, head=True),
         ]
         store.settle("home", report(9 * NS_PER_S, *units), [])
         assert store.cold_starts("home") == (3.0, 2.0)
         assert store.cold_starts("home", limit=1) == (3.0,)
         assert store.cold_starts("cloud") == ()
+        asked = unit("waited", 9 * NS_PER_S, ready_ns=10 * NS_PER_S, asked_ns=2 * NS_PER_S)
+        store.settle("home", report(11 * NS_PER_S, asked), [])
+        assert store.cold_starts("home", limit=1) == (8.0,)
+        assert {one.unit_id: (one.asked_ns, one.head) for one in store.open_units("home")} == {
+            "waited": (2 * NS_PER_S, False)
+        }
 
     def test_charges_of_a_time_begin_in_it(self, store: Store) -> None:
         made = [charge(str(n), n * NS_PER_S, 1) for n in range(4)]

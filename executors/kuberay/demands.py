@@ -9,12 +9,17 @@ from broker.model.pools import Pool, PoolKind
 from executors.kuberay.options import Options
 
 
-def check_pool(pool: Pool) -> None:
-    """Raises `Misconfigured` for a pool that KubeRay can't be."""
-    if pool.kind is not PoolKind.CLUSTER:
+def check_pool(pool: Pool, kind: PoolKind) -> None:
+    """Raises `Misconfigured` for a pool that KubeRay can't be; `kind` is that of its executor."""
+    if pool.kind is not kind:
         raise Misconfigured(
-            f"pool {pool.name}: a kuberay pool is of kind cluster: its workers are paid while they are up"
+            f"pool {pool.name}: a pool of the executor kuberay, whose attempts share workers, is of kind cluster; one "
+            "of kuberay_jobs, in which each has a RayCluster of its own, is of kind serverless"
         )
+    if kind is PoolKind.SERVERLESS and pool.scaledown_window_s:
+        raise Misconfigured(f"pool {pool.name}: a RayCluster of an attempt ends with it: say scaledown_window = 0")
+    if len(pool.gpu_models) > 1:
+        raise Misconfigured(f"pool {pool.name}: its workers have one model of GPU: make a pool for each")
     if pool.unit.gpus != int(pool.unit.gpus):
         raise Misconfigured(f"pool {pool.name}: a worker has whole GPUs, not {pool.unit.gpus:g}")
 

@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 DRAIN_S: Final = 30.0  # for the last of its output, once KubeRay says that it has ended
 LOST_AFTER_S: Final = 5.0  # for word of an attempt whose worker is gone
+PLACED_WITHIN_S: Final = 5.0  # for word of the pods that an attempt has begun on
 NOT_SET_UP: Final = 125  # an agent's exit code for a command that it could not begin
 _EXIT_CODE: Final = re.compile(r"failed with exit code (-?\d+)")
 
@@ -74,6 +75,7 @@ class Following:
                 await self.site.api.delete("rayjobs", self.job)
                 await self.site.api.delete("jobs", self.job)
                 await self.site.api.delete("secrets", self.job)
+                await self.site.nodes.clear(self.job)
                 return
             except Unreachable:
                 await backoff.pause()
@@ -94,9 +96,9 @@ class Following:
         """Makes the Secret, then the RayJob. One that is there already is this attempt's, made by a call before."""
         site = self.site
         files = await asyncio.to_thread(files_of, request, site.max_stream_bytes, site.options.grace_of(request.spec))
+        secret, manifest = site.nodes.manifests(request, self.unit, files)
         with suppress(AlreadyExists):
-            await site.api.create("secrets", site.manifests.secret(self.id, site.workers.cluster_uid, files))
-        manifest = site.manifests.ray_job(request, site.workers.address(self.unit), files)
+            await site.api.create("secrets", secret)
         try:
             job = await site.api.create("rayjobs", manifest)
         except AlreadyExists as error:
@@ -156,9 +158,16 @@ class Following:
         self._begun = True
         if frame["kind"] == "started" and self.site.reports.get(self.id)["state"] == "starting":
             now_ns = self.site.meter.clock.now_ns()
-            self._telling.append(asyncio.create_task(self.site.reports.started(self.id, now_ns)))
+            self._telling.append(asyncio.create_task(self._tell_started(now_ns)))
         elif frame["kind"] == "end" and not self._end.done():
             self._end.set_result(frame)
+
+    async def _tell_started(self, at_ns: int) -> None:
+        """Tells the broker, once it is known on which units that is."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PLACED_WITHIN_S):
+                await self.site.pods.until(lambda: self.site.nodes.placed(self.id))
+        await self.site.reports.started(self.id, at_ns)
 
     async def _told_outcome(self) -> Outcome:
         end, folder = self._end.result(), self.site.folder(self.id)
@@ -210,13 +219,13 @@ class Following:
         while True:
             try:
                 async with asyncio.timeout_at(None if self._begun else late):
-                    await jobs.until(lambda: self._known_end() or self._begun or not site.workers.lives(self.unit))
+                    await jobs.until(lambda: self._known_end() or self._begun or not site.nodes.lives(self.unit))
             except TimeoutError:
                 if not self._begun:
                     limit = site.options.start_within_s
                     raise NoCapacity(f"pool {site.pool.name}: {self.job} did not begin within {limit:g} s") from None
             if not self._known_end():
-                await jobs.until(lambda: self._known_end() or not site.workers.lives(self.unit))
+                await jobs.until(lambda: self._known_end() or not site.nodes.lives(self.unit))
             return await self._ended_there()
 
     def _ran(self) -> bool:
@@ -262,6 +271,6 @@ class Following:
         if code and int(code[1]) > 0 and self._begun:
             return ended("failed", exit_code=int(code[1]), reason=f"exit code {code[1]}; its last output was lost")
         why = "; ".join(filter(None, (status.get("reason", ""), message.partition("\n")[0][:500])))
-        if not self._begun and not code and self.site.workers.lives(self.unit):
+        if not self._begun and not code and self.site.nodes.lives(self.unit):
             raise NoCapacity(f"pool {self.site.pool.name}: {self.job} did not begin: {why or 'no reason given'}")
         return ended("interrupted", reason=f"its Ray job was lost: {why or state or 'no reason given'}")

@@ -1,4 +1,4 @@
-"""A pool → its RayCluster; an attempt → its RayJob and the Secret with all that has to come along."""
+"""A pool → its RayCluster; an attempt → its RayJob, with a RayCluster of its own or without, and its Secret."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ Manifest = dict[str, Any]
 
 GROUP: Final = "workers"
 PLACE: Final = "/broker/job"  # where a submitter finds what it sends to the Ray cluster
+MARK: Final = "broker_worker"  # a resource that Ray knows of each worker of an attempt's own RayCluster
+KEPT_S: Final = 60  # that such a RayCluster is kept after its job, for a broker that is away
 _SPARE_S: Final = 10  # beyond the longest grace of a command, after which Ray kills what its agent has not ended
 _SUBMITTER: Final = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
@@ -32,27 +34,39 @@ class Manifests:
     def __init__(self, pool: Pool, options: Options, owner: str) -> None:
         self._pool, self._options = pool, options
         self.cluster = options.cluster_of(pool.name)
+        self.namespace = options.namespace
         self.mine = {names.POOL: self.cluster, names.OWNER: owner}  # what all of them are found by
+        self.head = Resources(cpus=options.head_cpus, memory_bytes=round(options.head_memory_gib * GIB))
 
     def ray_cluster(self, workers: int) -> Manifest:
         """The pool's RayCluster with so many workers. Its head runs none of the attempts."""
-        queue = {names.QUEUE: self._options.queue} if self._options.queue else {}
-        head = {"cpu": f"{self._options.head_cpus:g}", "memory": str(round(self._options.head_memory_gib * GIB))}
-        spec = {
-            "headGroupSpec": {
-                "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
-                "template": self._template("ray-head", head, self._options.head_pod, {}),
-            },
-            "workerGroupSpecs": [self._worker_group(workers)],
-        }
-        if self._options.ray_version:
-            spec["rayVersion"] = self._options.ray_version
-        manifest = self._manifest("RayCluster", self.cluster, queue, spec)
+        group = self._worker_group(workers, self._pool.unit, {})
+        spec = self._cluster_spec(group | {"minReplicas": 0, "maxReplicas": self._pool.max_units}, {})
+        manifest = self._manifest("RayCluster", self.cluster, self._queue, spec)
         manifest["metadata"]["annotations"] = {names.SETTINGS: _hash(self._with_workers(spec, 0))}
         return manifest
 
-    def _worker_group(self, workers: int) -> Manifest:
-        unit = self._pool.unit
+    @property
+    def _queue(self) -> dict[str, str]:
+        """Kueue's label of what it has to admit."""
+        return {names.QUEUE: self._options.queue} if self._options.queue else {}
+
+    def _cluster_spec(self, group: Manifest, annotations: Mapping[str, str]) -> Manifest:
+        """A head that runs no attempts, and one group of workers."""
+        head = {"cpu": f"{self.head.cpus:g}", "memory": str(self.head.memory_bytes)}
+        template = self._template("ray-head", head, self._options.head_pod, annotations)
+        spec = {
+            "headGroupSpec": {
+                "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
+                "template": template,
+            },
+            "workerGroupSpecs": [group],
+        }
+        if self._options.ray_version:
+            spec["rayVersion"] = self._options.ray_version
+        return spec
+
+    def _worker_group(self, workers: int, unit: Resources, annotations: Mapping[str, str]) -> Manifest:
         placed = {"nodeSelector": self._options.node_selector, "tolerations": self._options.tolerations}
         pod = {name: value for name, value in placed.items() if value} | self._options.worker_pod
         pod = _merged(self._volumes(), pod)
@@ -60,10 +74,8 @@ class Manifests:
         return {
             "groupName": GROUP,
             "replicas": workers,
-            "minReplicas": 0,
-            "maxReplicas": self._pool.max_units,
             "rayStartParams": emulated,
-            "template": self._template("ray-worker", self._quantities(unit), pod, {}),
+            "template": self._template("ray-worker", self._quantities(unit), pod, annotations),
         }
 
     def _volumes(self) -> Manifest:
@@ -87,15 +99,15 @@ class Manifests:
             found["ephemeral-storage"] = str(unit.disk_bytes)
         return found
 
-    def _template(self, container: str, has: dict[str, str], pod: Manifest, labels: Mapping[str, str]) -> Manifest:
+    def _template(self, container: str, has: dict[str, str], pod: Manifest, annotations: Mapping[str, str]) -> Manifest:
         """A pod of the cluster. Ray waits longer than any command's grace before it kills."""
         wait = {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": str(kill_after_s(self._options))}
         plain: Manifest = {"name": container, "image": self._options.image, "env": [wait]}
         plain["resources"] = {"requests": has, "limits": has}
-        return {
-            "metadata": {"labels": {**self._options.labels, **self.mine, **labels}},
-            "spec": _merged(self._pod_spec([plain]), pod),
-        }
+        metadata: Manifest = {"labels": {**self._options.labels, **self.mine}}
+        if annotations:
+            metadata["annotations"] = dict(annotations)
+        return {"metadata": metadata, "spec": _merged(self._pod_spec([plain]), pod)}
 
     def _pod_spec(self, containers: list[Manifest]) -> Manifest:
         spec: Manifest = {"containers": containers}
@@ -109,20 +121,44 @@ class Manifests:
 
     def ray_job(self, request: LaunchRequest, address: str, files: Mapping[str, bytes]) -> Manifest:
         """The attempt's RayJob, on the worker with this address. No value of a secret is in it."""
+        where = {"clusterSelector": {names.CLUSTER: self.cluster}, "shutdownAfterJobFinishes": False}
+        return self._job(request, f"node:{address}", where, files, {})
+
+    def own_ray_job(self, request: LaunchRequest, files: Mapping[str, bytes]) -> Manifest:
+        """The attempt's RayJob with a RayCluster of its own, which ends with it even if the broker is gone."""
+        of_it = {names.ATTEMPT_ID: request.attempt_id}
+        nodes = request.spec.resources.num_nodes
+        group = self._worker_group(nodes, request.resources, of_it) | {"minReplicas": nodes, "maxReplicas": nodes}
+        group["rayStartParams"] = {**group["rayStartParams"], "resources": _ray_resources({MARK: 1})}
+        where = {
+            "rayClusterSpec": self._cluster_spec(group, of_it),
+            "shutdownAfterJobFinishes": True,
+            "ttlSecondsAfterFinished": KEPT_S,
+        }
+        return self._job(request, MARK, where, files, self._queue)
+
+    def _job(
+        self,
+        request: LaunchRequest,
+        worker: str,
+        where: Manifest,
+        files: Mapping[str, bytes],
+        labels: Mapping[str, str],
+    ) -> Manifest:
+        """A RayJob whose entrypoint runs where Ray has the resource `worker`."""
         name = names.resource_name(request.attempt_id)
         spec = {
-            "clusterSelector": {names.CLUSTER: self.cluster},
+            **where,
             "submissionMode": "K8sJobMode",
             "jobId": name,  # a submitter that is started again finds what the first one submitted
             "entrypoint": "exec python3 entry.py",
-            "entrypointResources": json.dumps({f"node:{address}": 0.0001}),
+            "entrypointResources": json.dumps({worker: 0.0001}),
             "runtimeEnvYAML": self._runtime_env(request),
             "backoffLimit": 0,
-            "shutdownAfterJobFinishes": False,
             "submitterPodTemplate": self._submitter(name, files),
             **self._share(request),
         }
-        manifest = self._manifest("RayJob", name, {names.ATTEMPT: name}, spec)
+        manifest = self._manifest("RayJob", name, {names.ATTEMPT: name, **labels}, spec)
         manifest["metadata"]["annotations"] = {names.ATTEMPT_ID: request.attempt_id, names.JOB_ID: request.job_id}
         return manifest
 
@@ -157,18 +193,17 @@ class Manifests:
             "spec": _merged(spec, self._options.head_pod),
         }
 
-    def secret(self, attempt_id: str, cluster_uid: str, files: Mapping[str, bytes]) -> Manifest:
-        """The Secret of an attempt's RayJob, which does not outlive the RayCluster."""
+    def secret(self, attempt_id: str, files: Mapping[str, bytes], cluster_uid: str = "") -> Manifest:
+        """The Secret of an attempt's RayJob; with the uid of the pool's RayCluster, it does not outlive that."""
         name = names.resource_name(attempt_id)
-        owner = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": self.cluster, "uid": cluster_uid}
+        metadata: Manifest = {"name": name, "labels": {**self._options.labels, **self.mine, names.ATTEMPT: name}}
+        if cluster_uid:
+            owner = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "name": self.cluster, "uid": cluster_uid}
+            metadata["ownerReferences"] = [owner]
         return {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {
-                "name": name,
-                "labels": {**self._options.labels, **self.mine, names.ATTEMPT: name},
-                "ownerReferences": [owner],
-            },
+            "metadata": metadata,
             "type": "Opaque",
             "immutable": True,
             "data": {file: base64.b64encode(content).decode() for file, content in files.items()},
@@ -187,6 +222,12 @@ class Manifests:
 def kill_after_s(options: Options) -> int:
     """Seconds after SIGTERM after which Ray kills, in case that an attempt's own agent has not."""
     return round(max(options.grace_s, CHECKPOINT_GRACE_S)) + _SPARE_S
+
+
+def _ray_resources(amounts: Mapping[str, float]) -> str:
+    """Custom resources as an argument of `ray start`, which KubeRay hands to a shell as it is."""
+    escaped = json.dumps(amounts).replace('"', r"\"")
+    return f'"{escaped}"'
 
 
 def _merged(plain: Manifest, more: Manifest) -> Manifest:

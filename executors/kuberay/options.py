@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -29,7 +29,6 @@ class Options(BaseModel):
     context: str = ""  # of the kubeconfig; empty: its current one
     cluster: str = ""  # name of the RayCluster; empty: broker- and the pool's name
     ray_version: str = ""  # of the image, where KubeRay needs to be told
-    initial_workers: int = Field(default=1, ge=0)  # of a new cluster, until a plan says otherwise
     head_cpus: float = Field(default=2.0, gt=0)
     head_memory_gib: float = Field(default=8.0, gt=0)
     gpu_resource: str = "nvidia.com/gpu"  # what a worker's GPUs are called by the device plugin
@@ -54,12 +53,12 @@ class Options(BaseModel):
         return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @classmethod
-    def of(cls, pool: str, given: Mapping[str, Any]) -> Options:
+    def of(cls, pool: str, given: Mapping[str, Any]) -> Self:
         """Raises `Misconfigured` for an unknown option or an impossible value."""
         try:
             options = cls.model_validate(dict(given))
         except ValidationError as error:
-            raise Misconfigured(f"pool {pool}: {_first_problem(error)}") from None
+            raise Misconfigured(f"pool {pool}: {_first_problem(error, cls)}") from None
         name = options.cluster_of(pool)
         if not _LABEL.fullmatch(name) or len(name) > _LONGEST_CLUSTER:
             raise Misconfigured(
@@ -77,17 +76,23 @@ class Options(BaseModel):
         return self.cluster or f"broker-{pool.replace('_', '-').lower()}"
 
 
+class SharedOptions(Options):
+    """Settings of a pool whose attempts share a RayCluster."""
+
+    initial_workers: int = Field(default=1, ge=0)  # of a new cluster, until a plan says otherwise
+
+
 def check_claim(pool: str, claim: str) -> None:
     """Raises `Misconfigured` for what can't be the name of a PersistentVolumeClaim."""
     if claim and not _CLAIM.fullmatch(claim):
         raise Misconfigured(f"pool {pool}: volumes must name a PersistentVolumeClaim of its namespace, not {claim!r}")
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, options: type[Options]) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     name = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"no option {name!r} of a kuberay pool; there are: {', '.join(Options.model_fields)}"
+        return f"no option {name!r} of a kuberay pool; there are: {', '.join(options.model_fields)}"
     if first["type"] == "missing":
         return f"option {name} is missing"
     return f"option {name}: {first['msg'][0].lower()}{first['msg'][1:]}"

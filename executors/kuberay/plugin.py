@@ -1,4 +1,4 @@
-"""The executor plugin: the `Executor` and `Scalable` ports → RayJobs in a RayCluster of KubeRay."""
+"""The executor plugins: the `Executor` and `Scalable` ports → RayJobs in RayClusters of KubeRay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 
 from broker.model.errors import ExecutorError, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
-from broker.model.pools import Capability, Capacity
+from broker.model.pools import Capability, Capacity, PoolKind
 from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext
 from executors.kuberay import demands, sweeping
@@ -21,7 +21,9 @@ from executors.kuberay.api import Api
 from executors.kuberay.following import Following
 from executors.kuberay.manifests import Manifests, kill_after_s
 from executors.kuberay.mirror import Mirror
-from executors.kuberay.options import Options, check_claim
+from executors.kuberay.nodes import Nodes
+from executors.kuberay.options import Options, SharedOptions, check_claim
+from executors.kuberay.own import NODES, OwnClusters
 from executors.kuberay.site import Site
 from executors.kuberay.workers import Workers
 from executors.on_machine.journal import Journal
@@ -29,7 +31,6 @@ from executors.on_machine.outcome import Outcome, ended
 from executors.on_machine.reports import Reports
 from executors.remote.kept_here import KeptHere
 from executors.remote.meter import Meter
-from executors.remote.room import Need
 from executors.remote.site import owner_of
 
 log = structlog.get_logger()
@@ -38,12 +39,14 @@ STOP_WITHIN_S: Final = 30.0  # beyond their grace, for attempts to end when the 
 TIDY_WITHIN_S: Final = 5.0  # what is being made or cleared away when the broker ends is waited for this long
 
 
-class KubeRay(KeptHere[Site]):
-    """Runs attempts in a RayCluster of its own; see `broker.ports.Executor` for what each method promises."""
+class KubeRayJobs(KeptHere[Site]):
+    """Runs each attempt in a RayCluster of its own; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.SCALE, Capability.VOLUMES}
+        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.VOLUMES, Capability.HEAD}
     )
+    kind: ClassVar[PoolKind] = PoolKind.SERVERLESS
+    options_type: ClassVar[type[Options]] = Options
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -52,8 +55,8 @@ class KubeRay(KeptHere[Site]):
 
     def __init__(self, context: ExecutorContext) -> None:
         self._context, self._pool = context, context.pool
-        self._options = Options.of(context.pool.name, context.pool.options)
-        demands.check_pool(context.pool)
+        self._options = self.options_type.of(context.pool.name, context.pool.options)
+        demands.check_pool(context.pool, self.kind)
         check_claim(context.pool.name, context.volumes)
         self._site = self._new_site()
         self._running: dict[str, tuple[Following, asyncio.Task[None]]] = {}
@@ -65,6 +68,7 @@ class KubeRay(KeptHere[Site]):
         api = Api(name, self._options)
         manifests = Manifests(self._pool, self._options, owner)
         meter = Meter(root)
+        reports = Reports(root, Journal(root / "journal.jsonl"))
         return Site(
             pool=self._pool,
             options=self._options,
@@ -74,39 +78,41 @@ class KubeRay(KeptHere[Site]):
             manifests=manifests,
             pods=Mirror(api, "pods", manifests.mine, self._see_pods),
             jobs=Mirror(api, "rayjobs", manifests.mine, lambda: None),
-            workers=Workers(self._pool, api, manifests, meter, self._options.initial_workers),
+            nodes=self._nodes(api, manifests, meter, reports),
             meter=meter,
-            reports=Reports(root, Journal(root / "journal.jsonl")),
+            reports=reports,
         )
 
+    def _nodes(self, api: Api, manifests: Manifests, meter: Meter, reports: Reports) -> Nodes:
+        return OwnClusters(self._pool, api, manifests, meter, reports)
+
     def _see_pods(self) -> None:
-        self._site.workers.see(self._site.pods.known, self._now())
+        self._site.nodes.see(self._site.pods.known, self._now())
         self._chore(self._site.jobs.tell())
 
     async def open(self) -> None:
-        """Connects; finds or makes the RayCluster; goes on with what an earlier broker left, ends what is nobody's."""
+        """Connects; finds or makes what attempts share; goes on with what was left, ends what is nobody's."""
         site = self._site
         if site.api.connected:
             return
         await site.api.open()
+        going = site.reports.going()
         try:
-            await site.workers.open()
+            await site.nodes.open([site.reports.get(one) for one in going])
             await site.pods.open()
             await site.jobs.open()
         except BaseException:
             await self._disconnect()
             raise
-        going = site.reports.going()
-        site.workers.room.load([site.reports.get(one) for one in going], site.workers.ready())
         for attempt_id in going:
-            self._run(attempt_id, site.reports.get(attempt_id)["nodes"][0], None)
+            self._run(attempt_id, None)
         try:
             await sweeping.sweep(site, going)
         except ExecutorError as error:  # tried again when it is opened again
             log.warning("what was left behind could not be ended", pool=self._pool.name, error=str(error))
 
     async def close(self, *, stop: bool) -> None:
-        """Disconnects; with `stop`, ends all attempts and the RayCluster first."""
+        """Disconnects; with `stop`, ends all attempts and what they share first."""
         tasks = [task for _, task in self._running.values()]
         if stop and self._site.api.connected:
             for attempt_id in list(self._running):
@@ -123,8 +129,8 @@ class KubeRay(KeptHere[Site]):
             await asyncio.wait(self._chores, timeout=TIDY_WITHIN_S)
         try:
             if stop and self._site.api.connected:
-                await self._site.api.delete("rayclusters", self._site.manifests.cluster)
-                self._site.workers.see({}, self._now())
+                await self._site.nodes.end()
+                self._site.nodes.see({}, self._now())
         finally:
             await self._disconnect()
 
@@ -135,31 +141,32 @@ class KubeRay(KeptHere[Site]):
         await self._site.api.close()
 
     async def launch(self, request: LaunchRequest) -> None:
-        """Holds room for it on a worker; its RayJob is made by and by. It is `REFUSED` where that does not begin."""
+        """Holds room for it; its RayJob is made by and by. It is `REFUSED` where that does not begin."""
         site, attempt_id = self._site, request.attempt_id
         if not site.api.connected:
             raise Unreachable(f"pool {self._pool.name} is closed")
         demands.check(request, self._pool, self._options)
         if site.reports.known(attempt_id):
             return
-        held = asdict(request.resources)
+        held, nodes = asdict(request.resources), request.spec.resources.num_nodes
         if site.reports.grace_s(attempt_id) is not None:
             await site.reports.launched(attempt_id, "", held, self._now())
             await self._ended(attempt_id, ended("cancelled", reason="cancelled before it ran"))
             return
-        units = site.workers.room.take(attempt_id, Need.of(request))
+        units = site.nodes.take(request)
         if units is None:
             raise NoCapacity(f"pool {self._pool.name} has no room for {attempt_id} now")
         at_ns = self._now()
         for unit in units:
             site.meter.hold(unit, attempt_id, request.resources, at_ns)
-        await site.reports.launched(attempt_id, units[0], held, at_ns)
-        if units[1:]:
-            site.reports.note(attempt_id, nodes=units)
-        self._run(attempt_id, units[0], request)
+        await site.reports.launched(attempt_id, units[0] if units else "", held, at_ns)
+        if nodes > 1:
+            site.reports.note(attempt_id, nodes=units, **{NODES: nodes})
+        self._run(attempt_id, request)
 
-    def _run(self, attempt_id: str, unit: str, request: LaunchRequest | None) -> None:
-        following = Following(self._site, attempt_id, unit, request)
+    def _run(self, attempt_id: str, request: LaunchRequest | None) -> None:
+        report = self._site.reports.get(attempt_id)
+        following = Following(self._site, attempt_id, next(iter(report["nodes"]), ""), request)
         if self._site.reports.grace_s(attempt_id) is not None:
             following.cancel()
         self._running[attempt_id] = (following, asyncio.create_task(self._serve(attempt_id, following)))
@@ -180,7 +187,7 @@ class KubeRay(KeptHere[Site]):
         site, at_ns = self._site, self._now()
         for unit_id in site.reports.get(attempt_id)["nodes"]:
             site.meter.release(unit_id, attempt_id, at_ns, ends=False)
-        site.workers.room.give_back(attempt_id)
+        site.nodes.give_back(attempt_id)
         with suppress(OSError):
             site.folder(attempt_id).close_if_open(outcome)
         await site.reports.ended(attempt_id, outcome, at_ns)
@@ -189,12 +196,12 @@ class KubeRay(KeptHere[Site]):
     async def _fit(self) -> None:
         """Lets go of a worker that was only kept for what has ended."""
         try:
-            await self._site.workers.fit()
+            await self._site.nodes.fit()
         except ExecutorError as error:  # tried again when the next one ends
             log.warning("workers could not be let go", pool=self._pool.name, error=str(error))
 
     async def usage(self, since_ns: int) -> UsageReport:
-        """Lives of workers, as seen from here."""
+        """Lives of heads and workers, as Kubernetes tells them."""
         return self._site.meter.usage(since_ns, {})
 
     async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
@@ -207,10 +214,28 @@ class KubeRay(KeptHere[Site]):
         """Workers that are up or coming."""
         if not self._site.api.connected:
             raise Unreachable(f"pool {self._pool.name} is closed")
-        cluster, namespace = self._site.manifests.cluster, self._options.namespace
-        note = f"KubeRay: RayCluster {cluster} in namespace {namespace}, whose head is not metered"
-        units = self._site.workers.states()
-        return Capacity(as_of_ns=self._context.clock.now_ns(), units=units, max_units=self._pool.max_units, note=note)
+        note = self._site.nodes.note
+        if not self._pool.head_offers:
+            note += "; what its head costs is not known: say head_price"
+        return Capacity(
+            as_of_ns=self._context.clock.now_ns(),
+            units=self._site.nodes.states(),
+            max_units=self._pool.max_units,
+            note=note,
+        )
+
+
+class KubeRay(KubeRayJobs):
+    """Runs attempts in one RayCluster, whose workers they share, and which a plan scales."""
+
+    capabilities: ClassVar[frozenset[Capability]] = KubeRayJobs.capabilities | {Capability.SCALE}
+    kind: ClassVar[PoolKind] = PoolKind.CLUSTER
+    options_type: ClassVar[type[Options]] = SharedOptions
+
+    def _nodes(self, api: Api, manifests: Manifests, meter: Meter, reports: Reports) -> Nodes:
+        assert isinstance(self._options, SharedOptions)
+        self._workers = Workers(self._pool, api, manifests, meter, self._options.initial_workers)
+        return self._workers
 
     async def scale(self, units: int) -> None:
         """Sets the number of the RayCluster's workers; those that work stay until they have ended."""
@@ -218,4 +243,4 @@ class KubeRay(KeptHere[Site]):
             raise Unreachable(f"pool {self._pool.name} is closed")
         if units > self._pool.max_units:
             raise NoCapacity(f"pool {self._pool.name} has at most {self._pool.max_units} workers, not {units}")
-        await self._site.workers.scale(units)
+        await self._workers.scale(units)

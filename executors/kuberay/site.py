@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from executors.kuberay.api import Api
 from executors.kuberay.manifests import Manifests
 from executors.kuberay.mirror import Mirror
+from executors.kuberay.nodes import Nodes
 from executors.kuberay.options import Options
-from executors.kuberay.workers import Workers
 from executors.remote.site import RemoteSite
 
 
@@ -21,4 +21,4 @@ class Site(RemoteSite):
     manifests: Manifests
     pods: Mirror  # of head, workers and submitters
     jobs: Mirror  # RayJobs
-    workers: Workers
+    nodes: Nodes

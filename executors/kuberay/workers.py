@@ -1,4 +1,4 @@
-"""The workers of a RayCluster: pods that come and go → units that are metered, have room, and are scaled."""
+"""The workers of a RayCluster that attempts share: pods → units that are metered, have room, and are scaled."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broker.model.errors import NoCapacity
+from broker.model.jobs import LaunchRequest
 from broker.model.pools import Pool, UnitState
 from broker.model.resources import Resources
-from executors.kuberay import names
+from executors.kuberay import names, pods
 from executors.kuberay.api import Api, Resource
 from executors.kuberay.cluster import found_or_made
 from executors.kuberay.failures import NotFound
 from executors.kuberay.manifests import Manifests
+from executors.kuberay.metering import Metering
 from executors.remote.meter import Meter
-from executors.remote.room import Room, Share
+from executors.remote.room import Need, Room, Share
 
 _GROUP = "/spec/workerGroupSpecs/0"
 
@@ -26,6 +28,7 @@ class Workers:
     def __init__(self, pool: Pool, api: Api, manifests: Manifests, meter: Meter, initial: int) -> None:
         self._initial = min(initial, pool.max_units)
         self._pool, self._api, self._manifests, self._meter = pool, api, manifests, meter
+        self._metering = Metering(meter, manifests.head)
         self._pods: dict[str, Resource] = {}  # those that are up or coming, by unit
         self._replicas = self._wanted = 0
         self._ending: set[str] = set()
@@ -33,25 +36,43 @@ class Workers:
         self.room = Room()
         self.cluster_uid = ""  # of the RayCluster, once it was found
 
-    async def open(self) -> None:
+    @property
+    def note(self) -> str:
+        """Names the RayCluster."""
+        return f"KubeRay: RayCluster {self._manifests.cluster} in namespace {self._manifests.namespace}"
+
+    async def open(self, going: Sequence[dict[str, Any]]) -> None:
         """Finds the RayCluster, or makes it. Raises `Misconfigured` for that of another broker."""
         cluster = await found_or_made(self._api, self._manifests, self._pool.name, self._initial)
         self._replicas = self._wanted = cluster["spec"]["workerGroupSpecs"][0]["replicas"]
         self.cluster_uid = str(cluster["metadata"]["uid"])
+        self.room.load(list(going), self.ready())
 
-    def see(self, pods: Mapping[str, Resource], now_ns: int) -> None:
+    def see(self, known: Mapping[str, Resource], now_ns: int) -> None:
         """Takes over which pods there are."""
-        self._pods = {names.unit_id(pod): pod for pod in pods.values() if _works(pod)}
-        for unit, pod in self._pods.items():
-            if _paid(pod) and not self._meter.lives(unit):
-                self._meter.begin(unit, self.unit, None, now_ns)
-            if _ready(pod):
-                self._meter.ready(unit, now_ns)
-        for life in self._meter.up():
-            if life["attempt_id"] not in self._pods:
-                self._meter.end(life["attempt_id"], now_ns)
+        alive = {names.unit_id(pod): pod for pod in known.values() if pods.lives(pod)}
+        self._pods = {unit: pod for unit, pod in alive.items() if pods.is_worker(pod)}
+        heads = {unit: pod for unit, pod in alive.items() if pods.is_head(pod)}
+        self._metering.see(self._pods | heads, dict.fromkeys(self._pods, self.unit), now_ns)
         self._ending &= set(self._pods)
         self.room.nodes(self.ready())
+
+    def take(self, request: LaunchRequest) -> list[str] | None:
+        """Holds room on as many workers as it needs."""
+        return self.room.take(request.attempt_id, Need.of(request))
+
+    def give_back(self, attempt_id: str) -> None:
+        """It has ended: its room is free."""
+        self.room.give_back(attempt_id)
+
+    def placed(self, attempt_id: str) -> bool:
+        """Workers are chosen before anything is made."""
+        return True
+
+    def manifests(self, request: LaunchRequest, unit: str, files: Mapping[str, bytes]) -> tuple[Resource, Resource]:
+        """Those of a job of the RayCluster. Raises `NoCapacity` where its worker is gone."""
+        secret = self._manifests.secret(request.attempt_id, files, self.cluster_uid)
+        return secret, self._manifests.ray_job(request, self._address(unit), files)
 
     @property
     def unit(self) -> Resources:
@@ -63,27 +84,33 @@ class Workers:
         return {unit: Share(resources=self.unit) for unit in self._usable()}
 
     def _usable(self) -> list[str]:
-        return [unit for unit, pod in self._pods.items() if _ready(pod) and unit not in self._ending]
+        return [unit for unit, pod in self._pods.items() if pods.is_ready(pod) and unit not in self._ending]
 
     def lives(self, unit: str) -> bool:
         """Whether it is there still."""
         return unit in self._pods
 
-    def address(self, unit: str) -> str:
-        """Where it is, in the cluster's network; Ray knows it by that. Raises `NoCapacity` where it is gone."""
+    def _address(self, unit: str) -> str:
         if unit not in self._pods:
             raise NoCapacity(f"pool {self._pool.name}: the worker {unit} is gone")
-        return str(self._pods[unit]["status"]["podIP"])
+        return pods.address(self._pods[unit])
 
     def states(self) -> tuple[UnitState, ...]:
         """Those that are ready, with their room, and those that are coming."""
         now = self.room.now()
         ready = [UnitState(unit_id=unit, total=total, free=free) for unit, (total, free) in now.items()]
-        coming = [unit for unit, pod in self._pods.items() if not _ready(pod) and unit not in self._ending]
+        coming = {
+            unit: pods.asked_ns(pod)
+            for unit, pod in self._pods.items()
+            if not pods.is_ready(pod) and unit not in self._ending
+        }
         nothing = Resources(gpu_model=self.unit.gpu_model)
         return (
             *ready,
-            *(UnitState(unit_id=unit, total=self.unit, free=nothing, ready=False) for unit in coming),
+            *(
+                UnitState(unit_id=unit, total=self.unit, free=nothing, ready=False, asked_ns=asked_ns)
+                for unit, asked_ns in coming.items()
+            ),
         )
 
     async def scale(self, units: int) -> None:
@@ -109,13 +136,13 @@ class Workers:
             await self._set(self._replicas - never_came - len(leaving), leaving)
 
     def _is_ready(self, unit: str) -> bool:
-        return _ready(self._pods[unit])
+        return pods.is_ready(self._pods[unit])
 
     async def _set(self, replicas: int, leaving: Sequence[str] = ()) -> None:
-        pods = [self._pods[unit]["metadata"]["name"] for unit in leaving]
+        named = [self._pods[unit]["metadata"]["name"] for unit in leaving]
         operations: list[dict[str, Any]] = [
             {"op": "add", "path": f"{_GROUP}/replicas", "value": replicas},
-            {"op": "add", "path": f"{_GROUP}/scaleStrategy", "value": {"workersToDelete": pods}},
+            {"op": "add", "path": f"{_GROUP}/scaleStrategy", "value": {"workersToDelete": named}},
         ]
         self._close(self._ending | set(leaving))
         try:
@@ -132,19 +159,9 @@ class Workers:
         self._ending = units
         self.room.nodes(self.ready())
 
+    async def clear(self, job: str) -> None:
+        """Nothing is made for one attempt alone."""
 
-def _works(pod: Resource) -> bool:
-    """Whether it is a worker that has not ended."""
-    worker = pod["metadata"]["labels"].get(names.NODE_TYPE) == "worker"
-    return worker and pod.get("status", {}).get("phase", "Pending") in ("Pending", "Running")
-
-
-def _paid(pod: Resource) -> bool:
-    """Whether it is on a node."""
-    return bool(pod["spec"].get("nodeName"))
-
-
-def _ready(pod: Resource) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-    return ready and bool(pod["status"].get("podIP")) and "deletionTimestamp" not in pod["metadata"]
+    async def end(self) -> None:
+        """Ends the RayCluster."""
+        await self._api.delete("rayclusters", self._manifests.cluster)

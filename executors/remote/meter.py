@@ -29,7 +29,17 @@ class Meter:
         self._reported_ns = self._mark.stat().st_mtime_ns if self._mark.exists() else 0
         self.clock = SteadyClock(self._reported_ns)
 
-    def begin(self, unit_id: str, resources: Resources, attempt_id: str | None, at_ns: int, variant: str = "") -> None:
+    def begin(
+        self,
+        unit_id: str,
+        resources: Resources,
+        attempt_id: str | None,
+        at_ns: int,
+        variant: str = "",
+        *,
+        asked_ns: int | None = None,
+        head: bool = False,
+    ) -> None:
         """A container is paid for from now on, because of an attempt if one is named; of a variant of a function."""
         life = {
             "attempt_id": unit_id,
@@ -40,6 +50,8 @@ class Meter:
             "caused_by": attempt_id,
             "holders": [],
             "variant": variant,
+            "asked_ns": asked_ns,
+            "head": head,
         }
         self._journal.write(life)
 
@@ -131,6 +143,8 @@ class Meter:
             ready_ns=_known(life["ready_ns"], as_of),
             ended_ns=_known(life["ended_ns"], as_of),
             caused_by=life["caused_by"],
+            asked_ns=life.get("asked_ns"),
+            head=life.get("head", False),
         )
 
     def _note_reported(self, as_of: int) -> None:

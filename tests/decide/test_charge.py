@@ -71,6 +71,10 @@ def held(attempt_id: str, started: int, ended: int | None, gpus: float = 4) -> A
     )
 
 
+def at_3_60(*_: object) -> Price:
+    return priced("3.6")
+
+
 def by_claim(charges: list[Charge]) -> Counter[tuple[ChargeKind, str | None]]:
     sums: Counter[tuple[ChargeKind, str | None]] = Counter()
     for charge in charges:
@@ -149,9 +153,10 @@ def worlds(draw: st.DrawFn, prices: int = 3) -> World:
                 ready_ns=ready,
                 ended_ns=None if up else ended,
                 caused_by=caused_by,
+                head=(head := draw(st.booleans())),
             )
         )
-        for attempt in range(draw(st.integers(0, 4))):
+        for attempt in range(0 if head else draw(st.integers(0, 4))):
             first, last = sorted(draw(st.tuples(st.integers(started, ended), st.integers(started, ended))))
             part = Resources(gpus=draw(st.sampled_from([0.0, 1 / 3, 1.0, 4.0])), cpus=draw(st.floats(0, 8)))
             attempts.append(
@@ -283,6 +288,13 @@ def test_a_container_is_paid_for_the_one_job_it_runs_and_its_tail_too() -> None:
         (ChargeKind.IDLE_TAIL, "a"): 8_000_000,
         (ChargeKind.ROUNDING, "a"): 40_000_000,
     }
+
+
+@pytest.mark.parametrize("kind", PoolKind)
+def test_a_head_is_paid_for_what_it_was_made_for(kind: PoolKind) -> None:
+    head = replace(unit(0, 10 * NS_PER_S, None, "a"), head=True)
+    charges = settle(pool(kind), 0, (), UsageReport(as_of_ns=100 * NS_PER_S, units=(head,), attempts=()), at_3_60)
+    assert by_claim(list(charges)) == {(ChargeKind.HEAD, "a"): 100_000_000}
 
 
 def test_a_tail_settled_later_is_still_the_last_attempts() -> None:

@@ -96,6 +96,17 @@ def test_a_cold_container_pays_cold_start_and_idle_tail() -> None:
     assert (found.start_in_s, found.end_in_s, found.p90_full) == (4.0, 14.0, Money.of_usd("0.034"))
 
 
+def test_a_cluster_that_is_made_for_a_job_brings_its_head() -> None:
+    bare = serverless(scaledown_window_s=0.0)
+    brings = replace(bare, capabilities=frozenset({Capability.HEAD}))
+    paid = replace(brings, head_offers=(offer("0.36", gpu="", gpus=0),))
+    without, found = the_quote(spec(l4()), state(bare)), the_quote(spec(l4()), state(paid))
+    assert lines(found) == lines(without) | {"head": "$0.0014"}, "4 s of cold start and 10 s, for a head of $0.36"
+    assert found.marginal is not None and without.marginal is not None
+    assert found.marginal - without.marginal == Money.of_usd("0.0014")
+    assert [one for one in the_quote(spec(l4()), state(brings)).warnings if "head" in one]
+
+
 def test_a_warm_container_of_the_same_environment_has_no_cold_start() -> None:
     of = spec(l4(), requirements=("numpy",))
     found = the_quote(of, state(serverless(), warm=[environment_key(of)]))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,11 @@ from broker.model.money import NS_PER_S, Money
 from broker.model.pools import Pool, PoolKind
 from broker.model.query import SpendFilter
 from broker.model.resources import GIB, Resources
-from broker.model.usage import Charge, ChargeKind, UsageReport
+from broker.model.usage import Charge, ChargeKind, UnitUsage, UsageReport
 from broker.ports import ExecutorContext
-from broker.run.money.ledger import Ledger
+from broker.run.money.ledger import Ledger, prices
 from broker.run.store import SqlStore, open_store
+from broker.testing import builders
 from broker.testing.fakes import FakeClock, FakeExecutor
 from broker.testing.store_values import NOW_NS, OFFER, attempt, job
 
@@ -153,6 +156,15 @@ async def test_time_that_can_t_be_is_refused(
     with pytest.raises(ExecutorError, match=r"7\.000 s from now: check its clock"):
         await Ledger(store, slow).settle(pool, executor)
     assert len(store.charges(pool="home")) == 1
+
+
+def test_a_head_has_a_price_of_its_own(pool: Pool) -> None:
+    head = UnitUsage(unit_id="h", resources=NODE, started_ns=0, ready_ns=None, ended_ns=None, head=True)
+    apart = replace(pool, head_offers=(builders.offer(usd_per_hour=Decimal("0.25")),))
+    found = prices(apart)(head, NOW_NS)
+    assert found is not None and found.usd_per_hour == Decimal("0.25")
+    assert prices(pool)(head, NOW_NS) is None, "unknown, and not that of a node"
+    assert prices(pool)(replace(head, head=False), NOW_NS) is not None
 
 
 async def test_a_pool_without_a_price_costs_an_unknown_amount(

@@ -139,6 +139,14 @@ def test_a_serverless_pool_of_several_models(tmp_path: Path) -> None:
     assert len(pool.offers) == 3 and pool.scaledown_window_s == 60
 
 
+def test_a_head_costs_what_is_said_of_it(tmp_path: Path) -> None:
+    text = "[pools.p]\nexecutor = 'kuberay'\nkind = 'cluster'\ncpus = 4\nmemory = '8GiB'\noptions = {image = 'x'}\n"
+    (price,) = pools(tmp_path, text + "head_price = {usd_per_hour = 0.2, source = 's'}")["p"].head_offers
+    assert (price.usd_per_hour, price.tier) == (Decimal("0.2"), Tier.ON_DEMAND)
+    assert price.id == "configured/pool/p-head/on_demand"
+    assert not pools(tmp_path, text)["p"].head_offers
+
+
 def test_own_numbers(tmp_path: Path) -> None:
     node = "price = {usd_per_hour = 1.2, source = 'contract', minimum = 60, as_of = 2026-03-01}"
     (price,) = pools(tmp_path, RAY + node)["p"].offers
@@ -200,6 +208,10 @@ def test_a_pool_elsewhere(tmp_path: Path) -> None:
         (
             RAY + "price = {}",
             "broker.toml:4: pools.p.price: gives nothing: give one of offer, provider,",
+        ),
+        (
+            RAY + "head_price = {usd_per_hour = 1, source = 's'}",
+            "broker.toml:4: pools.p.head_price: the executor ray meters no head",
         ),
         (RAY + "price = {usd_per_hour = 1, offer = 'x'}", "pools.p.price: gives offer and usd_per_hour: give one of"),
         (RAY + "price = {usd_per_hour = 1}", "pools.p.price.source: is required: say where usd_per_hour comes from"),

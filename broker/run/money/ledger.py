@@ -73,13 +73,13 @@ class Ledger:
 
 def prices(pool: Pool) -> PriceOf:
     """What a unit of a pool costs at a time, by the pool's offers. Each price is looked up once a day and shape."""
-    found: dict[tuple[Resources, int], Price | None] = {}
+    found: dict[tuple[Resources, bool, int], Price | None] = {}
 
     def price_of(unit: UnitUsage, at_ns: int) -> Price | None:
         day = day_of(at_ns)
-        key = (unit.resources, day.toordinal())
+        key = (unit.resources, unit.head, day.toordinal())
         if key not in found:
-            found[key] = unit_price(pool.offers, unit.resources, day)
+            found[key] = unit_price(pool.head_offers if unit.head else pool.offers, unit.resources, day)
         return found[key]
 
     return price_of

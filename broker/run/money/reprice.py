@@ -49,6 +49,7 @@ class Repricing:
         self._autopilot.book = found.commitments
         for pool in found.pools:
             running = self._pools[pool.name]
-            if running.pool.offers != pool.offers:
-                running.pool = replace(running.pool, offers=pool.offers)
+            prices = (pool.offers, pool.head_offers)
+            if prices != (running.pool.offers, running.pool.head_offers):
+                running.pool = replace(running.pool, offers=pool.offers, head_offers=pool.head_offers)
                 log.info("new prices", pool=pool.name)

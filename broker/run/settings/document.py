@@ -183,7 +183,8 @@ class PoolPart(Part):
     """A place that runs attempts."""
 
     executor: Line = Field(
-        description="The plugin that runs attempts: ray, local_serverless, modal, kuberay, or an installed one."
+        description="The plugin that runs attempts: ray, local_serverless, modal, modal_functions, kuberay, "
+        "kuberay_jobs, or an installed one."
     )
     kind: Annotated[Literal["cluster", "serverless"], Lower] = Field(
         description="cluster: nodes are paid while up. serverless: containers are paid per second."
@@ -204,6 +205,11 @@ class PoolPart(Part):
     emulated: Boolean = Field(False, description="Its accelerators are logical: no GPU is there. Shown wherever it is.")
     price: Annotated[PricePart, BeforeValidator(_price)] | None = Field(
         None, description="What it costs; without it, costs are unknown, and shown as unknown."
+    )
+    head_price: Annotated[PricePart, BeforeValidator(_price)] | None = Field(
+        None,
+        description="What a head beside its nodes costs, as a whole; 0 where it is on a node that is paid anyway. "
+        "Without it, its cost is unknown.",
     )
     scaledown_window: Duration | None = Field(None, description="Idle time after which a container ends; default 60s.")
     keep_warm: WarmPart | None = Field(

@@ -81,10 +81,8 @@ def make_pools(
     for name, part in parts.items():
         wrong = list(_contradictions(part, machine))
         if not wrong:
-            try:
-                pools.append(_pool(name, part, machine, offers, capabilities, since))
-            except WrongPrice as error:
-                wrong = [(("price", *(part for part in error.field.split(".") if part)), str(error))]
+            pool, wrong = _priced(part, _pool(name, part, machine, capabilities), offers, since)
+            pools.append(pool)
         problems += [tree.problem(("pools", name, *keys), message) for keys, message in wrong]
     if problems:
         raise InvalidInput(*problems)
@@ -154,24 +152,17 @@ def _pool(
     name: str,
     part: PoolPart,
     machine: Machine,
-    offers: Sequence[Offer],
     capabilities: Capabilities,
-    since: date | None,
 ) -> Pool:
     kind = PoolKind(part.kind)
-    unit, models = _unit(part, machine), _models(part.accelerators)
-    priced = part.price and offers_of(
-        part.price, pool=name, kind=kind, unit=unit, gpu_models=models, offers=offers, since=since
-    )
     window = DEFAULT_SCALEDOWN_S if part.scaledown_window is None else part.scaledown_window
     return Pool(
         name=name,
         kind=kind,
         executor=part.executor,
-        unit=unit,
+        unit=_unit(part, machine),
         max_units=part.max_nodes or part.max_containers or 1,
-        gpu_models=models,
-        offers=priced or (),
+        gpu_models=_models(part.accelerators),
         region=part.region,
         isolation=Isolation(part.isolation),
         emulated=part.emulated,
@@ -183,6 +174,32 @@ def _pool(
         options=part.options,
         nodes=part.nodes or {},
     )
+
+
+def _priced(
+    part: PoolPart, pool: Pool, offers: Sequence[Offer], since: date | None
+) -> tuple[Pool, list[tuple[Keys, str]]]:
+    """The pool with the offers that its prices come to, and what is wrong with them."""
+    wrong: list[tuple[Keys, str]] = []
+
+    def found(field: str, price: PricePart, of: Pool) -> tuple[Offer, ...]:
+        try:
+            return offers_of(
+                price, pool=of.name, kind=of.kind, unit=of.unit, gpu_models=of.gpu_models, offers=offers, since=since
+            )
+        except WrongPrice as error:
+            wrong.append(((field, *(key for key in error.field.split(".") if key)), str(error)))
+            return ()
+
+    if part.price:
+        pool = replace(pool, offers=found("price", part.price, pool))
+    if part.head_price:
+        head = replace(pool, name=f"{pool.name}-head", kind=PoolKind.CLUSTER, unit=Resources(), gpu_models=())
+        pool = replace(pool, head_offers=found("head_price", part.head_price, head))
+        if pool.capabilities and Capability.HEAD not in pool.capabilities:
+            message = f"the executor {pool.executor} meters no head beside its units: leave it out"
+            wrong.append((("head_price",), message))
+    return pool, wrong
 
 
 def _capabilities(executor: str, known: Capabilities) -> frozenset[Capability]:

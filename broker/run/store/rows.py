@@ -143,6 +143,8 @@ def unit_values(pool: str, unit: UnitUsage) -> Values:
         "ended_ns": unit.ended_ns,
         "caused_by": unit.caused_by,
         "last_attempt": unit.last_attempt,
+        "asked_ns": unit.asked_ns,
+        "head": unit.head,
     }
 
 
@@ -156,6 +158,8 @@ def unit_of(row: Row[Any]) -> UnitUsage:
         ended_ns=row.ended_ns,
         caused_by=row.caused_by,
         last_attempt=row.last_attempt,
+        asked_ns=row.asked_ns,
+        head=row.head,
     )
 
 

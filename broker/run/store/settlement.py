@@ -50,13 +50,14 @@ def open_units(connection: Connection, pool: str) -> tuple[UnitUsage, ...]:
 
 def cold_starts(connection: Connection, pool: str, limit: int) -> tuple[float, ...]:
     """Seconds that the last units of a pool took to be ready, newest first."""
+    asked_ns = func.coalesce(units.c.asked_ns, units.c.started_ns)
     query = (
-        select(units.c.started_ns, units.c.ready_ns)
-        .where(units.c.pool == pool, units.c.ready_ns.is_not(None))
+        select(units.c.ready_ns - asked_ns)
+        .where(units.c.pool == pool, units.c.ready_ns.is_not(None), units.c.head.is_(False))
         .order_by(units.c.started_ns.desc())
         .limit(limit)
     )
-    return tuple((row.ready_ns - row.started_ns) / NS_PER_S for row in connection.execute(query))
+    return tuple(took_ns / NS_PER_S for took_ns in connection.execute(query).scalars())
 
 
 def settle(connection: Connection, pool: str, report: UsageReport, added: Sequence[Charge]) -> None:

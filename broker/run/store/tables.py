@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -190,6 +191,8 @@ units: Final = Table(
     Column("ended_ns", BigInteger),
     Column("caused_by", Text),
     Column("last_attempt", Text),
+    Column("asked_ns", BigInteger),
+    Column("head", Boolean, nullable=False, server_default=false()),
     _partial("units_open", OPEN_UNIT, "pool"),
     Index("units_by_start", "pool", "started_ns"),
 )

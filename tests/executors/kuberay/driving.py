@@ -12,7 +12,7 @@ from broker.model.resources import GIB, Resources
 from broker.ports import ExecutorContext
 from broker.testing import builders
 from broker.testing.executor_watch import SystemClock, Watch
-from executors.kuberay import KubeRay
+from executors.kuberay import KubeRay, KubeRayJobs
 from tests.executors.kuberay.server.service import Cluster
 from tests.executors.kuberay.server.world import NAMESPACE
 
@@ -26,8 +26,17 @@ def pool_of(cluster: Cluster, **fields: Any) -> Pool:
     return builders.pool("vpc", options=options, **values)
 
 
-def executor_on(pool: Pool, folder: Path, max_stream_bytes: int = 1 << 30) -> KubeRay:
-    return KubeRay(ExecutorContext(pool=pool, state_dir=folder, clock=SystemClock(), max_stream_bytes=max_stream_bytes))
+def own_pool_of(cluster: Cluster, **fields: Any) -> Pool:
+    """A pool in which each attempt has a RayCluster of its own."""
+    plain = {"kubeconfig": str(cluster.kubeconfig), "namespace": NAMESPACE, "image": "rayproject/ray:2.60.0"}
+    options = {**plain, "patience_s": 3.0, **fields.pop("options", {})}
+    values = {"unit": UNIT, "max_units": 4, "executor": "kuberay_jobs", "scaledown_window_s": 0.0, **fields}
+    return builders.pool("gangs", options=options, **{"kind": PoolKind.SERVERLESS, **values})
+
+
+def executor_on(pool: Pool, folder: Path, max_stream_bytes: int = 1 << 30) -> KubeRayJobs:
+    made = KubeRay if pool.kind is PoolKind.CLUSTER else KubeRayJobs
+    return made(ExecutorContext(pool=pool, state_dir=folder, clock=SystemClock(), max_stream_bytes=max_stream_bytes))
 
 
 @asynccontextmanager

@@ -23,10 +23,10 @@ from broker.run.settings.load import load_settings
 from broker.testing import builders
 from broker.testing.builders import launch_request
 from broker.testing.executor_watch import SystemClock
-from executors.kuberay import KubeRay, demands, names
+from executors.kuberay import KubeRay, KubeRayJobs, demands, names
 from executors.kuberay.files import MOST_BYTES, files_of
 from executors.kuberay.manifests import Manifests
-from executors.kuberay.options import Options
+from executors.kuberay.options import Options, SharedOptions
 from tests.executors.kuberay.server import schemas
 from tests.executors.kuberay.server.operator import LABEL, LONGEST_NAME, invalid
 from tests.executors.kuberay.server.world import KINDS, VALUE, Refused, check_metadata, check_secret
@@ -90,7 +90,10 @@ def test_all_of_it_fits_kuberays_definitions(
     job = manifests.ray_job(request, "10.0.0.1", files)
     checked("rayjobs", job)
     assert not invalid(job)
-    checked("secrets", manifests.secret(request.attempt_id, "uid", files))
+    own = manifests.own_ray_job(request, files)
+    checked("rayjobs", own)
+    assert not invalid(own)
+    checked("secrets", manifests.secret(request.attempt_id, files, "uid"))
 
 
 @schemas.needed
@@ -100,7 +103,7 @@ def test_what_does_not_fit_is_caught(wrong: str) -> None:
     more = {"worker_pod": {"hostNetwrk": True}, "tolerations": [{"key": 1}]}[wrong]
     pool = pool_of(Resources(cpus=1.0, memory_bytes=GIB), {"image": "x", wrong: more})
     with pytest.raises(Refused):
-        checked("rayclusters", Manifests(pool, Options.of("vpc", pool.options), "abc").ray_cluster(1))
+        checked("rayclusters", Manifests(pool, SharedOptions.of("vpc", pool.options), "abc").ray_cluster(1))
 
 
 @given(st.text(st.sampled_from("abcxz019-._AZü"), min_size=1, max_size=80))
@@ -184,16 +187,21 @@ def test_wrong_options_are_named(options: dict[str, Any], said: str) -> None:
         Options.of("vpc", options)
 
 
-def test_a_serverless_pool_is_refused(tmp_path: Path) -> None:
-    pool = pool_of(Resources(cpus=2.0, memory_bytes=GIB), {"image": "x"}, kind=PoolKind.SERVERLESS)
-    with pytest.raises(Misconfigured, match="of kind cluster"):
-        KubeRay(ExecutorContext(pool=pool, state_dir=tmp_path, clock=SystemClock()))
+@pytest.mark.parametrize(("plugin", "kind"), [(KubeRay, PoolKind.SERVERLESS), (KubeRayJobs, PoolKind.CLUSTER)])
+def test_a_pool_of_the_other_kind_is_refused(tmp_path: Path, plugin: type[KubeRayJobs], kind: PoolKind) -> None:
+    pool = pool_of(Resources(cpus=2.0, memory_bytes=GIB), {"image": "x"}, kind=kind)
+    with pytest.raises(Misconfigured, match=r"kuberay.* is of kind cluster; .*kuberay_jobs.* of kind serverless"):
+        plugin(ExecutorContext(pool=pool, state_dir=tmp_path, clock=SystemClock()))
 
 
 def test_the_example_is_a_configuration(tmp_path: Path) -> None:
     settings = load_settings(EXAMPLE, {"BROKER_STATE_DIR": str(tmp_path)})
-    pool = next(each for each in settings.pools(price_offers(), capabilities) if each.name == "vpc")
-    assert pool.offers and {Capability.SCALE, Capability.RAY_RUNTIME} <= pool.capabilities
-    KubeRay(ExecutorContext(pool=pool, state_dir=tmp_path / "vpc", clock=SystemClock()))
+    pools = {each.name: each for each in settings.pools(price_offers(), capabilities)}
+    shared, own = pools["vpc"], pools["gangs"]
+    assert Capability.SCALE in shared.capabilities and Capability.SCALE not in own.capabilities
+    for pool, plugin in ((shared, KubeRay), (own, KubeRayJobs)):
+        assert pool.offers and pool.head_offers and {Capability.RAY_RUNTIME, Capability.GANG} <= pool.capabilities
+        plugin(ExecutorContext(pool=pool, state_dir=tmp_path / pool.name, clock=SystemClock()))
     if schemas.available():
-        checked("rayclusters", Manifests(pool, Options.of("vpc", pool.options), "abc").ray_cluster(1))
+        options = SharedOptions.of("vpc", shared.options)
+        checked("rayclusters", Manifests(shared, options, "abc").ray_cluster(1))

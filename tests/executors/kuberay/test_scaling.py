@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -60,11 +61,13 @@ async def test_more_come_and_their_boot_is_metered(cluster: Cluster, tmp_path: P
             while not (coming := (await watch.executor.capacity()).units):
                 await asyncio.sleep(0.01)
         assert not any(unit.ready or unit.free.fits(UNIT) for unit in coming)
+        assert all(unit.asked_ns and unit.asked_ns <= time.time_ns() for unit in coming)
         await ready(watch, 2)
         assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
         usage = await watch.executor.usage(0)
         check(usage)
-        assert [unit.ready_ns is not None and unit.caused_by is None for unit in usage.units] == [True, True]
+        workers = [unit for unit in usage.units if not unit.head]
+        assert [unit.ready_ns is not None and unit.caused_by is None for unit in workers] == [True, True]
 
 
 async def test_a_patch_that_fails_closes_nothing(cluster: Cluster, tmp_path: Path) -> None:
@@ -118,7 +121,7 @@ async def test_another_broker_goes_on_with_as_many(cluster: Cluster, tmp_path: P
     watch.executor = executor_on(pool, folder)
     await watch.executor.open()
     await ready(watch, 2)
-    assert len((await watch.executor.usage(0)).units) == 2
+    assert sorted(unit.head for unit in (await watch.executor.usage(0)).units) == [False, False, True]
     await watch.executor.close(stop=True)
     assert not any(cluster.world.kinds.values())
     assert all(unit.ended_ns for unit in (await watch.executor.usage(0)).units)

@@ -18,11 +18,7 @@ from tests.daemon.running import Daemon, until
 from tests.executors.ray_cluster import running
 from tests.executors.ray_cluster.running import RunningCluster
 
-MISSING = [name for name in ("torch", "gymnasium", "tensorboardX") if importlib.util.find_spec(name) is None]
-pytestmark = [
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)} (pip install 'gpu-broker[ray-ml]')"),
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.timeout(300)
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 POOL = """
@@ -39,6 +35,13 @@ address = "{address}"
 token_file = "{folder}/token"
 root = "{folder}/nodes"
 """
+
+
+def needs(*names: str) -> pytest.MarkDecorator:
+    """Skips a test without the libraries that its example imports, beyond those of the extra `dev`."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    reason = f"not installed: {', '.join(missing)} (pip install 'gpu-broker[ray-ml]')"
+    return pytest.mark.skipif(bool(missing), reason=reason)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,7 @@ def result(daemon: Daemon, job: str) -> dict[str, Any]:
     return found
 
 
+@needs("torch")
 def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
     daemon: Daemon, cluster: RunningCluster, tmp_path: Path
 ) -> None:
@@ -113,6 +117,7 @@ def test_a_sweep_stops_by_itself_before_its_cost_limit(daemon: Daemon) -> None:
     assert float(shown(daemon, job)["cost"]["usd"]) <= 0.15
 
 
+@needs("torch", "gymnasium")
 def test_ppo_learns_for_a_few_iterations(daemon: Daemon) -> None:
     job = submitted(daemon, "ray-ppo.yaml")
     assert result(daemon, job)["return"] > 0

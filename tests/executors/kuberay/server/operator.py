@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import copy
 import json
 import re
 import secrets
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from tests.executors.kuberay.server.runs import Run
-from tests.executors.kuberay.server.world import Refused, Resource, World
+from tests.executors.kuberay.server.world import Refused, Resource, World, timestamp
 from tests.executors.processes import Written
 
 FINALIZER = "ray.io/rayjob-finalizer"
@@ -65,16 +67,12 @@ class Operator:
 
     async def _reconcile(self, cluster: Resource) -> None:
         name, group = cluster["metadata"]["name"], cluster["spec"]["workerGroupSpecs"][0]
-        pods = [
-            pod for pod in self._world.kinds["pods"].values() if pod["metadata"]["labels"].get("ray.io/cluster") == name
-        ]
-        by_type = {
-            kind: [pod for pod in pods if pod["metadata"]["labels"]["ray.io/node-type"] == kind]
-            for kind in ("head", "worker")
-        }
-        if not by_type["head"]:
+        if "deletionTimestamp" in cluster["metadata"]:
+            return
+        heads, workers = (self._pods_of(name, kind) for kind in ("head", "worker"))
+        pods = [*heads, *workers]
+        if not heads:
             await self._pod(cluster, "head", cluster["spec"]["headGroupSpec"]["template"])
-        workers = by_type["worker"]
         for pod in workers:
             if pod["metadata"]["name"] in group.get("scaleStrategy", {}).get("workersToDelete", []):
                 await self.lose(pod["metadata"]["name"])
@@ -100,6 +98,7 @@ class Operator:
             "metadata": {
                 "name": f"{name}-{kind}-{secrets.token_hex(3)[:5]}",
                 "labels": labels,
+                "annotations": metadata.get("annotations", {}),
                 "ownerReferences": [owner],
             },
             "spec": template["spec"],
@@ -112,11 +111,14 @@ class Operator:
         world, name = self._world, pod["metadata"]["name"]
         await world.until(lambda: not world.faults.no_nodes)
         await asyncio.sleep(world.faults.boot_s)
-        self._addresses += 1
+        self._addresses = number = self._addresses + 1
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": timestamp()}
         with suppress(Refused):
-            await world.change("pods", name, spec={"nodeName": f"node-{self._addresses}"})
-            conditions = [{"type": "Ready", "status": "True"}]
-            running = {"phase": "Running", "podIP": f"10.0.0.{self._addresses}", "conditions": conditions}
+            where = {"nodeName": f"node-{number}"}
+            await world.change("pods", name, spec=where, status={"conditions": [scheduled]})
+            await asyncio.sleep(world.faults.pull_s)
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": timestamp()}
+            running = {"phase": "Running", "podIP": f"10.0.0.{number}", "conditions": [scheduled, ready]}
             await world.change("pods", name, status=running)
 
     async def lose(self, name: str) -> None:
@@ -156,7 +158,7 @@ class Operator:
         await self._world.remove("rayjobs", metadata["name"], metadata["annotations"]["test/policy"])
 
     def _stop_wait_s(self, job: Resource) -> float:
-        cluster = self._world.kinds["rayclusters"].get(job["spec"]["clusterSelector"]["ray.io/cluster"])
+        cluster = self._world.kinds["rayclusters"].get(job.get("status", {}).get("rayClusterName", ""))
         if cluster is None:
             return 3.0
         env = cluster["spec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0].get("env", [])
@@ -169,7 +171,7 @@ class Operator:
             await self._status(name, uid, jobDeploymentStatus="ValidationFailed", message=wrong)
             return
         job["metadata"]["finalizers"] = [FINALIZER]
-        cluster = job["spec"]["clusterSelector"]["ray.io/cluster"]
+        cluster = job["spec"].get("clusterSelector", {}).get("ray.io/cluster") or await self._own_cluster(job)
         ray_id = job["spec"].get("jobId") or f"{name}-{secrets.token_hex(3)}"
         started = {"jobId": ray_id, "rayClusterName": cluster, "jobStatus": "", "jobDeploymentStatus": "Initializing"}
         await self._status(name, uid, **started)
@@ -178,6 +180,23 @@ class Operator:
         submitter = await self._submitter(job)
         await self._status(name, uid, jobDeploymentStatus="Running")
         self._spawn(self._submit(submitter, job, ray_id))
+
+    async def _own_cluster(self, job: Resource) -> str:
+        """The RayCluster that a RayJob brings; it has the RayJob's labels and annotations."""
+        metadata = job["metadata"]
+        name = f"{metadata['name']}-{secrets.token_hex(3)[:5]}"
+        owner = {"apiVersion": "ray.io/v1", "kind": "RayJob", "name": metadata["name"], "uid": metadata["uid"]}
+        made = {
+            "name": name,
+            "labels": metadata["labels"],
+            "annotations": metadata["annotations"],
+            "ownerReferences": [owner],
+        }
+        spec = copy.deepcopy(job["spec"]["rayClusterSpec"])
+        await self._world.create(
+            "rayclusters", {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": made, "spec": spec}
+        )
+        return name
 
     async def _status(self, name: str, uid: str, **status: Any) -> None:
         """Says how a RayJob is, if it is there still."""
@@ -256,10 +275,24 @@ class Operator:
         for mount in pod["spec"]["containers"][0]["volumeMounts"]:
             assert mount["mountPath"] == f"{env['working_dir']}/{mount['subPath']}"
             (folder / "work" / mount["subPath"]).write_bytes(base64.b64decode(data[mount["subPath"]]))
-        (address,) = (name.removeprefix("node:") for name in json.loads(job["spec"]["entrypointResources"]))
-        run = Run(ray_id, folder, job["spec"]["entrypoint"], address, {"PYTHONPATH": str(folder / "packages")})
+        run = Run(ray_id, folder, job["spec"]["entrypoint"], self._place(job), {"PYTHONPATH": str(folder / "packages")})
         self.runs[ray_id] = run
         return run
+
+    def _place(self, job: Resource) -> str:
+        """The address of a node that has the resource which the entrypoint asks for."""
+        (wanted,) = json.loads(job["spec"]["entrypointResources"])
+        if wanted.startswith("node:"):
+            return str(wanted.removeprefix("node:"))
+        cluster = self._world.find("rayjobs", job["metadata"]["name"])["status"]["rayClusterName"]
+        (group,) = self._world.find("rayclusters", cluster)["spec"]["workerGroupSpecs"]
+        (argument,) = shlex.split(group["rayStartParams"]["resources"])  # as the shell in its container reads it
+        assert wanted in json.loads(argument)
+        return next(pod["status"]["podIP"] for pod in self._pods_of(cluster, "worker"))
+
+    def _pods_of(self, cluster: str, kind: str) -> list[Resource]:
+        labels = {"ray.io/cluster": cluster, "ray.io/node-type": kind}
+        return list(self._world.select("pods", labels))
 
     async def _ray(self, run: Run, job: Resource) -> None:
         """One Ray job to its end, and what the operator is told of it."""
@@ -299,6 +332,16 @@ class Operator:
         failed = {"jobDeploymentStatus": "Failed", "reason": "AppFailed"}
         over = failed if state == "FAILED" else {"jobDeploymentStatus": "Complete"}
         await self._status(name, uid, jobStatus=state, message=message, **over)
+        await self._shut_down(name, uid)
+
+    async def _shut_down(self, name: str, uid: str) -> None:
+        """Ends the RayCluster of a RayJob that brought it, as late as that was asked for."""
+        job = self._world.kinds["rayjobs"].get(name)
+        if job is None or job["metadata"]["uid"] != uid or not job["spec"].get("shutdownAfterJobFinishes"):
+            return
+        await asyncio.sleep(self._world.faults.ttl_s or job["spec"].get("ttlSecondsAfterFinished", 0))
+        with suppress(Refused):
+            await self._world.delete("rayclusters", job["status"]["rayClusterName"])
 
 
 def containers(pod_spec: Resource, **state: Resource) -> list[Resource]:

@@ -68,6 +68,8 @@ class Faults:
     planned: list[Fault] = field(default_factory=list)
     forbidden: set[tuple[str, str]] = field(default_factory=set)  # verb, kind
     boot_s: float = 0.0  # from when a pod is made until it is on a node
+    pull_s: float = 0.0  # from then until it is ready
+    ttl_s: float = 0.0  # a RayCluster is kept after its RayJob; 0: as long as was asked for
     no_nodes: bool = False  # pods stay pending
     no_submitters: bool = False  # their image can't be pulled
 
@@ -123,8 +125,7 @@ class World:
         check_secret(kind, resource)
         if name in self.kinds[kind]:
             raise Refused(409, "AlreadyExists", f'{kind} "{name}" already exists', name)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        metadata |= {"namespace": NAMESPACE, "uid": uid(), "creationTimestamp": now, "generation": 1}
+        metadata |= {"namespace": NAMESPACE, "uid": uid(), "creationTimestamp": timestamp(), "generation": 1}
         await self._keep(kind, "ADDED", resource)
         return resource
 
@@ -149,7 +150,7 @@ class World:
         metadata = resource["metadata"]
         if metadata.get("finalizers"):
             if "deletionTimestamp" not in metadata:
-                metadata["deletionTimestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                metadata["deletionTimestamp"] = timestamp()
                 metadata["annotations"] = {**metadata.get("annotations", {}), "test/policy": policy}
                 await self._keep(kind, "MODIFIED", resource)
             return resource
@@ -206,6 +207,11 @@ class World:
 
 def matches(resource: Resource, labels: dict[str, str]) -> bool:
     return labels.items() <= resource["metadata"].get("labels", {}).items()
+
+
+def timestamp() -> str:
+    """Now, as Kubernetes writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def uid() -> str:
