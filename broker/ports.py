@@ -296,10 +296,7 @@ class Store(StoreParts, Protocol):
         ...
 
     def cold_starts(self, pool: str, limit: int = 50) -> tuple[float, ...]:
-        """Seconds that the last units of a pool took to be ready, newest first; of heads none.
-
-        From when each was asked for, or, where that is not known, paid for.
-        """
+        """Seconds from when the last units, no heads, were asked or else paid for until they were ready, newest first."""
         ...
 
     def keep_outlook(self, outlook: Outlook) -> None:

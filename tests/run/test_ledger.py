@@ -159,7 +159,7 @@ async def test_time_that_can_t_be_is_refused(
 
 
 def test_a_head_has_a_price_of_its_own(pool: Pool) -> None:
-    head = UnitUsage(unit_id="h", resources=NODE, started_ns=0, ready_ns=None, ended_ns=None, head=True)
+    head = UnitUsage(unit_id="h", resources=Resources(cpus=2.0), started_ns=0, ready_ns=None, ended_ns=None, head=True)
     apart = replace(pool, head_offers=(builders.offer(usd_per_hour=Decimal("0.25")),))
     found = prices(apart)(head, NOW_NS)
     assert found is not None and found.usd_per_hour == Decimal("0.25")

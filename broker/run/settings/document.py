@@ -208,8 +208,7 @@ class PoolPart(Part):
     )
     head_price: Annotated[PricePart, BeforeValidator(_price)] | None = Field(
         None,
-        description="What a head beside its nodes costs, as a whole; 0 where it is on a node that is paid anyway. "
-        "Without it, its cost is unknown.",
+        description="What a head beside its nodes costs, as a whole; 0 where that is paid anyway; default: not known.",
     )
     scaledown_window: Duration | None = Field(None, description="Idle time after which a container ends; default 60s.")
     keep_warm: WarmPart | None = Field(
