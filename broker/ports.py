@@ -296,7 +296,7 @@ class Store(StoreParts, Protocol):
         ...
 
     def cold_starts(self, pool: str, limit: int = 50) -> tuple[float, ...]:
-        """Seconds from when the last units, no heads, were asked or else paid for until they were ready, newest first."""
+        """Seconds from when the last units, no heads, were asked (or paid) for until they were ready, newest first."""
         ...
 
     def keep_outlook(self, outlook: Outlook) -> None:
