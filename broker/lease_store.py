@@ -9,6 +9,7 @@ from broker.model.budgets import Reservation
 from broker.model.jobs import Attempt, Job, StateChange
 from broker.model.leases import Member, Question, Standing
 from broker.model.placement import Placement
+from broker.model.submissions import Entry
 
 
 class LeaseStore(Protocol):
@@ -49,6 +50,15 @@ class LeaseStore(Protocol):
 
     def publish(self, member: Member, views: Mapping[str, str]) -> None:
         """Says of pools that it drives what others need to know. Raises `LeaseLost`."""
+        ...
+
+    def begin(
+        self, entry: Entry, *, job: Job, attempt: Attempt, change: StateChange, placement: Placement
+    ) -> tuple[Job, ...]:
+        """As `add_batch` of one entry with one job, and `record` of what that job becomes: all of it, or nothing.
+
+        A repeat returns the job as it is now, and records nothing. Raises as both do.
+        """
         ...
 
     def decide(

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
+import structlog
 from pydantic import BaseModel, Field
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from broker.api.requests import json_map
+from broker.model.errors import BrokerError
 from broker.model.jobs import JobState
 from broker.run.service.results import Result
 from broker.spec.document import MAX_TASKS
 
+log = structlog.get_logger()
+
+BINARY: Final = "application/octet-stream"
 TASKS: Final = r"^[a-z0-9][a-z0-9._-]{0,99}(:\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*)?$"
 
 
@@ -28,6 +37,36 @@ class BlobKept(BaseModel):
 
     sha256: str
     bytes: int
+
+
+class Said(Response):
+    """A line at once, and what came of it later."""
+
+    media_type = BINARY
+
+    def __init__(self, line: bytes, later: Callable[[], Awaitable[Sequence[Result]]], status_code: int) -> None:
+        super().__init__(status_code=status_code, headers={"Cache-Control": "no-store"})
+        del self.headers["content-length"]
+        self._line, self._later = line, later
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends both."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self._line, "more_body": True})
+        await send({"type": "http.response.body", "body": await self._rest(), "more_body": False})
+
+    async def _rest(self) -> bytes:
+        try:
+            return b"".join(record(each) for each in await self._later())
+        except BrokerError as error:  # who asks for the result again is told
+            log.warning("the result of a call could not be read", error=str(error))
+            return b""
+
+
+def read_call(body: bytes) -> tuple[dict[str, Any], bytes]:
+    """What a call brings: a job that is a function, on a line of its own, and the file of its arguments."""
+    line, _, inputs = body.partition(b"\n")
+    return json_map(line, "the first line"), inputs
 
 
 def wanted(of: list[str]) -> dict[str, set[int] | None]:

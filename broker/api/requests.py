@@ -141,12 +141,17 @@ async def _only_of(request: Request) -> str | None:
 
 async def _json_map(request: Request) -> dict[str, Any]:
     """The body, which must be a map. Raises `InvalidInput`."""
+    return json_map(await request.body(), "the body")
+
+
+def json_map(text: bytes, what: str) -> dict[str, Any]:
+    """JSON that must be a map of fields. Raises `InvalidInput`."""
     try:
-        fields = json.loads(await request.body(), parse_constant=_no_number)
+        fields = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(Problem(message=f"the body is not JSON: {error}")) from error
+        raise InvalidInput(Problem(message=f"{what} is not JSON: {error}")) from error
     if not isinstance(fields, dict):
-        raise InvalidInput(Problem(message="the body must be a map of fields, as the job specification has them"))
+        raise InvalidInput(Problem(message=f"{what} must be a map of fields, as the job specification has them"))
     return fields
 
 
@@ -218,6 +223,7 @@ __all__ = [
     "User",
     "check_submitting",
     "identity",
+    "json_map",
     "problems",
     "tags_of",
 ]

@@ -19,12 +19,13 @@ from broker.decide.pool_state import PoolState
 from broker.decide.rules import PlacementRules
 from broker.model.budgets import Budget
 from broker.model.errors import BrokerError, Conflict, LeaseLost, StoreAway, StoreError
-from broker.model.jobs import AttemptState, JobSpec
+from broker.model.jobs import AttemptState, Job, JobSpec
 from broker.model.leases import Lease
 from broker.model.money import NS_PER_S
 from broker.model.offers import Offer
 from broker.model.placement import Placement
 from broker.model.pools import Pool, PoolKind
+from broker.model.submissions import Entry
 from broker.ports import Clock, Executor, ExecutorContext, SecretSource, Store
 from broker.run.attempts.archive import Archive
 from broker.run.attempts.blobs import Blobs
@@ -313,6 +314,10 @@ class Broker:
                     await self.ledger.settle(pool.pool, executor)
             except (BrokerError, OSError) as error:
                 log.warning("pool did not close cleanly", pool=pool.pool.name, error=str(error))
+
+    async def begin(self, entry: Entry) -> tuple[Job, ...] | None:
+        """Stores a job and begins it in one step where that is possible: see `Dispatcher.begin`."""
+        return await self.dispatcher.begin(entry) if self._drives else None
 
     async def preview(self, spec: JobSpec, user: str, *, budgets: bool = True) -> Placement:
         """What would be decided for this job now, within budgets or without them; nothing is stored or started."""

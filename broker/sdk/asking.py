@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from broker.model.errors import BrokerError
-from broker.sdk.flow import Ask, Awaited
+from broker.sdk.flow import CALLS, Ask, Asked, Awaited, Called
 from broker.sdk.problems import raise_problem
 from broker.sdk.results import results_of, split
 from broker.sdk.transport import SILENCE_S, Answer, unanswered, wire
@@ -37,10 +37,12 @@ class Asking:
         self._group: dict[str, asyncio.Future[Answer]] | None = None  # that is still joined
         self._following: set[asyncio.Task[None]] = set()
 
-    async def answer(self, ask: Ask | Awaited) -> Answer:
+    async def answer(self, ask: Asked) -> Answer:
         """What one request is answered. Raises `DaemonError` when nobody answers, and what the broker refuses."""
         if isinstance(ask, Awaited):
             return await self._ended(ask.job_id)
+        if isinstance(ask, Called):  # its end is waited for with others
+            ask = Ask(method="POST", path=CALLS, body=ask.body)
         async with self._room:
             return await self._send(ask)
 

@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary
 
 from broker.model.errors import DaemonError
 from broker.sdk.events import Event, Happened, JobEvents, Json, StreamName, happened
-from broker.sdk.flow import TIMEOUT_S, Ask, Awaited, Flow, adrive, drive
+from broker.sdk.flow import CALLS, TIMEOUT_S, Ask, Asked, Called, Flow, adrive, drive
 from broker.sdk.following import Followed, Read
 from broker.sdk.problems import raise_problem
-from broker.sdk.results import results_of
+from broker.sdk.results import WAIT_S, results_of
 from broker.sdk.streams import Stream
 from broker.sdk.tenancy import Tenancy
 from broker.sdk.transport import Answer, Transport
@@ -49,6 +49,7 @@ class Client(Tenancy):
         self.address = address
         self._transport = Transport(address, headers)
         self._asking: WeakKeyDictionary[AbstractEventLoop, Asking] = WeakKeyDictionary()
+        self._coming: dict[str, Callable[[], bytes]] = {}  # answers to calls that have begun, by job
         self.sent: set[str] = set()  # functions that the broker is known to have
 
     def __enter__(self) -> Client:
@@ -80,13 +81,24 @@ class Client(Tenancy):
             self._asking[loop] = Asking(self.address, self._transport.headers)
         return self._asking[loop]
 
-    def _answer(self, ask: Ask | Awaited) -> Answer:
+    def _answer(self, ask: Asked) -> Answer:
         if isinstance(ask, Ask):
             return self._send(ask.method, ask.path, params=ask.params, body=ask.body, timeout_s=ask.timeout_s)
+        if isinstance(ask, Called):
+            return self._called(ask)
+        if (rest := self._coming.pop(ask.job_id, None)) is not None and (body := rest()):
+            return Answer(status=200, headers={}, body=body)
         while True:
             answer = self._answer(results_of([ask.job_id]))
             if answer.body:
                 return answer
+
+    def _called(self, call: Called) -> Answer:
+        answer, rest = self._transport.line(f"{CALLS}?timeout_s={WAIT_S:g}", call.body, WAIT_S + TIMEOUT_S)
+        if answer.status >= 400:
+            raise_problem(answer.status, answer.body)
+        self._coming[answer.json()["id"]] = rest
+        return answer
 
     def submit(self, document: Mapping[str, Any]) -> Json:
         """Submits a job, as the job specification has it: `Submitted`."""

@@ -18,6 +18,7 @@ R = TypeVar("R")
 
 TIMEOUT_S: Final = 30.0
 LARGE_S: Final = 600.0  # for what may be large
+CALLS: Final = "/v1/calls"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,15 @@ class Awaited:
     job_id: str
 
 
-Flow: TypeAlias = Generator[Ask | Awaited, Answer, R]
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call is submitted, whose end is `Awaited` next; the answer is the line that says which job it became."""
+
+    body: bytes  # of POST /v1/calls
+
+
+Asked: TypeAlias = Ask | Called | Awaited
+Flow: TypeAlias = Generator[Asked, Answer, R]
 
 
 class Runs(Protocol):
@@ -97,7 +106,7 @@ class twin(Generic[P, R]):
         return Both(partial(self._flow, instance), instance._runs)
 
 
-def drive(flow: Flow[R], answer: Callable[[Ask | Awaited], Answer]) -> R:
+def drive(flow: Flow[R], answer: Callable[[Asked], Answer]) -> R:
     """Runs a flow, asking by `answer`; what that raises is raised in the flow, an interrupt by the keyboard as well."""
     try:
         ask = next(flow)
@@ -113,7 +122,7 @@ def drive(flow: Flow[R], answer: Callable[[Ask | Awaited], Answer]) -> R:
         return found
 
 
-async def adrive(flow: Flow[R], answer: Callable[[Ask | Awaited], Awaitable[Answer]]) -> R:
+async def adrive(flow: Flow[R], answer: Callable[[Asked], Awaitable[Answer]]) -> R:
     """The same in an event loop; a task that is cancelled is an error like any other."""
     try:
         ask = next(flow)

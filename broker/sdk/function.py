@@ -12,7 +12,7 @@ from broker.sdk.call import Call
 from broker.sdk.flow import Both, Flow
 from broker.sdk.image import Image
 from broker.sdk.mapping import Mapped
-from broker.sdk.pickling import PYTHON, name_of, pickled_arguments, pickled_function
+from broker.sdk.pickling import PYTHON, PickledFunction, name_of, pickled_arguments, pickled_function
 from broker.sdk.sending import sent
 from broker.spec.check import World
 from broker.spec.read import from_python
@@ -55,7 +55,7 @@ class Function(Generic[P, R]):
         parsed = from_python(world=_ANY_MODEL, **given)
         self._document = parsed.document.model_dump(mode="json", exclude_none=True)
         _no_array(self._document)
-        self._pickled: bytes | None = None
+        self._pickled: PickledFunction | None = None
         update_wrapper(self, call)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -127,14 +127,17 @@ class Function(Generic[P, R]):
         return here(start=True)
 
     def _spawn(self, *args: P.args, **kwargs: P.kwargs) -> Flow[Call[R]]:
-        arguments = pickled_arguments(self._call, args, kwargs)
-        client = self._client()
-        found = yield from sent(self._document, name_of(self._call), self._function(), [arguments], client.sent)
-        return Call(client, found["id"])
+        return (yield from self._called(args, kwargs, awaited=False))
 
     def _remote(self, *args: P.args, **kwargs: P.kwargs) -> Flow[R]:
-        call = yield from self._spawn(*args, **kwargs)
+        call = yield from self._called(args, kwargs, awaited=True)
         return (yield from call.or_cancelled())
+
+    def _called(self, args: Any, kwargs: Any, *, awaited: bool) -> Flow[Call[R]]:
+        arguments = [pickled_arguments(self._call, args, kwargs)]
+        client, name = self._client(), name_of(self._call)
+        found = yield from sent(self._document, name, self._function(), arguments, client.sent, awaited=awaited)
+        return Call(client, found["id"])
 
     def _mapped(self, calls: Iterable[tuple[Any, Any]], ordered: bool, exceptions: bool) -> Mapped[R]:
         arguments = (pickled_arguments(self._call, *call) for call in calls)
@@ -147,7 +150,7 @@ class Function(Generic[P, R]):
 
         return Mapped(self._client, arguments, submit, ordered=ordered, exceptions=exceptions)
 
-    def _function(self) -> bytes:
+    def _function(self) -> PickledFunction:
         if self._pickled is None:
             self._pickled = pickled_function(self._call)
         return self._pickled

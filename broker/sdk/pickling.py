@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,18 @@ def packed(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[st
     return _pickled(function, (function, tuple(args), dict(kwargs)), "and its arguments can't be pickled")
 
 
-def pickled_function(function: Callable[..., Any]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class PickledFunction:
+    """A function alone, as it is sent, once."""
+
+    data: bytes
+    sha256: str
+
+
+def pickled_function(function: Callable[..., Any]) -> PickledFunction:
     """A function alone, as `packed` has it."""
-    return _pickled(function, function, "can't be pickled")
+    data = _pickled(function, function, "can't be pickled")
+    return PickledFunction(data, hashlib.sha256(data).hexdigest())
 
 
 def pickled_arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:

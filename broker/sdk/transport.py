@@ -11,8 +11,8 @@ import os
 import select
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from threading import Lock
@@ -72,6 +72,25 @@ class Transport:
             if not response.will_close:
                 self._keep(connection)
             return answer
+
+    def line(self, path: str, body: bytes, timeout_s: float) -> tuple[Answer, Callable[[], bytes]]:
+        """The first line of an answer, as soon as it comes, and what reads the rest; an error is there whole."""
+        sending = ExitStack()
+        connection, response = sending.enter_context(self._sent("POST", path, {}, body, timeout_s))
+        with sending:
+            if response.status >= 400:
+                return Answer(status=response.status, headers={}, body=response.read()), bytes
+            line = response.readline()
+            left = sending.pop_all()
+
+        def rest() -> bytes:
+            with left:
+                found = response.read()
+                if not response.will_close:
+                    self._keep(connection)
+                return found
+
+        return Answer(status=response.status, headers={}, body=line), rest
 
     @contextmanager
     def lines(self, path: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Iterator[Iterator[str]]:

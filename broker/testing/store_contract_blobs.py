@@ -5,14 +5,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from broker.model.errors import UnknownName
+from broker.model.errors import Conflict, UnknownName
 from broker.model.jobs import FunctionCall, JobSpec, JobState
 from broker.model.money import NS_PER_S
+from broker.model.placement import Verdict
+from broker.model.query import JobFilter
+from broker.model.submissions import Entry
 from broker.ports import Store
-from broker.testing.store_values import NOW_NS, job
+from broker.testing.store_values import NOW_NS, attempt, change, job, placement
 
 DAY_NS = 86_400 * NS_PER_S
 
@@ -45,3 +49,23 @@ class BlobsContract:
         assert store.blobs_in_use() == {"aa", "bb", "cc"}
         store.record(jobs=[replace(over, state=JobState.CANCELLED, ended_ns=NOW_NS)])
         assert store.blobs_in_use() == {"aa", "bb"}
+
+    def test_a_job_comes_with_its_blobs_and_its_first_attempt_or_not_at_all(self, store: Store) -> None:
+        new = job("call")
+        entry = Entry(jobs=(new,), document="{}", document_hash="h", blobs=(("ab", b"arguments"),))
+        first = attempt(new)
+        moved = replace(new, state=JobState.STARTING, attempts=1)
+        placed = placement(new, Verdict.RUN)
+        refused = replace(first, job_id="nobody")
+        with pytest.raises(UnknownName):
+            store.begin(entry, job=moved, attempt=refused, change=change(new, "starting"), placement=placed)
+        assert not store.jobs(JobFilter()).jobs and not store.want_blob("ab", NOW_NS)
+        begin = partial(store.begin, job=moved, attempt=first, change=change(new, "starting"), placement=placed)
+        assert begin(entry) == (new,)
+        assert begin(entry) == (store.job("call"),), "a repeat finds it"
+        recorded = store.recorded("call")
+        assert (recorded.job.state, recorded.attempts) == (JobState.STARTING, (first,))
+        assert len(recorded.placements) == len(store.changes("call")) == 1
+        assert store.blob("ab") == b"arguments"
+        with pytest.raises(Conflict):
+            begin(replace(entry, document_hash="other"))

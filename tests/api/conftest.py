@@ -126,6 +126,13 @@ class House:
         await executor.move(attempt_id, state, exit_code=exit_code)
         await self.reaches(job_id, *(("succeeded",) if state is AttemptState.SUCCEEDED else ("failed", "queued")))
 
+    async def nobody_waits(self) -> None:
+        """Returns when the broker has seen that its queue is empty."""
+        register = self.broker.register
+        async with asyncio.timeout(WAIT_S):
+            while not register.queue_seen_empty or register.work.is_set():
+                await asyncio.sleep(0.01)
+
     async def reaches(self, job_id: str, *states: str) -> None:
         """Returns when the store has the job in one of these states."""
         async with asyncio.timeout(WAIT_S):

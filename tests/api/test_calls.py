@@ -7,7 +7,10 @@ import json
 import httpx
 import pytest
 
+from broker.model import calls
 from broker.model.jobs import AttemptState
+from broker.model.placement import Verdict
+from broker.model.query import JobFilter
 from tests.api.conftest import House
 
 
@@ -76,3 +79,78 @@ async def test_arguments_that_are_not_here_or_not_for_each_task_are_refused(http
     assert missing.status_code == 422 and missing.json()["problems"][0]["field"] == "function.inputs"
     wrong = await http.post("/v1/jobs", json={"function": {**call, "inputs": sha256}})
     assert wrong.status_code == 422 and "is no file of calls" in wrong.text
+
+
+async def called(http: httpx.AsyncClient, inputs: bytes, timeout_s: float = 0.0, **fields: object) -> httpx.Response:
+    sha256 = hashlib.sha256(b"a function").hexdigest()
+    assert (await http.put(f"/v1/blobs/{sha256}", content=b"a function")).status_code == 200
+    head = json.dumps({"function": {"blob": sha256, "name": "f", "python": "3.11"}, **fields}).encode()
+    return await http.post("/v1/calls", params={"timeout_s": timeout_s}, content=head + b"\n" + inputs)
+
+
+async def test_a_call_is_stored_and_begun_in_one_transaction_and_answered_with_its_result(
+    house: House, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = []
+    monkeypatch.setattr(house.store, "decide", lambda **_: alone.append("decided by itself"))
+    await house.nobody_waits()
+    waiting = asyncio.create_task(called(http, calls.joined([b"arguments"]), 20.0))
+    async with asyncio.timeout(20):
+        while not (jobs := house.store.jobs(JobFilter()).jobs):
+            await asyncio.sleep(0.01)
+    executor, attempt = await house.attempt_of(jobs[0].id)
+    request = executor.runs[attempt].request
+    assert b"a function" in (request.function_payload or b"") and b"arguments" in (request.function_payload or b"")
+    recorded = house.store.recorded(jobs[0].id)
+    assert [each.verdict for each in recorded.placements] == [Verdict.RUN] and len(recorded.attempts) == 1
+    first = house.store.changes(jobs[0].id)[0]
+    assert (first.attempt_id, first.old, first.new) == (None, "queued", "starting")
+    executor.runs[attempt].result = b"pickled"
+    await house.end(jobs[0].id)
+    line, _, rest = (await waiting).content.partition(b"\n")
+    assert json.loads(line)["id"] == jobs[0].id and json.loads(line)["created"]
+    ((head, data),) = records(rest)
+    assert (head["id"], head["state"], data) == (jobs[0].id, "succeeded", b"pickled") and not alone
+
+
+async def test_a_call_for_which_there_is_no_room_waits_its_turn(house: House, http: httpx.AsyncClient) -> None:
+    await house.nobody_waits()
+    ids = [
+        json.loads((await called(http, calls.joined([b"x"]), resources={"cpus": 8})).content)["id"] for _ in range(3)
+    ]
+    assert [house.store.job(each).state for each in ids] == ["starting", "starting", "queued"]
+    for each in ids:
+        await house.end(each)
+
+
+async def test_an_array_of_calls_has_arguments_for_each(house: House, http: httpx.AsyncClient) -> None:
+    answer = json.loads((await called(http, calls.joined([b"one", b"two"]), array=2)).content)
+    executor, attempt = await house.attempt_of(f"{answer['id']}.1")
+    assert answer["tasks"] == 2 and b"two" in (executor.runs[attempt].request.function_payload or b"")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "fields", "field"),
+    [
+        (b"no file of calls", {}, "function.inputs"),
+        (calls.joined([b"one", b"two"]), {}, "function.inputs"),
+        (calls.joined([b"x" * (1 << 16)]), {}, "function.inputs"),
+        (calls.joined([b"x"]), {"function": None, "run": "true"}, "function"),
+        (calls.joined([b"x"]), {"function": {"blob": "0" * 64, "name": "f", "python": "3.11"}}, "function.blob"),
+        (calls.joined([b"x"]), {"cpuz": 1}, "cpuz"),
+    ],
+)
+async def test_what_is_no_call_is_refused_and_stores_nothing(
+    house: House, http: httpx.AsyncClient, inputs: bytes, fields: dict[str, object], field: str
+) -> None:
+    response = await called(http, inputs, **fields)
+    assert response.status_code == 422 and response.json()["problems"][0]["field"] == field
+    assert (await http.post("/v1/calls", content=b"[]\n" + inputs)).status_code == 422
+    assert not house.store.jobs(JobFilter()).jobs
+
+
+async def test_the_same_call_under_the_same_id_is_found(house: House, http: httpx.AsyncClient) -> None:
+    first = await called(http, calls.joined([b"x"]), id="mine")
+    again = await called(http, calls.joined([b"x"]), id="mine")
+    assert (first.status_code, again.status_code) == (201, 200) and not json.loads(again.content)["created"]
+    assert (await called(http, calls.joined([b"y"]), id="mine")).status_code == 409

@@ -2,15 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from broker.model.errors import BrokerError
+from broker.model.errors import BrokerError, DaemonError
 from broker.model.usage import ChargeKind
 from broker.run.lifecycle import is_running
 from broker.run.store import open_store
+from broker.sdk.pickling import pickled_arguments, pickled_function, unpacked
+from broker.sdk.results import ended
+from broker.sdk.sending import sent
 from tests.daemon.running import Daemon, daemon, until
 
 # What a process imports first: in the daemon, each write is watched for the moment that a file names.
@@ -41,7 +45,9 @@ if "broker.api.serve" in sys.orig_argv:
         setattr(SqlStore, method, watched)
 
     watch("add_batch", lambda args, kwargs: ["submitted"])
-    watch("record", lambda args, kwargs: [str(job.state) for job in kwargs.get("jobs", ())])
+    watch("begin", lambda args, kwargs: ["called"])
+    for recording in ("decide", "record"):
+        watch(recording, lambda args, kwargs: [str(job.state) for job in kwargs.get("jobs", ())])
     watch("settle", lambda args, kwargs: ["charged"] * any(charge.kind == "job" for charge in args[3]))
     keep = Archive.keep
 
@@ -85,6 +91,28 @@ def test_killed_at_any_transition_it_goes_on(fragile: Daemon, moment: str, when:
     view = fragile.client.job(job_id)
     assert [made["state"] for made in view["made"]] == ["succeeded"]
     assert [line for line in view["charges"] if line["kind"] == "job"]
+    _charged_once(fragile)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_when_a_call_is_stored_and_begun_at_once_it_is_called_once(fragile: Daemon, when: str) -> None:
+    fragile.ended(fragile.submit("true"))  # nobody waits: the next one begins at once
+    client, at = fragile.client, Path(fragile.environment["KILL_AT"])
+    function, called_id = pickled_function(len), f"{when}-called"
+    at.write_text(f"{when} called")
+    flow = partial(
+        sent, {"id": called_id, "resources": {"cpus": 0.5}}, "len", function, [pickled_arguments(len, ["abc"], {})]
+    )
+    with pytest.raises(DaemonError):
+        client.run(flow(set()))
+    until(lambda: not is_running(fragile.state_dir), "it is dead")
+    assert not at.exists(), "it was not the moment that killed it"
+    fragile.up()
+    assert fragile.client.run(flow(set()))["id"] == called_id, "who was not answered asks again"
+    assert fragile.ended(called_id)["state"] == "succeeded"
+    assert [made["state"] for made in fragile.client.job(called_id)["made"]] == ["succeeded"]
+    assert unpacked(fragile.client.run(ended(called_id)).data or b"") == 3
+    until(lambda: fragile.client.job(called_id)["cost"]["complete"], "it is charged")
     _charged_once(fragile)
 
 

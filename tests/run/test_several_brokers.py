@@ -54,6 +54,7 @@ async def test_what_ran_at_a_broker_that_died_goes_on_at_another_and_is_launched
         town.submit(second, "j", array=CPUS + 1)
         fake = town.executors["shared"]
         await until(lambda: len(fake.running()) == CPUS)
+        await until(lambda: {each.state for each in second.store.open_attempts()} == {AttemptState.STARTING})
         await crash(first, task)
         await until(lambda: second.membership.holds("shared"))
         for attempt in fake.running():

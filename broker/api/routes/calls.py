@@ -6,15 +6,17 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from broker.api.calls import TASKS, BlobKept, record, wanted
-from broker.api.requests import JobId, identity, problems
+from broker.api import views
+from broker.api.calls import BINARY, TASKS, BlobKept, Said, read_call, record, wanted
+from broker.api.requests import JobId, User, check_submitting, identity, problems
 from broker.model.projects import Role
 from broker.run.service import Service
 from broker.run.service.jobs import LONGEST_WAIT_S
 from broker.run.service.results import Wanted
 
-BINARY: Final = "application/octet-stream"
 _BYTES: Final[dict[str, Any]] = {"content": {BINARY: {"schema": {"type": "string", "format": "binary"}}}}
+_CALL: Final = "A line of JSON, a job with `function` without `inputs`; then these: a file of pickled arguments."
+_CALLED: Final = "A line of JSON at once (`Submitted`); then its record as of /v1/results, where it ends in time."
 _RESULTS: Final = "One after another: a line of JSON (`ResultHead`), then as many bytes as it says, pickled."
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256 of the content, in hex.")]
 Of = Annotated[
@@ -39,9 +41,34 @@ Timeout = Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="Seconds a
 def routes(service: Service) -> APIRouter:
     """The routes of calls."""
     router = APIRouter(prefix="/v1", tags=["calls"])
+    _calls(router, service)
     _results(router, service)
     _blobs(router, service)
     return router
+
+
+def _calls(router: APIRouter, service: Service) -> None:
+    @router.post(
+        "/calls",
+        status_code=201,
+        response_class=Response,
+        responses={201: {**_BYTES, "description": _CALLED}, **problems(409, 413, 422, 503)},
+        openapi_extra={"requestBody": {"required": True, "description": _CALL, **_BYTES}},
+    )
+    async def call(request: Request, user: User, timeout_s: Timeout = 0.0) -> Response:
+        """Submits a call of a function together with its arguments, or an array of calls, and may wait for its end.
+
+        The function has to be here already (PUT /v1/blobs). Arguments of more than 64 KiB go the same way, and the job
+        that names them to POST /v1/jobs. The same caution as for results: unpickling runs code.
+        """
+        fields, inputs = read_call(await request.body())
+        await check_submitting(request, fields)
+        submission = await service.calling.submit(fields, inputs, user)
+        line = views.submitted(submission).model_dump_json().encode() + b"\n"
+        status = 201 if submission.created else 200
+        if not timeout_s or submission.tasks is not None:
+            return Response(line, status, media_type=BINARY)
+        return Said(line, lambda: service.results.of_one(submission.id, timeout_s), status)
 
 
 def _results(router: APIRouter, service: Service) -> None:

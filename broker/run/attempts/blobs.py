@@ -8,16 +8,22 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Final
 
 from broker.model.errors import InvalidInput, Problem, StoreError
+from broker.model.jobs import FunctionCall
+from broker.model.money import NS_PER_S
 from broker.ports import Clock, Store
 
 SMALL: Final = 1 << 16  # bytes; up to here, whoever shares the store has it as well
+_IN_MEMORY: Final = 8 << 20  # bytes of small ones that are kept at hand
+_NOTED_NS: Final = 60 * NS_PER_S  # how soon after one was wanted it need not be noted again
 
 
 class Blobs:
@@ -27,6 +33,21 @@ class Blobs:
         self.folder = folder
         self._store = store
         self._clock = clock
+        self._recent = _Recent()
+
+    def at_hand(self, call: FunctionCall) -> bool:
+        """Whether a function and its arguments are in memory."""
+        return all(name is None or self._recent.get(name) is not None for name in (call.blob, call.inputs))
+
+    def lately_wanted(self, sha256: str) -> bool:
+        """Whether it is here for certain, as somebody has wanted it a moment ago."""
+        return self._recent.noted_ns(sha256) > self._clock.now_ns() - _NOTED_NS
+
+    def came(self, kept: Iterable[tuple[str, bytes]]) -> None:
+        """Takes note of small ones that the store was given with a job."""
+        for sha256, data in kept:
+            self._recent.put(sha256, data)
+            self._recent.note(sha256, self._clock.now_ns())
 
     def draft(self, sha256: str) -> Draft:
         """What is to be kept under a hash, to be written piece by piece."""
@@ -34,26 +55,41 @@ class Blobs:
 
     def has(self, sha256: str) -> bool:
         """Whether it is here; it is kept for as long as if it had just come."""
+        if self.lately_wanted(sha256):
+            return True
+        now_ns = self._clock.now_ns()
         with suppress(FileNotFoundError):
             os.utime(self._file(sha256))
             return True
-        return self._store.want_blob(sha256, self._clock.now_ns())
+        if there := self._store.want_blob(sha256, now_ns):
+            self._recent.note(sha256, now_ns)
+        return there
 
     def size(self, sha256: str) -> int:
         """Its bytes. Raises `UnknownName`."""
+        if (data := self._recent.get(sha256)) is not None:
+            return len(data)
         with suppress(FileNotFoundError):
             return self._file(sha256).stat().st_size
-        return len(self._store.blob(sha256))
+        return len(self._small(sha256))
 
     def read(self, sha256: str, start: int = 0, end: int | None = None) -> bytes:
         """Its bytes from `start` to `end`. Raises `UnknownName`."""
+        if (data := self._recent.get(sha256)) is not None:
+            return data[start:end]
         with suppress(FileNotFoundError), self._file(sha256).open("rb") as file:
             file.seek(start)
             return file.read() if end is None else file.read(end - start)
-        return self._store.blob(sha256)[start:end]
+        return self._small(sha256)[start:end]
+
+    def _small(self, sha256: str) -> bytes:
+        data = self._store.blob(sha256)
+        self._recent.put(sha256, data)
+        return data
 
     def expire(self, before_ns: int) -> int:
         """Drops what nobody has wanted since a time, but what jobs name that have not ended; how many."""
+        self._recent.clear()
         used = self._store.blobs_in_use()
         dropped = self._store.drop_blobs(before_ns, used)
         for file in self.folder.glob("*/*") if self.folder.is_dir() else ():
@@ -67,6 +103,7 @@ class Blobs:
         """Keeps what a draft has written."""
         if small is not None:
             self._store.put_blob(sha256, small, self._clock.now_ns())
+            self.came([(sha256, small)])
         elif file is not None:
             place = self._file(sha256)
             with _kept_in(place):
@@ -81,6 +118,47 @@ class Blobs:
 
     def _file(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256
+
+
+class _Recent:
+    """Small blobs that were used last, in memory, with when the store was told that they are wanted."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._data: OrderedDict[str, bytes] = OrderedDict()
+        self._noted: dict[str, int] = {}
+        self._bytes = 0
+
+    def get(self, sha256: str) -> bytes | None:
+        with self._lock:
+            if (data := self._data.get(sha256)) is not None:
+                self._data.move_to_end(sha256)
+            return data
+
+    def put(self, sha256: str, data: bytes) -> None:
+        with self._lock:
+            self._bytes += len(data) - len(self._data.get(sha256, b""))
+            self._data[sha256] = data
+            self._data.move_to_end(sha256)
+            while self._bytes > _IN_MEMORY:
+                name, dropped = self._data.popitem(last=False)
+                self._noted.pop(name, None)
+                self._bytes -= len(dropped)
+
+    def noted_ns(self, sha256: str) -> int:
+        """When the store was told; 0 where it was not."""
+        return self._noted.get(sha256, 0)
+
+    def note(self, sha256: str, at_ns: int) -> None:
+        with self._lock:
+            if sha256 in self._data:
+                self._noted[sha256] = at_ns
+
+    def clear(self) -> None:
+        with self._lock:
+            self._data.clear()
+            self._noted.clear()
+            self._bytes = 0
 
 
 class Draft:

@@ -29,7 +29,9 @@ from broker.model.jobs import Job, JobSpec, JobState
 from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Verdict
 from broker.model.pools import Capacity
+from broker.model.submissions import Entry
 from broker.run.attempts.gambling import Gambling
+from broker.run.attempts.histories import Histories
 from broker.run.attempts.lanes import Lanes
 from broker.run.attempts.launcher import Launcher
 from broker.run.attempts.live import Held
@@ -74,6 +76,8 @@ class Dispatcher:
         self._foresight = foresight
         self._budgets = budgets
         self._gambling = Gambling(pools, register, rules)
+        self._histories = Histories(register.store, register.events)
+        self._turn = asyncio.Lock()  # of whoever gives room away
         self._stopped = False
         self._look_again_ns: int | None = None
         self._looked_ns = 0
@@ -117,32 +121,43 @@ class Dispatcher:
     async def step(self) -> bool:
         """One round: cancellations, then placements, page by page while there is room. Whether a job was begun."""
         self._looked_ns = self._register.clock.now_ns()
+        self._register.queue_seen_empty = False
         await self._cancel()
         if self._stopped or not self._sharing.may_dispatch:
             return False
         await self._gambling.step()
         self._lanes.begin()
+        async with self._turn:
+            return await self._place_pages()
+
+    async def _place_pages(self) -> bool:
         limit = self._page()
         looked_at: set[str] = set()
         again: list[int] = []
-        begun = False
-        while True:
-            queued = await self._queued(limit, frozenset(looked_at))
-            if not queued:
-                break
+        begun, waits = False, False
+        while queued := await self._queued(limit, frozenset(looked_at)):
             placements = await self._place(queued)
             looked_at.update(job.id for job in queued)
             again += [p.decide_again_ns for p in placements if p.decide_again_ns is not None]
             begun |= any(p.verdict is Verdict.RUN for p in placements)
+            waits |= any(p.verdict is Verdict.WAIT for p in placements)
+            if self._is_rest(queued, limit):
+                break
             past = [p.verdict is Verdict.RUN or is_held(p) for p in placements]  # keep nobody from room
             if all(past):
                 limit = min(2 * limit, PAGE)
             if not any(past) or len(looked_at) >= FAR:
+                waits = True
                 if limit == HEAD == len(queued):
                     again.append(self._whole_page_ns + round(WHOLE_PAGE_EVERY_S * NS_PER_S))
                 break
         self._look_again_ns = min(again, default=None)
+        self._register.queue_seen_empty = not waits and self._sharing.brokers == 1
         return begun
+
+    def _is_rest(self, queued: Sequence[Job], limit: int) -> bool:
+        """Whether nobody came after these when they were read; who has come since has said so."""
+        return len(queued) < limit and self._sharing.brokers == 1
 
     def _page(self) -> int:
         """How many jobs to look at at once in this round."""
@@ -190,13 +205,33 @@ class Dispatcher:
             quotas=quotas,
         )
 
+    async def begin(self, entry: Entry) -> tuple[Job, ...] | None:
+        """Stores a job together with its first attempt and launches it, where there is room and nobody waits for it.
+
+        None: nothing was stored, the job has to go into the queue. Otherwise what `Store.begin` returned, and raises.
+        """
+        if len(entry.jobs) > 1 or not self._nobody_waits or await self._lanes.quotas() is not NO_QUOTAS:
+            return None
+        async with self._turn:
+            (placement,) = await self._placed(entry.jobs, (), NO_QUOTAS)
+            here = self._sharing.own([placement], self._register.clock.now_ns())
+            if placement.verdict is not Verdict.RUN or not here:
+                return None
+            stored, held = await self._register.begin(entry, placement)
+        await self._launcher.launch(held)
+        return stored
+
+    @property
+    def _nobody_waits(self) -> bool:
+        """Whether room may be given away without a look at the queue: it was empty, and this broker alone fills it."""
+        ready = not self._stopped and self._sharing.may_dispatch and not self._budgets.every
+        return (
+            ready and self._register.queue_seen_empty and not self._register.work.is_set() and not self._turn.locked()
+        )
+
     async def _durations(self, queued: Sequence[Job]) -> dict[str, Duration]:
-        """The expected duration of each job, from one look at the history per user and name."""
-        histories: dict[tuple[str, str], tuple[float, ...]] = {}
-        for job in queued:
-            key = (job.user, job.spec.name)
-            if key not in histories:
-                histories[key] = await asyncio.to_thread(self._register.store.runtimes, *key)
+        """The expected duration of each job."""
+        histories = await self._histories.of(queued)
         return {job.id: estimate(job.spec, histories[job.user, job.spec.name]) for job in queued}
 
     async def states(self) -> tuple[PoolState, ...]:

@@ -1,12 +1,20 @@
-"""Jobs whose ends somebody waits for → that somebody is woken when the end is recorded, and by nothing else."""
+"""Jobs whose ends somebody waits for → that somebody is woken when the end is recorded, and by nothing else.
+
+The last ends are kept at hand, so that whoever is woken, or comes a moment late, need not ask the store.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
+from broker.model.jobs import Attempt, Job
 from broker.run.telling.events import Event, Events
+
+_KEPT: Final = 2_048
 
 
 class Ends:
@@ -14,6 +22,7 @@ class Ends:
 
     def __init__(self, events: Events) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._last: OrderedDict[str, tuple[Job, Attempt | None]] = OrderedDict()
         events.call(self._happened)
 
     @contextmanager
@@ -30,10 +39,17 @@ class Ends:
                 if not self._waiting[name]:
                     del self._waiting[name]
 
+    def seen(self, job_id: str) -> tuple[Job, Attempt | None] | None:
+        """A job that has ended lately, and its last attempt; None says nothing."""
+        return self._last.get(job_id)
+
     def _happened(self, event: Event) -> None:
         job = event.job
         if job is None or not job.state.ended or not event.kind.startswith("job."):
             return
+        self._last[job.id] = (job, event.attempt)
+        if len(self._last) > _KEPT:
+            self._last.popitem(last=False)
         for name in (job.id, job.array_id):
             for woken in self._waiting.get(name or "", ()):
                 woken.set()

@@ -6,12 +6,15 @@ A pool that does not answer is opened again after a while; what it was running i
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
 from broker.model.errors import BrokerError, Misconfigured, Unreachable
 from broker.model.jobs import AttemptReport, AttemptState
-from broker.ports import Executor
+from broker.ports import Executor, Poll
 from broker.run.attempts.launcher import Launcher
 from broker.run.attempts.register import Register
 from broker.run.attempts.retire import Retirement
@@ -23,6 +26,8 @@ POLL_WAIT_S = 5.0
 # Where so many attempts are under way, their news is collected for a moment: recorded together they cost a fraction.
 MANY = 8
 COLLECT_S = 0.05
+# What has not ended a moment after it began is told by itself; of what has, its end alone is recorded.
+QUIET_S = 0.02
 REOPEN_S = 2.0
 REOPEN_MISCONFIGURED_S = 30.0
 
@@ -92,7 +97,7 @@ class Follower:
 
     async def _follow(self, executor: Executor, since: int) -> None:
         while True:
-            poll = await executor.poll(since, POLL_WAIT_S)
+            poll = await self._news(executor, since)
             await self._take(poll.reports)
             since = poll.version
             if self._pool.problem:
@@ -100,6 +105,20 @@ class Follower:
             await self._launch_again()
             if len(self._register.live.of_pool(self._pool.pool.name)) > MANY:
                 await asyncio.sleep(COLLECT_S)
+
+    async def _news(self, executor: Executor, since: int) -> Poll:
+        """What is new, with the ends that come a moment after it: most short attempts are recorded once."""
+        poll = await executor.poll(since, POLL_WAIT_S)
+        newest = {report.attempt_id: report for report in poll.reports}
+        until = time.monotonic() + QUIET_S
+        while self._begins_only(newest) and (left_s := until - time.monotonic()) > 0:
+            poll = await executor.poll(poll.version, left_s)
+            newest |= {report.attempt_id: report for report in poll.reports}
+        return replace(poll, reports=tuple(newest.values()))
+
+    @staticmethod
+    def _begins_only(newest: Mapping[str, AttemptReport]) -> bool:
+        return bool(newest) and not any(report.state.ended for report in newest.values())
 
     async def _take(self, reports: tuple[AttemptReport, ...]) -> None:
         if reports:

@@ -6,13 +6,22 @@ A pool that does not answer keeps its attempts stored: the follower launches the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 import structlog
 
-from broker.model.errors import ExecutorError, InvalidInput, Misconfigured, NoCapacity, StoreError, Unreachable
+from broker.model.errors import (
+    BrokerError,
+    ExecutorError,
+    InvalidInput,
+    Misconfigured,
+    NoCapacity,
+    StoreError,
+    Unreachable,
+)
 from broker.model.jobs import AttemptReport, AttemptState, LaunchRequest
-from broker.ports import SecretSource
+from broker.ports import Executor, SecretSource
 from broker.run.attempts.blobs import Blobs
 from broker.run.attempts.launch import launch_request
 from broker.run.attempts.live import Held
@@ -21,6 +30,8 @@ from broker.run.pools import RunningPool
 from broker.run.secrecy.secrets import check_project
 
 log = structlog.get_logger()
+
+TOGETHER: Final = 16  # whose requests are made in one go, before the first of them is launched
 
 
 class Launcher:
@@ -47,20 +58,31 @@ class Launcher:
         fresh = [held for held in attempts if held.attempt.id not in self.launching]
         self.launching.update(held.attempt.id for held in fresh)
         try:
-            outcomes = await asyncio.gather(*(self._launch(held) for held in fresh))
+            outcomes = await asyncio.gather(*(self._launch_some(some) for some in _pieces(fresh)))
         finally:
             self.launching.difference_update(held.attempt.id for held in fresh)
-        await self._register.apply([outcome for outcome in outcomes if outcome])
+        await self._register.apply([outcome for some in outcomes for outcome in some if outcome])
 
-    async def _launch(self, held: Held) -> AttemptReport | None:
+    async def _launch_some(self, some: Sequence[Held]) -> Sequence[AttemptReport | None]:
+        known = [held for held in some if self._executor(held) is not None]
+        if all(map(self._at_hand, known)):
+            asked = [self._asked(held) for held in known]
+        else:
+            asked = await asyncio.to_thread(lambda: [self._asked(held) for held in known])
+        return await asyncio.gather(*(self._launch(held, each) for held, each in zip(known, asked, strict=True)))
+
+    def _executor(self, held: Held) -> Executor | None:
         pool = self._pools.get(held.attempt.pool)
-        if pool is None or pool.executor is None:
-            return None
+        return pool.executor if pool is not None else None
+
+    async def _launch(self, held: Held, asked: LaunchRequest | BrokerError) -> AttemptReport | None:
+        pool, executor = self._pools[held.attempt.pool], self._executor(held)
         try:
-            request = await asyncio.to_thread(self._request, held)
-            if not self._may():
+            if isinstance(asked, BrokerError):
+                raise asked
+            if executor is None or not self._may():
                 return None
-            await pool.executor.launch(request)
+            await executor.launch(asked)
         except NoCapacity as error:
             return self._report(held, AttemptState.REFUSED, str(error))
         except Unreachable as error:
@@ -77,6 +99,18 @@ class Launcher:
         self._register.live.launched(held.attempt.id)
         return None
 
+    def _at_hand(self, held: Held) -> bool:
+        """Whether its request can be made of what is in memory: then no thread need be waited for."""
+        spec = held.job.spec
+        return not (spec.volumes or spec.secrets) and (spec.function is None or self._blobs.at_hand(spec.function))
+
+    def _asked(self, held: Held) -> LaunchRequest | BrokerError:
+        """What is launched, or why it can't be."""
+        try:
+            return self._request(held)
+        except BrokerError as error:
+            return error
+
     def _request(self, held: Held) -> LaunchRequest:
         spec, store = held.job.spec, self._register.store
         for name in spec.volumes.values():
@@ -88,3 +122,7 @@ class Launcher:
     def _report(self, held: Held, state: AttemptState, reason: str) -> AttemptReport:
         now = self._register.clock.now_ns()
         return AttemptReport(attempt_id=held.attempt.id, state=state, at_ns=now, ended_ns=now, reason=reason)
+
+
+def _pieces(attempts: Sequence[Held]) -> Iterator[Sequence[Held]]:
+    return (attempts[first : first + TOGETHER] for first in range(0, len(attempts), TOGETHER))

@@ -20,6 +20,7 @@ from broker.model.budgets import Reservation
 from broker.model.errors import BrokerError, StoreAway, UnknownName
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
+from broker.model.submissions import Entry
 from broker.ports import Clock, Store
 from broker.run.attempts.live import Held, LiveAttempts
 from broker.run.secrecy.masking import Masks
@@ -40,6 +41,7 @@ class Register:
         self.live = LiveAttempts()
         self.changes = Changes()
         self.work = asyncio.Event()  # set when there may be something to dispatch
+        self.queue_seen_empty = False  # at the last look: until `work` is set, room that comes free is of use to nobody
         self.in_doubt = asyncio.Event()  # set when a write may or may not be in the store: all is to be read anew
         self._writing = asyncio.Lock()
         self._refused: Counter[str] = Counter()
@@ -67,13 +69,25 @@ class Register:
             progresses = [progress for report in masked if (progress := self._advance(report))]
             if progresses:
                 await self._stored(self._write, progresses)
-            for progress in progresses:
-                held = self.live.get(progress.attempt.id)
-                self.live.follow(progress)
-                self._remember_refusal(progress, in_line=held is not None and held.in_line)
+            room = [self._follow(progress) for progress in progresses]
         if progresses:
             self._announce(event for progress in progresses for event in _happened(progress))
+            self._wake(progresses, room=any(room))
         return [report.attempt_id for report in reports if report.state.ended]
+
+    def _follow(self, progress: Progress) -> bool:
+        """Takes over what was recorded; whether it has left room for others, in its pool or in the line before it."""
+        held = self.live.get(progress.attempt.id)
+        in_line = held is not None and held.in_line
+        self.live.follow(progress)
+        self._remember_refusal(progress, in_line=in_line)
+        return progress.attempt.state.ended or (in_line and progress.attempt.started_ns is not None)
+
+    def _wake(self, progresses: Sequence[Progress], *, room: bool) -> None:
+        """Lets the dispatcher look where there is room for somebody who waits for it."""
+        again = any(progress.job.state is JobState.QUEUED for progress in progresses)
+        if again or (room and not self.queue_seen_empty):
+            self.work.set()
 
     async def _masked(self, reports: Sequence[AttemptReport]) -> Sequence[AttemptReport]:
         """The same, with values of secrets masked in what a job's setup or program gave as reason."""
@@ -166,6 +180,19 @@ class Register:
             self._announce([*begun, *(_event(job, change, None) for job, change in failed)])
         return [held for held, _ in started]
 
+    async def begin(self, entry: Entry, placement: Placement) -> tuple[tuple[Job, ...], list[Held]]:
+        """Stores a job that is placed already, with its first attempt: what the store returned, and what to launch."""
+        held, change = _started(entry.jobs[0], placement, self.clock.now_ns())
+        async with self._writing:
+            stored = await self._stored(
+                self.store.begin, entry, job=held.job, attempt=held.attempt, change=change, placement=placement
+            )
+            if stored != entry.jobs:
+                return stored, []  # it was submitted before
+            self.live.put(held)
+        self._announce([_event(held.job, change, held.attempt)])
+        return stored, [held]
+
     async def leave(self, held: Held) -> None:
         """Notes that an attempt is told to leave its node, before it is: whoever hears of its end knows why."""
         leaving = replace(held.attempt, reason=spot.LEAVES)
@@ -195,7 +222,6 @@ class Register:
 
     def _announce(self, events: Iterable[Event]) -> None:
         self.changes.happened()
-        self.work.set()
         self.events.tell(events)
 
 

@@ -53,7 +53,7 @@ class Results:
             while True:
                 woken.clear()
                 began, version = time.monotonic(), self._broker.version
-                ended = await asyncio.to_thread(self._ended, wanted)
+                ended = self._seen(wanted) or await asyncio.to_thread(self._ended, wanted)
                 if ended or self._broker.ended or time.monotonic() >= until:
                     return await self._read(ended)
                 if not self._broker.membership.alone:
@@ -62,6 +62,24 @@ class Results:
                     await self._woken(woken, until)
                     if any(wanted.values()):
                         await asyncio.sleep(min(time.monotonic() - began, _TOGETHER_S))
+
+    async def of_one(self, job_id: str, timeout_s: float) -> list[Result]:
+        """The same of one job that was stored here just now."""
+        until = time.monotonic() + timeout_s
+        with self._ends.awaited([job_id]) as woken:
+            if self._ends.seen(job_id) is None and self._broker.membership.alone:
+                await self._woken(woken, until)
+        left_s = until - time.monotonic()
+        return await self._read(self._seen({job_id: None})) or await self.of({job_id: None}, max(left_s, 0.0))
+
+    def _seen(self, wanted: Wanted) -> list[tuple[Job, Attempt | None]]:
+        """Those of which it was heard lately that they have ended."""
+        names = [
+            name
+            for job_id, indexes in wanted.items()
+            for name in ([job_id] if indexes is None else [f"{job_id}.{index}" for index in indexes])
+        ]
+        return [found for name in names if (found := self._ends.seen(name)) is not None][:MOST_CALLS]
 
     async def _woken(self, woken: asyncio.Event, until: float) -> None:
         """Returns when an end was recorded, it is late, or nothing more will happen."""

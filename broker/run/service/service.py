@@ -11,6 +11,7 @@ from broker.run.broker import Broker
 from broker.run.service.answers import JobStanding
 from broker.run.service.batches import Batches
 from broker.run.service.budgeting import Budgeting
+from broker.run.service.calling import Calling
 from broker.run.service.crowd import Crowd
 from broker.run.service.following import Following, Place
 from broker.run.service.foresights import Foresights
@@ -41,6 +42,7 @@ class Service:
         settling = Settling(broker)
         self.submissions = Submissions(broker)
         self.batches = Batches(broker, self.submissions)
+        self.calling = Calling(broker, self.submissions)
         self.jobs = Jobs(broker, settling)
         self.results = Results(broker)
         self.output = Output(broker, self.jobs)

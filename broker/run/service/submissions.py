@@ -82,6 +82,10 @@ class Submissions:
             raise
         return await self._keep(parsed, ready, user, now_ns, note)
 
+    async def store(self, entry: Entry) -> tuple[Job, ...]:
+        """Stores it together with what others submit at the same time. Raises as `Store.add_batch` does for it."""
+        return await self._intake.add(entry)
+
     async def ready(self, document: JobDocument, user: str, now_ns: int) -> Ready:
         """A job that some pool could run and budgets allow, about to be stored. Raises as `submit`."""
         spec = await self._spec(document, now_ns)
@@ -175,7 +179,7 @@ class Submissions:
     async def _check(self, spec: JobSpec, user: str) -> None:
         if problems := impossible(spec, await self._broker.projects.named(spec.project)):
             raise InvalidInput(*problems)
-        if spec.function is not None:
+        if spec.function is not None and not self._is_known(spec.function):
             await asyncio.to_thread(self._check_call, spec.function, spec)
         refused: list[Refusal] = []
         for running in self._broker.pools.values():
@@ -203,6 +207,10 @@ class Submissions:
         known = [amount for amount in amounts if amount is not None]
         return await self._broker.budgets.reservation(spec, user, max(known, default=None))
 
+    def _is_known(self, call: FunctionCall) -> bool:
+        """Whether its function is here for certain, and has no arguments to be looked at."""
+        return call.inputs is None and self._broker.blobs.lately_wanted(call.blob)
+
     def _check_call(self, call: FunctionCall, spec: JobSpec) -> None:
         for field, sha256 in (("blob", call.blob), ("inputs", call.inputs)):
             if sha256 is not None and not self._broker.blobs.has(sha256):
@@ -220,7 +228,7 @@ class Submissions:
             jobs = await expanded(ready.spec, document.id or self._ids.new(now_ns), user, now_ns)
             wanted = jobs if tasks is None else tuple(jobs[index] for index in tasks)
             try:
-                stored = await self._intake.add(entry(document, wanted, ready, note))
+                stored = await self.store(entry(document, wanted, ready, note))
             except (OverBudget, OverQuota):
                 raise
             except Conflict:

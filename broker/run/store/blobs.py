@@ -28,10 +28,8 @@ class StoredBlobs(Transactions):
 
     def put_blob(self, sha256: str, data: bytes, at_ns: int) -> None:
         """Keeps bytes under their hash."""
-        row = {"sha256": sha256, "data": data, "wanted_ns": at_ns}
         with self._write() as connection:
-            connection.execute(insert_new(connection, blobs).values(row))
-            _want(connection, sha256, at_ns)
+            keep_blob(connection, sha256, data, at_ns)
 
     def want_blob(self, sha256: str, at_ns: int) -> bool:
         """Whether it is here; notes that it was wanted."""
@@ -69,6 +67,13 @@ class StoredBlobs(Transactions):
         named = [name for call in calls for name in (call.blob, call.inputs)]
         named += [call.get(name) for call in scheduled for name in ("blob", "inputs")]
         return frozenset(name for name in named if name)
+
+
+def keep_blob(connection: Connection, sha256: str, data: bytes, at_ns: int) -> None:
+    """Keeps bytes under their hash; of those that are here, that they are wanted."""
+    row = {"sha256": sha256, "data": data, "wanted_ns": at_ns}
+    connection.execute(insert_new(connection, blobs).values(row))
+    _want(connection, sha256, at_ns)
 
 
 def _want(connection: Connection, sha256: str, at_ns: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import IntegrityError
@@ -45,6 +46,8 @@ from broker.run.store.specs import Specs
 from broker.run.store.tables import jobs
 from broker.run.store.volume_keeping import StoredVolumes
 
+T = TypeVar("T")
+
 
 def open_store(url: str) -> SqlStore:
     """The store at a URL, its tables made or brought up to date.
@@ -52,6 +55,16 @@ def open_store(url: str) -> SqlStore:
     Raises StoreError: not reachable, not a store, or written by a newer broker.
     """
     return SqlStore(connect(url))
+
+
+def _twice(add: Callable[[], T]) -> T:
+    """Once more where another broker has stored the same id since the transaction began: now it is found."""
+    try:
+        return add()
+    except StoreError as error:
+        if not isinstance(error.__cause__, IntegrityError):
+            raise
+        return add()
 
 
 class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, StoredVolumes, StoredProjects):
@@ -90,15 +103,27 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
     def add_batch(self, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
         """Stores several submissions, all or none, as `add_jobs` does one."""
         acts = tuple(entry.act for entry in entries if entry.act is not None)
-        try:
+
+        def add() -> tuple[tuple[Job, ...], ...]:
             with self._write(acts) as connection:
                 return submission.add(connection, self._specs, entries)
-        except StoreError as error:
-            if not isinstance(error.__cause__, IntegrityError):
-                raise
-            # Another broker has stored the same id since this transaction began: now it is found.
-            with self._write(acts) as connection:
-                return submission.add(connection, self._specs, entries)
+
+        return _twice(add)
+
+    def begin(
+        self, entry: Entry, *, job: Job, attempt: Attempt, change: StateChange, placement: Placement
+    ) -> tuple[Job, ...]:
+        """Stores a submission of one job and records what that becomes, both or none."""
+        news = recording.News(jobs=[job], attempts=[attempt], changes=[change], placements=[placement])
+
+        def add() -> tuple[Job, ...]:
+            with self._fenced({attempt.pool}) as connection:
+                (stored,) = submission.add(connection, self._specs, [entry])
+                if stored is entry.jobs:
+                    recording.record(connection, news)
+                return stored
+
+        return _twice(add)
 
     def job(self, job_id: str) -> Job:
         """One job. Raises UnknownName with the nearest ids."""

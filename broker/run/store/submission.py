@@ -13,6 +13,7 @@ from broker.model.errors import Conflict, OverQuota
 from broker.model.jobs import Job, JobState
 from broker.model.projects import DEFAULT_PROJECT, Waiting
 from broker.model.submissions import Entry
+from broker.run.store.blobs import keep_blob
 from broker.run.store.budgeting import reserve
 from broker.run.store.projects import no_project
 from broker.run.store.rows import job_values
@@ -45,6 +46,9 @@ def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple
     earlier = _earlier(connection, known, entries)
     fresh = [entry for entry in entries if entry.jobs and _head(entry) not in earlier]
     if fresh:
+        for entry in fresh:
+            for sha256, data in entry.blobs:
+                keep_blob(connection, sha256, data, entry.jobs[0].submitted_ns)
         _store(connection, known, fresh)
     return tuple(earlier.get(_head(entry), entry.jobs) if entry.jobs else () for entry in entries)
 
