@@ -16,9 +16,15 @@ MOST_BYTES: Final = 1_000_000  # of a Secret; Kubernetes takes 1 MiB
 _CODE: Final = {"entry.py": Path(entry.__file__).read_bytes(), "agent.py": Path(agent.__file__).read_bytes()}
 
 
-def files_of(request: LaunchRequest, max_stream_bytes: int, grace_s: float) -> dict[str, bytes]:
-    """Content by name; secrets are in the order. Raises OSError for what is not there or too much."""
+def files_of(
+    request: LaunchRequest, max_stream_bytes: int, grace_s: float, stop_grace_s: float | None = None
+) -> dict[str, bytes]:
+    """Content by name; secrets are in the order. Raises OSError for what is not there or too much.
+
+    `grace_s` is between SIGTERM and SIGKILL for a command that is late; `stop_grace_s` for one that Ray stops.
+    """
     order = bundle.order_of(request, max_stream_bytes) | {"envs": request.envs, "grace_s": grace_s}
+    order["stop_grace_s"] = grace_s if stop_grace_s is None else stop_grace_s
     files = {**_CODE, "order.json": json.dumps(order).encode()}
     if bundle.wanted(request):
         with tempfile.TemporaryDirectory(prefix="bundle-") as folder:

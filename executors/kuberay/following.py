@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 from typing import Any, Final
 
 import structlog
@@ -23,11 +25,11 @@ from executors.on_machine.outcome import Outcome, ended, with_lost_output
 from executors.remote.backoff import Backoff
 from executors.remote.cancelling import GivenUp, unless_cancelled
 from executors.remote.lines import Frame
-from executors.remote.output import Copy
+from executors.remote.output import Copy, until_silent
 
 log = structlog.get_logger()
 
-DRAIN_S: Final = 30.0  # for the last of its output, once KubeRay says that it has ended
+DRAIN_S: Final = 30.0  # without a byte more of its output, once KubeRay says that it has ended
 LOST_AFTER_S: Final = 5.0  # for word of an attempt whose worker is gone
 PLACED_WITHIN_S: Final = 5.0  # for word of the pods that an attempt has begun on
 NOT_SET_UP: Final = 125  # an agent's exit code for a command that it could not begin
@@ -42,6 +44,8 @@ class Following:
         self.job = names.resource_name(attempt_id)
         self.starting = request is not None  # it is being made
         self._cancelled = asyncio.Event()
+        self._kill_at = inf  # by the loop's clock, once it was cancelled
+        self._overdue = asyncio.Event()  # its end was asked for, and its grace is over
         self._end: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         self._asked = False  # KubeRay was, for its end
         self._begun = site.reports.get(attempt_id)["state"] == "running"
@@ -50,8 +54,12 @@ class Following:
         self._log = JobLog(site.api, site.pods, self.job, self._copies)
         self._telling: list[asyncio.Task[None]] = []  # what the broker is being told of it
 
-    def cancel(self) -> None:
-        """It must end."""
+    def cancel(self, grace_s: float) -> None:
+        """It must end, within its grace where its nodes are its own."""
+        loop = asyncio.get_running_loop()
+        if (kill_at := loop.time() + grace_s) < self._kill_at:
+            self._kill_at = kill_at
+            loop.call_at(kill_at, self._overdue.set)
         self._cancelled.set()
 
     async def run(self) -> Outcome:
@@ -95,7 +103,10 @@ class Following:
     async def _made(self, request: LaunchRequest) -> None:
         """Makes the Secret, then the RayJob. One that is there already is this attempt's, made by a call before."""
         site = self.site
-        files = await asyncio.to_thread(files_of, request, site.max_stream_bytes, site.options.grace_of(request.spec))
+        grace_s = site.options.grace_of(request.spec)
+        files = await asyncio.to_thread(
+            files_of, request, site.max_stream_bytes, grace_s, site.nodes.stop_grace_s(grace_s)
+        )
         secret, manifest = site.nodes.manifests(request, self.unit, files)
         with suppress(AlreadyExists):
             await site.api.create("secrets", secret)
@@ -147,10 +158,10 @@ class Following:
         return with_lost_output(outcome, next((copy.lost for copy in self._copies.values() if copy.lost), ""))
 
     async def _drained(self) -> None:
-        """Gives its log a moment to tell the end that KubeRay knows of."""
+        """Lets its log tell the end that KubeRay knows of."""
         read = asyncio.create_task(self._log.read.wait())
-        last: set[asyncio.Future[Any]] = {self._end, read}
-        await asyncio.wait(last, timeout=DRAIN_S, return_when=asyncio.FIRST_COMPLETED)
+        self._end.add_done_callback(lambda _: read.cancel())
+        await until_silent(self._copies.values(), read, DRAIN_S)
         read.cancel()
 
     def _told(self, frame: Frame) -> None:
@@ -197,17 +208,26 @@ class Following:
         """Ends it once that was asked for.
 
         KubeRay stops the Ray job of a RayJob that is deleted, by SIGTERM. The submitter stays for what is written until
-        the end, which its log tells; where nothing runs yet it goes first, so that nothing is submitted later.
+        the end, which its log tells; where nothing runs yet it goes first, so that nothing is submitted later. Nodes of
+        its own end when its grace does.
         """
         await self._cancelled.wait()
+        self._asked = True
+        await self._insisted(self._stop)
+        await self._overdue.wait()
+        await self._insisted(lambda: self.site.nodes.clear(self.job))
+
+    async def _stop(self) -> None:
+        if not self._begun:
+            await self.site.api.delete("jobs", self.job)
+        await self.site.api.delete("rayjobs", self.job, dependents="Orphan" if self._begun else "Background")
+
+    async def _insisted(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """Asks until it is done."""
         backoff = Backoff()
         while True:
             try:
-                self._asked = True
-                if not self._begun:
-                    await self.site.api.delete("jobs", self.job)
-                await self.site.api.delete("rayjobs", self.job, dependents="Orphan" if self._begun else "Background")
-                return
+                return await ask()
             except ExecutorError as error:
                 log.warning("an attempt could not be told to end", attempt=self.id, error=str(error))
                 await backoff.pause()
@@ -255,8 +275,9 @@ class Following:
     async def _cancelled_there(self) -> Outcome:
         if not self._begun:
             return ended("cancelled", reason="cancelled before it ran")
+        latest = asyncio.get_running_loop().time() + kill_after_s(self.site.options)
         with suppress(TimeoutError):
-            async with asyncio.timeout(kill_after_s(self.site.options)):
+            async with asyncio.timeout_at(max(latest, self._kill_at + DRAIN_S)):
                 await self._log.read.wait()
         return ended("cancelled", exit_code=137, signal=9, reason="cancelled; Ray killed it")
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from broker.model.jobs import CHECKPOINT_GRACE_S, LaunchRequest
@@ -21,11 +22,20 @@ GROUP: Final = "workers"
 PLACE: Final = "/broker/job"  # where a submitter finds what it sends to the Ray cluster
 MARK: Final = "broker_worker"  # a resource that Ray knows of each worker of an attempt's own RayCluster
 KEPT_S: Final = 60  # that such a RayCluster is kept after its job, for a broker that is away
+MOST_GRACE_S: Final = 600.0  # that a cancel may allow an attempt in a RayCluster of its own
 _SPARE_S: Final = 10  # beyond the longest grace of a command, after which Ray kills what its agent has not ended
 _SUBMITTER: Final = {
     "requests": {"cpu": "100m", "memory": "256Mi"},
     "limits": {"cpu": "1", "memory": "1Gi"},
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Of:
+    """Whose a RayCluster is: what all of its pods carry."""
+
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    stop_s: float  # that Ray waits for a job to end before it kills
 
 
 class Manifests:
@@ -40,8 +50,9 @@ class Manifests:
 
     def ray_cluster(self, workers: int) -> Manifest:
         """The pool's RayCluster with so many workers. Its head runs none of the attempts."""
-        group = self._worker_group(workers, self._pool.unit, {})
-        spec = self._cluster_spec(group | {"minReplicas": 0, "maxReplicas": self._pool.max_units}, {})
+        of = _Of(stop_s=kill_after_s(self._options))
+        group = self._worker_group(workers, self._pool.unit, of)
+        spec = self._cluster_spec(group | {"minReplicas": 0, "maxReplicas": self._pool.max_units}, of)
         manifest = self._manifest("RayCluster", self.cluster, self._queue, spec)
         manifest["metadata"]["annotations"] = {names.SETTINGS: _hash(self._with_workers(spec, 0))}
         return manifest
@@ -51,10 +62,10 @@ class Manifests:
         """Kueue's label of what it has to admit."""
         return {names.QUEUE: self._options.queue} if self._options.queue else {}
 
-    def _cluster_spec(self, group: Manifest, annotations: Mapping[str, str]) -> Manifest:
+    def _cluster_spec(self, group: Manifest, of: _Of) -> Manifest:
         """A head that runs no attempts, and one group of workers."""
         head = {"cpu": f"{self.head.cpus:g}", "memory": str(self.head.memory_bytes)}
-        template = self._template("ray-head", head, self._options.head_pod, annotations)
+        template = self._template("ray-head", head, self._options.head_pod, of)
         spec = {
             "headGroupSpec": {
                 "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},
@@ -66,7 +77,7 @@ class Manifests:
             spec["rayVersion"] = self._options.ray_version
         return spec
 
-    def _worker_group(self, workers: int, unit: Resources, annotations: Mapping[str, str]) -> Manifest:
+    def _worker_group(self, workers: int, unit: Resources, of: _Of) -> Manifest:
         placed = {"nodeSelector": self._options.node_selector, "tolerations": self._options.tolerations}
         pod = {name: value for name, value in placed.items() if value} | self._options.worker_pod
         pod = _merged(self._volumes(), pod)
@@ -75,7 +86,7 @@ class Manifests:
             "groupName": GROUP,
             "replicas": workers,
             "rayStartParams": emulated,
-            "template": self._template("ray-worker", self._quantities(unit), pod, annotations),
+            "template": self._template("ray-worker", self._quantities(unit), pod, of),
         }
 
     def _volumes(self) -> Manifest:
@@ -99,14 +110,14 @@ class Manifests:
             found["ephemeral-storage"] = str(unit.disk_bytes)
         return found
 
-    def _template(self, container: str, has: dict[str, str], pod: Manifest, annotations: Mapping[str, str]) -> Manifest:
+    def _template(self, container: str, has: dict[str, str], pod: Manifest, of: _Of) -> Manifest:
         """A pod of the cluster. Ray waits longer than any command's grace before it kills."""
-        wait = {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": str(kill_after_s(self._options))}
+        wait = {"name": "RAY_JOB_STOP_WAIT_TIME_S", "value": f"{of.stop_s:g}"}
         plain: Manifest = {"name": container, "image": self._options.image, "env": [wait]}
         plain["resources"] = {"requests": has, "limits": has}
         metadata: Manifest = {"labels": {**self._options.labels, **self.mine}}
-        if annotations:
-            metadata["annotations"] = dict(annotations)
+        if of.annotations:
+            metadata["annotations"] = dict(of.annotations)
         return {"metadata": metadata, "spec": _merged(self._pod_spec([plain]), pod)}
 
     def _pod_spec(self, containers: list[Manifest]) -> Manifest:
@@ -126,12 +137,13 @@ class Manifests:
 
     def own_ray_job(self, request: LaunchRequest, files: Mapping[str, bytes]) -> Manifest:
         """The attempt's RayJob with a RayCluster of its own, which ends with it even if the broker is gone."""
-        of_it = {names.ATTEMPT_ID: request.attempt_id}
+        stop_s = max(kill_after_s(self._options), MOST_GRACE_S + _SPARE_S)
+        of = _Of(annotations={names.ATTEMPT_ID: request.attempt_id}, stop_s=stop_s)
         nodes = request.spec.resources.num_nodes
-        group = self._worker_group(nodes, request.resources, of_it) | {"minReplicas": nodes, "maxReplicas": nodes}
+        group = self._worker_group(nodes, request.resources, of) | {"minReplicas": nodes, "maxReplicas": nodes}
         group["rayStartParams"] = {**group["rayStartParams"], "resources": _ray_resources({MARK: 1})}
         where = {
-            "rayClusterSpec": self._cluster_spec(group, of_it),
+            "rayClusterSpec": self._cluster_spec(group, of),
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": KEPT_S,
         }

@@ -35,6 +35,9 @@ class Nodes(Protocol):
     def lives(self, unit: str) -> bool:
         """Whether what an attempt was given is there still; "" where that was nothing."""
 
+    def stop_grace_s(self, grace_s: float) -> float:
+        """How long a command that Ray stops may take to end at most, where its own grace is `grace_s`."""
+
     def manifests(self, request: LaunchRequest, unit: str, files: Mapping[str, bytes]) -> tuple[Resource, Resource]:
         """The Secret and the RayJob of an attempt. Raises `NoCapacity` where its unit is gone."""
 

@@ -10,7 +10,7 @@ from broker.model.pools import Pool, UnitState
 from broker.model.resources import Resources
 from executors.kuberay import names, pods
 from executors.kuberay.api import Api, Resource
-from executors.kuberay.manifests import Manifests
+from executors.kuberay.manifests import MOST_GRACE_S, Manifests
 from executors.kuberay.metering import Metering
 from executors.on_machine.reports import Reports
 from executors.remote.meter import Meter
@@ -80,6 +80,10 @@ class OwnClusters:
     def lives(self, unit: str) -> bool:
         """KubeRay replaces a worker that is lost; whether the attempt is lost with it, is Ray's to say."""
         return True
+
+    def stop_grace_s(self, grace_s: float) -> float:
+        """As long as any cancel may allow: its RayCluster is ended when what it was allowed is over."""
+        return max(grace_s, MOST_GRACE_S)
 
     def manifests(self, request: LaunchRequest, unit: str, files: Mapping[str, bytes]) -> tuple[Resource, Resource]:
         """Those of a job that brings its RayCluster."""

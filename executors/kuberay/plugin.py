@@ -167,8 +167,8 @@ class KubeRayJobs(KeptHere[Site]):
     def _run(self, attempt_id: str, request: LaunchRequest | None) -> None:
         report = self._site.reports.get(attempt_id)
         following = Following(self._site, attempt_id, next(iter(report["nodes"]), ""), request)
-        if self._site.reports.grace_s(attempt_id) is not None:
-            following.cancel()
+        if (grace_s := self._site.reports.grace_s(attempt_id)) is not None:
+            following.cancel(grace_s)
         self._running[attempt_id] = (following, asyncio.create_task(self._serve(attempt_id, following)))
 
     async def _serve(self, attempt_id: str, following: Following) -> None:
@@ -205,10 +205,10 @@ class KubeRayJobs(KeptHere[Site]):
         return self._site.meter.usage(since_ns, {})
 
     async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
-        """Asks for its end. How long it has then was told to its agent before: KubeRay takes no grace along."""
+        """Asks for its end. In a RayCluster that it shares, its agent was told before how long it has then."""
         self._site.reports.cancel(attempt_id, grace_s)
         if attempt_id in self._running:
-            self._running[attempt_id][0].cancel()
+            self._running[attempt_id][0].cancel(grace_s)
 
     async def capacity(self) -> Capacity:
         """Workers that are up or coming."""

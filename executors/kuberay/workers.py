@@ -69,6 +69,10 @@ class Workers:
         """Workers are chosen before anything is made."""
         return True
 
+    def stop_grace_s(self, grace_s: float) -> float:
+        """Its own: nothing can end one command of a worker sooner, or tell its agent another."""
+        return grace_s
+
     def manifests(self, request: LaunchRequest, unit: str, files: Mapping[str, bytes]) -> tuple[Resource, Resource]:
         """Those of a job of the RayCluster. Raises `NoCapacity` where its worker is gone."""
         secret = self._manifests.secret(request.attempt_id, files, self.cluster_uid)

@@ -17,11 +17,11 @@ from executors.on_machine.outcome import Outcome, ended, with_lost_output
 from executors.remote.backoff import Backoff
 from executors.remote.cancelling import GivenUp, unless_cancelled
 from executors.remote.lines import Frame
-from executors.remote.output import Copy
+from executors.remote.output import Copy, until_silent
 
 log = structlog.get_logger()
 
-DRAIN_S: Final = 20.0  # for the last of its output, once it has ended
+DRAIN_S: Final = 30.0  # without a byte more of its output, once it has ended
 TERMINATE_AFTER_S: Final = 10.0  # beyond its grace, where its agent does not end it
 
 
@@ -114,7 +114,7 @@ class InContainer(ABC):
         try:
             how, code = await self.end_of(handle)
             if streams:
-                await asyncio.wait(streams, timeout=DRAIN_S)
+                await until_silent(self.copies.values(), asyncio.create_task(_all_of(streams)), DRAIN_S)
         finally:
             for task in (*streams, obeying):
                 task.cancel()
@@ -168,6 +168,8 @@ class InContainer(ABC):
             return ended("cancelled", exit_code=137, signal=9, reason="cancelled; Modal ended it")
         if how == "timeout":
             return ended("timed_out", exit_code=124, reason="Modal's own time limit was reached")
+        if how == "exit" and code == 0:
+            return ended("succeeded", exit_code=0, reason="what it wrote at its end was lost")
         if code == 127:
             with self.site.folder(self.id).stderr.open("rb") as file:
                 said = file.read(500).decode(errors="replace").strip()
@@ -183,3 +185,7 @@ class InContainer(ABC):
         folder = self.site.folder(self.id)
         if result := self.copies["stderr"].result:
             folder.write_private(folder.result, result)
+
+
+async def _all_of(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)

@@ -150,7 +150,8 @@ class Agent:
         """Runs it to its end; what to exit with."""
         ctypes.CDLL(None, use_errno=True).prctl(36, 1, 0, 0, 0)  # what its children leave behind becomes its child
         threading.Thread(target=self._listen, daemon=True).start()
-        signal.signal(signal.SIGTERM, lambda *_: self._events.put(("cancel", self._order["grace_s"])))
+        grace_s = self._order.get("stop_grace_s", self._order["grace_s"])
+        signal.signal(signal.SIGTERM, lambda *_: self._events.put(("cancel", grace_s)))
         container = self._order.get("container") or os.environ.get("MODAL_TASK_ID", "")
         self.out.tell("open")
         self.err.tell("ready", container=container, up_s=self._order.get("up_s", 0.0), key=self._order.get("key", ""))

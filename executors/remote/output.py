@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from executors.remote.lines import Frame, decoded, frame
 
@@ -40,6 +41,11 @@ class Copy:
         """What a function returned or raised; empty where there was nothing."""
         return b"".join(self._result)
 
+    @property
+    def seen(self) -> int:
+        """Bytes of this reading."""
+        return self._seen
+
     def close(self) -> None:
         """Nothing more comes."""
         if self._file is not None:
@@ -54,3 +60,11 @@ class Copy:
         except OSError as error:  # the command goes on, and its end says what is missing
             self.lost = self.lost or f"its output could not be written: {error.strerror}"
         self._seen += len(data)
+
+
+async def until_silent(copies: Iterable[Copy], read: asyncio.Future[Any], silence_s: float) -> None:
+    """Waits until all is `read`, for as long as any of it comes: what is much, or comes slowly, takes its time."""
+    before = -1
+    while not read.done() and (seen := sum(copy.seen for copy in copies)) != before:
+        before = seen
+        await asyncio.wait({read}, timeout=silence_s)

@@ -106,6 +106,22 @@ async def test_what_is_cancelled_while_it_runs_tells_its_last_and_takes_its_clus
         await gone(cluster)
 
 
+@pytest.mark.parametrize(("grace_s", "kept"), [(30.0, True), (0.2, False)])
+async def test_a_cancel_s_own_grace_counts_whatever_the_pool_s_is(
+    cluster: Cluster, tmp_path: Path, grace_s: float, kept: bool
+) -> None:
+    """Keeping takes a second."""
+    options = {"grace_s": 0.2 if kept else 30.0}
+    async with opened(cluster, tmp_path / "state", options=options) as watch:
+        request = gang("trap 'sleep 1; echo kept; exit 0' TERM; echo on; while :; do sleep 0.05; done")
+        await watch.launch(request)
+        await watch.says(request.attempt_id, b"on")
+        await watch.executor.cancel(request.attempt_id, grace_s)
+        assert (await watch.ended(request.attempt_id)).state is AttemptState.CANCELLED
+        assert (b"kept" in await watch.output(request.attempt_id)) is kept
+        await gone(cluster)
+
+
 async def test_a_cluster_ends_with_its_job_though_the_broker_is_gone(cluster: Cluster, tmp_path: Path) -> None:
     cluster.world.faults.ttl_s = 0.2
     pool, folder = own_pool_of(cluster), tmp_path / "state"

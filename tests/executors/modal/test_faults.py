@@ -19,7 +19,8 @@ from broker.model.pools import Pool
 from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from broker.testing.builders import launch_request
 from broker.testing.executor_contract_pool import check
-from broker.testing.executor_watch import Watch
+from broker.testing.executor_watch import PATIENCE_S, Watch
+from executors.modal_pool import in_container
 from executors.remote.backoff import FIRST_S, LONGEST_S, Backoff
 from tests.executors.modal.driving import UNIT_GPU, executor_on, functions_of, open_pool, pool_of
 from tests.executors.modal.server.service import ModalServer
@@ -104,6 +105,50 @@ async def left_running(pool: Pool, folder: Path, held: Resources) -> tuple[Watch
     await watch.says(request.attempt_id, b"on")
     await watch.executor.close(stop=False)
     return watch, request
+
+
+@pytest.mark.parametrize(
+    ("held", "functions"), [(CPU, False), (GPU, False), (CPU, True)], ids=["second kind", "first kind", "function"]
+)
+@pytest.mark.parametrize(("run", "end"), [("echo out", ("succeeded", 0)), ("echo out; exit 3", ("failed", 3))])
+async def test_output_that_comes_after_the_end_is_whole(
+    server: ModalServer, tmp_path: Path, held: Resources, functions: bool, run: str, end: tuple[str, int]
+) -> None:
+    """Modal tells the end before anything of its output."""
+    fields = {"functions": True} if functions else GPU_POOL
+    async with open_pool(server, tmp_path / "state", **fields) as watch:
+        server.faults.reading = asyncio.Event()
+        request = launch_request(run, resources=held)
+        await watch.launch(request)
+        await ended_there(server, functions=functions)
+        await asyncio.sleep(0.2)  # the broker has been told of it
+        assert not watch.reports.get(request.attempt_id) or not watch.reports[request.attempt_id].state.ended
+        server.faults.reading.set()
+        report = await watch.ended(request.attempt_id)
+        assert (report.state, report.exit_code) == end
+        assert await watch.output(request.attempt_id) == b"out\n"
+
+
+async def test_an_end_without_its_output_is_no_reason_to_run_it_again(
+    server: ModalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_container, "DRAIN_S", 0.2)
+    async with open_pool(server, tmp_path / "state") as watch:
+        server.faults.reading = asyncio.Event()
+        report = await watch.run(launch_request("echo out", resources=CPU))
+        assert report.state is AttemptState.SUCCEEDED and "was lost" in report.reason
+        server.faults.reading.set()
+
+
+async def ended_there(server: ModalServer, *, functions: bool) -> None:
+    """Waits until what it runs has ended."""
+    async with asyncio.timeout(PATIENCE_S):
+        if functions:
+            while not any(call.status for call in server.functions.calls.values()):
+                await asyncio.sleep(0.02)
+            return
+        while not server.sandboxes.all or server.sandboxes.running():
+            await asyncio.sleep(0.02)
 
 
 @KINDS

@@ -50,7 +50,6 @@ def cluster() -> Iterator[RunningCluster]:
     made = running.start(folder, scaled=False)
     try:
         made.add({})
-        made.add({})
         (folder / "token").write_text(made.token)
         yield made
     finally:
@@ -99,6 +98,7 @@ def result(daemon: Daemon, job: str) -> dict[str, Any]:
 def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
     daemon: Daemon, cluster: RunningCluster, tmp_path: Path
 ) -> None:
+    cluster.add({})
     job = submitted(daemon, "ray-train.yaml", "--env", f"CHECKPOINTS={tmp_path}")
     until(lambda: _epoch(daemon, job) >= 3, f"{job} has kept checkpoints", 120.0)
     doomed = cluster.nodes[-1]
@@ -110,7 +110,7 @@ def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
 
 
 def test_a_sweep_stops_by_itself_before_its_cost_limit(daemon: Daemon) -> None:
-    flags = ("--max-cost", "0.15", "--est-runtime", "10s", "--env", "SAMPLES=100000")
+    flags = ("--max-cost", "0.15", "--est-runtime", "10s", "--env", "SAMPLES=100000", "--env", "SPARE_S=60")
     job = submitted(daemon, "ray-tune.yaml", *flags)
     found = result(daemon, job)
     assert found["trials"] > 1 and 0 < found["distance"] < 10

@@ -62,8 +62,16 @@ class Operator:
         while True:
             await world.beyond(seen)
             seen = world.version
+            self._lose_orphans()
             for cluster in list(world.kinds["rayclusters"].values()):
                 await self._reconcile(cluster)
+
+    def _lose_orphans(self) -> None:
+        """What ran in pods that are gone with their RayCluster is gone with them."""
+        there = {pod.get("status", {}).get("podIP") for pod in self._world.kinds["pods"].values()}
+        for run in self.runs.values():
+            if run.address not in there:
+                run.kill()
 
     async def _reconcile(self, cluster: Resource) -> None:
         name, group = cluster["metadata"]["name"], cluster["spec"]["workerGroupSpecs"][0]

@@ -54,6 +54,7 @@ class Logs:
     async def AppGetLogs(self, request: Any) -> AsyncIterator[Any]:
         first = len(self._entries) if self._world.faults.logs_from_now else 0
         offset = int(request.last_entry_id or first)
+        await self._world.faults.released()
         until = time.monotonic() + request.timeout
         while time.monotonic() < until:
             for number, entry in enumerate(self._entries[offset:], offset + 1):
@@ -80,6 +81,7 @@ class Logs:
         return api_pb2.AppCountLogsResponse(app_id=request.app_id, buckets=buckets)
 
     async def AppFetchLogs(self, request: Any) -> Any:
+        await self._world.faults.released()
         batches = [_batch(entry, "") for entry in self._between(request)]
         return api_pb2.AppFetchLogsResponse(batches=batches)
 

@@ -13,7 +13,7 @@ from tests.executors.modal.server.world import World, missing
 
 class Router:
     def __init__(self, world: World, sandboxes: Sandboxes) -> None:
-        self._sandboxes = sandboxes
+        self._world, self._sandboxes = world, sandboxes
 
     def _of(self, task_id: str) -> Any:
         for sandbox in self._sandboxes.all.values():
@@ -24,6 +24,7 @@ class Router:
     async def SandboxStdioReadV2(self, request: Any) -> AsyncIterator[Any]:
         name = "stdout" if request.file_descriptor == pb2.SANDBOX_STDIO_FILE_DESCRIPTOR_STDOUT else "stderr"
         stream, offset = self._of(request.task_id).container.streams[name], request.offset
+        await self._world.faults.released()
         while data := await stream.beyond(offset):
             yield pb2.SandboxStdioReadV2Response(data=data, starting_offset=offset)
             offset += len(data)

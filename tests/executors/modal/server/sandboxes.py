@@ -294,6 +294,7 @@ class Sandboxes:
         name = "stdout" if request.file_descriptor == api_pb2.FILE_DESCRIPTOR_STDOUT else "stderr"
         stream, offset = self._known(request.sandbox_id).container.streams[name], int(request.last_entry_id or 0)
         decoder = codecs.getincrementaldecoder("utf-8")("strict")
+        await self._world.faults.released()
         while data := await stream.beyond(offset):
             text = decoder.decode(data)
             offset += len(data) - len(decoder.getstate()[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
@@ -54,12 +55,18 @@ class Faults:
     bad_token: str = ""  # what is said of the token, which is refused
     logs_from_now: bool = False  # what follows a log gets nothing of what was in it already
     clock_s: float = 0.0  # how far the clock is ahead of the client's
+    reading: asyncio.Event | None = None  # output is held back until it is set
 
     def fail(self, call: str, status: Status, message: str = "told to fail", times: int = 1_000_000) -> None:
         self.failing[call] = (status, message, times)
 
     def fail_after(self, call: str, status: Status, message: str = "told to fail", times: int = 1_000_000) -> None:
         self.after[call] = (status, message, times)
+
+    async def released(self) -> None:
+        """Waits while output is held back."""
+        if self.reading is not None:
+            await self.reading.wait()
 
     def drop(self, call: str, times: int = 1) -> None:
         self.dropped[call] += times
