@@ -19,13 +19,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.harness import SERVERLESS, broker, p50, p99, report
-from broker.decide.expand import expand
-from broker.model.jobs import JobSpec, JobState
-from broker.run.store import open_store
+from benchmarks.million import DAYS, TAG, fill
 from broker.sdk.client import Client
 
 BATCH, CLIENTS = 100, 4
@@ -119,39 +117,29 @@ def submitting(url: str, seconds: float) -> dict[str, float]:
     return {"single_per_s": single, "batched_per_s": batches, "bare_per_s": plain}
 
 
-def fill(state: Path, jobs: int) -> None:
-    """Puts jobs that have ended into a store, of ten users, by ten names."""
-    store = open_store(f"sqlite:///{state / 'broker.db'}")
-    part = 10_000
-    for begin in range(0, jobs, part):
-        spec = JobSpec(name=f"train-{begin // part % 10}", run="true", tags={"team": f"t{begin // part % 3}"})
-        one = expand(spec, "x", f"user{begin // part % 7}", 1)[0]
-        store.add_jobs(
-            [
-                replace(one, id=f"old{n}", state=JobState.SUCCEEDED, submitted_ns=1_000_000_000 * n, ended_ns=n)
-                for n in range(begin, begin + part)
-            ],
-            "{}",
-            f"part{begin}",
-        )
-    store.close()
-
-
-def reading(jobs: int) -> dict[str, list[float]]:
+def reading(url: str, jobs: int) -> dict[str, list[float]]:
     """Seconds that lists and jobs take, with so many jobs."""
-    with broker(SERVERLESS) as (client, state):
-        fill(state, jobs)
-        middle = client.jobs(limit=50, cursor=f"{1_000_000_000 * (jobs // 2)}-{jobs // 2}")["next_cursor"]
+    with broker((f'store_url = "{url}"\n' if url else "") + SERVERLESS) as (client, state):
+        fill(url or f"sqlite:///{state / 'broker.db'}", jobs, time.time_ns())
+        (middle,) = client.jobs(limit=1, until=half_way())["items"]
         asked: dict[str, Callable[[Client], object]] = {
             "the first page": lambda c: c.jobs(limit=50),
-            "a page from the middle": lambda c: c.jobs(limit=50, cursor=middle),
+            "a page from the middle": lambda c: c.jobs(limit=50, until=half_way()),
             "of one user": lambda c: c.jobs(limit=50, user="user3"),
-            "failed ones (none)": lambda c: c.jobs(limit=50, state=["failed"]),
-            "with a tag and a name": lambda c: c.jobs(limit=50, tag=["team=t1"], name="train-4"),
+            "failed ones": lambda c: c.jobs(limit=50, state=["failed"]),
+            "those that run (none)": lambda c: c.jobs(limit=50, state=["running"]),
+            "with a tag and a name": lambda c: c.jobs(limit=50, tag=["=".join(TAG)], name="job-4"),
             "arrays as one line": lambda c: c.jobs(limit=50, collapse=True),
-            "one job": lambda c: c.job(f"old{jobs // 3}"),
+            "one job": lambda c: c.job(middle["id"]),
+            "one array": lambda c: c.job(middle["array_id"] or "a3"),
+            "how the broker is": lambda c: c.status(),
         }
         return {name: [_took(lambda ask=ask: ask(client)) for _ in range(200)] for name, ask in asked.items()}
+
+
+def half_way() -> str:
+    """The middle of the time in which the million came."""
+    return (datetime.now(UTC) - timedelta(days=DAYS / 2)).isoformat()
 
 
 def _took(action: Callable[[], object]) -> float:
@@ -187,6 +175,11 @@ def tell(title: str, found: dict[str, float]) -> None:
     )
 
 
+def show(database: str, took: dict[str, list[float]]) -> None:
+    rows = {name: f"p50 {p50(each) * 1e3:.1f} ms, p99 {p99(each) * 1e3:.1f} ms" for name, each in took.items()}
+    report(f"so many jobs on {database}", rows, {f"{name}: p99_s": p99(each) for name, each in took.items()})
+
+
 def main() -> None:
     """Runs what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -195,13 +188,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each rate")
     options = parser.parse_args()
     tell("submissions on SQLite", submitting("", options.seconds))
+    if options.jobs:
+        show("SQLite", reading("", options.jobs))
     if options.postgresql:
         with postgresql() as url:
             tell("submissions on PostgreSQL", submitting(url, options.seconds))
-    if options.jobs:
-        took = reading(options.jobs)
-        rows = {name: f"p50 {p50(each) * 1e3:.1f} ms, p99 {p99(each) * 1e3:.1f} ms" for name, each in took.items()}
-        report(f"{options.jobs:,} jobs", rows, {f"{name}: p99_s": p99(each) for name, each in took.items()})
+        with postgresql() as url:
+            if options.jobs:
+                show("PostgreSQL", reading(url, options.jobs))
 
 
 if __name__ == "__main__":

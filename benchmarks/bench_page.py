@@ -49,8 +49,8 @@ CLICK = """
 def site(count: int) -> Iterator[Site]:
     """A broker with so many jobs, and forecasts of what follows."""
     with tempfile.TemporaryDirectory() as folder:
-        pools = [replace(pool, max_units=MOST_UNITS) for pool in POOLS]
-        with Site(Path(folder), lambda store, now_ns: fill(store, Path(folder), count, now_ns), pools) as made:
+        pools, url = [replace(pool, max_units=MOST_UNITS) for pool in POOLS], f"sqlite:///{folder}/broker.db"
+        with Site(Path(folder), lambda _, now_ns: fill(url, count, now_ns), pools) as made:
             for running in made.broker.pools.values():
                 made.do(made.broker.foresight.step(running))
             yield made

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from broker.model.errors import InvalidInput
 from broker.model.jobs import Attempt, JobState
 from broker.model.query import ArraySummary, JobFilter, JobPage
-from broker.run.store.reading import ATTEMPTS, counts
+from broker.run.store.reading import ATTEMPTS, counts_of
 from broker.run.store.rows import attempt_of
 from broker.run.store.specs import Specs, chunks
 from broker.run.store.tables import attempts, job_tags, jobs, tags
@@ -56,7 +56,7 @@ def page(connection: Connection, specs: Specs, wanted: JobFilter, *, collapse: b
     last = (scan.array_end(shown[-1]) if collapse else _place_of(shown[-1])) if more else None
     return JobPage(
         jobs=specs.jobs(connection, single),
-        arrays=tuple(_summary(connection, row) for row in arrays),
+        arrays=_summaries(connection, arrays),
         last_attempts=_last_attempts(connection, single),
         next_cursor=f"{last.submitted_ns}-{last.seq}" if last else None,
     )
@@ -184,15 +184,19 @@ def _full(connection: Connection, places: Sequence[Row[Any]]) -> list[Row[Any]]:
     return rows
 
 
-def _summary(connection: Connection, task: Row[Any]) -> ArraySummary:
-    number = {state: n for state, n in counts(connection, task.head).items() if n}
-    return ArraySummary(
-        array_id=task.head,
-        name=task.name,
-        user=task.user,
-        project=task.project,
-        submitted_ns=task.submitted_ns,
-        counts=number,
+def _summaries(connection: Connection, tasks: Sequence[Row[Any]]) -> tuple[ArraySummary, ...]:
+    """The arrays that these tasks are of."""
+    numbers = counts_of(connection, [task.head for task in tasks])
+    return tuple(
+        ArraySummary(
+            array_id=task.head,
+            name=task.name,
+            user=task.user,
+            project=task.project,
+            submitted_ns=task.submitted_ns,
+            counts=numbers[task.head],
+        )
+        for task in tasks
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from broker.model.money import NS_PER_S
 from broker.model.projects import Holding
 from broker.model.query import Recorded
 from broker.model.runs import Run
+from broker.run.store.job_counts import counted
 from broker.run.store.placement_json import load_placement
 from broker.run.store.rows import attempt_of, resources_columns, shared
 from broker.run.store.specs import Specs, chunks
@@ -57,11 +59,18 @@ def recorded(connection: Connection, specs: Specs, job_id: str) -> Recorded:
 
 def counts(connection: Connection, array_id: str | None) -> Mapping[JobState, int]:
     """How many jobs are in each state; states without any are there, with 0."""
-    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
-    if array_id is not None:
-        query = query.where(jobs.c.head == array_id)
-    found = {JobState(state): number for state, number in connection.execute(query)}
+    found = counted(connection) if array_id is None else counts_of(connection, [array_id]).get(array_id, {})
     return {state: found.get(state, 0) for state in JobState}
+
+
+def counts_of(connection: Connection, array_ids: Collection[str]) -> dict[str, dict[JobState, int]]:
+    """How many tasks of arrays are in each state that one is in."""
+    found: defaultdict[str, dict[JobState, int]] = defaultdict(dict)
+    for chunk in chunks(array_ids):
+        query = select(jobs.c.head, jobs.c.state, func.count()).where(jobs.c.head.in_(chunk))
+        for head, state, number in connection.execute(query.group_by(jobs.c.head, jobs.c.state)):
+            found[head][JobState(state)] = number
+    return found
 
 
 def placeable(

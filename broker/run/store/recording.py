@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, up
 from broker.model.errors import Conflict
 from broker.model.jobs import ATTEMPT_MOVES, JOB_MOVES, Attempt, AttemptState, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
+from broker.run.store.job_counts import count_in
 from broker.run.store.placement_json import dump_placement
 from broker.run.store.reading import unknown_job
 from broker.run.store.rows import Values, attempt_values
@@ -37,12 +39,13 @@ def record(connection: Connection, news: News) -> None:
         named |= {item.job_id for item in items}
     stored = _stored_jobs(connection, named)
     seqs = {job_id: seq for job_id, (seq, _) in stored.items()}
-    _jobs(connection, news.jobs, {job_id: state for job_id, (_, state) in stored.items()})
+    moved = _jobs(connection, news.jobs, {job_id: state for job_id, (_, state) in stored.items()})
     # Placements first: a new attempt takes over what the placement before it predicted.
     _placements(connection, news.placements, seqs)
     _attempts(connection, news, seqs)
     if news.changes:
         connection.execute(insert(changes), [_change(change, seqs[change.job_id]) for change in news.changes])
+    count_in(connection, moved)
 
 
 def request_cancel(connection: Connection, specs: Specs, job_ids: Sequence[str]) -> tuple[Job, ...]:
@@ -70,10 +73,13 @@ def _stored_jobs(connection: Connection, job_ids: Collection[str]) -> dict[str, 
     return stored
 
 
-def _jobs(connection: Connection, changed: Iterable[Job], states: dict[str, JobState]) -> None:
-    values = []
+def _jobs(connection: Connection, changed: Iterable[Job], states: dict[str, JobState]) -> Counter[JobState]:
+    """Writes them; how many more there are in each state now."""
+    values, moved = [], Counter[JobState]()
     for job in changed:
         _check("job", job.id, states[job.id], job.state, JOB_MOVES)
+        moved[states[job.id]] -= 1
+        moved[job.state] += 1
         states[job.id] = job.state
         values.append(
             {
@@ -90,6 +96,7 @@ def _jobs(connection: Connection, changed: Iterable[Job], states: dict[str, JobS
     if values:
         columns: dict[str, Any] = {name: bindparam(name) for name in values[0] if name != "row"}
         connection.execute(update(jobs).where(jobs.c.id == bindparam("row")).values(columns), values)
+    return moved
 
 
 def _attempts(connection: Connection, news: News, seqs: Mapping[str, int]) -> None:

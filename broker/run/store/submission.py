@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
@@ -15,6 +16,7 @@ from broker.model.projects import DEFAULT_PROJECT, Waiting
 from broker.model.submissions import Entry
 from broker.run.store.blobs import keep_blob
 from broker.run.store.budgeting import reserve
+from broker.run.store.job_counts import count_in
 from broker.run.store.projects import no_project
 from broker.run.store.rows import job_values
 from broker.run.store.specs import Specs, chunks
@@ -98,6 +100,7 @@ def _store(connection: Connection, known: Specs, entries: Sequence[Entry]) -> No
     for reserving, group in groupby(entries, lambda entry: entry.reserving):
         if reserving is not None:
             reserve(connection, [job.id for entry in group for job in entry.jobs], reserving)
+    count_in(connection, Counter(job.state for entry in entries for job in entry.jobs))
 
 
 def _note(connection: Connection, entries: Iterable[Entry]) -> None:
