@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 from broker.model.errors import StoreAway, StoreError
 
 # The newest migration: a database marked with it needs none, so that Alembic is not imported. A test compares.
-SCHEMA: Final = "0015"
+SCHEMA: Final = "0016"
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 _BUSY_S: Final = 10.0
 _CONNECT_S: Final = 10
