@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from typing import Final
 
 from broker.model.jobs import JobSpec
+
+_CONTINUED: Final = re.compile(r"\\[ \t]*\n(?:[ \t]*#.*\n)*")
 
 
 def environment_key(spec: JobSpec) -> str:
@@ -23,6 +27,18 @@ def environment_key(spec: JobSpec) -> str:
 def is_dockerfile(image: str) -> bool:
     """Whether what a job says as its image is a Dockerfile, and not the name of one."""
     return any(line.split(maxsplit=1)[0].upper() == "FROM" for line in image.splitlines() if len(line.split()) > 1)
+
+
+def copied(dockerfile: str) -> tuple[str, ...]:
+    """The paths that a Dockerfile copies out of the folder that it is built in, as it writes them."""
+    found: list[str] = []
+    for line in _CONTINUED.sub(" ", dockerfile).splitlines():
+        word, *words = line.split() or [""]
+        flags = [each for each in words if each.startswith("--")]
+        if word.upper() != "COPY" or any(flag.startswith("--from=") for flag in flags):
+            continue
+        found += [path for path in words[len(flags) : -1] if not path.startswith("<<")]
+    return tuple(found)
 
 
 def image_title(image: str) -> str:

@@ -11,6 +11,7 @@ from math import prod
 from pathlib import PurePosixPath
 from typing import Final
 
+from broker.model.environment import copied, is_dockerfile
 from broker.model.resources import GPU_MEMORY_GIB
 from broker.spec.complaints import nearest
 from broker.spec.document import MAX_TASKS, JobDocument
@@ -36,6 +37,7 @@ def contradictions(job: JobDocument, world: World) -> Found:
     """Where and what is wrong."""
     yield from _command(job)
     yield from _environment(job)
+    yield from _image(job)
     yield from _paths(job)
     yield from _tasks(job)
     yield from _times(job)
@@ -62,6 +64,11 @@ def _environment(job: JobDocument) -> Found:
     for name in job.matrix:
         if name in job.envs:
             yield ("matrix", name), "is set in envs, too: keep one"
+
+
+def _image(job: JobDocument) -> Found:
+    if job.image and not job.workdir and is_dockerfile(job.image) and (paths := copied(job.image)):
+        yield ("image",), f"copies {paths[0]}, and files come from the job's workdir: say workdir"
 
 
 def _paths(job: JobDocument) -> Found:

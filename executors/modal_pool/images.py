@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from broker.model.environment import environment_key, image_title, is_dockerfile
-from broker.model.jobs import LaunchRequest
+from broker.model.jobs import JobSpec, LaunchRequest
+from executors.modal_pool import context
 from executors.modal_pool.connection import Connection
+from executors.modal_pool.context import CONTEXT, DOCKERFILE
 from executors.modal_pool.errors import translated
 from executors.modal_pool.options import Options
 from executors.on_machine.environment import EnvironmentFailed
@@ -31,12 +33,14 @@ class Images:
         """The image of a request. Raises `EnvironmentFailed` with what could not be built."""
         from modal.exception import ImageBuildError
 
-        key = environment_key(request.spec)
+        key, place = environment_key(request.spec), await self._place(request.spec)
+        if place is not None:
+            key = f"{key}-{place.name}"
         async with self._builds.setdefault(key, asyncio.Lock()):
             if key not in self._built:
                 with translated(self._pool, "building an image"):
                     try:
-                        image = await asyncio.to_thread(self._described, request, key)
+                        image = await asyncio.to_thread(self._described, request, place)
                         self._built[key] = await image.build.aio(self._connection.app)
                     except ImageBuildError as error:
                         said = " ".join(str(error).split())
@@ -45,10 +49,19 @@ class Images:
                         raise EnvironmentFailed(f"{error.filename}: {error.strerror}") from None
         return self._built[key]
 
-    def _described(self, request: LaunchRequest, key: str) -> Any:
+    async def _place(self, spec: JobSpec) -> Path | None:
+        """Where a job's own Dockerfile is built; None where it brings none. Raises `EnvironmentFailed`."""
+        if not spec.image or not is_dockerfile(spec.image):
+            return None
+        try:
+            return await asyncio.to_thread(context.kept, spec.image, spec.workdir, self._folder)
+        except OSError as error:
+            raise EnvironmentFailed(f"{image_title(spec.image)}: {error.strerror or error}") from None
+
+    def _described(self, request: LaunchRequest, place: Path | None) -> Any:
         """The image as its layers, none of which is built by this."""
         spec, options = request.spec, self._options
-        image = self._base(spec.image, key)
+        image = self._base(spec.image, place)
         if debian := [*options.apt, *spec.system_packages]:
             image = image.apt_install(*debian)
         packages = [*options.pip, *spec.requirements]
@@ -56,15 +69,12 @@ class Images:
             packages.append(f"cloudpickle=={version('cloudpickle')}")
         return image.pip_install(*packages) if packages else image
 
-    def _base(self, named: str | None, key: str) -> Any:
+    def _base(self, named: str | None, place: Path | None) -> Any:
         import modal
 
         added = {"add_python": self._options.add_python} if self._options.add_python else {}
-        if named and is_dockerfile(named):
-            folder = self._folder / key  # Modal's client reads it again with each function that has the image
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "Dockerfile").write_text(named, encoding="utf-8")
-            return modal.Image.from_dockerfile(folder / "Dockerfile", context_dir=folder, **added)
+        if place is not None:
+            return modal.Image.from_dockerfile(place / DOCKERFILE, context_dir=place / CONTEXT, **added)
         if named:
             return modal.Image.from_registry(named, **added)
         if self._options.dockerfile:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.model.environment import environment_key, image_title
+from broker.model.environment import copied, environment_key, image_title
 from broker.model.errors import InvalidInput
 from broker.spec.build import to_spec
 from broker.spec.read import from_mapping, read_yaml
@@ -33,8 +33,11 @@ def test_a_name_is_a_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("image", "said"),
     [
-        ("FROM debian\nCOPY . /app", "no folder is sent along"),
-        ("FROM debian\n  add --chown=me a /a", "no folder is sent along"),
+        ("FROM debian\nCOPY . /app", "copies ., and files come from the job's workdir: say workdir"),
+        ("FROM debian\n  add --chown=me a /a", "say COPY, which takes files"),
+        ("FROM debian\nCOPY \\\n a/../../b /a", "leaves the job's workdir"),
+        ('FROM debian\nCOPY ["b", "/a"]', "without brackets and quotes"),
+        ("FROM debian\nCOPY --chown=me $WHAT /a", "must name its files"),
         ("RUN true\nRUN false", "line"),
         ("FROM debian\n" + "RUN true\n" * 9_000, "at most 65,536 characters"),
         ("./Dockerfile", "send the text of the Dockerfile"),
@@ -54,6 +57,12 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, text: str | None, said: st
     with pytest.raises(InvalidInput, match=said) as raised:
         read_yaml(job)
     assert "job.yaml:2: image:" in str(raised.value)
+
+
+def test_files_of_the_workdir_may_be_copied(tmp_path: Path) -> None:
+    text = "FROM debian\nCOPY --chown=me a /b ./c* \\\n# as well\n  d /app/\nCOPY --from=x /e /f\nCOPY <<END /g\nEND\n"
+    assert copied(text) == ("a", "/b", "./c*", "d")
+    assert to_spec(from_mapping({"run": "true", "image": text, "workdir": str(tmp_path)}).document, 0).image == text
 
 
 def test_an_address_may_be_added() -> None:

@@ -149,6 +149,31 @@ async def test_a_job_brings_a_dockerfile_of_its_own(server: ModalServer, tmp_pat
         assert "pip install numpy" in commands and f"RUN echo {word}" in commands
 
 
+@pytest.mark.parametrize("functions", [False, True])
+async def test_a_dockerfile_copies_files_of_the_workdir(server: ModalServer, tmp_path: Path, functions: bool) -> None:
+    """As they are when the job runs: other content is another image, though the text is the same."""
+    code = tmp_path / "code"
+    (code / "sub").mkdir(parents=True)
+    (code / "sub" / "deep.txt").write_text("deep")
+    (code / "secret.txt").write_text("not asked for")
+    (code / "out").symlink_to("/etc")
+    text = "FROM debian:12\nCOPY --chmod=755 a*.txt \\\n  sub /app/\nCOPY ./b.txt /app/\n"
+    async with open_pool(server, tmp_path / "state", functions=functions) as watch:
+        for content in ("first", "second", "second"):
+            (code / "a1.txt").write_text(content)
+            (code / "b.txt").write_text("beside")
+            request = launch_request("true", image=text, workdir=str(code))
+            assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+        missing = await watch.run(launch_request("true", image="FROM debian\nCOPY none /\n", workdir=str(code)))
+        leaving = await watch.run(launch_request("true", image="FROM debian\nCOPY out/passwd /\n", workdir=str(code)))
+    assert missing.state is AttemptState.FAILED and "COPY none: there is no such file" in missing.reason
+    assert leaving.state is AttemptState.FAILED and "COPY out/passwd leaves the job's workdir" in leaving.reason
+    mounts = [server.files.of(mount) for mount in server.images.contexts.values()]
+    found = {frozenset((path, content) for path, (content, _) in mount.items()) for mount in mounts}
+    plain = {("/sub/deep.txt", b"deep"), ("/b.txt", b"beside")}
+    assert found == {frozenset(plain | {("/a1.txt", content)}) for content in (b"first", b"second")}
+
+
 async def test_a_large_working_directory_and_a_long_script(server: ModalServer, tmp_path: Path) -> None:
     code = tmp_path / "code"
     (code / "deep").mkdir(parents=True)

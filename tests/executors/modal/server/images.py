@@ -25,6 +25,7 @@ class Images:
         self._by_content: dict[bytes, str] = {}
         self.results: dict[str, Any] = {}
         self.commands: dict[str, list[str]] = {}  # of the image and what it is based on
+        self.contexts: dict[str, str] = {}  # the mount that an image is built with
         self.build_s = 0.0
 
     async def ImageGetOrCreate(self, request: Any) -> Any:
@@ -41,6 +42,9 @@ class Images:
     def _result(self, image_id: str, image: Any) -> Any:
         commands = [line for base in image.base_images for line in self.commands[self.built(base.image_id)]]
         self.commands[image_id] = [*commands, *image.dockerfile_commands]
+        if image.context_mount_id:
+            self._files.of(image.context_mount_id)
+            self.contexts[image_id] = image.context_mount_id
         for command in image.dockerfile_commands:
             if (found := REGISTRY.match(command)) and found[1].endswith("/no-such-image"):
                 return Status(status=Status.GENERIC_STATUS_FAILURE, exception=f"manifest of {found[1]} unknown")
