@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from broker.decide.workload import Floats
 from simulator.jobs.native import native
 
 LIFE: Final = 1  # how long a node lives
@@ -44,3 +45,18 @@ def normal(seed: int, question: int, number: int) -> float:
     """Of mean 0 and deviation 1 (Box and Muller, 1958)."""
     radius = math.sqrt(-2.0 * math.log(uniform(seed, question, 2 * number)))
     return radius * math.cos(2.0 * math.pi * uniform(seed, question, 2 * number + 1))
+
+
+@native
+def _normals(seed: int, question: int, found: Floats) -> None:
+    for number in range(len(found)):
+        found[number] = normal(seed, question, number)
+
+
+def errors(seed: int, error: float, count: int) -> Floats:
+    """What is thought of the run times of so many jobs, over what they are; `error` deviates their logarithms."""
+    found = np.zeros(count)
+    if error:
+        _normals(seed, ESTIMATE, found)
+    factors: Floats = np.exp(error * found)
+    return factors

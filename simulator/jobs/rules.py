@@ -14,6 +14,7 @@ from broker.decide.market import Market
 from broker.decide.patience import SHORT_S, WAIT_SHARE
 from broker.decide.spot import SpotRule
 from broker.decide.workload import Workload
+from simulator.jobs import chance
 from simulator.jobs.run import run
 from simulator.jobs.terms import Live, Rule, Terms
 
@@ -64,7 +65,10 @@ def rules(workload: Workload, terms: Terms, size: int | None = None, error: floa
         for name, (title, rule) in waits.items()
     }
     return {
-        "broker": Named(title="the broker's capacity and wait", rule=by_capacity(workload, terms, BY_WORTH)),
+        "broker": Named(
+            title="the broker's capacity and wait",
+            rule=by_capacity(workload, terms, replace(BY_WORTH, estimate_error=error)),
+        ),
         "broker-no-wait": Named(title="the broker's capacity, no wait", rule=by_capacity(workload, terms, Rule())),
         "broker-wait": Named(
             title="the broker's capacity, wait for a node",
@@ -146,7 +150,8 @@ def by_capacity(workload: Workload, terms: Terms, waits: Rule) -> Rule:
         node=max(round(terms.node_gpus), 1),
         warmup=0,
     )
-    longest_s = waits.wait_s + (waits.wait_per_second + waits.wait_per_gpu_second * workload.gpus) * workload.duration_s
+    thought_s = workload.duration_s * chance.errors(terms.seed, waits.estimate_error, len(workload))
+    longest_s = waits.wait_s + (waits.wait_per_second + waits.wait_per_gpu_second * workload.gpus) * thought_s
     seen = replace(workload, duration_s=workload.duration_s + longest_s + terms.cold_start_s)
     held = np.rint(targets(seen, market).cluster_gpus / market.node).astype(np.int64)
     return replace(waits, targets=tuple(held.tolist()), step_s=STEP_S)

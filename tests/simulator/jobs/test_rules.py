@@ -1,5 +1,7 @@
 """Rules by name: the capacity rule decides from the past alone; the best size is the best; hindsight is said."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ TERMS = Terms(node_gpus=2, boot_s=60.0, cold_start_s=20.0)
     seed=st.integers(0, 1_000),
     cut=st.floats(0.1, 0.9),
     stretch=st.floats(0.0, 3.0),
-    waits=st.sampled_from([Rule(), Rule(wait_s=360.0), BY_WORTH]),
+    waits=st.sampled_from([Rule(), Rule(wait_s=360.0), BY_WORTH, replace(BY_WORTH, estimate_error=0.7)]),
 )
 @example(seed=271, cut=0.59375, stretch=0.0, waits=BY_WORTH)
 @settings(max_examples=20)
@@ -54,3 +56,12 @@ def test_what_knows_the_workload_says_so() -> None:
     }
     assert {name for name, each in chosen.items() if each.hindsight} == {"peak"}
     assert chosen["runtime-wait"].rule.min_nodes == 3
+
+
+def test_wrong_run_times_reach_every_rule_that_waits_by_them() -> None:
+    jobs = workload(2, 300, 20.0)
+    exact, wrong = (rules(jobs, TERMS, size=2, error=error) for error in (0.0, 0.7))
+    told = {name for name in wrong if wrong[name].rule.estimate_error}
+    assert {name for name in wrong if wrong[name].rule.wait_per_second or wrong[name].rule.wait_per_gpu_second} <= told
+    waited = {error: run(jobs, TERMS, there["broker"].rule).waits for error, there in ((0.0, exact), (0.7, wrong))}
+    assert waited[0.0].mean_s != waited[0.7].mean_s
