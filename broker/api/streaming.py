@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from random import uniform
 from typing import Final
 
 import structlog
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 log = structlog.get_logger()
 
 EVENTS: Final = "text/event-stream"
-QUIET_S: Final = 15.0  # then a comment is sent, so that nothing between takes the stream for dead
+QUIET_S: Final = 15.0  # then, at the latest, a comment is sent, so that nothing between takes the stream for dead
 PATIENCE_S: Final = 60.0  # a client that takes nothing for so long is cut off
 ABORT: Final = "broker.abort"  # where the server leaves how a connection is ended at once
 _NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -59,10 +60,11 @@ def event(kind: str, data: str, id: str = "") -> bytes:
 async def _with_signs(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     """The same pieces, with signs of life between them."""
     coming: asyncio.Task[bytes] | None = None
+    quiet_s = QUIET_S * uniform(0.7, 1)  # else thousands that were told something at once give their signs at once
     try:
         while True:
             coming = coming or asyncio.ensure_future(anext(pieces))
-            if not (await asyncio.wait([coming], timeout=QUIET_S))[0]:
+            if not (await asyncio.wait([coming], timeout=quiet_s))[0]:
                 yield b": quiet\n\n"
                 continue
             try:

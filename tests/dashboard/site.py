@@ -104,8 +104,12 @@ class NoSecrets:
 class Site:
     """The server, in a thread of its own with its own event loop."""
 
-    def __init__(self, folder: Path, fill: Fill = five_weeks, pools: Sequence[Pool] = POOLS) -> None:
+    def __init__(
+        self, folder: Path, fill: Fill = five_weeks, pools: Sequence[Pool] = POOLS, before: Site | None = None
+    ) -> None:
+        """`before` has ended, and this is the next at its address: what ran in its pools still does."""
         self.executors: dict[str, FakeExecutor] = {}
+        self._before = before.executors if before else {}
         self.store = open_store(f"sqlite:///{folder / 'broker.db'}")
         clock = SystemClock()
         fill(self.store, clock.now_ns())
@@ -121,15 +125,21 @@ class Site:
         )
         self.service = Service(self.broker, user="ann")
         self._loop = asyncio.new_event_loop()
-        self._sock = loopback(0, "dashboard")
-        self.url = f"http://127.0.0.1:{self._sock.getsockname()[1]}"
+        self._sock = loopback(before.port if before else 0, "dashboard")
+        self.port: int = self._sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._serve)
         self._server = uvicorn.Server(
-            uvicorn.Config(create_app(self.service, TOKEN), log_level="warning", lifespan="off")
+            uvicorn.Config(
+                create_app(self.service, TOKEN), log_level="error", lifespan="off", timeout_graceful_shutdown=1
+            )
         )
 
     def _build(self, context: ExecutorContext) -> FakeExecutor:
-        return self.executors.setdefault(context.pool.name, FakeExecutor(context))
+        made = self.executors.setdefault(context.pool.name, FakeExecutor(context))
+        if before := self._before.get(context.pool.name):
+            made.runs, made.version, made.opened_ns = before.runs, before.version, before.opened_ns
+        return made
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -147,6 +157,7 @@ class Site:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self.broker.detach)  # so that what follows a job ends
         self._server.should_exit = True
         self._thread.join(20)
         self.store.close()

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-_AT_ONCE: Final = 32
+_AT_ONCE: Final = 128  # few enough that the loop is held up for no longer than a small request takes
 _STEPS: Final = 4  # of the loop, until who was let go has read something and handed it on
 
 

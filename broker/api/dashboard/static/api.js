@@ -26,13 +26,14 @@ export function hadToken() {
   return sessionStorage.getItem(KEY) !== null;
 }
 
-async function call(method, path, { query = {}, body, signal } = {}) {
+async function call(method, path, { query = {}, body, signal, after } = {}) {
   const pairs = Object.entries(query).flatMap(([name, value]) => [value].flat().map((each) => [name, each]));
   const given = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");
   const address = given.length ? `${path}?${new URLSearchParams(given)}` : path;
   const token = sessionStorage.getItem(KEY);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   if (body) headers["Content-Type"] = "application/json";
+  if (after) headers["Last-Event-ID"] = after;
   let answer;
   try {
     answer = await fetch(address, { method, headers, body: body && JSON.stringify(body), signal });
@@ -61,9 +62,10 @@ export async function download(path, query, name) {
   URL.revokeObjectURL(link.href);
 }
 
-// Server-sent events with a token, which EventSource can't send. Says whether the last of them was an end.
-export async function follow(path, signal, told) {
-  const answer = await call("GET", path, { signal });
+// Server-sent events with a token, which EventSource can't send. Says whether the last of them was an end. `place.id` is
+// that of the last event: a stream that is asked for again goes on behind it.
+export async function follow(path, signal, told, place) {
+  const answer = await call("GET", path, { signal, after: place.id });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let kept = "", last = "";
   for (;;) {
@@ -72,10 +74,24 @@ export async function follow(path, signal, told) {
     const events = (kept + value).split("\n\n");
     kept = events.pop();
     for (const event of events) {
-      if (event.startsWith(":")) continue; // a sign of life
-      const [kind, data] = event.split("\n").map((line) => line.slice(line.indexOf(": ") + 2));
-      last = kind;
+      const { event: kind, data, id } = Object.fromEntries(event.split("\n").map((line) => line.split(/: ([^]*)/, 2)));
+      if (!kind) continue; // a sign of life
       told(kind, JSON.parse(data));
+      last = kind;
+      place.id = id ?? place.id;
     }
   }
+}
+
+// Some time, or until the view is left.
+export function rest(ms, signal) {
+  return new Promise((done) => {
+    const over = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", over);
+      done();
+    };
+    const timer = setTimeout(over, ms);
+    signal.addEventListener("abort", over);
+  });
 }

@@ -43,7 +43,7 @@ export function output() {
   return {
     element: h("div", {}, note, text),
     found,
-    lost: () => say("The connection was lost; it is tried again."),
+    say,
     add(event) {
       const written = fresh(event), atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
       if (written) append(event.stream, written);

@@ -1,6 +1,6 @@
 // One job: what it does and costs, why it runs where it does, its output as it comes, and its history.
 
-import { follow, get, post } from "../api.js";
+import { follow, get, post, rest } from "../api.js";
 import { between, card, figure, gib, h, seconds, state, table, usd, when } from "../dom.js";
 import { output } from "../output.js";
 
@@ -29,17 +29,19 @@ export async function show(place, { rest: [id], live, signal }) {
   followed(`${path}/follow`, signal, log);
 }
 
-// To the job's end, however often the connection is lost: it begins anew, and what is shown already is not shown again.
+// To the job's end, however often the connection is lost: it goes on where it was, and what is shown already is not shown
+// again. What is refused is said.
 async function followed(path, signal, log) {
+  const told = (kind, event) => (kind === "log" ? log.add(event) : log.found()), place = { id: "" };
   while (!signal.aborted) {
     try {
-      const told = (kind, event) => (kind === "log" ? log.add(event) : log.found());
-      if (await follow(path, signal, told)) return;
+      if (await follow(path, signal, told, place)) return;
     } catch (error) {
-      if (signal.aborted || error.status >= 400) return;
+      if (signal.aborted) return;
+      if (error.status >= 400 && error.status < 500 && error.status !== 429) return void log.say(error.message);
     }
-    log.lost();
-    await new Promise((done) => { setTimeout(done, AGAIN_MS); signal.addEventListener("abort", done); });
+    log.say("The connection was lost; it is tried again.");
+    await rest(AGAIN_MS, signal);
   }
 }
 
