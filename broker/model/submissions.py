@@ -20,5 +20,5 @@ class Entry:
     reserving: Reservation | None = None
     note: str = ""  # what was changed in it before it was stored, for the history of its jobs
     room: tuple[Waiting, ...] = ()  # how many jobs of its project may wait, these among them
-    act: Act | None = None  # the request that brought it, where it is stored with those of others
+    act: Act | None = None  # the request that brought it: the audit log's entry is written with it
     blobs: tuple[tuple[str, bytes], ...] = ()  # what comes with it to be kept, small, each after its SHA-256

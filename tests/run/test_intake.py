@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from broker.model.acting import ACTING, Act
+from broker.model.acting import Act
 from broker.model.audit import AuditEntry, AuditFilter
 from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, StoreAway
 from broker.model.jobs import Job
@@ -59,8 +59,8 @@ def entry(id: str, document: str = "{}", **more: object) -> Entry:
 async def submitted(intake: Intake, wanted: Entry) -> tuple[Job, ...]:
     """As a request does it, that of a user who is called like the job."""
     user = wanted.jobs[0].id
-    ACTING.set(Act(lambda target: replace(AUDITED, user=user, target=target)))
-    return await intake.add(wanted)
+    act = Act(lambda target: replace(AUDITED, user=user, target=target))
+    return await intake.add(replace(wanted, act=act))
 
 
 AUDITED = AuditEntry(at_ns=1, user="", token_id="", action="jobs.submit", target="", origin="socket", outcome="done")

@@ -51,6 +51,7 @@ WHOLE_PAGE_EVERY_S = 1.0
 LOOK_AGAIN_S = 60.0
 AFTER_ERROR_S = 1.0
 AGAIN_S = 0.05
+PAUSES, LONGEST_PAUSE_S = 3, 0.05  # after a round that found no room, in times of what it took
 
 
 class Dispatcher:
@@ -90,15 +91,16 @@ class Dispatcher:
     async def run(self) -> None:
         """Dispatches until cancelled; what fails is said in the log and tried again.
 
-        A round that begins nothing is followed by a pause as long as it took, so that a stream of submissions for which
-        there is no room does not take more than half of the time from those who submit.
+        A round that begins nothing is followed by a pause, so that a stream of submissions for which there is no room
+        does not take more than a part of the time from those who submit.
         """
         while True:
             self._register.work.clear()
+            self._register.room.clear()
             begun_s = time.monotonic()
             try:
                 if not await self.step():
-                    await asyncio.sleep(time.monotonic() - begun_s)
+                    await self._pause(time.monotonic() - begun_s)
                 await self._rest()
             except OverBudget as error:
                 log.info("another broker has begun what a budget had room for", error=str(error))
@@ -107,6 +109,14 @@ class Dispatcher:
             except BrokerError as error:
                 log.error("dispatching failed; it is tried again", error=str(error))
                 await asyncio.sleep(AFTER_ERROR_S)
+
+    async def _pause(self, took_s: float) -> None:
+        """As long as the round took, and longer while nothing but submissions comes after those who wait already."""
+        await asyncio.sleep(took_s)
+        if not self._register.queue_seen_empty:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(PAUSES * took_s, LONGEST_PAUSE_S)):
+                    await self._register.room.wait()
 
     async def _rest(self) -> None:
         # From when the queue was looked at, not from now: what fell due meanwhile would be overlooked.

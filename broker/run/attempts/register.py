@@ -41,6 +41,7 @@ class Register:
         self.live = LiveAttempts()
         self.changes = Changes()
         self.work = asyncio.Event()  # set when there may be something to dispatch
+        self.room = asyncio.Event()  # set when those who wait already may find room that they did not find before
         self.queue_seen_empty = False  # at the last look: until `work` is set, room that comes free is of use to nobody
         self.in_doubt = asyncio.Event()  # set when a write may or may not be in the store: all is to be read anew
         self._writing = asyncio.Lock()
@@ -88,6 +89,7 @@ class Register:
         again = any(progress.job.state is JobState.QUEUED for progress in progresses)
         if again or (room and not self.queue_seen_empty):
             self.work.set()
+            self.room.set()
 
     async def _masked(self, reports: Sequence[AttemptReport]) -> Sequence[AttemptReport]:
         """The same, with values of secrets masked in what a job's setup or program gave as reason."""

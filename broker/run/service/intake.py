@@ -9,10 +9,9 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from broker.model.acting import ACTING
 from broker.model.errors import StoreAway
 from broker.model.jobs import Job
 from broker.model.submissions import Entry
@@ -41,8 +40,8 @@ class Intake:
         self._working: asyncio.Task[None] | None = None
 
     async def add(self, entry: Entry) -> tuple[Job, ...]:
-        """Stores a submission that has jobs, for the request under way. Raises as `Store.add_batch` does for it."""
-        mine = _Waiting(replace(entry, act=ACTING.get()), asyncio.get_running_loop().create_future())
+        """Stores a submission that has jobs, with the request it came with. Raises as `Store.add_batch` for it."""
+        mine = _Waiting(entry, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work(), context=Context())  # it is of no one request
@@ -51,6 +50,7 @@ class Intake:
     async def _work(self) -> None:
         try:
             while self._waiting:
+                await asyncio.sleep(0)  # who is here already comes along
                 group = self._group()
                 outcomes = await asyncio.to_thread(self._kept, [each.entry for each in group])
                 for each, outcome in zip(group, outcomes, strict=True):

@@ -10,6 +10,7 @@ from typing import Any, Final
 from broker.decide.constraints import resolve
 from broker.decide.expand import expand, task_count
 from broker.decide.quotas import impossible, waiting
+from broker.model.acting import ACTING
 from broker.model.budgets import Reservation
 from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, Problem, UnknownName
 from broker.model.jobs import FunctionCall, Job, JobSpec
@@ -251,7 +252,7 @@ async def expanded(spec: JobSpec, id: str, user: str, now_ns: int) -> tuple[Job,
 
 
 def entry(document: JobDocument, jobs: tuple[Job, ...], ready: Ready, note: str) -> Entry:
-    """What is stored of a submission."""
+    """What is stored of a submission, and of the request under way."""
     dumped = dump(document)
     return Entry(
         jobs=jobs,
@@ -260,6 +261,7 @@ def entry(document: JobDocument, jobs: tuple[Job, ...], ready: Ready, note: str)
         reserving=ready.reserving,
         room=ready.room,
         note=note,
+        act=ACTING.get(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,9 +98,14 @@ def add_up(connection: Connection, table: Table, rows: Sequence[dict[str, Any]])
     """Inserts rows, or adds their numbers to those with the same primary key."""
     if not rows:
         return
-    new = _insert(connection)(table)
+    connection.execute(_adding_up(connection.dialect.name, table), rows)
+
+
+@lru_cache
+def _adding_up(dialect: str, table: Table) -> Any:
+    new = _inserts(dialect)(table)
     added = {column.name: column + new.excluded[column.name] for column in table.columns if not column.primary_key}
-    connection.execute(new.on_conflict_do_update(index_elements=list(table.primary_key), set_=added), rows)
+    return new.on_conflict_do_update(index_elements=list(table.primary_key), set_=added)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -112,7 +118,11 @@ def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]])
 
 
 def _insert(connection: Connection) -> Any:
-    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return _inserts(connection.dialect.name)
+
+
+def _inserts(dialect: str) -> Any:
+    return sqlite.insert if dialect == "sqlite" else postgresql.insert
 
 
 def _advice(url: URL, error: SQLAlchemyError | OSError) -> str:

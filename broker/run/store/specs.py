@@ -7,7 +7,7 @@ from sys import intern
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, Table, insert, select
+from sqlalchemy import BindParameter, Connection, Row, Table, bindparam, insert, select
 
 from broker.model.environment import environment_key
 from broker.model.jobs import Job, JobSpec
@@ -27,6 +27,21 @@ def chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
     rest = list(items)
     for start in range(0, len(rest), _CHUNK):
         yield rest[start : start + _CHUNK]
+
+
+def places(items: Sequence[Item]) -> int:
+    """How many places a query is made with that asks for so many items: the next power of two, so that few are made."""
+    return 1 << (len(items) - 1).bit_length()
+
+
+def places_of(name: str, number: int) -> list[BindParameter[Any]]:
+    """These places, to stand in a query that is kept."""
+    return [bindparam(f"{name}_{place}") for place in range(number)]
+
+
+def put(name: str, items: Sequence[Item]) -> dict[str, Item]:
+    """The items in their places; those left over have the last item again."""
+    return {f"{name}_{place}": items[min(place, len(items) - 1)] for place in range(places(items))}
 
 
 class Specs:

@@ -102,7 +102,7 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
 
     def add_batch(self, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
         """Stores several submissions, all or none, as `add_jobs` does one."""
-        acts = tuple(entry.act for entry in entries if entry.act is not None)
+        acts = tuple({entry.act: None for entry in entries if entry.act is not None})
 
         def add() -> tuple[tuple[Job, ...], ...]:
             with self._write(acts) as connection:

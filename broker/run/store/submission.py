@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, insert, literal, select
+from sqlalchemy import Connection, Insert, Select, bindparam, func, insert, literal, select
 
 from broker.model.acting import LONGEST_TARGET, about
 from broker.model.errors import Conflict, OverQuota
@@ -19,23 +20,11 @@ from broker.run.store.budgeting import reserve
 from broker.run.store.job_counts import count_in
 from broker.run.store.projects import no_project
 from broker.run.store.rows import job_values
-from broker.run.store.specs import Specs, chunks
+from broker.run.store.specs import Specs, chunks, places, places_of, put
 from broker.run.store.tables import changes, documents, job_tags, jobs
 from broker.run.store.tenancy_tables import projects
 
-# What every submission asks: made once, since making it takes longer than its answer.
-_STORED_HEADS: Final = (
-    select(jobs.c.head, documents.c.hash)
-    .join(documents, jobs.c.document_id == documents.c.id)
-    .where(jobs.c.head.in_(bindparam("heads", expanding=True)))
-    .distinct()
-)
-_TAGGED: Final = insert(job_tags).from_select(
-    ["tag_id", "submitted_ns", "job_seq"],
-    select(bindparam("tag_id", type_=job_tags.c.tag_id.type), jobs.c.submitted_ns, jobs.c.seq).where(
-        jobs.c.head.in_(bindparam("heads", expanding=True)), jobs.c.spec_id.in_(bindparam("specs", expanding=True))
-    ),
-)
+_INTO_JOBS: Final = insert(jobs)
 
 
 def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
@@ -60,12 +49,19 @@ def _head(entry: Entry) -> str:
     return first.array_id or first.id
 
 
+@lru_cache
+def _stored_heads(number: int) -> Select[Any]:
+    documented = select(jobs.c.head, documents.c.hash).join(documents, jobs.c.document_id == documents.c.id)
+    return documented.where(jobs.c.head.in_(places_of("head", number))).distinct()
+
+
 def _earlier(connection: Connection, known: Specs, entries: Sequence[Entry]) -> dict[str, tuple[Job, ...]]:
     """By head, the jobs of submissions that are there already. Raises Conflict for one of another document."""
     wanted = {_head(entry): entry.document_hash for entry in entries if entry.jobs}
     found: dict[str, tuple[Job, ...]] = {}
     for chunk in chunks(wanted):
-        heads = {head: hashed for head, hashed in connection.execute(_STORED_HEADS, {"heads": chunk})}
+        stored = connection.execute(_stored_heads(places(chunk)), put("head", chunk))
+        heads = {head: hashed for head, hashed in stored}
         if other := next((head for head, hashed in heads.items() if hashed != wanted[head]), None):
             raise Conflict(
                 f"{other} was submitted before with another content: choose another id, or submit the same again"
@@ -93,7 +89,7 @@ def _store(connection: Connection, known: Specs, entries: Sequence[Entry]) -> No
         for entry in entries
         for job in entry.jobs
     ]
-    connection.execute(insert(jobs), rows)
+    connection.execute(_INTO_JOBS, rows)
     _tag(connection, known, (job for entry in entries for job in entry.jobs), spec_ids)
     _note(connection, entries)
     _check_room(connection, dict.fromkeys(each for entry in entries for each in entry.room))
@@ -139,5 +135,14 @@ def _tag(connection: Connection, known: Specs, added: Iterable[Job], spec_ids: d
     for (key, value), heads in tagged.items():
         tag_id = known.keep_tag(connection, key, value)
         for chunk in chunks(heads):
-            of = {"tag_id": tag_id, "heads": chunk, "specs": list({heads[head] for head in chunk})}
-            connection.execute(_TAGGED, of)
+            of = list({heads[head] for head in chunk})
+            connection.execute(
+                _tagging(places(chunk), places(of)), {"tag_id": tag_id} | put("head", chunk) | put("spec", of)
+            )
+
+
+@lru_cache
+def _tagging(heads: int, specs: int) -> Insert:
+    tagged = select(bindparam("tag_id", type_=job_tags.c.tag_id.type), jobs.c.submitted_ns, jobs.c.seq)
+    of = jobs.c.head.in_(places_of("head", heads)), jobs.c.spec_id.in_(places_of("spec", specs))
+    return insert(job_tags).from_select(["tag_id", "submitted_ns", "job_seq"], tagged.where(*of))
