@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -45,6 +46,24 @@ async def test_a_job_that_needs_its_own_infrastructure_runs_there(shell: Shell, 
     nanodollars = sum(charge["amount"]["nanodollars"] for charge in charges if charge["kind"] == "job")
     seconds = Decimal(nanodollars) / 10**9 / USD_PER_HOUR * 3600
     assert 1 < seconds < 60
+
+
+async def test_a_ray_program_of_two_nodes_has_a_cluster_of_its_own_and_pays_for_its_head(
+    shell: Shell, cluster: Cluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "gang.yaml"
+    placed = "placement: {runtime: ray, pools: [gangs]}"
+    file.write_text(f"run: echo $BROKER_POOL\nresources: {{num_nodes: 2, accelerators: L4, memory: 1GiB}}\n{placed}\n")
+    job = await shell.call("submit", "-d", str(file))
+    await shell.call("wait", job)
+    assert await shell.call("logs", job) == "gangs"
+    charges: list[dict[str, Any]] = []
+    while len({one["unit_id"] for one in charges}) < 3:
+        charges = (await shell.json("show", job))["charges"]
+    offers = {one["price"]["offer"] for one in charges if one["kind"] == "head"}
+    assert offers == {"configured/pool/gangs-head/on_demand"}
+    spent = await shell.json("spend", "--by", "pool")
+    assert [row["overhead"]["nanodollars"] > 0 for row in spent["rows"] if row["group"] == {"pool": "vpc"}] == [True]
 
 
 async def test_a_daemon_that_is_killed_goes_on_with_what_runs(shell: Shell, cluster: Cluster) -> None:
