@@ -10,6 +10,7 @@ from ray import tune
 
 # For the end, on a busy machine as well: the broker ends what has spent its limit.
 SPARE_S = float(os.environ.get("SPARE_S", "20"))
+LEAST_S = 10.0  # in less, nothing is found
 
 
 def trial(config: dict) -> None:
@@ -30,7 +31,7 @@ tuner = tune.Tuner(
         metric="distance",
         mode="min",
         num_samples=int(os.environ.get("SAMPLES", "6")),
-        time_budget_s=max(left_s - SPARE_S, 1.0) if left_s < float("inf") else None,
+        time_budget_s=max(left_s - SPARE_S, LEAST_S) if left_s < float("inf") else None,
         max_concurrent_trials=2,
     ),
 )

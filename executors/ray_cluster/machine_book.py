@@ -26,10 +26,11 @@ class _Machine:
     nodes: list[str] = field(default_factory=list)  # Ray's ids of the nodes that have been on it, newest last
     alive: bool = False  # whether the newest of them is
     extra: dict[str, float] = field(default_factory=dict)  # custom resources
+    head: bool = False  # it holds the cluster together and runs no attempts
 
 
 class MachineBook:
-    """Lives of machines by their provider's id; all that work are alike."""
+    """Lives of machines by their provider's id; all that work are alike, and a head may be another."""
 
     def __init__(self, path: Path, unit: Resources) -> None:
         self._path = path
@@ -39,12 +40,13 @@ class MachineBook:
             self._machines = {name: _Machine(**life) for name, life in json.loads(path.read_text()).items()}
 
     def rented(self, cluster: NodeCluster | None, now_ns: int) -> None:
-        """Takes over which machines that do work there are at the provider; None: no cluster is there."""
+        """Takes over which machines there are at the provider; None: no cluster is there."""
         before = dict(self._machines)
-        up = {node.node_id: node for node in cluster.working} if cluster else {}
+        up = {node.node_id: node for node in cluster.nodes if node.up} if cluster else {}
         for name, node in up.items():
             if name not in self._machines:
-                self._machines[name] = _Machine(min(node.started_ns, now_ns))
+                alone = node.head and cluster is not None and not cluster.head_works
+                self._machines[name] = _Machine(min(node.started_ns, now_ns), head=alone)
         for name, machine in before.items():
             if machine.ended_ns is None and name not in up:
                 self._machines[name] = replace(machine, ended_ns=now_ns, alive=False)
@@ -74,22 +76,23 @@ class MachineBook:
         return {
             name: machine.started_ns
             for name, machine in self._machines.items()
-            if machine.ended_ns is None and not machine.alive
+            if machine.ended_ns is None and not machine.alive and not machine.head
         }
 
     def count(self) -> int:
-        """Machines that are paid."""
-        return sum(machine.ended_ns is None for machine in self._machines.values())
+        """Machines that are paid and may work."""
+        return sum(machine.ended_ns is None and not machine.head for machine in self._machines.values())
 
     def units(self, since_ns: int = 0) -> tuple[UnitUsage, ...]:
         """Machines that had not ended before `since_ns`."""
         return tuple(
             UnitUsage(
                 unit_id=name,
-                resources=self._unit,
+                resources=Resources() if machine.head else self._unit,
                 started_ns=machine.started_ns,
                 ready_ns=machine.ready_ns,
                 ended_ns=machine.ended_ns,
+                head=machine.head,
             )
             for name, machine in self._machines.items()
             if machine.ended_ns is None or machine.ended_ns >= since_ns

@@ -43,7 +43,14 @@ class RayCluster:
     """Runs attempts on a Ray cluster; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.SCALE, Capability.VOLUMES}
+        {
+            Capability.FUNCTIONS,
+            Capability.RAY_RUNTIME,
+            Capability.GANG,
+            Capability.SCALE,
+            Capability.VOLUMES,
+            Capability.HEAD,
+        }
     )
 
     @classmethod
@@ -57,6 +64,9 @@ class RayCluster:
         self._options = Options.of(context.pool.name, context.pool.options)
         if context.volumes and not Path(context.volumes).is_absolute():
             message = f"volumes must be a folder that all of its nodes share, as /mnt/volumes, not {context.volumes!r}"
+            raise Misconfigured(f"pool {context.pool.name}: {message}")
+        if context.nodes is None and context.pool.head_offers:
+            message = "head_price is of a cluster whose machines the broker makes: leave it out"
             raise Misconfigured(f"pool {context.pool.name}: {message}")
         self._dir = context.state_dir
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)

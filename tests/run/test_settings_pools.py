@@ -211,7 +211,7 @@ def test_a_pool_elsewhere(tmp_path: Path) -> None:
         ),
         (
             RAY + "head_price = {usd_per_hour = 1, source = 's'}",
-            "broker.toml:4: pools.p.head_price: the executor ray meters no head",
+            "broker.toml:4: pools.p.head_price: the executor ray meters no head",  # with the capabilities said above
         ),
         (RAY + "price = {usd_per_hour = 1, offer = 'x'}", "pools.p.price: gives offer and usd_per_hour: give one of"),
         (RAY + "price = {usd_per_hour = 1}", "pools.p.price.source: is required: say where usd_per_hour comes from"),

@@ -41,8 +41,9 @@ def executor_on(pool: Pool, folder: Path, max_stream_bytes: int = 1 << 30) -> Ku
 
 @asynccontextmanager
 async def open_pool(cluster: Cluster, folder: Path, **fields: Any) -> AsyncIterator[Watch]:
-    """An open pool with all of its workers, stopped afterwards."""
-    watch = Watch(executor_on(pool_of(cluster, **fields), folder))
+    """An open pool, with `own` one of RayClusters of attempts; stopped afterwards."""
+    made = own_pool_of if fields.pop("own", False) else pool_of
+    watch = Watch(executor_on(made(cluster, **fields), folder))
     await watch.executor.open()
     try:
         yield watch

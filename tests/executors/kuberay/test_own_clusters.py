@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +14,9 @@ from broker.model.resources import ResourceRequest
 from broker.testing.builders import job_spec, launch_request
 from broker.testing.executor_contract_pool import check, lines_of
 from broker.testing.executor_watch import PATIENCE_S, Watch
-from tests.executors.kuberay.driving import UNIT, executor_on, own_pool_of
+from tests.executors.kuberay.driving import UNIT, executor_on, open_pool, own_pool_of
 from tests.executors.kuberay.server.service import Cluster
 from tests.executors.kuberay.test_restart import killed
-
-
-@asynccontextmanager
-async def opened(cluster: Cluster, folder: Path, **fields: Any) -> AsyncIterator[Watch]:
-    watch = Watch(executor_on(own_pool_of(cluster, **fields), folder))
-    await watch.executor.open()
-    try:
-        yield watch
-    finally:
-        await watch.executor.close(stop=True)
 
 
 def gang(run: str, nodes: int = 2) -> LaunchRequest:
@@ -44,7 +32,7 @@ async def gone(cluster: Cluster) -> None:
 async def test_a_ray_program_has_its_nodes_for_itself_and_nothing_is_left_of_them(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    async with opened(cluster, tmp_path / "state") as watch:
+    async with open_pool(cluster, tmp_path / "state", own=True) as watch:
         assert not (await watch.executor.capacity()).units and not cluster.world.kinds["rayclusters"]
         request = gang("echo on; sleep 0.5")
         await watch.launch(request)
@@ -60,7 +48,7 @@ async def test_its_pods_are_metered_from_kubernetes_own_times_and_its_head_too(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     cluster.world.faults.boot_s, cluster.world.faults.pull_s = 1.1, 1.1
-    async with opened(cluster, tmp_path / "state") as watch:
+    async with open_pool(cluster, tmp_path / "state", own=True) as watch:
         request = gang("true")
         await watch.launch(request)
         async with asyncio.timeout(PATIENCE_S):
@@ -83,7 +71,7 @@ async def test_its_pods_are_metered_from_kubernetes_own_times_and_its_head_too(
 
 
 async def test_more_than_the_pool_may_have_is_not_started(cluster: Cluster, tmp_path: Path) -> None:
-    async with opened(cluster, tmp_path / "state", max_units=3) as watch:
+    async with open_pool(cluster, tmp_path / "state", own=True, max_units=3) as watch:
         first, second = gang("echo on; sleep 3600"), gang("true")
         await watch.launch(first)
         with pytest.raises(NoCapacity):
@@ -96,7 +84,7 @@ async def test_more_than_the_pool_may_have_is_not_started(cluster: Cluster, tmp_
 async def test_what_is_cancelled_while_it_runs_tells_its_last_and_takes_its_cluster_along(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    async with opened(cluster, tmp_path / "state") as watch:
+    async with open_pool(cluster, tmp_path / "state", own=True) as watch:
         request = gang("trap 'echo tidied; exit 7' TERM; echo on; while :; do sleep 0.05; done")
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")
@@ -112,7 +100,7 @@ async def test_a_cancel_s_own_grace_counts_whatever_the_pool_s_is(
 ) -> None:
     """Keeping takes a second."""
     options = {"grace_s": 0.2 if kept else 30.0}
-    async with opened(cluster, tmp_path / "state", options=options) as watch:
+    async with open_pool(cluster, tmp_path / "state", own=True, options=options) as watch:
         request = gang("trap 'sleep 1; echo kept; exit 0' TERM; echo on; while :; do sleep 0.05; done")
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")

@@ -44,6 +44,20 @@ def test_a_machine_is_never_paid_from_a_time_that_has_not_come(tmp_path: Path, a
     assert unit.ended_ns == NOW + 7_230 * NS_PER_S > unit.started_ns
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_a_head_is_paid_too_and_is_a_node_only_where_it_works(tmp_path: Path, works: bool) -> None:
+    book = MachineBook(tmp_path / "machines.json", UNIT)
+    head = replace(NODE, node_id="i-head", head=True)
+    book.rented(replace(cluster(head, NODE), head_works=works), NOW)
+    assert {unit.unit_id: (unit.head, unit.resources) for unit in book.units()} == {
+        "i-head": (not works, UNIT if works else Resources()),
+        "i-1": (False, UNIT),
+    }
+    assert book.count() == len(book.booting()) == (2 if works else 1)
+    book.rented(None, NOW + NS_PER_S)
+    assert all(unit.ended_ns == NOW + NS_PER_S for unit in book.units())
+
+
 def test_a_machine_that_is_seen_again_after_its_end_is_not_paid_anew(tmp_path: Path) -> None:
     """What was charged up to its end stays; a broker that starts again knows it."""
     book = MachineBook(tmp_path / "machines.json", UNIT)

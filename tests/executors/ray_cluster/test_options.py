@@ -8,10 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.model.errors import Misconfigured
+from broker.model.pools import PoolKind
 from broker.model.resources import Resources
+from broker.ports import ExecutorContext
 from broker.run.build import capabilities
 from broker.run.plugins import price_offers
 from broker.run.settings import load_settings
+from broker.testing import builders
+from broker.testing.fakes import FakeClock
+from executors.ray_cluster import RayCluster
 from executors.ray_cluster.coming import Coming
 from executors.ray_cluster.options import Options
 from executors.ray_cluster.targets import request
@@ -45,6 +50,12 @@ def test_the_example_is_a_configuration(tmp_path: Path) -> None:
 def test_wrong_options_are_named(given: dict[str, Any], named: str) -> None:
     with pytest.raises(Misconfigured, match=named):
         Options.of("p", given)
+
+
+def test_a_cluster_that_is_not_ours_has_no_head_that_we_pay(tmp_path: Path) -> None:
+    pool = builders.pool("p", kind=PoolKind.CLUSTER, head_offers=(builders.offer(),))
+    with pytest.raises(Misconfigured, match="pool p: head_price is of a cluster whose machines the broker makes"):
+        RayCluster(ExecutorContext(pool=pool, state_dir=tmp_path, clock=FakeClock()))
 
 
 shares = st.builds(

@@ -9,6 +9,7 @@ import signal
 import tempfile
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ executor = "ray"
 kind = "cluster"
 cpus = 2
 memory = "2GiB"
-max_nodes = 2
+max_nodes = {nodes}
 price = {{ usd_per_hour = "14.40", source = "a test" }}
-
+"""
+OPTIONS = """
 [pools.ray.options]
 address = "{address}"
 token_file = "{folder}/token"
@@ -44,11 +46,12 @@ def needs(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(bool(missing), reason=reason)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Iterator[RunningCluster]:
     folder = Path(tempfile.mkdtemp(prefix="bray-"))
     made = running.start(folder, scaled=False)
     try:
+        made.add({})
         made.add({})
         (folder / "token").write_text(made.token)
         yield made
@@ -57,16 +60,30 @@ def cluster() -> Iterator[RunningCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def daemon(cluster: RunningCluster) -> Iterator[Daemon]:
+@contextmanager
+def daemon_with(top: str) -> Iterator[Daemon]:
     folder = Path(tempfile.mkdtemp(prefix="bd-"))
-    made = Daemon(folder, top=POOL.format(address=cluster.address, folder=cluster.folder))
+    made = Daemon(folder, top=top)
     try:
         made.up()
         yield made
     finally:
         made.down("--now")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """With a Ray cluster of its own: one node is enough for what loses none."""
+    with daemon_with(POOL.format(nodes=1)) as made:
+        yield made
+
+
+@pytest.fixture
+def attached(cluster: RunningCluster) -> Iterator[Daemon]:
+    """At somebody else's cluster, whose nodes can be killed."""
+    with daemon_with(POOL.format(nodes=2) + OPTIONS.format(address=cluster.address, folder=cluster.folder)) as made:
+        yield made
 
 
 def submitted(daemon: Daemon, example: str, *flags: str) -> str:
@@ -96,15 +113,14 @@ def result(daemon: Daemon, job: str) -> dict[str, Any]:
 
 @needs("torch")
 def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
-    daemon: Daemon, cluster: RunningCluster, tmp_path: Path
+    attached: Daemon, cluster: RunningCluster, tmp_path: Path
 ) -> None:
-    cluster.add({})
-    job = submitted(daemon, "ray-train.yaml", "--env", f"CHECKPOINTS={tmp_path}")
-    until(lambda: _epoch(daemon, job) >= 3, f"{job} has kept checkpoints", 120.0)
+    job = submitted(attached, "ray-train.yaml", "--env", f"CHECKPOINTS={tmp_path}")
+    until(lambda: _epoch(attached, job) >= 3, f"{job} has kept checkpoints", 120.0)
     doomed = cluster.nodes[-1]
     os.killpg(doomed.pid, signal.SIGKILL)
     doomed.end()
-    found = result(daemon, job)
+    found = result(attached, job)
     assert found["epoch"] == 19
     assert found["resumed_at"] >= 1  # the checkpoint of the epoch that was said last may not have been kept
 

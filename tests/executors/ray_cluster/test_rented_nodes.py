@@ -154,8 +154,8 @@ async def test_it_grows_runs_work_and_is_paid_by_machine(pool: Driver, machines:
     report = await pool.run(request("echo $CUDA_VISIBLE_DEVICES"))
     assert report.state is AttemptState.SUCCEEDED and report.unit_ids == ("i-1",)
     usage = await pool.executor.usage(0)
-    assert [unit.unit_id for unit in usage.units] == ["i-1"], "the head runs no jobs, and is no unit"
-    unit = usage.units[0]
+    assert {unit.unit_id: unit.head for unit in usage.units} == {"i-head": True, "i-1": False}
+    unit = next(unit for unit in usage.units if not unit.head)
     assert unit.ready_ns is not None and unit.started_ns < unit.ready_ns and unit.resources.gpus == 2
     assert {each.unit_id for each in usage.attempts} == {"i-1"}
     assert (await pool.executor.capacity()).units[0].unit_id == "i-1"
