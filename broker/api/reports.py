@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from broker.api import schemas
 from broker.api.amounts import money, money_or_none, time, time_or_none
 from broker.api.brokers import views
 from broker.api.decisions import price, resources
 from broker.decide.spend import SpendReport
 from broker.model.money import NS_PER_S
+from broker.model.offers import Offer
 from broker.model.pools import UnitState
 from broker.model.usage import SpendRow
 from broker.run.service import DaemonStanding, PoolStanding
@@ -56,11 +59,16 @@ def pool(standing: PoolStanding) -> schemas.PoolView:
         as_of=time(capacity.as_of_ns) if capacity else None,
         units=[_unit(unit) for unit in capacity.units] if capacity else [],
         backoff_until=time(capacity.backoff_until_ns) if capacity and capacity.backoff_until_ns else None,
-        prices=[
-            price(offer, age_days=offer.age_days(standing.today), stale=offer.id in standing.stale_offers)
-            for offer in pool.offers
-        ],
+        prices=_prices(pool.offers, standing),
+        head_prices=_prices(pool.head_offers, standing),
     )
+
+
+def _prices(offers: Iterable[Offer], standing: PoolStanding) -> list[schemas.PriceView]:
+    return [
+        price(offer, age_days=offer.age_days(standing.today), stale=offer.id in standing.stale_offers)
+        for offer in offers
+    ]
 
 
 def _unit(unit: UnitState) -> schemas.UnitView:

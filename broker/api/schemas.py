@@ -346,6 +346,7 @@ class PoolView(BaseModel):
     units: list[UnitView]
     backoff_until: datetime | None = Field(description="It starts nothing new before this.")
     prices: list[PriceView] = Field(description="Empty: not known.")
+    head_prices: list[PriceView] = Field(description="Of a head beside its units. Empty: it has none, or not known.")
 
 
 class PoolList(BaseModel):

@@ -128,7 +128,8 @@ def _prices(row: Row) -> str:
         return "not known"
     shown = [_price(price, row["kind"] == "serverless") for price in row["prices"][:3]]
     more = f" and {len(row['prices']) - 3} more" if len(row["prices"]) > 3 else ""
-    return "; ".join(shown) + more
+    head = [f"head ${price['usd_per_hour']}/h" for price in row["head_prices"][-1:]]
+    return "; ".join([*shown, *head]) + more
 
 
 def _price(price: Row, serverless: bool) -> str:

@@ -38,7 +38,8 @@ class Operations:
         except TimeoutError:
             problem = f"did not say within {_ANSWER_WITHIN_S:g} s what it has; this is what it said before"
         today = day_of(self._broker.clock.now_ns())
-        old = (offer.id for offer in running.pool.offers if offer.age_days(today) > self._stale_price_days)
+        offers = (*running.pool.offers, *running.pool.head_offers)
+        old = (offer.id for offer in offers if offer.age_days(today) > self._stale_price_days)
         return PoolStanding(
             pool=running.pool,
             capacity=running.last_capacity,

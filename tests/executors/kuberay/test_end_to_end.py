@@ -62,6 +62,8 @@ async def test_a_ray_program_of_two_nodes_has_a_cluster_of_its_own_and_pays_for_
         charges = (await shell.json("show", job))["charges"]
     offers = {one["price"]["offer"] for one in charges if one["kind"] == "head"}
     assert offers == {"configured/pool/gangs-head/on_demand"}
+    vpc = next(row for row in (await shell.json("pools")) if row["name"] == "vpc")
+    assert [price["usd_per_hour"] for price in vpc["head_prices"]] == ["0.192"]
     spent = await shell.json("spend", "--by", "pool")
     assert [row["overhead"]["nanodollars"] > 0 for row in spent["rows"] if row["group"] == {"pool": "vpc"}] == [True]
 

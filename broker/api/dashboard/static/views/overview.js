@@ -34,7 +34,7 @@ async function present(signal) {
         figure("Running", number(active, 0), `${number(count("queued"), 0)} queued`),
         figure("GPUs busy", gpus(pools), `${number(count("succeeded"), 0)} jobs succeeded, ${number(count("failed"), 0)} failed`),
         figure("Spent this month", usd(month.total.total), compared(month, before, byThen)),
-        figure("Of it not for jobs", share(month), "boot, idle, cold starts, idle tails"),
+        figure("Of it not for jobs", share(month), "boot, idle, cold starts, idle tails, heads"),
         budgets.length ? fullest(budgets) : figure("Budgets", "none", h("code", {}, "broker budget set")))),
       budgets.length ? card("Budgets", budgetTable(budgets)) : "",
     ],

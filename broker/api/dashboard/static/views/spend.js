@@ -24,7 +24,7 @@ export async function show(place, { query, signal }) {
 }
 
 function part({ total, overhead }) {
-  return total && overhead && total.nanodollars ? `${percent(overhead.nanodollars / total.nanodollars)}: boot, idle, cold starts, idle tails` : "boot, idle, cold starts, idle tails";
+  return total && overhead && total.nanodollars ? `${percent(overhead.nanodollars / total.nanodollars)}: boot, idle, cold starts, idle tails, heads` : "boot, idle, cold starts, idle tails, heads";
 }
 
 function filters({ period, by, tag }, wanted) {
