@@ -23,6 +23,7 @@ from executors.kuberay.manifests import kill_after_s
 from executors.kuberay.site import Site
 from executors.on_machine.outcome import Outcome, ended, with_lost_output
 from executors.remote.backoff import Backoff
+from executors.remote.bundle import is_call
 from executors.remote.cancelling import GivenUp, unless_cancelled
 from executors.remote.lines import Frame
 from executors.remote.output import Copy, until_silent
@@ -178,7 +179,8 @@ class Following:
         with suppress(TimeoutError):
             async with asyncio.timeout(PLACED_WITHIN_S):
                 await self.site.pods.until(lambda: self.site.nodes.placed(self.id))
-        await self.site.reports.started(self.id, at_ns)
+        if self.site.reports.get(self.id)["state"] == "starting":  # its log may have told that twice meanwhile
+            await self.site.reports.started(self.id, at_ns)
 
     async def _told_outcome(self) -> Outcome:
         end, folder = self._end.result(), self.site.folder(self.id)
@@ -287,7 +289,7 @@ class Following:
         code = _EXIT_CODE.search(message)
         if "runtime_env setup failed" in message:
             return ended("failed", exit_code=NOT_SET_UP, reason=f"could not be set up: {message}")
-        if state == "SUCCEEDED":
+        if state == "SUCCEEDED" and not is_call(self.request):
             return ended("succeeded", exit_code=0, reason="what it wrote at its end was lost")
         if code and int(code[1]) > 0 and self._begun:
             return ended("failed", exit_code=int(code[1]), reason=f"exit code {code[1]}; its last output was lost")

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from broker.model.jobs import CHECKPOINT_GRACE_S, LaunchRequest
@@ -21,6 +21,7 @@ Manifest = dict[str, Any]
 GROUP: Final = "workers"
 PLACE: Final = "/broker/job"  # where a submitter finds what it sends to the Ray cluster
 MARK: Final = "broker_worker"  # a resource that Ray knows of each worker of an attempt's own RayCluster
+RAY_BYTES: Final = GIB  # of memory, that Ray itself needs in a worker
 KEPT_S: Final = 60  # that such a RayCluster is kept after its job, for a broker that is away
 MOST_GRACE_S: Final = 600.0  # that a cancel may allow an attempt in a RayCluster of its own
 _SPARE_S: Final = 10  # beyond the longest grace of a command, after which Ray kills what its agent has not ended
@@ -140,7 +141,10 @@ class Manifests:
         stop_s = max(kill_after_s(self._options), MOST_GRACE_S + _SPARE_S)
         of = _Of(annotations={names.ATTEMPT_ID: request.attempt_id}, stop_s=stop_s)
         nodes = request.spec.resources.num_nodes
-        group = self._worker_group(nodes, request.resources, of) | {"minReplicas": nodes, "maxReplicas": nodes}
+        group = self._worker_group(nodes, self.worker(request.resources), of) | {
+            "minReplicas": nodes,
+            "maxReplicas": nodes,
+        }
         group["rayStartParams"] = {**group["rayStartParams"], "resources": _ray_resources({MARK: 1})}
         where = {
             "rayClusterSpec": self._cluster_spec(group, of),
@@ -148,6 +152,10 @@ class Manifests:
             "ttlSecondsAfterFinished": KEPT_S,
         }
         return self._job(request, MARK, where, files, self._queue)
+
+    def worker(self, held: Resources) -> Resources:
+        """What a worker of an attempt's own RayCluster has: what the attempt holds, and memory for Ray beside it."""
+        return replace(held, memory_bytes=min(held.memory_bytes + RAY_BYTES, self._pool.unit.memory_bytes))
 
     def _job(
         self,

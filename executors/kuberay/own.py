@@ -47,11 +47,10 @@ class OwnClusters:
             self._hold(unit, _attempt(pod), now_ns)
 
     def _has(self, pod: Resource) -> Resources:
-        """What a worker has: what its attempt holds; all that one may have, where that is forgotten."""
-        attempt_id = _attempt(pod)
-        return (
-            Resources(**self._reports.get(attempt_id)["held"]) if self._reports.known(attempt_id) else self._pool.unit
-        )
+        """What a worker has; the most that one may have, where its attempt is forgotten."""
+        if not self._reports.known(attempt_id := _attempt(pod)):
+            return self._pool.unit
+        return self._manifests.worker(Resources(**self._reports.get(attempt_id)["held"]))
 
     def _hold(self, unit: str, attempt_id: str, now_ns: int) -> None:
         if not self._meter.lives(unit) or attempt_id not in self._taken:
@@ -102,8 +101,8 @@ class OwnClusters:
             report = self._reports.get(attempt_id) if self._reports.known(attempt_id) else None
             made = sum(_attempt(pod) == attempt_id for pod in self._pods.values())
             if report is not None:
-                held, asked_ns = Resources(**report["held"]), report["launched_ns"]
-                coming += [_state(f"{attempt_id}/{at}", held, asked_ns) for at in range(made, wanted)]
+                has = self._manifests.worker(Resources(**report["held"]))
+                coming += [_state(f"{attempt_id}/{at}", has, report["launched_ns"]) for at in range(made, wanted)]
         return (*there, *coming)
 
     async def fit(self) -> None:

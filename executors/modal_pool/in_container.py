@@ -15,6 +15,7 @@ from executors.modal_pool.errors import GaveUp
 from executors.modal_pool.site import Site
 from executors.on_machine.outcome import Outcome, ended, with_lost_output
 from executors.remote.backoff import Backoff
+from executors.remote.bundle import is_call
 from executors.remote.cancelling import GivenUp, unless_cancelled
 from executors.remote.lines import Frame
 from executors.remote.output import Copy, until_silent
@@ -168,7 +169,7 @@ class InContainer(ABC):
             return ended("cancelled", exit_code=137, signal=9, reason="cancelled; Modal ended it")
         if how == "timeout":
             return ended("timed_out", exit_code=124, reason="Modal's own time limit was reached")
-        if how == "exit" and code == 0:
+        if how == "exit" and code == 0 and not is_call(self.request):
             return ended("succeeded", exit_code=0, reason="what it wrote at its end was lost")
         if code == 127:
             with self.site.folder(self.id).stderr.open("rb") as file:

@@ -31,6 +31,11 @@ def order_of(request: LaunchRequest, max_bytes: int) -> dict[str, Any]:
     }
 
 
+def is_call(request: LaunchRequest | None) -> bool:
+    """Whether it is known to be a Python call: without what it returned, it has not succeeded."""
+    return request is not None and request.function_payload is not None
+
+
 def wanted(request: LaunchRequest) -> bool:
     """Whether anything has to come along."""
     return bool(request.spec.workdir or request.spec.file_mounts or request.function_payload is not None)

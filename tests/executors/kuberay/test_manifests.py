@@ -55,6 +55,7 @@ OPTIONS = st.fixed_dictionaries(
         "head_pod": st.just({"nodeSelector": {"pool": "system"}, "securityContext": {"runAsUser": 1000}}),
     },
 )
+OPTIONS_OF_X = Options.of("vpc", {"image": "x"})
 UNITS = st.builds(
     Resources,
     cpus=st.floats(0.1, 128),
@@ -147,6 +148,15 @@ def test_a_ray_program_leaves_its_share_to_its_tasks() -> None:
     plain, program = (launch_request("true", resources=held, runtime=runtime) for runtime in ("any", "ray"))
     assert manifests.ray_job(plain, "10.0.0.1", {})["spec"]["entrypointNumCpus"] == 1.0
     assert "entrypointNumCpus" not in manifests.ray_job(program, "10.0.0.1", {})["spec"]
+
+
+def test_a_worker_of_its_own_has_room_for_ray_too_as_far_as_there_is_any() -> None:
+    manifests = Manifests(pool_of(Resources(cpus=2.0, memory_bytes=4 * GIB), {"image": "x"}), OPTIONS_OF_X, "abc")
+    for asked, has in ((GIB, 2 * GIB), (4 * GIB, 4 * GIB)):
+        request = launch_request("true", resources=Resources(cpus=2.0, memory_bytes=asked))
+        (group,) = manifests.own_ray_job(request, {})["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+        limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        assert (limits["memory"], limits["cpu"]) == (str(has), "2")
 
 
 def test_what_is_too_large_for_a_secret_is_said(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from broker.model.jobs import AttemptState, LaunchRequest
 from broker.model.pools import Pool
 from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from broker.testing.builders import launch_request
+from broker.testing.executor_contract_launch import call_request
 from broker.testing.executor_contract_pool import check
 from broker.testing.executor_watch import PATIENCE_S, Watch
 from executors.modal_pool import in_container
@@ -137,6 +138,8 @@ async def test_an_end_without_its_output_is_no_reason_to_run_it_again(
         server.faults.reading = asyncio.Event()
         report = await watch.run(launch_request("echo out", resources=CPU))
         assert report.state is AttemptState.SUCCEEDED and "was lost" in report.reason
+        report = await watch.run(call_request(len, "abc", resources=CPU))
+        assert report.state is AttemptState.INTERRUPTED, "what it returned is lost as well"
         server.faults.reading.set()
 
 
