@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from broker.decide.forecast.calibration import HIGH, LEVELS, LOW, Calibration, adapted, pinball
+from broker.decide.forecast.calibration import BACK, HIGH, LEVELS, LOW, Calibration, adapted, pinball
 from broker.decide.forecast.hedge import trust
 from broker.decide.forecast.models import MODELS, PRIOR_WEIGHTS, mixture
 from broker.decide.forecast.past import Past
 from broker.decide.workload import Floats
 
-BACK = 40  # forecasts that are looked back at
-PATHS = 100  # of each of them
+PATHS = 100  # of each forecast that is looked back at
 PRIOR = np.array([PRIOR_WEIGHTS[name] for name in MODELS])
 
 

@@ -16,10 +16,11 @@ from broker.decide.workload import Floats
 
 LEVELS = np.array([0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98])
 LOW, HIGH = 1, 7  # of LEVELS: the band whose width errors are measured in
-CAUTION = 3.0  # how many forecasts without error are taken to have been before the first
-# How far one forecast moves the levels asked for: the middle of the steps that Gibbs and Candès mix (0.001 to 0.128, in
-# "Conformal inference for online prediction with arbitrary distribution shifts", JMLR 2024).
-STEP = 0.01
+CAUTION = 1.0  # how many forecasts without error are taken to have been before the first
+BACK = 40  # forecasts that are looked back at
+# How far one forecast moves the level that is asked for: as online gradient descent over so many forecasts, by the
+# distance to the nearest end over the size of a gradient (Zinkevich, ICML 2003), which is sqrt(level * (1 - level)).
+STEPS = np.minimum(LEVELS, 1 - LEVELS) / np.sqrt(LEVELS * (1 - LEVELS) * BACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ def adapted(asked: Floats, corrected: Floats, came: Floats) -> Floats:
     """
     # A band has its ends in it: what comes exactly as a low quantile said is not below it.
     held = np.where(LEVELS < 0.5, (came < corrected).mean(axis=1), (came <= corrected).mean(axis=1))
-    moved: Floats = np.clip(asked + STEP * (LEVELS - held), 0.0, 1.0)
+    moved: Floats = np.clip(asked + STEPS * (LEVELS - held), 0.0, 1.0)
     return moved
 
 

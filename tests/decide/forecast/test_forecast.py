@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from broker.decide.demand import Demand, demand
 from broker.decide.forecast import LEVELS, Forecast, backtest, forecast
+from broker.decide.forecast.calibration import BACK
 from broker.decide.forecast.models import MODELS
 from broker.decide.forecast.past import past
 from broker.decide.workload import Workload
@@ -121,10 +122,11 @@ def test_the_band_holds_as_often_as_it_says_on_recorded_workloads() -> None:
         if days < 13:
             continue
         then = past(history, np.arange(days + 1) * DAY, DAY, HOUR, 24, np.random.default_rng(1))
-        found = backtest(then, np.random.default_rng(2), back=90)
+        found = backtest(then, np.random.default_rng(2))
         inside.append(((found.came >= found.bands[:, 0]) & (found.came <= found.bands[:, 1])).ravel())
         losses.append([found.pinball, *found.losses.mean(0)] / max(found.came.mean(), 1e-9))
-        assert 0.75 < found.coverage < 0.99, name
+        low, high = (0.85, 0.95) if len(found) == BACK else (0.8, 0.95)  # the first forecasts have little to go by
+        assert low < found.coverage < high, (name, found.coverage)
     assert len(inside) >= 15
     assert 0.85 < np.concatenate(inside).mean() < 0.95
     # Mixed, they lose hardly more than the one that is best over all these workloads.
