@@ -12,6 +12,7 @@ from broker.cli.connection import client
 from broker.cli.options import describes_a_job, document_of
 from broker.cli.render import Column, Row
 from broker.cli.submit import Words
+from broker.model.errors import InvalidInput
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Run jobs again and again, at times of a clock.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
@@ -51,6 +52,45 @@ def create(
     }
     job = document_of(words or [], flags)
     _print(client(start=True).create_schedule(schedule, job, cron=cron, **wish), as_json)
+
+
+@app.command()
+@describes_a_job
+def edit(
+    flags: dict[str, Any],
+    schedule: Name,
+    words: Words = None,
+    cron: Annotated[str | None, typer.Option(help="When it runs: 'MINUTE HOUR DAY MONTH WEEKDAY'.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Whose clock it goes by: Europe/Berlin.")] = None,
+    concurrency: Annotated[str | None, typer.Option(help="allow, forbid or replace.")] = None,
+    catch_up: Annotated[str | None, typer.Option(help="last or all.")] = None,
+    starting_deadline: Annotated[
+        str | None, typer.Option(metavar="TIME", help="A firing that is later than this is missed; or never.")
+    ] = None,
+    jitter: Annotated[str | None, typer.Option(metavar="TIME", help="Fires up to this much later.")] = None,
+    paused: Annotated[bool | None, typer.Option("--paused/--resumed", help="Whether it waits to be asked.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a schedule: what is given, and its whole job where a file, a command or a flag of a job is.
+
+    Example: broker schedule edit nightly --cron "30 3 * * *"
+    """
+    change: dict[str, Any] = {
+        "cron": cron,
+        "timezone": timezone,
+        "concurrency": concurrency,
+        "catch_up": catch_up,
+        "starting_deadline": starting_deadline,
+        "jitter": jitter,
+        "paused": paused,
+    }
+    given: dict[str, Any] = {name: value for name, value in change.items() if value is not None}
+    if starting_deadline == "never":
+        given["starting_deadline"] = None
+    job = document_of(words or [], flags) if words or any(value is not None for value in flags.values()) else None
+    if not given and job is None:
+        raise InvalidInput("nothing is to be changed: name an option, a file or a command")
+    _print(client().change_schedule(schedule, job, **given), as_json)
 
 
 @app.command("list")

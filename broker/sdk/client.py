@@ -298,6 +298,14 @@ class Client(Tenancy):
         """A schedule with its next times and last firings: `ScheduleView`."""
         return self._json("GET", f"/v1/schedules/{quote(name, safe='')}")
 
+    def change_schedule(self, name: str, document: Mapping[str, Any] | None = None, **change: Any) -> Json:
+        """Changes what is given of a schedule, and its job where there is a `document`: `ScheduleView`.
+
+        `change` as at `create_schedule`; `starting_deadline=None`: never too late.
+        """
+        body = {**change, **({"job": dict(document)} if document is not None else {})}
+        return self._json("PATCH", f"/v1/schedules/{quote(name, safe='')}", body=body)
+
     def pause_schedule(self, name: str) -> Json:
         """Lets it fire no more: `ScheduleView`."""
         return self._json("POST", f"/v1/schedules/{quote(name, safe='')}/pause")

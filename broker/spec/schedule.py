@@ -37,3 +37,23 @@ class SchedulePart(Part):
     )
     paused: Boolean = Field(False, description="Fires only when it is asked to.")
     job: dict[str, Any] = Field(description="The job, as the job specification has it, without an id.")
+
+
+class ScheduleChange(Part):
+    """What is to be different about a schedule. What is left out stays as it is."""
+
+    cron: Line | None = Field(None, description="When it fires from now on.", examples=["30 3 * * *"])
+    timezone: Line | None = Field(None, description="IANA name of the zone whose clock it goes by.")
+    concurrency: Annotated[Literal["allow", "forbid", "replace"], Lower] | None = None
+    catch_up: Annotated[Literal["last", "all"], Lower] | None = None
+    starting_deadline: LongerThanZero | None = Field(None, description="null: a firing is never too late.")
+    jitter: Duration | None = Field(None, description="Fires up to this much later, always by the same.")
+    paused: Boolean | None = Field(None, description="Fires only when it is asked to; false: goes on from now.")
+    job: dict[str, Any] | None = Field(None, description="The whole job that it submits from now on, without an id.")
+
+    def of(self, now: dict[str, Any]) -> SchedulePart:
+        """What the schedule is to be, where it is `now`. Raises ValidationError."""
+        given = self.model_dump(exclude_unset=True)
+        never = "starting_deadline" in given and given["starting_deadline"] is None
+        changed = {name: value for name, value in given.items() if value is not None}
+        return SchedulePart.model_validate({**now, **changed, **({"starting_deadline": None} if never else {})})

@@ -41,6 +41,58 @@ async def test_it_is_paused_resumed_and_removed(http) -> None:
         assert (answer.status_code, "schedule list" in answer.text) == (404, True)
 
 
+async def test_what_is_given_is_changed_and_the_rest_stays(house: House, http) -> None:
+    before = await made(http, timezone="Europe/Berlin", starting_deadline="1h", jitter="10m", catch_up="all")
+    await http.post("/v1/schedules/nightly/run")
+    mine = house.store.schedule("nightly")
+    for change, seen in (
+        ({"cron": "30 3 * * *"}, {"cron": "30 3 * * *", "in_words": "At 03:30 every day"}),
+        ({"concurrency": "forbid", "jitter": 0}, {"concurrency": "forbid", "jitter_s": 0}),
+        ({"starting_deadline": None}, {"starting_deadline_s": None}),
+        ({"paused": True}, {"paused": True, "next": []}),
+        ({"job": {"run": "echo other", "name": "other"}}, {}),
+        ({}, {}),
+    ):
+        answer = await http.patch("/v1/schedules/nightly", json=change)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        for name in before.keys() - seen.keys() - {"job", "next", "last"}:
+            assert found[name] == before[name]
+        assert seen.items() <= found.items()
+        before = found
+    now = house.store.schedule("nightly")
+    assert (now.id, now.user, now.created_ns) == (mine.id, mine.user, mine.created_ns)
+    assert (found["job"]["run"], found["job"]["name"], len(found["last"])) == ("echo other", "other", 1)
+
+
+async def test_new_times_count_from_now_and_others_do_not_begin_anew(house: House, http) -> None:
+    await made(http, cron="0 2 1 1 *")
+    first = house.store.schedule("nightly").decided_ns
+    await http.patch("/v1/schedules/nightly", json={"concurrency": "replace"})
+    assert house.store.schedule("nightly").decided_ns == first
+    await http.patch("/v1/schedules/nightly", json={"cron": "0 0 * * *"})
+    assert house.store.schedule("nightly").decided_ns > first
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"cron": "0 25 * * *"}, "cron"),
+        ({"timezone": "Europe/Bonn"}, "timezone"),
+        ({"jitter": "2d"}, "jitter"),
+        ({"concurrency": "maybe"}, "concurrency"),
+        ({"kron": "@daily"}, "kron"),
+        ({"job": {"run": "true", "resources": {"accelerators": "B200"}}}, "resources.accelerators"),
+    ],
+)
+async def test_a_change_that_can_not_be_is_refused_and_nothing_is_changed(http, change: Any, field: str) -> None:
+    before = await made(http)
+    answer = await http.patch("/v1/schedules/nightly", json=change)
+    assert answer.status_code == 422
+    assert field in answer.text
+    assert (await http.get("/v1/schedules/nightly")).json() == before
+
+
 async def test_it_is_fired_by_hand_also_while_it_is_paused(http) -> None:
     await made(http, paused=True)
     fired = (await http.post("/v1/schedules/nightly/run")).json()
@@ -99,6 +151,7 @@ async def test_only_its_owner_and_an_admin_may_change_it(house: House) -> None:
         for path in ("pause", "resume", "run"):
             assert (await eve.post(f"/v1/schedules/nightly/{path}")).status_code == 403
         assert (await eve.delete("/v1/schedules/nightly")).status_code == 403
+        assert (await eve.patch("/v1/schedules/nightly", json={"cron": "@daily"})).status_code == 403
         assert (await mia.post("/v1/schedules/nightly/pause")).status_code == 200
     async with client("ada", Scope.ADMIN) as ada:
         fired = (await ada.post("/v1/schedules/nightly/run")).json()

@@ -91,12 +91,32 @@ async def test_a_secret_of_a_project_is_its_jobs_alone(sealing: House, asked) ->
         check_project(found, "default")
     assert await sealing.service.secrets.every({"default"}) == ()
     assert len(await sealing.service.secrets.every({"vision"})) == 1
-    job = {"run": "true", "secrets": ["TOKEN"], "retry": {"max_attempts": 1}}
-    refused = (await asked.post("/v1/jobs", json=job)).json()["id"]
-    await sealing.reaches(refused, "failed")
-    assert "has no secret TOKEN" in (await asked.get(f"/v1/jobs/{refused}")).json()["reason"]
+    refused = await asked.post("/v1/jobs", json={"run": "true", "secrets": ["TOKEN"]})
+    assert (refused.status_code, refused.json()["problems"][0]["field"]) == (422, "secrets")
+    assert "the project default has no secret TOKEN" in refused.text
     await asked.put("/v1/secrets/TOKEN", json={"value": VALUE})
     check_project(sealing.store.sealed(["TOKEN"]), "default")
+
+
+async def test_a_job_is_refused_at_once_where_a_secret_that_it_names_has_no_value(sealing: House, asked) -> None:
+    await asked.put("/v1/secrets/TOKEN", json={"value": VALUE})
+    job = {"id": "mine", "run": "true", "secrets": ["TOKEN", "OTHER", "THIRD"]}
+    for path, body in (
+        ("/v1/jobs", job),
+        ("/v1/jobs:batch", {"jobs": [job]}),
+        ("/v1/schedules", {"name": "nightly", "cron": "@daily", "job": {key: job[key] for key in ("run", "secrets")}}),
+    ):
+        refused = await asked.post(path, json=body)
+        assert refused.status_code == 422, refused.text
+        found = [(each["field"], each["message"].split(":")[0]) for each in refused.json()["problems"]]
+        assert [message for _, message in found] == ["secret OTHER has no value", "secret THIRD has no value"]
+        assert all(field.endswith("secrets") for field, _ in found)
+        assert VALUE not in refused.text
+    for name in ("OTHER", "THIRD"):
+        await asked.put(f"/v1/secrets/{name}", json={"value": VALUE})
+    assert (await asked.post("/v1/jobs", json=job)).status_code == 201
+    await asked.delete("/v1/secrets/OTHER")
+    assert (await asked.post("/v1/jobs", json=job)).status_code == 200, "it is found again"
 
 
 async def test_a_broker_whose_secrets_are_elsewhere_says_so(http) -> None:

@@ -10,6 +10,7 @@ from broker.api import schedules as views
 from broker.api.requests import OnlyOf, Reading, User, check_submitting, identity, problems
 from broker.model.errors import UnknownName
 from broker.run.service import Service
+from broker.spec.schedule import ScheduleChange
 
 
 async def _seen(
@@ -46,6 +47,13 @@ def routes(service: Service) -> APIRouter:
     async def show(name: Name) -> views.ScheduleView:
         """Shows one schedule with its next times and last firings."""
         return views.view(await service.schedules.one(name))
+
+    @router.patch("/{name}", responses=problems(404, 409, 422, 503))
+    async def change(name: Name, change: ScheduleChange, request: Request, only_of: OnlyOf) -> views.ScheduleView:
+        """Changes what is given: times, what happens when they collide or pass, the job. It keeps its history."""
+        if change.job is not None:
+            await check_submitting(request, change.job)
+        return views.view(await service.schedules.change(name, change, only_of))
 
     @router.post("/{name}/pause", responses=problems(404, 422, 503))
     async def pause(name: Name, only_of: OnlyOf) -> views.ScheduleView:

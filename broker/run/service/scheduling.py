@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import secrets
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from broker.decide.schedules import by_hand, cron_of, upcoming
 from broker.model.errors import Forbidden, InvalidInput, Problem
@@ -16,7 +17,7 @@ from broker.run.service.scheduler import Scheduler
 from broker.run.service.submissions import Submissions
 from broker.run.service.zones import zone_of
 from broker.spec.build import dump
-from broker.spec.schedule import SchedulePart
+from broker.spec.schedule import ScheduleChange, SchedulePart
 
 NEXT: Final = 5  # times that are shown
 LAST: Final = 20  # firings that are shown
@@ -45,7 +46,7 @@ class Scheduling:
         if not _NAME.fullmatch(name):
             message = f"must be 1 to 24 of a-z, 0-9, and inside also '_' and '-', not {name[:40]!r}"
             raise InvalidInput(Problem(field="name", message=message))
-        schedule = await self._made(name, wish, user)
+        schedule = await self._made(name, wish, user, await self._document(name, wish, user))
         await asyncio.to_thread(self._store.add_schedule, schedule)
         self._scheduler.wake.set()
         return await self._standing(schedule)
@@ -59,6 +60,22 @@ class Scheduling:
     async def one(self, name: str) -> ScheduleStanding:
         """One of them. Raises `UnknownName`."""
         return await self._standing(await asyncio.to_thread(self._store.schedule, name))
+
+    async def change(self, name: str, change: ScheduleChange, only_of: str | None) -> ScheduleStanding:
+        """Makes it another, under its name, with its history and its owner. Raises as `create`.
+
+        New times, and a schedule that goes on, count from now: what would have fired before is not made up for.
+        """
+        found = await self._owned(name, only_of)
+        wish = change.of(_wish(found))
+        document = found.document if change.job is None else await self._document(name, wish, found.user)
+        made = await self._made(name, wish, found.user, document)
+        same_times = (made.cron, made.timezone, made.paused) == (found.cron, found.timezone, found.paused)
+        decided_ns = found.decided_ns if same_times else made.decided_ns
+        changed = replace(made, id=found.id, created_ns=found.created_ns, decided_ns=decided_ns)
+        await asyncio.to_thread(self._store.change_schedule, changed)
+        self._scheduler.wake.set()
+        return await self.one(name)
 
     async def pause(self, name: str, only_of: str | None, *, paused: bool) -> ScheduleStanding:
         """Pauses it, or lets it go on from now: what would have fired meanwhile is not made up for."""
@@ -91,7 +108,7 @@ class Scheduling:
         times = upcoming(schedule, zone_of(schedule.timezone), self._clock.now_ns(), NEXT)
         return ScheduleStanding(schedule=schedule, next_ns=times, last=firings)
 
-    async def _made(self, name: str, wish: SchedulePart, user: str) -> Schedule:
+    async def _made(self, name: str, wish: SchedulePart, user: str, document: str) -> Schedule:
         now_ns = self._clock.now_ns()
         zone_of(wish.timezone)
         try:
@@ -106,7 +123,7 @@ class Scheduling:
             user=user,
             cron=cron,
             timezone=wish.timezone,
-            document=await self._document(name, wish, user),
+            document=document,
             concurrency=Concurrency(wish.concurrency),
             catch_up=CatchUp(wish.catch_up),
             starting_deadline_s=wish.starting_deadline,
@@ -124,3 +141,17 @@ class Scheduling:
         if document.deadline is not None and not document.deadline.startswith("+"):
             raise InvalidInput(Problem(field="job.deadline", message="would pass: write +6h, from each submission on"))
         return dump(document.model_copy(update={"name": document.name or name}))
+
+
+def _wish(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as it would be wished for."""
+    return {
+        "cron": schedule.cron,
+        "timezone": schedule.timezone,
+        "concurrency": schedule.concurrency.value,
+        "catch_up": schedule.catch_up.value,
+        "starting_deadline": schedule.starting_deadline_s,
+        "jitter": schedule.jitter_s,
+        "paused": schedule.paused,
+        "job": json.loads(schedule.document),
+    }

@@ -19,6 +19,7 @@ from broker.model.projects import Waiting
 from broker.model.submissions import Entry
 from broker.run.attempts.payloads import check_inputs
 from broker.run.broker import Broker
+from broker.run.secrecy.secrets import check_project
 from broker.run.service.again import what_to_retry
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
@@ -180,6 +181,8 @@ class Submissions:
     async def _check(self, spec: JobSpec, user: str) -> None:
         if problems := impossible(spec, await self._broker.projects.named(spec.project)):
             raise InvalidInput(*problems)
+        if spec.secrets and (problems := await asyncio.to_thread(self._without_value, spec)):
+            raise InvalidInput(*problems)
         if spec.function is not None and not self._is_known(spec.function):
             await asyncio.to_thread(self._check_call, spec.function, spec)
         refused: list[Refusal] = []
@@ -190,6 +193,17 @@ class Submissions:
                 return
             refused += refusals
         raise _impossible(refused)
+
+    def _without_value(self, spec: JobSpec) -> list[Problem]:
+        """What is wrong with the secrets that it names: else it would be told so when it is launched."""
+        found: list[Problem] = []
+        for name in spec.secrets:
+            try:
+                check_project(self._broker.store.sealed([name]), spec.project)
+                self._broker.secrets.values([name])
+            except InvalidInput as error:
+                found += error.problems
+        return found
 
     async def _check_limits(self, spec: JobSpec, user: str) -> None:
         """Money and time: what they forbid depends on prices and history, which only a decision looks up."""
