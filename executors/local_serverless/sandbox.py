@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
-AGENT = Path(__file__).with_name("agent.py")
+from executors.on_machine import agent
+
+AGENT: Final = Path(str(agent.__file__))
 
 # What of /etc a command needs to find names, certificates and libraries; nothing with secrets in it.
 _ETC = (

@@ -20,6 +20,7 @@ from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.order import Order
 from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, with_lost_output
 from executors.on_machine.output import Output
+from executors.on_machine.warm import in_memory
 
 LOOK_S: Final = 0.25  # how often it is looked whether its time is up
 GRACE_S: Final = 5.0  # between SIGTERM and SIGKILL of an attempt whose time is up
@@ -124,7 +125,10 @@ class Serving:
         with ExitStack() as files:
             ends = list(output.writers)
             if order.payload is not None:
-                ends += [_in_memory(files, order.payload), self._open(files, self.folder.result, os.O_TRUNC)]
+                ends += [
+                    files.enter_context(in_memory(order.payload)).fileno(),
+                    self._open(files, self.folder.result, os.O_TRUNC),
+                ]
             variables, cwd = self._variables(container), self._cwd(container)
             run = await container.run(order.attempt_id, order.argv, variables, cwd, ends)
         output.started()
@@ -176,16 +180,6 @@ class Serving:
         if outcome["state"] == "failed" and disk.f_bavail * disk.f_frsize < FULL_BYTES:
             outcome["reason"] += f"; the disk of {self.root} is full"
         return outcome | {"started_ns": None}
-
-
-def _in_memory(files: ExitStack, data: bytes) -> int:
-    """An open file that is on no disk."""
-    file = os.memfd_create("payload")
-    files.callback(os.close, file)
-    with os.fdopen(os.dup(file), "wb") as writer:
-        writer.write(data)
-    os.lseek(file, 0, os.SEEK_SET)
-    return file
 
 
 def setup_failed(error: Exception) -> Outcome:

@@ -55,6 +55,14 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def is_zombie(pid: int) -> bool:
+    """Whether it has ended, and be it that nobody has taken leave of it."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def marked(name: str, value: str) -> list[int]:
     """Processes that were started with this environment variable."""
     mark = f"{name}={value}".encode()
@@ -97,7 +105,9 @@ def send(pids: Iterable[int], signum: int) -> None:
 
 def end(find: Callable[[], list[int]], grace_s: float) -> None:
     """SIGTERM to all that `find` finds, SIGKILL to what it finds after `grace_s`; returns when it finds nothing."""
-    send(find(), signal.SIGTERM)
+    if not (found := find()):
+        return
+    send(found, signal.SIGTERM)
     limit = time.monotonic() + grace_s
     while find() and time.monotonic() < limit:
         time.sleep(0.02)

@@ -18,8 +18,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from executors.on_machine import environment, work
 from executors.on_machine.attempt_dir import AttemptDir
@@ -28,7 +29,8 @@ from executors.on_machine.limits import Limits
 from executors.on_machine.order import Order
 from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, with_lost_output
 from executors.on_machine.output import Output
-from executors.on_machine.processes import children, descendants, end, send
+from executors.on_machine.processes import children, descendants, end, is_zombie, send
+from executors.on_machine.warm import Fork, in_memory, warm
 
 QUIET_START_S = 0.02  # a command that ends sooner is not announced as running first
 GIVE_UP_S = 10.0  # after the grace, a tree that SIGKILL does not end is left to the kernel
@@ -76,10 +78,11 @@ def _prepare(
     envs |= environment.variables(order, envs["PATH"])
     if environment.wanted(order):
         _build(order, folder.work, envs, log)
-    payload = folder.own / "payload"
-    if order.payload is not None:
-        folder.write_private(payload, order.payload)
-    return work.call_argv(order, environment.python_of(order), payload, folder.result), envs
+    return work.call_argv(order, environment.python_of(order), _payload(folder), folder.result), envs
+
+
+def _payload(folder: AttemptDir) -> Path:
+    return folder.own / "payload"
 
 
 def _build(order: Order, cwd: Path, envs: Mapping[str, str], log: IO[bytes]) -> None:
@@ -104,28 +107,91 @@ def _build(order: Order, cwd: Path, envs: Mapping[str, str], log: IO[bytes]) -> 
 def _command(order: Order, folder: AttemptDir, argv: list[str], envs: Mapping[str, str], started: Started) -> Outcome:
     if folder.cancelled.exists():
         return ended("cancelled", reason="cancelled before it ran")
-    before = set(children(os.getpid()))
     limits = Limits(order.attempt_id, memory_bytes=order.memory_bytes)
     started_ns = time.time_ns()
     with Output(folder, order.max_stream_bytes) as output:
         try:
-            process = _begin(argv, envs, folder.work, output)
+            begun = _called(order, folder, envs, output) or _begin(order, folder, argv, envs, output)
         except OSError as error:
             limits.close()
+            folder.result.unlink(missing_ok=True)
             return not_started(argv[0], error.errno or 0, started_ns)
-        limits.take(process.pid)
-        timed_out = _watch(order, process, started_ns, started)
-        end(lambda: [pid for pid in descendants(os.getpid()) if pid not in before and _reap(pid)], 0.0)
+        limits.take(begun.pid)
+        with closing(begun):
+            code, timed_out = _watch(order, begun, started_ns, started)
+        end(begun.left, 0.0)
     oom = limits.oom_kills > 0
     limits.close()
+    if order.payload is not None and folder.result.exists() and not folder.result.stat().st_size:
+        folder.result.unlink()  # it ended before it had written what came of it
     cancelled = folder.cancelled.exists()
-    code = process.returncode
     outcome = of_exit(order, folder, code, started_ns, timed_out=timed_out, oom=oom, cancelled=cancelled)
     return with_lost_output(outcome, output.lost)
 
 
-def _begin(argv: list[str], envs: Mapping[str, str], cwd: Path, output: Output) -> subprocess.Popen[bytes]:
+class Begun(Protocol):
+    """What runs for an attempt: a command, or a call."""
+
+    pid: int
+
+    def fileno(self) -> int:
+        """Readable when it has ended."""
+        ...
+
+    def poll(self) -> int | None:
+        """Its exit code, or minus a signal; None while it runs."""
+        ...
+
+    def left(self) -> list[int]:
+        """What it started and still runs, once it has ended."""
+        ...
+
+    def close(self) -> None:
+        """Nobody waits for it any longer."""
+        ...
+
+
+class _Command:
+    """A command; what runs `beside` it under this process is not its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], beside: set[int]) -> None:
+        self.pid, self.poll = process.pid, process.poll
+        self._beside = beside
+        self._pidfd = os.pidfd_open(process.pid)
+
+    def fileno(self) -> int:
+        return self._pidfd
+
+    def left(self) -> list[int]:
+        return [pid for pid in descendants(os.getpid()) if pid not in self._beside and _reap(pid)]
+
+    def close(self) -> None:
+        os.close(self._pidfd)
+
+
+def _called(order: Order, folder: AttemptDir, envs: Mapping[str, str], output: Output) -> Fork | None:
+    """A function, called in a fork of a warm process; None where it needs a process of its own."""
+    own = order.ray_program or any(name.startswith(("PYTHON", "LD_")) for name in order.envs)
+    if order.payload is None or own:
+        return None
+    try:
+        process = warm(environment.python_of(order))
+    except OSError:
+        return None
+    folder.root_pid.write_text(str(process.pid))  # where a cancellation looks
+    folder.write_private(folder.result, b"")
+    with in_memory(order.payload) as payload, folder.result.open("wb") as result:
+        files = (*output.writers, payload.fileno(), result.fileno())
+        fork = process.call(order.attempt_id, envs, folder.work, files)
+    output.started()
+    return fork
+
+
+def _begin(order: Order, folder: AttemptDir, argv: list[str], envs: Mapping[str, str], output: Output) -> _Command:
     out, err = output.writers
+    cwd, beside = folder.work, set(children(os.getpid()))
+    if order.payload is not None:
+        folder.write_private(_payload(folder), order.payload)
     prefix, preexec = _dying_with_parent(argv[0], envs, cwd)
     process = subprocess.Popen(
         [*prefix, *argv],
@@ -138,7 +204,7 @@ def _begin(argv: list[str], envs: Mapping[str, str], cwd: Path, output: Output) 
         preexec_fn=preexec,
     )
     output.started()
-    return process
+    return _Command(process, beside)
 
 
 def _dying_with_parent(program: str, envs: Mapping[str, str], cwd: Path) -> tuple[list[str], Callable[[], None] | None]:
@@ -169,29 +235,26 @@ def _reap(pid: int) -> bool:
         return Path(f"/proc/{pid}").exists()
 
 
-def _watch(order: Order, process: subprocess.Popen[bytes], since_ns: int, started: Started) -> bool:
-    """Waits for its end; announces it, ends it when its time is up. True when its time was up."""
+def _watch(order: Order, begun: Begun, since_ns: int, started: Started) -> tuple[int, bool]:
+    """Waits for its end; announces it, ends it when its time is up. Its exit code, and whether its time was up."""
     waiting = select.poll()
-    pidfd = os.pidfd_open(process.pid)
-    waiting.register(pidfd, select.POLLIN)
+    waiting.register(begun.fileno(), select.POLLIN)
     announced = timed_out = False
-    try:
-        while not waiting.poll(1000 * (LOOK_S if announced else QUIET_START_S)):
-            if not announced:
-                started(since_ns)
-                announced = True
-            ran_s = (time.time_ns() - since_ns) / 1e9
-            if order.max_duration_s is not None and ran_s > order.max_duration_s and not timed_out:
-                timed_out = True
-                end(lambda: [pid for pid in [process.pid, *descendants(process.pid)] if _alive(process, pid)], 5.0)
-    finally:
-        os.close(pidfd)
-    process.wait()
-    return timed_out
+    while (code := begun.poll()) is None:
+        if waiting.poll(1000 * (LOOK_S if announced else QUIET_START_S)):
+            continue
+        if not announced:
+            started(since_ns)
+            announced = True
+        ran_s = (time.time_ns() - since_ns) / 1e9
+        if order.max_duration_s is not None and ran_s > order.max_duration_s and not timed_out:
+            timed_out = True
+            end(lambda: [pid for pid in [begun.pid, *descendants(begun.pid)] if _alive(begun, pid)], 5.0)
+    return code, timed_out
 
 
-def _alive(process: subprocess.Popen[bytes], pid: int) -> bool:
-    return process.poll() is None if pid == process.pid else Path(f"/proc/{pid}").exists()
+def _alive(begun: Begun, pid: int) -> bool:
+    return begun.poll() is None if pid == begun.pid else Path(f"/proc/{pid}").exists()
 
 
 def cancel(root: str, attempt_id: str, rank: int | None, grace_s: float) -> None:
@@ -218,14 +281,7 @@ def cancel(root: str, attempt_id: str, rank: int | None, grace_s: float) -> None
 
 def _under(worker: int) -> list[int]:
     """Descendants that still run; a worker's zombies are its own to bury."""
-    return [pid for pid in descendants(worker) if not _zombie(pid)]
-
-
-def _zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+    return [pid for pid in descendants(worker) if not is_zombie(pid)]
 
 
 def main(path: str) -> int:

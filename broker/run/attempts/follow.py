@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import replace
 
 import structlog
@@ -26,8 +26,9 @@ POLL_WAIT_S = 5.0
 # Where so many attempts are under way, their news is collected for a moment: recorded together they cost a fraction.
 MANY = 8
 COLLECT_S = 0.05
-# What has not ended a moment after it began is told by itself; of what has, its end alone is recorded.
-QUIET_S = 0.02
+# Of what ends so soon after it was accepted, or began to run, the end alone is recorded.
+ACCEPTED_S = 0.2  # its job is said to be starting already
+BEGUN_S = 0.03
 REOPEN_S = 2.0
 REOPEN_MISCONFIGURED_S = 30.0
 
@@ -110,15 +111,11 @@ class Follower:
         """What is new, with the ends that come a moment after it: most short attempts are recorded once."""
         poll = await executor.poll(since, POLL_WAIT_S)
         newest = {report.attempt_id: report for report in poll.reports}
-        until = time.monotonic() + QUIET_S
-        while self._begins_only(newest) and (left_s := until - time.monotonic()) > 0:
+        since_s = time.monotonic()
+        while (left_s := since_s + _worth_waiting_s(newest.values()) - time.monotonic()) > 0:
             poll = await executor.poll(poll.version, left_s)
             newest |= {report.attempt_id: report for report in poll.reports}
         return replace(poll, reports=tuple(newest.values()))
-
-    @staticmethod
-    def _begins_only(newest: Mapping[str, AttemptReport]) -> bool:
-        return bool(newest) and not any(report.state.ended for report in newest.values())
 
     async def _take(self, reports: tuple[AttemptReport, ...]) -> None:
         if reports:
@@ -128,3 +125,11 @@ class Follower:
         stored = [one for one in self._register.live.of_pool(self._pool.pool.name) if not one.launched]
         late = [one for one in stored if one.attempt.id not in self._launcher.launching]
         await self._launcher.launch([one for one in late if one.attempt.state is AttemptState.STORED])
+
+
+def _worth_waiting_s(news: Collection[AttemptReport]) -> float:
+    """How long more news may be waited for before these are recorded."""
+    states = {report.state for report in news}
+    if not states or any(state.ended for state in states):
+        return 0.0
+    return BEGUN_S if AttemptState.RUNNING in states else ACCEPTED_S

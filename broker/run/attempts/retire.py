@@ -18,7 +18,7 @@ from broker.run.secrecy.masking import Mask
 
 log = structlog.get_logger()
 
-BATCH_WINDOW_S = 0.2  # ended attempts are collected this long, so that many share one settlement
+BATCH_WINDOW_S = 0.5  # ended attempts are collected this long, so that many share one settlement
 RETRY_S = 5.0
 MaskOf = Callable[[str], Awaitable[Mask]]  # of an attempt
 

@@ -1,4 +1,4 @@
-"""The agent: the first process in a container; runs what its host sends, and says how it ends.
+"""The agent: the first process in a container, or beside a runner; runs what its host sends, and says how it ends.
 
 Started as `python -I agent.py FD [MODULE…]` with nothing but the standard library; it imports the modules first, so
 that a function finds them there. Messages are JSON with a length before it; open files come with them.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -98,7 +99,7 @@ class Agent:
             self.say({"id": message["run"], "errno": int(error)})
             return
         self.running[pid] = message["run"]
-        self.say({"id": message["run"], "started": True})
+        self.say({"id": message["run"], "started": True, "pid": pid})
 
     def become(self, message: dict[str, Any], files: list[int], failed: int) -> None:
         """In the child: becomes the command, or says which error kept it from that."""
@@ -115,6 +116,7 @@ class Agent:
             if message["argv"]:
                 os.execvpe(message["argv"][0], message["argv"], message["env"])
             assert self.zygote is not None, "this container was started for commands only"
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             os.close(failed)
             self.sock.close()
             os._exit(self.zygote.call(files[2], files[3], message["env"]))
@@ -213,6 +215,7 @@ def load_zygote(modules: list[str]) -> ModuleType | None:
     zygote = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(zygote)
     zygote.preload(modules)
+    gc.freeze()  # or the first collection of each fork would copy all of it
     return zygote
 
 

@@ -1,0 +1,132 @@
+"""Warm: a process that has imported what functions need, and of which each call is a fork; asked without an event loop.
+
+Nothing of a call is left for the next one: a fork begins as the process was, with the variables of its own order.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from executors.on_machine import agent
+from executors.on_machine.processes import descendants, is_zombie, marked
+
+_kept: dict[str, Warm] = {}  # of this process, by interpreter: the last that was asked for
+
+
+class Fork:
+    """One call."""
+
+    def __init__(self, warm: Warm, pid: int, name: str) -> None:
+        self.pid, self._name, self._warm = pid, name, warm
+        self._code: int | None = None
+
+    def fileno(self) -> int:
+        """Readable when it has ended."""
+        return self._warm.socket.fileno()
+
+    def poll(self) -> int | None:
+        """Its exit code, or minus a signal; None while it runs. Waits once `fileno` is readable."""
+        if self._code is None and self._warm.heard:
+            self._code = self._warm.hear().get("exit", -9)
+        return self._code
+
+    def left(self) -> list[int]:
+        """What it started and still runs; also where it has killed the process that it was a fork of."""
+        if self._warm.alive:
+            return [pid for pid in descendants(self._warm.pid) if not is_zombie(pid)]
+        return marked("BROKER_ATTEMPT_ID", self._name)
+
+    def close(self) -> None:
+        """The process serves the next one."""
+
+
+class Warm:
+    """The process."""
+
+    def __init__(self, python: str) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [python, "-I", str(agent.__file__), str(theirs.fileno()), "cloudpickle"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+                start_new_session=True,
+            )
+        self.socket = ours
+        self.pid = self._process.pid
+        if "ready" not in self.hear():
+            self.end()
+            raise OSError(f"{python} ended at once")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def call(self, name: str, env: Mapping[str, str], cwd: Path, files: Sequence[int]) -> Fork:
+        """Calls a function for an attempt: `files` are its stdout, stderr, payload and result. Raises OSError."""
+        message = {"run": name, "argv": [], "env": dict(env), "cwd": str(cwd), "memory_bytes": 0}
+        data = json.dumps(message).encode()
+        there = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))]
+        self.socket.sendmsg([len(data).to_bytes(8, "big")], there)
+        self.socket.sendall(data)
+        said = self.hear()
+        if "pid" not in said:
+            self.end()
+            raise OSError(said.get("errno", 0), "a warm process could not call a function")
+        return Fork(self, said["pid"], name)
+
+    @property
+    def heard(self) -> bool:
+        """Whether it has said something, or has ended."""
+        with suppress(BlockingIOError):
+            self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return True
+        return False
+
+    def hear(self) -> dict[str, Any]:
+        """What it says next; nothing where it has ended."""
+        head = self._read(8)
+        found: dict[str, Any] = json.loads(self._read(int.from_bytes(head, "big"))) if head else {}
+        return found
+
+    def _read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size and (piece := self.socket.recv(size - len(data))):
+            data += piece
+        return data if len(data) == size else b""
+
+    def end(self) -> None:
+        """Ends it with all that it runs."""
+        self.socket.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def warm(python: str) -> Warm:
+    """The one of this process for an interpreter, started where there is none. Raises OSError."""
+    found = _kept.get(python)
+    if found is None or not found.alive:
+        while _kept:
+            _kept.popitem()[1].end()
+        found = _kept[python] = Warm(python)
+    return found
+
+
+def in_memory(data: bytes) -> IO[bytes]:
+    """An open file that is on no disk, at its beginning."""
+    file = os.fdopen(os.memfd_create("payload"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
