@@ -26,7 +26,7 @@ from broker.api.door import Door, opened
 from broker.api.events import as_json
 from broker.api.guard import trusting
 from broker.api.listening import Listening, listen
-from broker.api.server import Server, allow_connections, log_as_json
+from broker.api.server import Server, expect_many, log_as_json
 from broker.api.workers import Workers
 from broker.model.errors import BrokerError, InvalidInput, Problem
 from broker.run.broker import Broker
@@ -68,7 +68,7 @@ def run(settings: Settings, say: Say, door: Door | None = None, *, drives: bool 
             )
         )
     os.environ["BROKER_STATE_DIR"] = str(settings.state_dir)  # where price sources look for what they keep
-    allow_connections()
+    expect_many()
     with only_daemon(settings.state_dir):
         if door is not None:
             say(f"serving at {door.shown}; SIGTERM ends it, `broker token create` lets people in")

@@ -15,7 +15,7 @@ import structlog
 
 from broker.api.app import create_app
 from broker.api.door import Certificate
-from broker.api.server import Server, allow_connections, log_as_json
+from broker.api.server import Server, expect_many, log_as_json
 from broker.model.errors import BrokerError
 from broker.run.build import build_broker
 from broker.run.service import Service
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--behind-proxy", action="store_true")
     options = parser.parse_args()
     log_as_json()
-    allow_connections()
+    expect_many()
     try:
         settings = load_settings(options.config)
         os.environ["BROKER_STATE_DIR"] = str(settings.state_dir)  # where price sources look for what they keep

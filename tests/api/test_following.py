@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import json
 import resource
 import socket
@@ -14,7 +15,7 @@ import pytest
 
 from broker.api import streaming
 from broker.api.app import create_app
-from broker.api.server import MOST_FILES, Server, allow_connections
+from broker.api.server import COLLECT, MOST_FILES, Server, expect_many
 from broker.run.service.crowd import Crowd
 from broker.run.service.turns import Turns
 from tests.api.conftest import WAIT_S, House
@@ -257,10 +258,12 @@ async def test_who_waits_goes_on_in_order_and_others_have_half_of_the_time() -> 
 
 
 def test_a_server_may_have_many_connections() -> None:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before, collect = resource.getrlimit(resource.RLIMIT_NOFILE), gc.get_threshold()
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[1]), before[1]))
-        allow_connections()
+        expect_many()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(before[1], MOST_FILES), before[1])
+        assert gc.get_threshold() == COLLECT
     finally:
+        gc.set_threshold(*collect)
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
