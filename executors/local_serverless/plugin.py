@@ -23,7 +23,7 @@ from executors.local_serverless import sandbox
 from executors.local_serverless.fleet import Bounds
 from executors.local_serverless.options import Options
 from executors.on_machine import limits
-from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
+from executors.on_machine.attempt_dir import AttemptDir, result_of, stream_piece
 from executors.on_machine.line import LIMIT
 from executors.on_machine.link import Link
 from executors.on_machine.order import order_of
@@ -180,11 +180,11 @@ class LocalServerless:
 
     async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """Read from the attempt's folder."""
-        return await asyncio.to_thread(read_stream, self._folder(attempt_id), stream, offset, limit)
+        return await stream_piece(self._folder(attempt_id), stream, offset, limit)
 
     async def result(self, attempt_id: str) -> bytes | None:
         """Read from the attempt's folder."""
-        return await asyncio.to_thread(read_result, self._folder(attempt_id))
+        return await result_of(self._folder(attempt_id))
 
     def _folder(self, attempt_id: str) -> AttemptDir:
         return AttemptDir(self._dir / "attempts" / attempt_id)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from broker.ports import LogChunk
+
+_SMALL: Final = 1 << 16  # bytes that are read at once: to wait for a thread takes longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +121,23 @@ def read_result(folder: AttemptDir) -> bytes | None:
     if not folder.path.is_dir():
         raise KeyError(folder.path.name)
     return folder.result.read_bytes() if folder.end.exists() and folder.result.exists() else None
+
+
+async def stream_piece(folder: AttemptDir, stream: str, offset: int, limit: int) -> LogChunk:
+    """The same as `read_stream`, for an event loop."""
+    path = folder.stdout if stream == "stdout" else folder.stderr
+    if min(_size(path) - offset, limit) <= _SMALL:
+        return read_stream(folder, stream, offset, limit)
+    return await asyncio.to_thread(read_stream, folder, stream, offset, limit)
+
+
+async def result_of(folder: AttemptDir) -> bytes | None:
+    """The same as `read_result`, for an event loop."""
+    return read_result(folder) if _size(folder.result) <= _SMALL else await asyncio.to_thread(read_result, folder)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -17,7 +17,7 @@ from broker.model.pools import Capability, Capacity, Pool, UnitState
 from broker.model.resources import Resources
 from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext, LogChunk, Poll, Stream
-from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
+from executors.on_machine.attempt_dir import AttemptDir, result_of, stream_piece
 from executors.on_machine.bundle import packed
 from executors.on_machine.line import LIMIT
 from executors.on_machine.link import CALL_TIMEOUT_S
@@ -245,7 +245,7 @@ class RayCluster:
     async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """Read from the attempt's folder, which is on this machine or the supervisor's."""
         if not self._carried:
-            return await asyncio.to_thread(read_stream, self._folder(attempt_id), stream, offset, limit)
+            return await stream_piece(self._folder(attempt_id), stream, offset, limit)
         chunk: LogChunk | None = await self._link.call("logs", attempt_id, stream, offset, limit)
         if chunk is None:
             raise KeyError(attempt_id)
@@ -254,7 +254,7 @@ class RayCluster:
     async def result(self, attempt_id: str) -> bytes | None:
         """Read from the attempt's folder."""
         if not self._carried:
-            return await asyncio.to_thread(read_result, self._folder(attempt_id))
+            return await result_of(self._folder(attempt_id))
         found: tuple[bytes | None] | None = await self._link.call("result", attempt_id)
         if found is None:
             raise KeyError(attempt_id)

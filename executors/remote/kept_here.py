@@ -12,7 +12,7 @@ import structlog
 
 from broker.model.errors import Misconfigured, NoCapacity, Rejected, Unreachable
 from broker.ports import LogChunk, Poll, Stream
-from executors.on_machine.attempt_dir import read_result, read_stream
+from executors.on_machine.attempt_dir import result_of, stream_piece
 from executors.on_machine.environment import EnvironmentFailed
 from executors.on_machine.outcome import Outcome, ended
 from executors.on_machine.reporting import attempt_report
@@ -35,11 +35,11 @@ class KeptHere(Generic[Site]):
 
     async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """Read from the attempt's folder, which its output is copied to as it comes."""
-        return await asyncio.to_thread(read_stream, self._site.folder(attempt_id), stream, offset, limit)
+        return await stream_piece(self._site.folder(attempt_id), stream, offset, limit)
 
     async def result(self, attempt_id: str) -> bytes | None:
         """Read from the attempt's folder."""
-        return await asyncio.to_thread(read_result, self._site.folder(attempt_id))
+        return await result_of(self._site.folder(attempt_id))
 
     async def forget(self, attempt_ids: Sequence[str]) -> None:
         """Drops reports and folders; what was measured stays until it is charged."""
