@@ -19,6 +19,7 @@ from broker.decide.place import place
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.quotas import NO_QUOTAS, Quotas
 from broker.decide.quote import Answer, Ask, Option, Quoter, kind_of
+from broker.decide.recall import Recall
 from broker.decide.rules import PlacementRules
 from broker.decide.spot import SpotRule
 from broker.decide.wording import seconds
@@ -50,6 +51,7 @@ def dispatch(
     done: Mapping[str, float] = _NONE_DONE,
     standings: Sequence[Standing] = (),
     quotas: Quotas = NO_QUOTAS,
+    recall: Recall | None = None,
 ) -> tuple[Placement, ...]:
     """A placement for each job, in the order given: the largest priority first, then the oldest.
 
@@ -57,8 +59,9 @@ def dispatch(
     work that they did, `avoid` the pools that took a job back, with the time until which it is sent there again only if
     no other pool has room for it. `standings` are the budgets, which those that begin take from for those after them.
     `quotas` are the same for what projects may use at once. The order of pools makes no difference.
+    `recall` is what earlier rounds have worked out, and takes what this one does: it changes no placement.
     """
-    round_ = Round(pools, now_ns, rules, standings, quotas)
+    round_ = Round(pools, now_ns, rules, standings, quotas, recall)
     asks = [_ask(job, durations[job.id], spent, avoid, done) for job in queued]
     behind = Counter(ask.kind for ask in asks)
     placements = []
@@ -78,10 +81,11 @@ class Round:
         rules: PlacementRules,
         standings: Sequence[Standing] = (),
         quotas: Quotas = NO_QUOTAS,
+        recall: Recall | None = None,
     ) -> None:
         self._standings = tuple(standings)
         self._quotas = quotas
-        self._quoters = [Quoter(state, now_ns, rules) for state in sorted(pools, key=attrgetter("pool.name"))]
+        self._quoters = [Quoter(state, now_ns, rules, recall) for state in sorted(pools, key=attrgetter("pool.name"))]
         rests = {state.health.rests_until_ns for state in pools}
         self._rests = sorted(until_ns for until_ns in rests if until_ns > now_ns)
         self._lines = {state.pool.name: Line(state) for state in pools}

@@ -13,6 +13,7 @@ from broker.decide.duration import is_prior
 from broker.decide.pool_state import PoolState
 from broker.decide.price_book import stale, unit_price
 from broker.decide.quotas import NO_QUOTAS, Quotas
+from broker.decide.recall import Bill, Recall
 from broker.decide.room import Need, Room, Spot
 from broker.decide.rules import PlacementRules
 from broker.decide.tariff import Price
@@ -70,19 +71,6 @@ class Answer:
     refusals: tuple[Refusal, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Bill:
-    """What all quotes of one kind share, whenever they start."""
-
-    lines: tuple[CostLine, ...]
-    marginal: Money | None
-    full: Money | None
-    p90_full: Money | None
-    hourly: Money | None
-    offer_ids: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
 def kind_of(spec: JobSpec, duration: Duration) -> Hashable:
     """What a decision looks at in a specification and its expected duration: equal kinds are decided alike."""
     asked = spec.resources
@@ -107,7 +95,7 @@ def quote(
 class Quoter:
     """One pool in one round of placements: answers with what earlier jobs of the round have left of it."""
 
-    def __init__(self, state: PoolState, now_ns: int, rules: PlacementRules) -> None:
+    def __init__(self, state: PoolState, now_ns: int, rules: PlacementRules, recall: Recall | None = None) -> None:
         self.pool = state.pool
         self._state = state
         self._now_ns = now_ns
@@ -117,9 +105,10 @@ class Quoter:
         self._cluster = state.pool.kind is PoolKind.CLUSTER
         self._brings_head = not self._cluster and Capability.HEAD in state.pool.capabilities
         self._head = unit_price(state.pool.head_offers, Resources(), self._day) if self._brings_head else None
-        self._prices: dict[Resources, Price | None] = {}
-        self._bills: dict[tuple[object, ...], _Bill] = {}
-        self._ways: dict[Hashable, tuple[tuple[Resources, ...], tuple[Refusal, ...]]] = {}
+        known = (recall or Recall()).of(state.pool, self._day, rules)
+        self._prices, self._ways = known.prices, known.ways
+        # What is expected of a cluster's nodes is counted from now on: such bills hold for one round.
+        self._bills = {} if state.expected else known.bills
 
     def answer(self, ask: Ask) -> Answer:
         """Options and refusals for a job."""
@@ -231,7 +220,7 @@ class Quoter:
         containers = self._room.warm_units(ask.key) + 1
         return max(Fraction(containers - ask.behind, containers), Fraction(0))
 
-    def _bill(self, ask: Ask, need: Need, spot: Spot, tail: Fraction) -> _Bill:
+    def _bill(self, ask: Ask, need: Need, spot: Spot, tail: Fraction) -> Bill:
         unknown = is_prior(ask.spec, ask.duration)
         later = spot.start_in_s if self._state.expected else 0.0
         key = (need, ask.duration.p90_s, spot.cold, spot.fresh, len(spot.units), spot.total, tail, unknown, later)
@@ -239,15 +228,13 @@ class Quoter:
             self._bills[key] = self._new_bill(ask, need, spot, tail)
         return self._bills[key]
 
-    def _new_bill(self, ask: Ask, need: Need, spot: Spot, tail: Fraction) -> _Bill:
+    def _new_bill(self, ask: Ask, need: Need, spot: Spot, tail: Fraction) -> Bill:
         price = self._price(self.pool.unit if self._cluster else spot.total)
         warnings = tuple(self._warnings(ask, need, price))
         if price is None:
-            return _Bill(
-                lines=(), marginal=None, full=None, p90_full=None, hourly=None, offer_ids=(), warnings=warnings
-            )
+            return Bill(lines=(), marginal=None, full=None, p90_full=None, hourly=None, offer_ids=(), warnings=warnings)
         lines = self._lines(price, need, spot, ask.duration.p50_s, tail)
-        return _Bill(
+        return Bill(
             lines=lines,
             marginal=cost.marginal(lines),
             full=cost.full(lines),

@@ -30,8 +30,10 @@ class Money:
     @classmethod
     def of_rate(cls, usd_per_hour: Decimal, duration_ns: int) -> Money:
         """What `duration_ns` nanoseconds cost at a price per hour, rounded half to even once."""
-        exact = Fraction(usd_per_hour) * NANODOLLARS_PER_USD * duration_ns / NS_PER_HOUR
-        return cls(round(exact))
+        dollars, parts = usd_per_hour.as_integer_ratio()
+        below, rest = divmod(dollars * NANODOLLARS_PER_USD * duration_ns, parts * NS_PER_HOUR)
+        over_half = 2 * rest - parts * NS_PER_HOUR
+        return cls(below + (over_half > 0 or (over_half == 0 and below % 2 == 1)))
 
     @classmethod
     def total(cls, amounts: Iterable[Money]) -> Money:

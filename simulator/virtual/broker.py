@@ -18,6 +18,7 @@ from broker.decide.duration import estimate, remaining_s
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.progress import advance, attempt_of
+from broker.decide.recall import Recall
 from broker.decide.rest import WELL, Health
 from broker.decide.rules import PlacementRules
 from broker.decide.spot import SpotRule
@@ -156,7 +157,9 @@ class VirtualBroker:
         self._past: defaultdict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=PAST_RUNS))
         self._runs: Counter[tuple[str, str]] = Counter()  # of a user's job, ever
         self._expected: dict[str, tuple[int, Duration]] = {}  # of a job, after so many runs
+        self._remaining: dict[str, tuple[Duration, float, Duration]] = {}  # left, of one of which so much is done
         self._boots = spot.boots([site.pool for site in sites])
+        self._recall = Recall()
         self._refused: Counter[str] = Counter()
         self._done: dict[str, float] = {}  # seconds of a job's work that its interrupted attempts did
         self._health: dict[str, Health] = {}
@@ -242,6 +245,7 @@ class VirtualBroker:
             spent=self._ledger.of_job,
             avoid=self._avoid,
             done=self._done,
+            recall=self._recall,
         )
         self._decisions += len(placements)
         for placement in placements:
@@ -253,7 +257,12 @@ class VirtualBroker:
         return placements
 
     def _left(self, job: Job) -> Duration:
-        return spot.remaining(self._whole(job), self._done.get(job.id, 0.0))
+        """What is left of it; the same until more of it is done, or more is known."""
+        whole, done = self._whole(job), self._done.get(job.id, 0.0)
+        known = self._remaining.get(job.id)
+        if known is None or known[0] is not whole or known[1] != done:
+            known = self._remaining[job.id] = (whole, done, spot.remaining(whole, done))
+        return known[2]
 
     def _whole(self, job: Job) -> Duration:
         """The expected duration of a job; the same until another of its name has ended."""
@@ -266,10 +275,11 @@ class VirtualBroker:
 
     def _move(self) -> None:
         """Attempts that should leave their on-demand nodes and wait for spot do."""
-        for running in [each for pool in self._pools.values() for each in pool.running.values()]:
+        held = [pool for pool in self._pools.values() if not spot.is_spot(pool.pool)]
+        for running in [each for pool in held for each in pool.running.values()]:
             pool, started_ns = self._pools[running.attempt.pool], running.started_ns
             job = self._jobs[running.attempt.job_id]
-            if started_ns is None or not job.spec.checkpoint_every_s or spot.is_spot(pool.pool):
+            if started_ns is None or not job.spec.checkpoint_every_s:
                 continue
             ran_s = (self.clock.now_ns() - started_ns) / 1e9
             done = self._done.get(job.id, 0.0)
@@ -364,6 +374,7 @@ class VirtualBroker:
         self._lived[job.id] = Lived(job=job, started_ns=started_ns, pool=pool)
         self._avoid.pop(job.id, None)
         self._expected.pop(job.id, None)
+        self._remaining.pop(job.id, None)
         self.left -= 1
 
     def _limit(self, pool: SimPool, levels: Spot, at: int) -> None:
