@@ -6,7 +6,7 @@ page before it stopped, and no index scan goes further than the page is long.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -43,6 +43,8 @@ _BEGINNING: Final = Place(2**63 - 1, 2**63 - 1)
 _AFTER_NS: Final = bindparam("after_ns", type_=BigInteger)
 _AFTER_SEQ: Final = bindparam("after_seq", type_=BigInteger)
 _AT_MOST: Final = bindparam("at_most", type_=Integer)
+_MANY: Final = 1_000  # jobs of a tag: that many are read without looking for a better way
+_NO_TAG: Final = -1
 
 
 def page(connection: Connection, specs: Specs, wanted: JobFilter, *, collapse: bool) -> JobPage:
@@ -82,7 +84,7 @@ class _Scan:
 
     def __init__(self, connection: Connection, wanted: JobFilter) -> None:
         self._connection = connection
-        self._statement = _tagged(wanted) if wanted.tags else _by_state(wanted)
+        self._statement = _tagged(wanted, _tag_ids(connection, wanted)) if wanted.tags else _by_state(wanted)
 
     def rows(self, after: Place, limit: int) -> Sequence[Row[Any]]:
         """Places of the next matching jobs."""
@@ -120,14 +122,14 @@ def _collapsed(scan: _Scan, after: Place, limit: int) -> list[Row[Any]]:
     return found[:limit]
 
 
-def _by_state(wanted: JobFilter) -> Select[Any]:
+def _by_state(wanted: JobFilter, tag_ids: Sequence[int] = ()) -> Select[Any]:
     """Merges one ordered scan for each state: no index has several states in the order of the list."""
     states = sorted(wanted.states or JobState)
     period = _period(wanted, jobs.c.submitted_ns, jobs.c.seq)
     # Nor has one several projects.
     apart = [[jobs.c.project == name] for name in sorted(wanted.projects)] if wanted.projects else [[]]
     scans = [
-        _matching(wanted)
+        _matching(wanted, tag_ids)
         .where(jobs.c.state == state.value, *project, *period)
         .order_by(jobs.c.submitted_ns.desc(), jobs.c.seq.desc())
         .limit(_AT_MOST)
@@ -138,24 +140,35 @@ def _by_state(wanted: JobFilter) -> Select[Any]:
     return select(merged).order_by(merged.c.submitted_ns.desc(), merged.c.seq.desc()).limit(_AT_MOST)
 
 
-def _tagged(wanted: JobFilter) -> Select[Any]:
-    """Scans the jobs of one tag in order, and keeps those that have the others and match."""
-    first, *others = (
-        select(tags.c.id).where(tags.c.key == key, tags.c.value == value).scalar_subquery()
-        for key, value in wanted.tags.items()
-    )
-    query = _matching(wanted).join(job_tags, job_tags.c.job_seq == jobs.c.seq).where(job_tags.c.tag_id == first)
+def _tag_ids(connection: Connection, wanted: JobFilter) -> list[tuple[int, int]]:
+    """The tags, each after how many jobs have it, as far as that is counted: the rarest first."""
+    found = []
+    for key, value in wanted.tags.items():
+        named = select(tags.c.id).where(tags.c.key == key, tags.c.value == value)
+        tag_id = connection.execute(named).scalar() or _NO_TAG
+        some = select(job_tags.c.job_seq).where(job_tags.c.tag_id == tag_id).limit(_MANY).subquery()
+        found.append((connection.execute(select(func.count()).select_from(some)).scalar_one(), tag_id))
+    return sorted(found)
+
+
+def _tagged(wanted: JobFilter, found: Sequence[tuple[int, int]]) -> Select[Any]:
+    """Scans the jobs of the rarest tag in order; where that is of many, those that something else narrows down more."""
+    (number, rarest), *others = found
+    if number >= _MANY and (wanted.user or wanted.name or wanted.array_id):
+        return _by_state(wanted, [tag_id for _, tag_id in found])
+    query = _matching(wanted, [tag_id for _, tag_id in others])
+    query = query.join(job_tags, job_tags.c.job_seq == jobs.c.seq).where(job_tags.c.tag_id == rarest)
     query = query.where(*_period(wanted, job_tags.c.submitted_ns, job_tags.c.job_seq))
     if wanted.states:
         query = query.where(jobs.c.state.in_([state.value for state in wanted.states]))
-    for other in others:
-        also = job_tags.alias()
-        query = query.where(select(1).where(also.c.job_seq == jobs.c.seq, also.c.tag_id == other).exists())
     return query.order_by(job_tags.c.submitted_ns.desc(), job_tags.c.job_seq.desc()).limit(_AT_MOST)
 
 
-def _matching(wanted: JobFilter) -> Select[Any]:
+def _matching(wanted: JobFilter, tag_ids: Iterable[int]) -> Select[Any]:
     query = select(jobs.c.submitted_ns, jobs.c.seq, jobs.c.head, jobs.c.array_index)
+    for tag_id in tag_ids:
+        also = job_tags.alias()
+        query = query.where(select(1).where(also.c.job_seq == jobs.c.seq, also.c.tag_id == tag_id).exists())
     if wanted.projects is not None:
         query = query.where(jobs.c.project.in_(sorted(wanted.projects)))
     if wanted.array_id is not None:
