@@ -26,7 +26,7 @@ from benchmarks.harness import SERVERLESS, broker, p50, p99, report
 from benchmarks.million import DAYS, TAG, fill
 from broker.sdk.client import Client
 
-BATCH, CLIENTS = 100, 4
+BATCH, CLIENTS, ROUNDS = 100, 4, 5
 JOB = {"run": "python train.py", "resources": {"cpus": 1}, "tags": {"team": "red"}}
 BARE = """
 import sys
@@ -104,17 +104,25 @@ def bare(url: str) -> Iterator[str]:
 
 
 def submitting(url: str, seconds: float) -> dict[str, float]:
-    """Rates of submission, with one job that holds the pool, so that none of the others runs."""
+    """Rates of submission, with one job that holds the pool, so that none of the others runs; the best of some rounds.
+
+    Ours and the bare application's are taken in turns, so that what else the machine does weighs on both.
+    """
     config = (f'store_url = "{url}"\n' if url else "") + SERVERLESS
-    with broker(config) as (client, state):
+    with broker(config) as (client, state), bare(url.replace("postgresql://", "postgresql+psycopg://")) as plain:
         for _ in range(2):
             client.submit({"run": "sleep 900", "resources": {"cpus": 1}})
-        path = str(state / "broker.sock")
-        single = rate(path, "/v1/jobs", JOB, 1, seconds)
-        batches = rate(path, "/v1/jobs:batch", {"jobs": [JOB] * BATCH}, BATCH, seconds)
-    with bare(url.replace("postgresql://", "postgresql+psycopg://")) as path:
-        plain = rate(path, "/v1/jobs", JOB, 1, seconds)
-    return {"single_per_s": single, "batched_per_s": batches, "bare_per_s": plain}
+        ours, batch = str(state / "broker.sock"), {"jobs": [JOB] * BATCH}
+        rounds = [
+            (
+                rate(ours, "/v1/jobs", JOB, 1, seconds / ROUNDS),
+                rate(plain, "/v1/jobs", JOB, 1, seconds / ROUNDS),
+                rate(ours, "/v1/jobs:batch", batch, BATCH, seconds / ROUNDS),
+            )
+            for _ in range(ROUNDS)
+        ]
+    single, bare_, batched = (max(each) for each in zip(*rounds, strict=True))
+    return {"single_per_s": single, "batched_per_s": batched, "bare_per_s": bare_}
 
 
 def reading(url: str, jobs: int) -> dict[str, list[float]]:

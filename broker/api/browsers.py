@@ -6,11 +6,11 @@ for none: the owner's socket, where somebody has made it reachable over TCP, and
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker.api.errors import problem_response
@@ -22,6 +22,7 @@ SAFE_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
+_SAFE: Final = [(name.lower().encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
 _OURS: Final = ("same-origin", "none")  # none: typed by the user
 
 
@@ -41,9 +42,9 @@ class Browsers:
 
         async def safe(message: Message) -> None:
             if message["type"] == "http.response.start":
-                told = MutableHeaders(scope=message)
-                for name, value in SAFE_HEADERS.items():
-                    told.setdefault(name, value)
+                told = list(message.get("headers", ()))
+                there = {name.lower() for name, _ in told}
+                message["headers"] = told + [each for each in _SAFE if each[0] not in there]
             await send(message)
 
         why = _elsewhere(headers, link=scope["method"] == "GET" and scope["path"] == "/")
@@ -73,6 +74,7 @@ def _of(origin: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=256)
 def _local(host: str) -> bool:
     """Whether nobody else can have a name point here: an address of this machine, or a name without a dot."""
     try:
