@@ -8,15 +8,16 @@ const AGAIN_MS = 3000, PAGE = 50;
 
 export async function show(place, { query, live, signal }) {
   const list = h("div", {}), cursor = query.get("cursor") ?? "";
-  const wanted = { state: query.getAll("state"), name: query.get("name"), user: query.get("user"), pool: query.get("pool"), tag: query.get("tag"), cursor };
-  place.append(h("h1", {}, "Jobs"), card(null, filters(query, await get("/v1/pools", {}, signal))), card(null, list));
+  const wanted = { state: query.getAll("state"), name: query.get("name"), user: query.get("user"), project: query.get("project"), pool: query.get("pool"), tag: query.get("tag"), cursor };
+  const [pools, projects] = await Promise.all([get("/v1/pools", {}, signal), get("/v1/projects", {}, signal)]);
+  place.append(h("h1", {}, "Jobs"), card(null, filters(query, pools.pools, projects.projects)), card(null, list));
   await live(AGAIN_MS, async () => {
     const page = await get("/v1/jobs", { ...wanted, limit: PAGE, collapse: true }, signal);
     refresh(list, [jobs(page.items), pages(query, page.next_cursor)]);
   });
 }
 
-function filters(query, pools) {
+function filters(query, pools, projects) {
   const choose = (event) => {
     event.preventDefault();
     const given = [...new FormData(event.currentTarget.closest("form"))].filter(([, value]) => value);
@@ -27,7 +28,8 @@ function filters(query, pools) {
     h("select", { id: name, name, onchange: choose }, option(name, "", "all"), values.map((value) => option(name, value))));
   const text = (name, label, hint) => h("div", {}, h("label", { for: name }, label), h("input", { id: name, name, value: query.get(name) ?? "", placeholder: hint, size: 14 }));
   return h("form", { class: "bar", onsubmit: choose, role: "search" },
-    choice("state", "State", STATES), choice("pool", "Pool", pools.pools.map((pool) => pool.name)),
+    choice("state", "State", STATES), choice("pool", "Pool", pools.map((pool) => pool.name)),
+    projects.length > 1 ? choice("project", "Project", projects.map((project) => project.name)) : null,
     text("name", "Name", "train"), text("user", "User", "mia"), text("tag", "Tag", "team=vision"), h("button", { type: "submit" }, "Filter"));
 }
 
@@ -35,7 +37,7 @@ function jobs(items) {
   return table("Jobs", [
     { head: "Job", header: true, cell: (job) => [h("a", { href: `#/job/${encodeURIComponent(job.id)}` }, job.name), h("br"), h("small", {}, job.id)] },
     { head: "State", cell: (job) => state(job.state) },
-    { head: "User", cell: (job) => job.user },
+    { head: "User", cell: (job) => [job.user, job.project && job.project !== "default" ? [h("br"), h("small", {}, job.project)] : null] },
     { head: "GPUs", cell: (job) => job.kind === "array" ? `${job.tasks} tasks` : job.gpus + (job.num_nodes > 1 ? ` × ${job.num_nodes}` : "") },
     { head: "Pool", cell: (job) => job.kind === "array" ? counts(job) : job.pool },
     { head: "Submitted", cell: (job) => when(job.submitted_at) },

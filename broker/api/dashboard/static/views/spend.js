@@ -5,15 +5,17 @@ import { chart } from "../chart.js";
 import { card, dollars, figure, h, percent, table, usd } from "../dom.js";
 
 const PERIODS = ["today", "7d", "this month", "last month", "30d", "this year", "all"];
-const COLUMNS = ["pool", "user", "name", "job", "kind", "day"];
+const COLUMNS = ["pool", "user", "project", "name", "job", "kind", "day"];
 
 export async function show(place, { query, signal }) {
-  const period = query.get("period") ?? "this month", by = query.get("by") ?? "pool", tag = query.get("tag") ?? "";
-  const wanted = { period, by: by === "tag" ? `tag:${tag || "team"}` : by };
-  const [rows, days] = await Promise.all([get("/v1/spend", wanted, signal), get("/v1/spend", { period, by: "day" }, signal)]);
+  const period = query.get("period") ?? "this month", by = query.get("by") ?? "pool", tag = query.get("tag") ?? "", project = query.get("project") ?? "";
+  const wanted = { period, project, by: by === "tag" ? `tag:${tag || "team"}` : by };
+  const [rows, days, { projects }] = await Promise.all([
+    get("/v1/spend", wanted, signal), get("/v1/spend", { period, project, by: "day" }, signal), get("/v1/projects", {}, signal),
+  ]);
   const { total } = rows;
   place.append(
-    h("h1", {}, "Spend"), card(null, filters({ period, by, tag }, wanted)),
+    h("h1", {}, "Spend"), card(null, filters({ period, by, tag, project }, wanted, projects.map((each) => each.name))),
     card(null, h("dl", { class: "figures" },
       figure("Spent", usd(total.total), total.unknown ? `and ${total.unknown} charges without a known price` : "all of it at a known price"),
       figure("For jobs", usd(total.job), "the time in which they ran"),
@@ -27,16 +29,17 @@ function part({ total, overhead }) {
   return total && overhead && total.nanodollars ? `${percent(overhead.nanodollars / total.nanodollars)}: boot, idle, cold starts, idle tails, heads` : "boot, idle, cold starts, idle tails, heads";
 }
 
-function filters({ period, by, tag }, wanted) {
+function filters({ period, by, tag, project }, wanted, projects) {
   const choose = (event) => {
     event.preventDefault();
     location.hash = `#/spend?${new URLSearchParams([...new FormData(event.currentTarget.closest("form"))].filter(([, value]) => value))}`;
   };
   const choice = (name, label, values, now) => h("div", {}, h("label", { for: name }, label),
-    h("select", { id: name, name, onchange: choose }, values.map((value) => h("option", { value, selected: value === now }, value))));
+    h("select", { id: name, name, onchange: choose }, values.map((value) => h("option", { value, selected: value === now }, value || "all"))));
   const save = (format, name) => () => download("/v1/spend", { ...wanted, format }, name);
   return h("form", { class: "bar", onsubmit: choose },
     choice("period", "Period", PERIODS, period), choice("by", "By", [...COLUMNS, "tag"], by),
+    projects.length > 1 ? choice("project", "Project", ["", ...projects], project) : null,
     by === "tag" ? h("div", {}, h("label", { for: "tag" }, "Tag"), h("input", { id: "tag", name: "tag", value: tag || "team", size: 12 })) : null,
     h("button", { type: "button", onclick: save("csv", "spend.csv") }, "CSV"), h("button", { type: "button", onclick: save("focus", "focus.csv") }, "FOCUS"));
 }
