@@ -20,7 +20,7 @@ from broker.run.service.crowd import Crowd
 from broker.run.service.turns import Turns
 from tests.api.conftest import WAIT_S, House
 
-FOLLOWERS = 500
+FOLLOWERS = 300
 
 
 @asynccontextmanager
