@@ -44,10 +44,12 @@ def broker(config: str) -> Iterator[tuple[Client, Path]]:
     try:
         start_daemon(state, state / "broker.toml")
         client = connect(state)
-        yield client, state
-        client.shutdown(drain=False)
-        while is_running(state):
-            time.sleep(0.1)
+        try:
+            yield client, state
+        finally:  # a benchmark that fails leaves nothing running
+            client.shutdown(drain=False)
+            while is_running(state):
+                time.sleep(0.1)
     finally:
         shutil.rmtree(state, ignore_errors=True)
 
