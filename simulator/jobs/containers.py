@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from simulator.jobs.heap import FREED, push
-from simulator.jobs.native import inlined
+from simulator.jobs.events import FREED, push
+from simulator.jobs.native import inlined, place
 from simulator.jobs.state import NONE, ROUNDING, SERVERLESS, Tables, World
 
 
@@ -17,21 +17,19 @@ from simulator.jobs.state import NONE, ROUNDING, SERVERLESS, Tables, World
 def start(world: World, tables: Tables, now: float, row: int) -> None:
     """Starts a job in a warm container, or in a new one."""
     job, sums, terms = tables.rows[row], world.sums[0], world.terms
-    job.shape = _shape(world, job.gpus)
-    top = world.warm[job.shape]
+    size = world.shapes[job.shape]
+    top, cold_s = size.warm, 0.0
     if top != NONE and tables.containers[top].idle_since_s + terms.scaledown_window_s < now:
         end_all(world, tables, job.shape)
-        top = NONE
+        top = size.warm
     if top == NONE:
-        top = _new(world, tables, now)
-        cold_s = terms.cold_start_s
+        top, cold_s = _new(world, tables, now), terms.cold_start_s
         sums.cold_starts += 1
-        sums.cold_gpu_s += cold_s * job.gpus
+        sums.cold_gpu_s += cold_s * size.gpus
     else:
-        world.warm[job.shape] = tables.containers[top].below
-        sums.tail_gpu_s += (now - tables.containers[top].idle_since_s) * job.gpus
-        cold_s = 0.0
-    sums.run_gpu_s += job.work_s * job.gpus
+        size.warm = tables.containers[top].below
+        sums.tail_gpu_s += (now - tables.containers[top].idle_since_s) * size.gpus
+    sums.run_gpu_s += job.work_s * size.gpus
     sums.on_serverless += 1
     job.container, job.node = top, SERVERLESS
     job.started_s, job.waited_s = now + cold_s, now + cold_s - job.submit_s - job.done_s
@@ -40,20 +38,12 @@ def start(world: World, tables: Tables, now: float, row: int) -> None:
 
 
 @inlined
-def _shape(world: World, gpus: float) -> int:
-    shape = 0
-    while world.shapes[shape] != gpus:
-        shape += 1
-    return shape
-
-
-@inlined
 def _new(world: World, tables: Tables, now: float) -> int:
     sums = world.sums[0]
     found: int = sums.free_container
     if found == NONE:
         found = sums.containers
-        sums.containers = found + 1
+        sums.containers += 1
     else:
         sums.free_container = tables.containers[found].below
     tables.containers[found].born_s = now
@@ -64,24 +54,24 @@ def _new(world: World, tables: Tables, now: float) -> int:
 def leave(world: World, tables: Tables, now: float, row: int) -> None:
     """A job has ended: its container stays warm."""
     job = tables.rows[row]
-    container = tables.containers[job.container]
-    container.idle_since_s, container.below = now, world.warm[job.shape]
-    world.warm[job.shape] = job.container
+    size, container = world.shapes[job.shape], tables.containers[job.container]
+    container.idle_since_s, container.below = now, size.warm
+    size.warm = job.container
 
 
 @inlined
 def end_all(world: World, tables: Tables, shape: int) -> None:
     """Ends all idle containers of a shape: each is paid for to the end of its window, in whole units of billing."""
-    sums, terms, gpus = world.sums[0], world.terms, world.shapes[shape]
-    at = world.warm[shape]
+    sums, terms, size = world.sums[0], world.terms, world.shapes[shape]
+    at = size.warm
     while at != NONE:
         container = tables.containers[at]
         lived_s = container.idle_since_s + terms.scaledown_window_s - container.born_s
         units = math.ceil(max(lived_s, terms.container_minimum_s) / terms.container_billing_s - ROUNDING)
-        sums.tail_gpu_s += terms.scaledown_window_s * gpus
-        sums.rounding_gpu_s += max(units * terms.container_billing_s - lived_s, 0.0) * gpus
+        sums.tail_gpu_s += terms.scaledown_window_s * size.gpus
+        sums.rounding_gpu_s += max(units * terms.container_billing_s - lived_s, 0.0) * size.gpus
         below = container.below
         container.below = sums.free_container
         sums.free_container = at
         at = below
-    world.warm[shape] = NONE
+    size.warm = place(NONE)

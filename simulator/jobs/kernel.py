@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from simulator.jobs import containers, nodes, waiting
-from simulator.jobs.heap import (
+from simulator.jobs import containers, events, nodes, shapes, waiting
+from simulator.jobs.events import (
     ABOUT,
     BURST,
     DONE,
@@ -26,10 +26,9 @@ from simulator.jobs.heap import (
     ROW,
     ROW_BITS,
     STEP,
-    drop_first,
     push,
 )
-from simulator.jobs.native import inlined, native
+from simulator.jobs.native import inlined, native, place
 from simulator.jobs.state import (
     BIN_SHIFT,
     FOR_EVER_S,
@@ -41,6 +40,7 @@ from simulator.jobs.state import (
     OVER,
     RUNNING,
     SERVERLESS,
+    SOON,
     UP,
     WAIT_BINS,
     WAITING,
@@ -57,7 +57,7 @@ def _row(world: World, tables: Tables) -> int:
     found: int = sums.free_row
     if found == NONE:
         found = sums.rows
-        sums.rows = found + 1
+        sums.rows += 1
     else:
         sums.free_row = tables.rows[found].next
     tables.rows[found].due = 0
@@ -82,7 +82,7 @@ def _on_serverless(world: World, tables: Tables, now: float, row: int) -> None:
 
 @inlined
 def _on_cluster(world: World, tables: Tables, now: float, row: int) -> bool:
-    if nodes.start(world, tables, now, row):
+    if len(world.nodes) and nodes.start(world, tables, now, row):
         tables.rows[row].state = RUNNING
         world.sums[0].running += 1
         return True
@@ -93,8 +93,9 @@ def _on_cluster(world: World, tables: Tables, now: float, row: int) -> bool:
 def _wait(world: World, tables: Tables, now: float, row: int) -> None:
     """Lets a job that found no room wait where it may."""
     job, terms = tables.rows[row], world.terms
-    patience_s = waiting.patience_s(world, job.number, job.work_s, job.gpus)
-    too_large = job.parts > terms.nodes_ever * terms.node_parts
+    size = world.shapes[job.shape]
+    patience_s = waiting.patience_s(world, job.number, job.work_s, size.gpus)
+    too_large = size.parts > terms.nodes_ever * terms.node_parts
     if patience_s <= 0 or too_large or job.tries >= terms.tries:
         _on_serverless(world, tables, now, row)
         return
@@ -104,7 +105,7 @@ def _wait(world: World, tables: Tables, now: float, row: int) -> None:
         waiting.append(world, tables, row)
     if patience_s < math.inf:
         job.due += 1
-        push(world, tables, now + patience_s, BURST, ((job.number & ROW) << ROW_BITS) + row)
+        events.push_late(world, tables, now + patience_s, ((job.number & ROW) << ROW_BITS) + row)
 
 
 @inlined
@@ -113,8 +114,8 @@ def _arrive(world: World, tables: Tables, submit_s: float, duration_s: float, gp
     sums, row = world.sums[0], _row(world, tables)
     job = tables.rows[row]
     sums.last_submit_s = submit_s
-    job.number, job.submit_s, job.work_s, job.gpus = sums.jobs, submit_s, duration_s, gpus
-    job.done_s, job.tries, job.parts = 0.0, 0, nodes.parts_of(gpus)
+    job.number, job.submit_s, job.work_s, job.shape = sums.jobs, submit_s, duration_s, shapes.shape_of(world, gpus)
+    job.done_s, job.tries = 0.0, 0
     sums.jobs += 1
     if sums.waiting or not _on_cluster(world, tables, submit_s, row):
         _wait(world, tables, submit_s, row)
@@ -128,20 +129,17 @@ def _arrive(world: World, tables: Tables, submit_s: float, duration_s: float, gp
 def _bin(wait_s: float) -> int:
     """The first bits of a number are its logarithm, nearly."""
     bits = int(np.float64(1.0 + wait_s).view(np.int64)) - ONE_BITS
-    return min((bits >> BIN_SHIFT) + 1, WAIT_BINS - 1)
+    return min((bits >> BIN_SHIFT) + (wait_s > 0), WAIT_BINS - 1)
 
 
 @inlined
 def _over(world: World, tables: Tables, now: float, row: int) -> None:
     """A job has done its work."""
     job, sums = tables.rows[row], world.sums[0]
-    waited_s = job.waited_s
-    if waited_s > 0:
-        sums.wait_s += waited_s
-        sums.longest_wait_s = max(sums.longest_wait_s, waited_s)
-        world.waits[_bin(waited_s)] += 1
-    else:
-        world.waits[0] += 1
+    waited_s = max(job.waited_s, 0.0)
+    sums.wait_s += waited_s
+    sums.longest_wait_s = max(sums.longest_wait_s, waited_s)
+    world.waits[place(_bin(waited_s))] += 1
     if len(world.start_s):
         world.start_s[job.number], world.end_s[job.number] = job.started_s, now
         world.serverless[job.number] = job.node == SERVERLESS
@@ -155,7 +153,7 @@ def _done(world: World, tables: Tables, now: float, row: int) -> None:
     job = tables.rows[row]
     job.due -= 1
     if job.state == RUNNING:
-        world.sums[0].busy_gpu_s += job.work_s * job.gpus
+        world.sums[0].busy_gpu_s += job.work_s * world.shapes[job.shape].gpus
         nodes.leave(world, tables, now, row)
         _over(world, tables, now, row)
     _forget(world, tables, row)
@@ -187,10 +185,11 @@ def _burst(world: World, tables: Tables, now: float, row: int) -> None:
 def _interrupt(world: World, tables: Tables, now: float, row: int) -> None:
     """A job's node is gone: what it has done since its last checkpoint is lost, and the rest is yet to be done."""
     old, sums, every_s = tables.rows[row], world.sums[0], world.terms.checkpoint_s
+    gpus = world.shapes[old.shape].gpus
     ran_s = min(now - old.started_s, old.work_s)
     kept_s = min(math.floor(ran_s / every_s) * every_s, ran_s) if every_s < math.inf else 0.0
-    sums.lost_gpu_s += (ran_s - kept_s) * old.gpus
-    sums.busy_gpu_s += ran_s * old.gpus
+    sums.lost_gpu_s += (ran_s - kept_s) * gpus
+    sums.busy_gpu_s += ran_s * gpus
     sums.interrupted += 1
     sums.running -= 1
     nodes.leave(world, tables, now, row)
@@ -198,7 +197,7 @@ def _interrupt(world: World, tables: Tables, now: float, row: int) -> None:
     again = _row(world, tables)
     job = tables.rows[again]
     job.number, job.submit_s = old.number, old.submit_s
-    job.gpus, job.parts = old.gpus, old.parts
+    job.shape = old.shape
     job.work_s, job.done_s, job.tries = old.work_s - kept_s, old.done_s + kept_s, old.tries + 1
     _wait(world, tables, now, again)
 
@@ -207,7 +206,7 @@ def _interrupt(world: World, tables: Tables, now: float, row: int) -> None:
 def _lose(world: World, tables: Tables, now: float, node: int) -> None:
     """A node is gone, and with it what ran on it."""
     gang = world.gang[node]
-    for row in range(world.sums[0].rows):
+    for row in range(int(world.sums[0].rows)):
         job = tables.rows[row]
         if job.state == RUNNING and (job.node == node or (job.node == GANG and row == gang)):
             _interrupt(world, tables, now, row)
@@ -247,14 +246,18 @@ def _fail(world: World, tables: Tables, now: float, node: int) -> None:
     nodes.ask(world, tables, now)
 
 
+@inlined
+def _ready(world: World, tables: Tables, now: float, about: int) -> None:
+    node, life = about & PLACE, about >> LIFE_BITS
+    if world.nodes[node].life == life and world.nodes[node].state != OFF:
+        nodes.boot(world, tables, now, node)
+
+
 @native
 def _rarely(world: World, tables: Tables, now: float, kind: int, about: int) -> None:
     """What an event does that is not the end of a job."""
     node, life = about & PLACE, about >> LIFE_BITS
-    if kind == READY:
-        if world.nodes[node].life == life and world.nodes[node].state != OFF:
-            nodes.boot(world, tables, now, node)
-    elif kind == LEVEL:
+    if kind == LEVEL:
         _level(world, tables, now, about)
     elif kind == STEP:
         _step(world, tables, now, about)
@@ -267,7 +270,7 @@ def _advance(world: World, tables: Tables, now: float) -> None:
     """Starts those who wait, first come first served."""
     sums = world.sums[0]
     while sums.waiting:
-        row = tables.queue[sums.first & (len(tables.queue) - 1)]
+        row = tables.queue[place(sums.first & (len(tables.queue) - 1))]
         if not _on_cluster(world, tables, now, row):
             break
         waiting.remove(world, tables, row)
@@ -277,11 +280,7 @@ def _advance(world: World, tables: Tables, now: float) -> None:
 def begin(world: World, tables: Tables, now: float) -> None:
     """The nodes that are always held are up, and what is known beforehand is due."""
     sums = world.sums[0]
-    sums.free_row = sums.free_container = NONE
-    for shape in range(len(world.warm)):
-        world.warm[shape] = NONE
-    for node in range(len(world.nodes)):
-        world.gang[node], world.free[node] = NONE, NONE
+    sums.free_row, sums.free_container = NONE, NONE
     for at in range(len(world.steps.target_s)):
         if world.steps.target_s[at] <= now:
             sums.least = sums.most = world.steps.target[at]
@@ -301,9 +300,13 @@ def begin(world: World, tables: Tables, now: float) -> None:
 def _fits(world: World, tables: Tables) -> bool:
     """Whether the tables have room for whatever may happen until a job comes, or nodes come or go."""
     sums = world.sums[0]
-    events = sums.heap + 2 * (len(world.nodes) + sums.rows) + 16
-    most = max(sums.rows, sums.containers + sums.waiting, sums.last - sums.first) + sums.running + 2
-    fits: bool = (most <= len(tables.rows)) & (events <= len(tables.heap))
+    due = sums.heap + SOON + 2 * (len(world.nodes) + sums.rows) + 16
+    most = (
+        max(int(sums.rows), sums.containers + sums.waiting, sums.last - sums.first, sums.later - sums.late)
+        + sums.running
+        + 2
+    )
+    fits: bool = (most <= len(tables.rows)) & (due <= len(tables.heap))
     return fits
 
 
@@ -317,7 +320,7 @@ def play(world: World, tables: Tables, jobs: Jobs, last: bool) -> float:
     now: float = sums.now_s
     while True:
         at = sums.arrived
-        if at < count and (sums.heap == 0 or jobs.submit_s[at] < tables.heap_s[0]):
+        if at < count and jobs.submit_s[at] < events.first_s(world):
             if not _fits(world, tables):
                 break
             now = jobs.submit_s[at]
@@ -326,23 +329,25 @@ def play(world: World, tables: Tables, jobs: Jobs, last: bool) -> float:
             continue
         if at == count and (not last or (sums.running == 0 and sums.waiting == 0)):
             break
-        if sums.heap == 0 or tables.heap_s[0] > sums.last_submit_s + FOR_EVER_S:
+        if events.first_s(world) > sums.last_submit_s + FOR_EVER_S:
             sums.stuck = 1
             break
-        code = tables.heap[0]
+        code = events.first(world, tables)
         kind, about = code >> KIND_BITS, code & ABOUT
         if kind in (READY, LEVEL, STEP, FAIL) and not _fits(world, tables):
             break
-        now = tables.heap_s[0]
-        drop_first(world, tables)
+        now = events.first_s(world)
+        events.drop_first(world, tables)
         if kind == DONE:
-            _done(world, tables, now, about)
+            _done(world, tables, now, place(about))
         elif kind == FREED:
-            _freed(world, tables, now, about)
+            _freed(world, tables, now, place(about))
         elif kind == IDLE:
-            nodes.look(world, tables, now, about)
+            nodes.look(world, tables, now, place(about))
         elif kind == BURST:
-            _burst(world, tables, now, about & ROW)
+            _burst(world, tables, now, place(about & ROW))
+        elif kind == READY:
+            _ready(world, tables, now, about)
         else:
             _rarely(world, tables, now, kind, about)
         if sums.waiting and kind != IDLE:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numba
+import numpy as np
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_PARTS = ("chance", "containers", "heap", "kernel", "native", "nodes", "state", "waiting")
+_PARTS = ("chance", "containers", "events", "heap", "kernel", "native", "nodes", "shapes", "state", "waiting")
 _FILES = [Path(__file__).with_name(f"{part}.py") for part in _PARTS]
 _STAMP = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in _FILES)
 
@@ -31,3 +32,11 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Compiles it into each function that calls it."""
     fast: Callable[P, R] = numba.njit(error_model="numpy", forceinline=True, _nrt=False)(function)
     return fast
+
+
+@inlined
+def place(index: int) -> int:
+    """An index without a sign: no look whether it counts from the end."""
+    without: Any = np.uint32(index)
+    found: int = without
+    return found

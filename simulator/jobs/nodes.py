@@ -5,15 +5,9 @@ from __future__ import annotations
 import math
 
 from simulator.jobs import chance
-from simulator.jobs.heap import DONE, FAIL, IDLE, LIFE_BITS, PLACE, READY, push
-from simulator.jobs.native import inlined, native
-from simulator.jobs.state import BOOTING, GANG, NONE, NOWHERE, OFF, PARTS, ROUNDING, UP, Ints, Tables, World
-
-
-@inlined
-def parts_of(gpus: float) -> int:
-    """GPUs in the parts that they are counted in."""
-    return max(int(gpus * PARTS + 0.5), 1)
+from simulator.jobs.events import DONE, FAIL, IDLE, LIFE_BITS, PLACE, READY, push
+from simulator.jobs.native import inlined, native, place
+from simulator.jobs.state import BOOTING, GANG, NO_ROOM, NONE, NOWHERE, OFF, ROUNDING, UP, Ints, Tables, World
 
 
 @inlined
@@ -23,32 +17,25 @@ def nodes_for(parts: int, node_parts: int) -> int:
 
 
 @inlined
-def needs(parts: int, node_parts: int) -> int:
-    """What a job takes of the cluster: a gang takes whole nodes."""
-    return parts if parts <= node_parts else nodes_for(parts, node_parts) * node_parts
+def _best_fit(room: Ints, parts: int) -> int:
+    """The fullest node that has room, the first of equals; or NO_ROOM."""
+    least, best = parts << LIFE_BITS, NOWHERE
+    for node in range(len(room)):
+        best = min(best, room[node] if room[node] >= least else NOWHERE)
+    return NO_ROOM if best == NOWHERE else best & PLACE
 
 
 @inlined
-def best_fit(free: Ints, parts: int) -> int:
-    """The fullest node that has room, the first of equals; or NONE."""
-    best = NOWHERE
-    for node in range(len(free)):
-        key = (free[node] << LIFE_BITS) + node
-        best = min(best, key if free[node] >= parts else NOWHERE)
-    return NONE if best == NOWHERE else best & PLACE
-
-
-@inlined
-def take_whole(world: World, row: int, count: int) -> bool:
+def _take_whole(world: World, row: int, count: int) -> bool:
     """Gives a gang as many empty nodes as it needs, or none."""
-    free, whole, empty = world.free, world.terms.node_parts, 0
-    for node in range(len(free)):
-        empty += free[node] == whole
+    room, whole, empty = world.room, world.terms.node_parts << LIFE_BITS, 0
+    for node in range(len(room)):
+        empty += room[node] >= whole
     if empty < count:
         return False
-    for node in range(len(free)):
-        if free[node] == whole:
-            free[node], world.gang[node] = 0, row
+    for node in range(len(room)):
+        if room[node] >= whole:
+            room[node], world.gang[node] = node, row
             count -= 1
             if count == 0:
                 break
@@ -58,20 +45,20 @@ def take_whole(world: World, row: int, count: int) -> bool:
 @inlined
 def start(world: World, tables: Tables, now: float, row: int) -> bool:
     """Starts a job on the cluster; False where it does not fit now."""
-    job, node_parts, sums = tables.rows[row], world.terms.node_parts, world.sums[0]
-    parts = job.parts
-    if parts > node_parts:
+    job, sums = tables.rows[row], world.sums[0]
+    size = world.shapes[job.shape]
+    if size.nodes:
         node = GANG
-        if not take_whole(world, row, nodes_for(parts, node_parts)):
+        if not _take_whole(world, row, size.nodes):
             return False
     else:
-        node = best_fit(world.free, parts)
-        if node < 0:
+        node = _best_fit(world.room, size.parts)
+        if node == NO_ROOM:
             return False
-        world.free[node] -= parts
+        world.room[place(node)] -= size.parts << LIFE_BITS
     job.node = node
     job.started_s, job.waited_s = now, now - job.submit_s - job.done_s
-    sums.used += needs(parts, node_parts)
+    sums.used += size.held
     job.due += 1
     push(world, tables, now + job.work_s, DONE, row)
     return True
@@ -90,27 +77,31 @@ def idle(world: World, tables: Tables, now: float, node: int) -> None:
 @inlined
 def leave(world: World, tables: Tables, now: float, row: int) -> None:
     """A job has ended: its GPUs are free again."""
-    job, free, whole = tables.rows[row], world.free, world.terms.node_parts
-    node, parts = job.node, job.parts
-    world.sums[0].used -= needs(parts, whole)
-    if node >= 0:
-        free[node] += parts
-        if free[node] == whole:
-            idle(world, tables, now, node)
+    job, room, whole = tables.rows[row], world.room, world.terms.node_parts << LIFE_BITS
+    size = world.shapes[job.shape]
+    world.sums[0].used -= size.held
+    if size.nodes:
+        _disband(world, tables, now, row, size.nodes)
     else:
-        _disband(world, tables, now, row)
+        node = place(job.node)
+        room[node] += size.parts << LIFE_BITS
+        if room[node] >= whole:
+            idle(world, tables, now, node)
 
 
 @inlined
-def _disband(world: World, tables: Tables, now: float, row: int) -> None:
-    gang = world.gang
+def _disband(world: World, tables: Tables, now: float, row: int, count: int) -> None:
+    gang, whole = world.gang, world.terms.node_parts << LIFE_BITS
     for node in range(len(gang)):
         if gang[node] == row:
-            gang[node], world.free[node] = NONE, world.terms.node_parts
+            gang[node], world.room[node] = NONE, whole + node
             idle(world, tables, now, node)
+            count -= 1
+            if count == 0:
+                break
 
 
-@native
+@inlined
 def ask_one(world: World, tables: Tables, now: float, node: int) -> None:
     """Asks for a node: it is paid for from now on."""
     found, sums = world.nodes[node], world.sums[0]
@@ -134,7 +125,7 @@ def lacks(world: World) -> bool:
     return lacking
 
 
-@native
+@inlined
 def ask(world: World, tables: Tables, now: float) -> None:
     """Asks for nodes, spot before others, until all that runs and waits would fit; and for those always held."""
     nodes, sums, spot_first = world.nodes, world.sums[0], world.terms.on_demand
@@ -148,7 +139,7 @@ def ask(world: World, tables: Tables, now: float) -> None:
             ask_one(world, tables, now, node)
 
 
-@native
+@inlined
 def boot(world: World, tables: Tables, now: float, node: int) -> None:
     """A node is up, until it fails."""
     found, terms = world.nodes[node], world.terms
@@ -157,11 +148,11 @@ def boot(world: World, tables: Tables, now: float, node: int) -> None:
     if terms.mtbf_s < math.inf:
         lives_s = terms.mtbf_s * chance.exponential(terms.seed, chance.LIFE, found.life)
         push(world, tables, now + lives_s, FAIL, node + (found.life << LIFE_BITS))
-    world.free[node] = terms.node_parts
+    world.room[node] = (terms.node_parts << LIFE_BITS) + node
     idle(world, tables, now, node)
 
 
-@native
+@inlined
 def give_up(world: World, now: float, node: int) -> None:
     """A node is held no more: it is paid for, at least for the minimum, in whole units of billing."""
     found, terms, sums = world.nodes[node], world.terms, world.sums[0]
@@ -175,7 +166,7 @@ def give_up(world: World, now: float, node: int) -> None:
     else:
         sums.spot_gpu_s += paid_s * terms.node_gpus
         sums.spot_held -= 1
-    found.state, world.gang[node], world.free[node] = OFF, NONE, NONE
+    found.state, world.gang[node], world.room[node] = OFF, NONE, NO_ROOM
 
 
 @inlined
@@ -183,7 +174,7 @@ def look(world: World, tables: Tables, now: float, node: int) -> None:
     """Gives up a node that has been idle for long enough, where nobody waits and more are held than must be."""
     found, sums, idle_s = world.nodes[node], world.sums[0], world.terms.node_idle_s
     found.checked = 0
-    if world.free[node] == world.terms.node_parts:
+    if world.room[node] >= world.terms.node_parts << LIFE_BITS:
         due = found.idle_since_s + idle_s
         if sums.waiting and due <= now:
             due = now + max(idle_s, 1.0)
@@ -200,5 +191,6 @@ def shrink(world: World, now: float) -> None:
     nodes, sums = world.nodes, world.sums[0]
     for behind in range(1, world.terms.on_demand + 1):
         node = world.terms.on_demand - behind
-        if sums.held > sums.least and (nodes[node].state == BOOTING or world.free[node] == world.terms.node_parts):
+        empty = world.room[node] >= world.terms.node_parts << LIFE_BITS
+        if sums.held > sums.least and (nodes[node].state == BOOTING or empty):
             give_up(world, now, node)

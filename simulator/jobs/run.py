@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain, pairwise
@@ -10,7 +11,7 @@ import numpy as np
 
 from broker.decide.workload import Floats, Workload
 from broker.model.errors import InvalidInput
-from simulator.jobs import kernel, state
+from simulator.jobs import kernel, shapes, state
 from simulator.jobs.result import Result, Waits, parts
 from simulator.jobs.state import Ints, Jobs, Tables, World
 from simulator.jobs.terms import Rule, Terms, check
@@ -56,7 +57,7 @@ def _play(parts_of_it: Iterable[Workload], terms: Terms, rule: Rule, kept: int) 
         raise InvalidInput("the workload has no job that held a GPU")
     if sums["stuck"]:
         raise InvalidInput(f"{sums['waiting']} jobs would wait for ever: no rule gives them the nodes that they need")
-    kernel.settle(world, tables, end_s, np.argsort(world.shapes))
+    kernel.settle(world, tables, end_s, np.argsort(world.shapes["gpus"]))
     return _result(world, terms, end_s)
 
 
@@ -82,9 +83,9 @@ def _in_order(begun_s: float, part: Workload) -> None:
 def _with_shapes(world: World, gpus: Floats) -> World:
     """With a place for the containers of each size that there is."""
     found = {float(size) for at in range(0, len(gpus), CHUNK) for size in np.unique(gpus[at : at + CHUNK])}
-    fresh = sorted(found - set(world.shapes.tolist()))
-    none = np.full(len(fresh), state.NONE, np.int64)
-    return world._replace(shapes=np.append(world.shapes, fresh), warm=np.append(world.warm, none))
+    fresh = np.array(sorted(found - set(world.shapes["gpus"].tolist())))
+    there = np.append(world.shapes, shapes.of(fresh, world.terms.node_parts))
+    return world._replace(shapes=there, slots=shapes.slots(there))
 
 
 def _world(terms: Terms, rule: Rule, kept: int) -> World:
@@ -92,6 +93,7 @@ def _world(terms: Terms, rule: Rule, kept: int) -> World:
     most = max(rule.targets) if rule.targets else rule.max_nodes
     spot = min(rule.spot_nodes, int(steps.spot.max(initial=0)))
     sums = np.zeros(1, state.SUMS)
+    sums["first_late_s"] = math.inf
     sums["least"], sums["most"] = rule.min_nodes, rule.max_nodes
     return World(
         terms=_terms(terms, most, most + spot),
@@ -105,14 +107,16 @@ def _world(terms: Terms, rule: Rule, kept: int) -> World:
         steps=steps,
         sums=sums,
         nodes=np.zeros(most + spot, state.NODE),
-        free=np.full(most + spot, state.NONE, np.int64),
-        gang=np.full(most + spot, state.NONE, np.int64),
-        shapes=np.zeros(0),
-        warm=np.zeros(0, np.int64),
+        room=np.full(-(-(most + spot) // state.ABREAST) * state.ABREAST, state.NO_ROOM, np.int64),
+        gang=np.full(most + spot, state.NONE, np.uint32),
+        shapes=np.zeros(0, state.SHAPE),
+        slots=np.zeros(0, np.uint32),
         waits=np.zeros(state.WAIT_BINS, np.int64),
         start_s=np.zeros(kept),
         end_s=np.zeros(kept),
         serverless=np.zeros(kept, np.bool_),
+        soon_s=np.full(state.SOON + 2, np.inf),
+        soon=np.zeros(state.SOON + 2, np.int64),
     )
 
 

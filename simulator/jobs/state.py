@@ -13,12 +13,14 @@ import numpy.typing as npt
 from broker.decide.workload import Floats
 
 Ints = npt.NDArray[np.int64]
+Places = npt.NDArray[np.uint32]  # in tables: without a sign, an index needs no look whether it counts from the end
 Records = npt.NDArray[np.void]
 
 OFF, BOOTING, UP = 0, 1, 2  # states of a node
 FREE, WAITING, RUNNING, OVER = 0, 1, 2, 3  # states of a job's row
 GANG, SERVERLESS = -1, -2  # where a job runs that runs on no single node
-NONE: Final = -1
+NONE: Final = 2**32 - 1  # no place in a table
+NO_ROOM: Final = -1
 NOWHERE: Final = 2**62
 PARTS: Final = 2**20  # of a GPU; amounts are counted in whole ones
 ROUNDING: Final = 1e-9
@@ -26,6 +28,8 @@ FOR_EVER_S: Final = 1e9  # after the last submission: what waits so long waits f
 WAIT_BINS: Final = 600
 BIN_SHIFT: Final = 48  # of 1 + wait, as a number's bits: sixteen bins from each power of two to the next
 ONE_BITS: Final = 1023 << 52
+ABREAST: Final = 16  # nodes that are looked at together
+SOON: Final = 32  # events that are kept in order
 
 
 class Terms(NamedTuple):
@@ -85,39 +89,51 @@ NODE = np.dtype(
         ("life", np.int64),  # of all nodes asked for, which
     ]
 )
+SHAPE = np.dtype(
+    [
+        ("gpus", np.float64),
+        ("parts", np.int64),
+        ("nodes", np.int64),  # that a gang holds whole; 0: it shares one
+        ("held", np.int64),  # parts, with what is left of whole nodes
+        ("warm", np.uint32),  # the container that became idle last
+    ]
+)
 ROW = np.dtype(
     [
         ("number", np.int64),
         ("submit_s", np.float64),
         ("work_s", np.float64),  # left
-        ("gpus", np.float64),
-        ("parts", np.int64),
         ("done_s", np.float64),  # of its work, kept through interruptions
         ("started_s", np.float64),  # when its command began to run
         ("waited_s", np.float64),
-        ("shape", np.int64),
-        ("node", np.int64),
-        ("container", np.int64),
         ("place", np.int64),  # in the queue
+        ("node", np.int64),
         ("state", np.int64),
         ("due", np.int64),  # events that will name it
         ("tries", np.int64),
-        ("next", np.int64),  # in the list of free rows
-    ]
+        ("shape", np.uint32),
+        ("container", np.uint32),
+        ("next", np.uint32),  # in the list of free rows
+    ],
+    align=True,
 )
-CONTAINER = np.dtype([("born_s", np.float64), ("idle_since_s", np.float64), ("below", np.int64)])
+CONTAINER = np.dtype([("born_s", np.float64), ("idle_since_s", np.float64), ("below", np.uint32)], align=True)
+_AMOUNTS = (
+    *("held_gpu_s", "spot_gpu_s", "boot_gpu_s", "node_rounding_gpu_s", "busy_gpu_s", "run_gpu_s", "cold_gpu_s"),
+    *("tail_gpu_s", "rounding_gpu_s", "lost_gpu_s", "wait_s", "longest_wait_s"),
+    *("last_submit_s", "now_s", "first_late_s", "last_late_s"),
+)
+_COUNTS = (
+    *("cold_starts", "on_serverless", "jobs", "running", "waiting", "interrupted", "queued", "used", "most_in_flight"),
+    *("held", "spot_held", "spot_most", "least", "most", "lives", "events", "arrived", "stuck"),
+    *("first", "last", "heap", "late", "later", "last_late"),
+)
+_PLACES = ("rows", "containers", "free_row", "free_container", "soon")
 SUMS = np.dtype(
-    [(name, np.float64) for name in ("held_gpu_s", "spot_gpu_s", "boot_gpu_s", "node_rounding_gpu_s", "busy_gpu_s")]
-    + [(name, np.float64) for name in ("run_gpu_s", "cold_gpu_s", "tail_gpu_s", "rounding_gpu_s")]
-    + [(name, np.float64) for name in ("lost_gpu_s", "last_submit_s", "wait_s", "longest_wait_s")]
-    + [
-        (name, np.int64)
-        for name in ("cold_starts", "on_serverless", "jobs", "running", "waiting", "interrupted", "queued", "used")
-    ]
-    + [(name, np.int64) for name in ("most_in_flight", "held", "spot_held", "spot_most", "least", "most", "lives")]
-    + [(name, np.int64) for name in ("events", "first", "last", "heap", "rows", "containers")]
-    + [("now_s", np.float64), ("arrived", np.int64), ("stuck", np.int64)]
-    + [("free_row", np.int64), ("free_container", np.int64)]
+    [(name, np.float64) for name in _AMOUNTS]
+    + [(name, np.int64) for name in _COUNTS]
+    + [(name, np.uint32) for name in _PLACES],
+    align=True,
 )
 
 
@@ -129,14 +145,16 @@ class World(NamedTuple):
     steps: Steps
     sums: Records  # one
     nodes: Records
-    free: Ints  # parts of GPUs of each node that are free; NONE where it is not up
-    gang: Ints  # row of the job that holds a node whole, or NONE
-    shapes: Floats  # the GPUs of each shape
-    warm: Ints  # of each shape, the container that became idle last
+    room: Ints  # of each node the parts that are free, and its place in LIFE_BITS; NO_ROOM where it is not up
+    gang: Places  # row of the job that holds a node whole, or NONE
+    shapes: Records  # the sizes of jobs
+    slots: Places  # where each is, by a hash of its GPUs
     waits: Ints  # jobs by how long they waited
     start_s: Floats  # when each job started; empty where nobody asks
     end_s: Floats
     serverless: npt.NDArray[np.bool_]
+    soon_s: Floats  # the next events, the first of them last; behind them all one that never comes
+    soon: Ints
 
 
 class Tables(NamedTuple):
@@ -146,7 +164,9 @@ class Tables(NamedTuple):
     heap: Ints
     rows: Records
     containers: Records
-    queue: Ints  # a ring; its length is a power of two
+    queue: Places  # a ring; its length is a power of two
+    late_s: Floats  # ends of patience in their order, a ring as long as that
+    late: Ints
 
 
 def empty(capacity: int) -> Tables:
@@ -156,7 +176,9 @@ def empty(capacity: int) -> Tables:
         np.zeros(4 * capacity, np.int64),
         np.zeros(capacity, ROW),
         np.zeros(capacity, CONTAINER),
-        np.full(capacity, NONE, np.int64),
+        np.full(capacity, NONE, np.uint32),
+        np.zeros(capacity),
+        np.zeros(capacity, np.int64),
     )
 
 
@@ -172,4 +194,7 @@ def grown(tables: Tables, sums: Records) -> Tables:
     more.queue[: len(there)] = there
     more.rows["place"][there] = np.arange(len(there))
     sums[0]["first"], sums[0]["last"] = 0, len(there)
+    late = np.arange(int(sums[0]["late"]), int(sums[0]["later"])) & (rows - 1)
+    more.late_s[: len(late)], more.late[: len(late)] = tables.late_s[late], tables.late[late]
+    sums[0]["late"], sums[0]["later"] = 0, len(late)
     return more

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from simulator.jobs import chance
-from simulator.jobs.native import inlined, native
-from simulator.jobs.nodes import needs
+from simulator.jobs.native import inlined, native, place
 from simulator.jobs.state import NONE, WAITING, Tables, World
 
 
@@ -26,10 +25,10 @@ def append(world: World, tables: Tables, row: int) -> None:
     """A job is the last of the queue."""
     sums, job = world.sums[0], tables.rows[row]
     job.state, job.place = WAITING, sums.last
-    tables.queue[sums.last & (len(tables.queue) - 1)] = row
+    tables.queue[place(sums.last & (len(tables.queue) - 1))] = row
     sums.last += 1
     sums.waiting += 1
-    sums.queued += needs(job.parts, world.terms.node_parts)
+    sums.queued += world.shapes[job.shape].held
 
 
 @native
@@ -49,15 +48,15 @@ def put_back(world: World, tables: Tables, row: int) -> None:
     tables.queue[place & mask] = row
     job.state, job.place = WAITING, place
     sums.waiting += 1
-    sums.queued += needs(job.parts, world.terms.node_parts)
+    sums.queued += world.shapes[job.shape].held
 
 
 @inlined
 def remove(world: World, tables: Tables, row: int) -> None:
     """A job waits no more."""
     sums, job, mask = world.sums[0], tables.rows[row], len(tables.queue) - 1
-    tables.queue[job.place & mask] = NONE
+    tables.queue[place(job.place & mask)] = NONE
     sums.waiting -= 1
-    sums.queued -= needs(job.parts, world.terms.node_parts)
-    while sums.first < sums.last and tables.queue[sums.first & mask] == NONE:
+    sums.queued -= world.shapes[job.shape].held
+    while sums.first < sums.last and tables.queue[place(sums.first & mask)] == NONE:
         sums.first += 1
