@@ -86,7 +86,8 @@ def first_s(world: World) -> float:
 
 
 @inlined
-def _late_is_first(world: World, tables: Tables) -> bool:
+def late_is_first(world: World, tables: Tables) -> bool:
+    """Whether the next event is an end of patience."""
     sums = world.sums[0]
     at = sums.soon
     late = place(sums.late & (len(tables.late) - 1))
@@ -95,10 +96,10 @@ def _late_is_first(world: World, tables: Tables) -> bool:
 
 
 @inlined
-def first(world: World, tables: Tables) -> int:
-    """The code of the next event."""
+def first(world: World, tables: Tables, late: bool) -> int:
+    """The code of the next event; `late` says whether it is an end of patience."""
     sums = world.sums[0]
-    if _late_is_first(world, tables):
+    if late:
         code: int = tables.late[place(sums.late & (len(tables.late) - 1))]
         return code
     soon: int = world.soon[sums.soon]
@@ -106,11 +107,11 @@ def first(world: World, tables: Tables) -> int:
 
 
 @inlined
-def drop_first(world: World, tables: Tables) -> None:
+def drop_first(world: World, tables: Tables, late: bool) -> None:
     """Takes the next event out."""
     sums = world.sums[0]
     sums.events += 1
-    if _late_is_first(world, tables):
+    if late:
         sums.late += 1
         at = place(sums.late & (len(tables.late) - 1))
         sums.first_late_s = math.inf if sums.late == sums.later else tables.late_s[at]

@@ -319,25 +319,26 @@ def play(world: World, tables: Tables, jobs: Jobs, last: bool) -> float:
     sums, count = world.sums[0], len(jobs.submit_s)
     now: float = sums.now_s
     while True:
-        at = sums.arrived
-        if at < count and jobs.submit_s[at] < events.first_s(world):
+        first_s, at = events.first_s(world), place(sums.arrived)
+        if at < count and jobs.submit_s[at] < first_s:
             if not _fits(world, tables):
                 break
             now = jobs.submit_s[at]
+            sums.arrived += 1
             _arrive(world, tables, now, jobs.duration_s[at], jobs.gpus[at])
-            sums.arrived = at + 1
             continue
         if at == count and (not last or (sums.running == 0 and sums.waiting == 0)):
             break
-        if events.first_s(world) > sums.last_submit_s + FOR_EVER_S:
+        if first_s > sums.last_submit_s + FOR_EVER_S:
             sums.stuck = 1
             break
-        code = events.first(world, tables)
+        late = sums.first_late_s == first_s and events.late_is_first(world, tables)
+        code = events.first(world, tables, late)
         kind, about = code >> KIND_BITS, code & ABOUT
         if kind in (READY, LEVEL, STEP, FAIL) and not _fits(world, tables):
             break
-        now = events.first_s(world)
-        events.drop_first(world, tables)
+        now = first_s
+        events.drop_first(world, tables, late)
         if kind == DONE:
             _done(world, tables, now, place(about))
         elif kind == FREED:
@@ -350,7 +351,7 @@ def play(world: World, tables: Tables, jobs: Jobs, last: bool) -> float:
             _ready(world, tables, now, about)
         else:
             _rarely(world, tables, now, kind, about)
-        if sums.waiting and kind != IDLE:
+        if sums.waiting and kind != FREED and kind != IDLE:
             _advance(world, tables, now)
     sums.now_s = now
     return now
