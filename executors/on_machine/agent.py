@@ -44,8 +44,11 @@ class Agent:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self.wake_write)
         self.say({"ready": True})
+        waiting = select.poll()  # `select` takes no descriptor beyond 1,023, and this one may have come with any number
+        for file in (self.sock.fileno(), self.wake_read):
+            waiting.register(file, select.POLLIN)
         while True:
-            ready, _, _ = select.select([self.sock.fileno(), self.wake_read], [], [])
+            ready = {file for file, _ in waiting.poll()}
             if self.wake_read in ready:
                 os.read(self.wake_read, 512)
                 self.bury()

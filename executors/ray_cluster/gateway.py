@@ -44,16 +44,29 @@ class Gateway:
         self._supervisor = self._find()
 
     def _find(self) -> Any:
-        here = ray.get_runtime_context().get_node_id()
+        """The supervisor, new where there is none of use.
+
+        One that an earlier driver made goes on, but Ray keeps no idle worker for it any more: each of its tasks would
+        wait half a second for a process of its own. It is replaced when it has nothing to do.
+        """
+        context = ray.get_runtime_context()
+        affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(context.get_node_id(), soft=True)
         actor: Any = ray.remote(Supervisor).options(
             name=f"supervisor-{self._hello['pool']}",
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
             max_concurrency=1000,
-            scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=True),
+            scheduling_strategy=affinity,
         )
-        return actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])
+        while True:
+            found = actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])
+            try:
+                if not ray.get(found.may_go.remote(context.get_job_id())):
+                    return found
+                ray.kill(found)
+            except ray.exceptions.RayActorError:
+                continue  # it is on its way out, and its name not free yet
 
     async def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """Calls the supervisor; a new one is made when it is gone, and the call repeated once."""
@@ -66,7 +79,7 @@ class Gateway:
         try:
             return await getattr(self._supervisor, method).remote(*arguments)
         except ray.exceptions.RayActorError:
-            self._supervisor = self._find()
+            self._supervisor = await asyncio.to_thread(self._find)
             return await getattr(self._supervisor, method).remote(*arguments)
 
     async def dismiss(self) -> None:

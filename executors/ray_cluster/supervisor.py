@@ -307,6 +307,11 @@ class Supervisor:
             for attempt_id in attempt_ids:
                 await asyncio.to_thread(shutil.rmtree, self._folder(attempt_id).path, ignore_errors=True)
 
+    async def may_go(self, job: str) -> bool:
+        """Whether a driver of another Ray job than `job` made it, and nothing that it was given is under way."""
+        ours = ray.get_runtime_context().get_job_id() == job
+        return not ours and all(report["ended_ns"] is not None for report in self._reports.values())
+
     async def held(self) -> list[Report]:
         """All reports, for usage and capacity."""
         return list(self._reports.values())

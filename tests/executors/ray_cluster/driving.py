@@ -124,20 +124,20 @@ class Driver:
             self.reports[report.attempt_id] = report
             self.states.setdefault(report.attempt_id, []).append(report.state)
 
-    async def until(self, attempt_id: str, wanted: Callable[[AttemptReport], bool], limit_s: float = 30.0):
+    async def until(self, attempt_id: str, wanted: Callable[[AttemptReport], bool], limit_s: float = 60.0):
         """The first report of an attempt that is as wanted."""
         async with asyncio.timeout(limit_s):
             while attempt_id not in self.reports or not wanted(self.reports[attempt_id]):
                 await self._poll(1.0)
         return self.reports[attempt_id]
 
-    async def ended(self, attempt_id: str, limit_s: float = 30.0) -> AttemptReport:
+    async def ended(self, attempt_id: str, limit_s: float = 60.0) -> AttemptReport:
         return await self.until(attempt_id, lambda report: report.state.ended, limit_s)
 
-    async def running(self, attempt_id: str, limit_s: float = 30.0) -> AttemptReport:
+    async def running(self, attempt_id: str, limit_s: float = 60.0) -> AttemptReport:
         return await self.until(attempt_id, lambda report: report.state is AttemptState.RUNNING, limit_s)
 
-    async def run(self, what: LaunchRequest, limit_s: float = 30.0) -> AttemptReport:
+    async def run(self, what: LaunchRequest, limit_s: float = 60.0) -> AttemptReport:
         await self.executor.launch(what)
         return await self.ended(what.attempt_id, limit_s)
 
@@ -148,7 +148,7 @@ class Driver:
         for attempt_id in left:
             await self.executor.cancel(attempt_id, 0.0)
         for attempt_id in left:
-            await self.ended(attempt_id, 10.0)
+            await self.ended(attempt_id)
 
     async def output(self, attempt_id: str, stream: Stream = "stdout") -> bytes:
         data = b""
@@ -159,7 +159,7 @@ class Driver:
                 if chunk.complete:
                     return data
 
-    async def says(self, attempt_id: str, text: bytes, limit_s: float = 20.0) -> bytes:
+    async def says(self, attempt_id: str, text: bytes, limit_s: float = 60.0) -> bytes:
         """What it has written, once `text` is in it."""
         async with asyncio.timeout(limit_s):
             while text not in (said := (await self.executor.logs(attempt_id, "stdout")).data):
@@ -175,7 +175,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def gone(pid: int, limit_s: float = 10.0) -> None:
+async def gone(pid: int, limit_s: float = 60.0) -> None:
     async with asyncio.timeout(limit_s):
         while alive(pid):
             await asyncio.sleep(0.05)

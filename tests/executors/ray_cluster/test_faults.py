@@ -85,6 +85,24 @@ async def test_attempts_go_on_when_the_broker_s_process_is_gone(pool: Driver) ->
         await pool.executor.open()
 
 
+async def test_a_warm_worker_runs_one_attempt_after_the_other_after_a_restart_too(pool: Driver) -> None:
+    """Ray keeps no idle worker for a supervisor whose driver has ended."""
+    await pool.clear()  # nothing is under way
+    await pool.executor.close(stop=False)
+    later = Driver(RayCluster(context(pool.state_dir)), pool.state_dir)
+    await later.executor.open()
+    try:
+        workers = set()
+        for _ in range(3):
+            await later.run(what := request("echo $PPID"))
+            await asyncio.sleep(0.5)  # Ray looks for idle workers five times a second
+            workers.add(await later.output(what.attempt_id))
+        assert len(workers) == 1
+    finally:
+        await later.executor.close(stop=False)
+        await pool.executor.open()
+
+
 async def test_a_killed_gateway_is_started_again(pool: Driver) -> None:
     what = request("echo on; sleep 2; echo off")
     await pool.executor.launch(what)
