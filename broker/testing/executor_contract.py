@@ -10,8 +10,8 @@
         async def lose(self, executor: Executor, attempt_id: str) -> None: ...
 
 Each call of `make_executor` gives a new, unopened executor on the same pool and state folder, as a broker that was
-started again would make it. A pool that is slow to start may be shared by the tests: give fixtures of a wider scope,
-set `shared = True`, and end it yourself. Tests are coroutines: pytest-asyncio in auto mode runs them.
+started again would make it. For a pool that is slow to start there is `executor_contract_shared`. Tests are coroutines:
+pytest-asyncio in auto mode runs them.
 """
 
 # ruff: noqa: D102 - a test's name says what it holds
@@ -19,7 +19,6 @@ set `shared = True`, and end it yourself. Tests are coroutines: pytest-asyncio i
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import ClassVar
 
 import pytest
 
@@ -46,8 +45,6 @@ from broker.testing.executor_watch import Watch
 class ContractFixtures:
     """An executor that is open, and what watches it."""
 
-    shared: ClassVar[bool] = False  # True: the pool goes on between tests; its author ends it
-
     @pytest.fixture
     async def executor(self, make_executor: Callable[[], Executor]) -> AsyncIterator[Executor]:
         executor = make_executor()
@@ -61,7 +58,7 @@ class ContractFixtures:
         try:
             await watch.end_all()
         finally:
-            await watch.executor.close(stop=not self.shared)
+            await watch.executor.close(stop=True)
 
 
 class LossContract:

@@ -19,24 +19,28 @@ from broker.testing.executor_contract_pool import check, lines_of
 from broker.testing.executor_watch import Watch
 
 
+async def filled(watch: Watch, pool: Pool) -> list[LaunchRequest]:
+    """What fills the pool, going on until it is cancelled."""
+    if not (await watch.executor.capacity()).line:
+        pytest.skip("this executor lets nothing wait")
+    running: list[LaunchRequest] = []
+    with suppress(NoCapacity):
+        while len(running) <= pool.max_units:
+            request = launch_request("sleep 3600", resources=pool.unit)
+            watch.launched.add(request.attempt_id)
+            await watch.executor.launch(request)
+            running.append(request)
+    for request in running:
+        await watch.running(request.attempt_id)
+    return running
+
+
 class LineContract:
     """Launches with `in_line` wait for the place of one like them, where the executor lets any wait."""
 
     @pytest.fixture
     async def full(self, watch: Watch, pool: Pool) -> list[LaunchRequest]:
-        """What fills the pool, going on until it is cancelled."""
-        if not (await watch.executor.capacity()).line:
-            pytest.skip("this executor lets nothing wait")
-        running: list[LaunchRequest] = []
-        with suppress(NoCapacity):
-            while len(running) <= pool.max_units:
-                request = launch_request("sleep 3600", resources=pool.unit)
-                watch.launched.add(request.attempt_id)
-                await watch.executor.launch(request)
-                running.append(request)
-        for request in running:
-            await watch.running(request.attempt_id)
-        return running
+        return await filled(watch, pool)
 
     async def _line_up(self, watch: Watch, pool: Pool, run: str) -> LaunchRequest:
         request = launch_request(run, resources=pool.unit, in_line=True)

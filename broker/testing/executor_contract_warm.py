@@ -20,7 +20,7 @@ class WarmContract:
     """Containers stay without work as long, and as many, as was asked for last, where the executor can do that."""
 
     @pytest.fixture
-    async def warmable(self, watch: Watch) -> Watch:
+    def warmable(self, watch: Watch) -> Watch:
         assert isinstance(watch.executor, Warmable) == (Capability.KEEP_WARM in watch.executor.capabilities)
         if Capability.KEEP_WARM not in watch.executor.capabilities:
             pytest.skip("this executor can't change how containers are kept warm")

@@ -11,6 +11,7 @@ import pytest
 from broker.model.pools import Pool
 from broker.ports import Executor
 from broker.testing.executor_contract import ExecutorContract
+from broker.testing.executor_contract_shared import SharedPool
 from executors.ray_cluster import RayCluster
 from tests.executors.ray_cluster.driving import context, kill_worker_of
 
@@ -24,15 +25,14 @@ def state_dir() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-class TestRayCluster(ExecutorContract):
-    shared = True
-
+class TestRayCluster(SharedPool, ExecutorContract):
     @pytest.fixture
     def pool(self, state_dir: Path) -> Pool:
         return context(state_dir).pool
 
-    @pytest.fixture
-    def make_executor(self, state_dir: Path) -> Callable[[], Executor]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make_executor(cls, state_dir: Path) -> Callable[[], Executor]:
         return lambda: RayCluster(context(state_dir))
 
     async def lose(self, executor: Executor, attempt_id: str) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from broker.model.pools import Pool
 from broker.ports import Executor, ExecutorContext
-from broker.testing.executor_contract import ContractFixtures, LossContract
+from broker.testing.executor_contract import LossContract
 from broker.testing.executor_contract_ends import CancelContract, EndContract
 from broker.testing.executor_contract_launch import FunctionContract, LaunchContract, OutputContract
 from broker.testing.executor_contract_pool import RestartContract, UsageContract
+from broker.testing.executor_contract_shared import SharedPool
 from executors.ray_cluster import RayCluster
 from tests.executors.ray_cluster import running
 from tests.executors.ray_cluster.driving import context, kill_worker_of
@@ -36,6 +37,7 @@ def made() -> Iterator[ExecutorContext]:
 
 
 class TestRunningCluster(
+    SharedPool,
     LaunchContract,
     FunctionContract,
     OutputContract,
@@ -44,18 +46,16 @@ class TestRunningCluster(
     RestartContract,
     LossContract,
     UsageContract,
-    ContractFixtures,
 ):
     """What is the same on a cluster of our own is tested there."""
-
-    shared = True
 
     @pytest.fixture
     def pool(self, made: ExecutorContext) -> Pool:
         return made.pool
 
-    @pytest.fixture
-    def make_executor(self, made: ExecutorContext) -> Callable[[], Executor]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make_executor(cls, made: ExecutorContext) -> Callable[[], Executor]:
         return lambda: RayCluster(made)
 
     async def lose(self, executor: Executor, attempt_id: str) -> None:
