@@ -28,7 +28,7 @@ demo: install ## Run the main job: real jobs to a Ray cluster and a serverless p
 
 # A file's tests share what they started. Most of a test is waiting for processes, so three suit two cores.
 test: install ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 check: install ## Lint, format, types, import arrows, docs
 	@failed=; run() { echo "==> $$*"; "$(BIN)/$$@" || failed="$$failed $$1"; }

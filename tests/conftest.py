@@ -14,9 +14,7 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-TESTS = Path(__file__).parent
-GOLDEN = TESTS / "golden"
-WAITING = ("daemon", "dashboard", "docs", "executors", "notebooks")  # long files come first: none is left for the end
+GOLDEN = Path(__file__).parent / "golden"
 NOTHING_KEPT = tempfile.TemporaryDirectory(prefix="broker-tests-")
 atexit.register(NOTHING_KEPT.cleanup)
 os.environ["XDG_STATE_HOME"] = NOTHING_KEPT.name  # prices that whoever runs the tests has asked for are not theirs
@@ -38,7 +36,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.relative_to(TESTS).parts[0] not in WAITING)
     for item in items:
         if {"golden", "golden_picture"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.golden)

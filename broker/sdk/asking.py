@@ -42,9 +42,24 @@ class Asking:
         if isinstance(ask, Awaited):
             return await self._ended(ask.job_id)
         if isinstance(ask, Called):  # its end is waited for with others
-            ask = Ask(method="POST", path=CALLS, body=ask.body)
+            return await self._begun(asyncio.create_task(self._sent(Ask(method="POST", path=CALLS, body=ask.body))))
+        return await self._sent(ask)
+
+    async def _sent(self, ask: Ask) -> Answer:
         async with self._room:
             return await self._send(ask)
+
+    @staticmethod
+    async def _begun(calling: asyncio.Task[Answer]) -> Answer:
+        """The answer also where the caller is cancelled, which it learns of next: when it knows the job to cancel."""
+        try:
+            return await asyncio.shield(calling)
+        except asyncio.CancelledError:
+            answer = await calling
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+                task.cancel()
+            return answer
 
     async def _ended(self, job_id: str) -> Answer:
         if self._group is None or len(self._group) >= _TOGETHER:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import weakref
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists():
             self._read()
-        self._file = self._compacted()
+        self._compact()
 
     def _read(self) -> None:
         for line in self._path.read_text().splitlines():
@@ -33,13 +34,14 @@ class Journal:
             else:
                 self.reports[report["attempt_id"]] = report
 
-    def _compacted(self) -> int:
-        """Writes the file anew, with what is known and nothing else; opens it."""
+    def _compact(self) -> None:
+        """Writes the file anew, with what is known and nothing else; opens it for as long as the journal is used."""
         draft = self._path.with_suffix(".draft")
         draft.write_text("".join(json.dumps(report) + "\n" for report in self.reports.values()))
         draft.replace(self._path)
         self._lines = len(self.reports)
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+        self._close = weakref.finalize(self, os.close, self._file)
 
     def write(self, report: dict[str, Any]) -> None:
         """Keeps a report; the newest of an attempt counts. Raises OSError, and nothing is kept."""
@@ -53,8 +55,9 @@ class Journal:
 
     def _append(self, line: dict[str, Any]) -> None:
         if self._lines > 2 * len(self.reports) + _SLACK_LINES:
-            old, self._file = self._file, self._compacted()
-            os.close(old)
+            close = self._close
+            self._compact()
+            close()
         data = json.dumps(line).encode() + b"\n"
         written = os.write(self._file, data)
         if written < len(data):

@@ -49,20 +49,19 @@ class Gateway:
         One that an earlier driver made goes on, but Ray keeps no idle worker for it any more: each of its tasks would
         wait half a second for a process of its own. It is replaced when it has nothing to do.
         """
-        context = ray.get_runtime_context()
-        affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(context.get_node_id(), soft=True)
+        here = ray.get_runtime_context().get_node_id()
         actor: Any = ray.remote(Supervisor).options(
             name=f"supervisor-{self._hello['pool']}",
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
             max_concurrency=1000,
-            scheduling_strategy=affinity,
+            scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=True),
         )
         while True:
             found = actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])
             try:
-                if not ray.get(found.may_go.remote(context.get_job_id())):
+                if not ray.get(found.may_go.remote()):
                     return found
                 ray.kill(found)
             except ray.exceptions.RayActorError:

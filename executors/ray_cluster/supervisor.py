@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
@@ -26,7 +27,7 @@ from executors.on_machine.reports import accepted
 from executors.ray_cluster import runner
 from executors.ray_cluster.carry import node_root
 from executors.ray_cluster.programs import RayPrograms
-from executors.ray_cluster.tasks import cancel_on, on_node, together
+from executors.ray_cluster.tasks import cancel_on, lives, on_node, together
 
 Report = dict[str, Any]
 Kind = Hashable
@@ -176,6 +177,8 @@ class Supervisor:
         if order.num_nodes > 1:
             return await self._run_gang(order, nodes)
         outcome: Report = await on_node(order, nodes[0])
+        if outcome.get("signal") == signal.SIGKILL and not await lives(nodes[0]):
+            return {"state": "interrupted", "reason": "its node was lost, and what ran there was killed"}
         return outcome
 
     async def _run_gang(self, order: Order, nodes: list[str]) -> Report:
@@ -307,10 +310,13 @@ class Supervisor:
             for attempt_id in attempt_ids:
                 await asyncio.to_thread(shutil.rmtree, self._folder(attempt_id).path, ignore_errors=True)
 
-    async def may_go(self, job: str) -> bool:
-        """Whether a driver of another Ray job than `job` made it, and nothing that it was given is under way."""
-        ours = ray.get_runtime_context().get_job_id() == job
-        return not ours and all(report["ended_ns"] is not None for report in self._reports.values())
+    async def may_go(self) -> bool:
+        """Whether the driver that made it has ended, and nothing that it was given is under way."""
+        if any(report["ended_ns"] is None for report in self._reports.values()):
+            return False
+        mine = ray.get_runtime_context().get_job_id()
+        jobs = await asyncio.to_thread(ray._private.state.jobs)
+        return any(job["JobID"] == mine and job["IsDead"] for job in jobs)
 
     async def held(self) -> list[Report]:
         """All reports, for usage and capacity."""

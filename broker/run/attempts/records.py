@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from broker.model.errors import BrokerError, UnknownName
+from broker.model.errors import BrokerError, UnknownName, Unreachable
 from broker.model.jobs import Attempt
 from broker.ports import Executor, LogChunk, Stream
 from broker.run.attempts.archive import Archive
@@ -42,7 +42,8 @@ class Records:
         self._settle = settle
 
     async def logs(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
-        """A piece of an attempt's output, running or ended. Raises KeyError when it never started."""
+        """A piece of an attempt's output, running or ended. Raises KeyError when it never started, and
+        `Unreachable`."""
         if not self._archive.holds(attempt.id) and self._is_elsewhere(attempt):
             what = {"what": "logs", "attempt": attempt.id, "stream": stream, "offset": offset}
             return _chunk(await self._peers.ask(attempt.pool, {**what, "limit": min(limit, MOST_AT_ONCE)}), attempt)
@@ -53,7 +54,9 @@ class Records:
             return await asyncio.to_thread(self._archive.logs, attempt.id, stream, offset, limit)
         executor = self._executor(attempt)
         if executor is None:
-            raise KeyError(attempt.id)
+            if attempt.pool not in self._pools:
+                raise KeyError(attempt.id)
+            raise Unreachable(f"pool {attempt.pool}, which has the output of {attempt.id}, is not open now: ask again")
         mask = await self.mask(attempt.id)
         try:
             return await mask.read(partial(executor.logs, attempt.id, stream), offset, limit)
