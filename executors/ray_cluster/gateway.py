@@ -49,23 +49,28 @@ class Gateway:
         One that an earlier driver made goes on, but Ray keeps no idle worker for it any more: each of its tasks would
         wait half a second for a process of its own. It is replaced when it has nothing to do.
         """
-        here = ray.get_runtime_context().get_node_id()
+        node = ray.get_runtime_context().get_node_id()
+        while True:
+            found = self._made(node)
+            try:
+                if not (left := ray.get(found.may_leave.remote())):
+                    return found
+                node = left  # this one may be of those that come and go
+                ray.kill(found)
+            except ray.exceptions.RayActorError:
+                continue  # it is on its way out, and its name not free yet
+
+    def _made(self, node: str) -> Any:
+        """The supervisor as it is, or else a new one on a node."""
         actor: Any = ray.remote(Supervisor).options(
             name=f"supervisor-{self._hello['pool']}",
             lifetime="detached",
             get_if_exists=True,
             num_cpus=0,
             max_concurrency=1000,
-            scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=True),
+            scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True),
         )
-        while True:
-            found = actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])
-            try:
-                if not ray.get(found.may_go.remote()):
-                    return found
-                ray.kill(found)
-            except ray.exceptions.RayActorError:
-                continue  # it is on its way out, and its name not free yet
+        return actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])
 
     async def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """Calls the supervisor; a new one is made when it is gone, and the call repeated once."""

@@ -310,13 +310,13 @@ class Supervisor:
             for attempt_id in attempt_ids:
                 await asyncio.to_thread(shutil.rmtree, self._folder(attempt_id).path, ignore_errors=True)
 
-    async def may_go(self) -> bool:
-        """Whether the driver that made it has ended, and nothing that it was given is under way."""
+    async def may_leave(self) -> str:
+        """Its node, where the driver that made it has ended and nothing it was given is under way; else nothing."""
         if any(report["ended_ns"] is None for report in self._reports.values()):
-            return False
+            return ""
         mine = ray.get_runtime_context().get_job_id()
         jobs = await asyncio.to_thread(ray._private.state.jobs)
-        return any(job["JobID"] == mine and job["IsDead"] for job in jobs)
+        return self._node if any(job["JobID"] == mine and job["IsDead"] for job in jobs) else ""
 
     async def held(self) -> list[Report]:
         """All reports, for usage and capacity."""

@@ -252,7 +252,7 @@ async def test_who_waits_goes_on_in_order_and_others_have_half_of_the_time() -> 
     while not all(each.done() for each in followers):
         await asyncio.sleep(0)
     assert went == sorted(went) and len(went) == 200
-    assert time.perf_counter() - begun > 1.8 * 200 * work_s, "nobody else had any time"
+    assert time.perf_counter() - begun > 1.5 * 200 * work_s, "nobody else had any time"
     async with asyncio.timeout(WAIT_S):
         await turns.turn()  # and after them all
 

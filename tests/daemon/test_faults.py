@@ -178,7 +178,7 @@ def test_a_job_that_forks_and_won_t_die_is_ended_with_all_it_started(up: Daemon)
     job = up.submit("trap '' TERM; (trap '' TERM; setsid sleep 300 & sleep 300) & echo on; wait")
     until(lambda: up.output(job), "it has forked")
     (attempt,) = up.client.job(job)["made"]
-    assert len(_of(attempt["id"])) >= 3
+    until(lambda: len(_of(attempt["id"])) >= 3, "all of them run")
     assert up.call("cancel", job).returncode == 0
     assert up.ended(job)["state"] == "cancelled"
     until(lambda: not _of(attempt["id"]), "its children are gone")
