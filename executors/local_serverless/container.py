@@ -20,7 +20,7 @@ from executors.local_serverless import sandbox
 from executors.local_serverless.sandbox import View
 from executors.on_machine import limits
 from executors.on_machine.limits import Limits
-from executors.on_machine.processes import descendants
+from executors.on_machine.processes import descendants, start_agent
 
 READY_TIMEOUT_S: Final = 20.0
 _DYING_LOOKS: Final = 100
@@ -70,15 +70,8 @@ class Container:
         try:
             self.folder.mkdir(parents=True, mode=0o700)
             view = replace(self.view, writable=(self.folder, *self.view.writable))
-            self._process = subprocess.Popen(
-                sandbox.agent_argv(view, theirs.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(),),
-                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
-                start_new_session=True,
-            )
+            fd = theirs.fileno()
+            self._process = start_agent(sandbox.agent_argv(view, fd), fd, stderr=subprocess.PIPE)
         except OSError as error:
             ours.close()
             raise ContainerFailed(str(error)) from error

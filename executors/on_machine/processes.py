@@ -29,6 +29,19 @@ def start_detached(command: Sequence[str], log: Path, environment: Mapping[str, 
     return process
 
 
+def start_agent(command: Sequence[str], fd: int, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Starts an agent in a session of its own, which is given one open file and nothing of this one's environment."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        pass_fds=(fd,),
+        env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+        start_new_session=True,
+    )
+
+
 def bury(pid: int) -> None:
     """Takes leave of a process that was started detached, if it has ended."""
     if (process := _DETACHED.get(pid)) is not None and process.poll() is not None:

@@ -9,14 +9,13 @@ import array
 import json
 import os
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from executors.on_machine import agent
-from executors.on_machine.processes import descendants, is_zombie, marked
+from executors.on_machine.processes import descendants, is_zombie, marked, start_agent
 
 _kept: dict[str, Warm] = {}  # of this process, by interpreter: the last that was asked for
 
@@ -54,15 +53,8 @@ class Warm:
     def __init__(self, python: str) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [python, "-I", str(agent.__file__), str(theirs.fileno()), "cloudpickle"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
-                start_new_session=True,
-            )
+            fd = theirs.fileno()
+            self._process = start_agent([python, "-I", str(agent.__file__), str(fd), "cloudpickle"], fd)
         self.socket = ours
         self.pid = self._process.pid
         if "ready" not in self.hear():

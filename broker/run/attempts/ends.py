@@ -6,12 +6,12 @@ The last ends are kept at hand, so that whoever is woken, or comes a moment late
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from broker.model.jobs import Attempt, Job
+from broker.run.lately import Lately
 from broker.run.telling.events import Event, Events
 
 _KEPT: Final = 2_048
@@ -22,7 +22,7 @@ class Ends:
 
     def __init__(self, events: Events) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._last: OrderedDict[str, tuple[Job, Attempt | None]] = OrderedDict()
+        self._last: Lately[str, tuple[Job, Attempt | None]] = Lately(_KEPT)
         events.call(self._happened)
 
     @contextmanager
@@ -47,9 +47,7 @@ class Ends:
         job = event.job
         if job is None or not job.state.ended or not event.kind.startswith("job."):
             return
-        self._last[job.id] = (job, event.attempt)
-        if len(self._last) > _KEPT:
-            self._last.popitem(last=False)
+        self._last.put({job.id: (job, event.attempt)})
         for name in (job.id, job.array_id):
             for woken in self._waiting.get(name or "", ()):
                 woken.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 from broker.model.jobs import Job, JobState
 from broker.model.money import NS_PER_S
 from broker.ports import Store
+from broker.run.lately import Lately
 from broker.run.telling.events import Event, Events
 
 LAST: Final = 50  # runs of a name
@@ -32,27 +32,20 @@ class Histories:
 
     def __init__(self, store: Store, events: Events) -> None:
         self._store = store
-        self._read: OrderedDict[Key, _Read] = OrderedDict()
+        self._read: Lately[Key, _Read] = Lately(_KEPT)
         events.call(self._happened)
 
     async def of(self, jobs: Iterable[Job]) -> dict[Key, tuple[float, ...]]:
         """Those of all that these jobs are like, newest first."""
         wanted = {(job.user, job.spec.name) for job in jobs}
         old_s = time.monotonic() - FRESH_S
-        found = {key: known.runtimes for key in wanted if (known := self._read.get(key)) and known.at_s > old_s}
+        found = {key: known.runtimes for key, known in self._read.of(wanted).items() if known.at_s > old_s}
         if missing := wanted - found.keys():
             at_s = time.monotonic()
             read = await asyncio.to_thread(lambda: {key: self._store.runtimes(*key, LAST) for key in missing})
             found |= read
-            for key, runtimes in read.items():
-                self._keep(key, _Read(at_s, runtimes))
+            self._read.put({key: _Read(at_s, runtimes) for key, runtimes in read.items()})
         return found
-
-    def _keep(self, key: Key, read: _Read) -> None:
-        self._read[key] = read
-        self._read.move_to_end(key)
-        if len(self._read) > _KEPT:
-            self._read.popitem(last=False)
 
     def _happened(self, event: Event) -> None:
         job, attempt = event.job, event.attempt
@@ -62,4 +55,4 @@ class Histories:
         known = self._read.get(key)
         if known is not None and attempt.started_ns is not None and attempt.ended_ns is not None:
             ran_s = (attempt.ended_ns - attempt.started_ns) / NS_PER_S
-            self._read[key] = _Read(known.at_s, (ran_s, *known.runtimes)[:LAST])
+            self._read.put({key: _Read(known.at_s, (ran_s, *known.runtimes)[:LAST])})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -15,6 +14,7 @@ from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, P
 from broker.model.jobs import Job, JobSpec
 from broker.run.attempts.blobs import SMALL
 from broker.run.broker import Broker
+from broker.run.lately import Lately
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
 from broker.run.service.submissions import Ready, Submissions, entry, expanded, submission
@@ -32,7 +32,7 @@ class Calling:
     def __init__(self, broker: Broker, submissions: Submissions) -> None:
         self._broker, self._submissions = broker, submissions
         self._ids = Ids()
-        self._read: OrderedDict[tuple[str, ...], Parsed] = OrderedDict()
+        self._read: Lately[tuple[str, ...], Parsed] = Lately(_KEPT)
 
     async def submit(self, fields: Mapping[str, Any], inputs: bytes, user: str) -> Submission:
         """Accepts a call, or an array of calls with one of the arguments each. Raises as `Submissions.submit`.
@@ -63,9 +63,7 @@ class Calling:
         if (found := self._read.get(key)) is None:
             found = _of_a_function(self._submissions.parsed(fields, None))
             if len(key[0]) <= _KEPT_CHARACTERS:
-                self._read[key] = found
-            if len(self._read) > _KEPT:
-                self._read.popitem(last=False)
+                self._read.put({key: found})
         return found
 
     async def _stored(

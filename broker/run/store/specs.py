@@ -11,8 +11,8 @@ from sqlalchemy import BindParameter, Connection, Row, Table, bindparam, insert,
 
 from broker.model.environment import environment_key
 from broker.model.jobs import Job, JobSpec
+from broker.run.lately import Lately
 from broker.run.store.engine import insert_new
-from broker.run.store.lately import Lately
 from broker.run.store.rows import Values, digest, job_of
 from broker.run.store.spec_json import dump_spec, load_spec
 from broker.run.store.tables import documents, specs, tags
@@ -45,7 +45,10 @@ def put(name: str, items: Sequence[Item]) -> dict[str, Item]:
 
 
 class Specs:
-    """Specs, documents and tags that are stored already: the last of each, shared by all threads."""
+    """Specs, documents and tags that are stored already: the last of each, shared by all threads.
+
+    They are never changed or removed. Only what another transaction has committed is remembered.
+    """
 
     def __init__(self) -> None:
         self._read: Lately[int, JobSpec] = Lately()

@@ -1,4 +1,4 @@
-"""What was looked up last, by its key: of rows that are never changed or removed."""
+"""What was looked up last, by its key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 class Lately(Generic[Key, Value]):
-    """So many values, for all threads. Only what other transactions have committed may be put in."""
+    """So many values, for all threads."""
 
     def __init__(self, size: int = 1_024) -> None:
         self._size = size
@@ -23,6 +23,10 @@ class Lately(Generic[Key, Value]):
         """Those of these keys that are remembered."""
         with self._lock:
             return {key: self._found[key] for key in keys if key in self._found}
+
+    def get(self, key: Key) -> Value | None:
+        """The one of a key; None where it is not remembered."""
+        return self.of((key,)).get(key)
 
     def put(self, found: Mapping[Key, Value]) -> None:
         """Remembers them, and forgets what was put in longest ago."""
