@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
+from typing import TYPE_CHECKING, Any, Final
 
 from broker.model.errors import BrokerError
 from broker.sdk.flow import CALLS, Ask, Asked, Awaited, Called
 from broker.sdk.problems import raise_problem
 from broker.sdk.results import results_of, split
 from broker.sdk.transport import SILENCE_S, Answer, unanswered, wire
+
+if TYPE_CHECKING:
+    import httpx
 
 _AT_ONCE: Final = 16  # requests that are answered at once
 _TOGETHER: Final = 64  # ends waited for with one request
@@ -22,17 +26,10 @@ class Asking:
     """Requests of one event loop to one broker."""
 
     def __init__(self, address: str, headers: Mapping[str, str]) -> None:
-        import httpx
-
-        socket = address.removeprefix("unix:") if address.startswith("unix:") else None
         self._address = address
-        # None is kept: nobody would close it when the event loop has ended.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=socket, limits=limits),
-            base_url="http://broker" if socket else address,
-            headers=dict(headers),
-        )
+        self._headers = dict(headers)
+        https = address.startswith("https:")
+        self._tls = create_default_context() if https else SSLContext(PROTOCOL_TLS_CLIENT)  # made anew it is dear
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._group: dict[str, asyncio.Future[Answer]] | None = None  # that is still joined
         self._following: set[asyncio.Task[None]] = set()
@@ -94,9 +91,10 @@ class Asking:
     ) -> AsyncIterator[AsyncIterator[str]]:
         """The lines of an answer as they come, however long that takes. Raises what the broker refuses."""
         with self._answering():
-            async with self._http.stream(
-                "GET", path + wire(params, None)[0], headers=dict(headers), timeout=SILENCE_S
-            ) as got:
+            async with (
+                self._http() as http,
+                http.stream("GET", path + wire(params, None)[0], headers=dict(headers), timeout=SILENCE_S) as got,
+            ):
                 if got.status_code >= 400:
                     raise_problem(got.status_code, await got.aread())
                 yield got.aiter_lines()
@@ -104,12 +102,25 @@ class Asking:
     async def _send(self, ask: Ask) -> Answer:
         query, data, headers = wire(ask.params, ask.body)
         with self._answering():
-            got = await self._http.request(
-                ask.method, ask.path + query, content=data, headers=headers, timeout=ask.timeout_s
-            )
+            async with self._http() as http:
+                got = await http.request(
+                    ask.method, ask.path + query, content=data, headers=headers, timeout=ask.timeout_s
+                )
         if got.status_code >= 400:
             raise_problem(got.status_code, got.content)
         return Answer(status=got.status_code, headers=dict(got.headers), body=got.content)
+
+    def _http(self) -> httpx.AsyncClient:
+        """For one request: a pool of connections loses one that is cancelled while it gives it back, and outlives the
+        event loop."""
+        import httpx
+
+        socket = self._address.removeprefix("unix:") if self._address.startswith("unix:") else None
+        return httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(uds=socket, verify=self._tls),
+            base_url="http://broker" if socket else self._address,
+            headers=self._headers,
+        )
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
