@@ -26,7 +26,7 @@ class Timing:
     """What a pool takes, in seconds, beyond its cold start and its window."""
 
     launch_s: float = 0.0  # from a place in a unit that is ready to the command's first instruction
-    gather_s: float = 0.0  # more than that, where a gang takes over what was just left, or others what a gang just left
+    gather_s: float = 0.0  # more than that, where a gang takes over what was just left
     finish_s: float = 0.0  # from the command's end until the broker is told; so long it holds its place
     autoscales: bool = False  # a cluster starts nodes for attempts that found no room, and ends them when idle
     node_idle_s: float = 300.0  # before it does
@@ -192,12 +192,10 @@ class SimPool:
 
     def _start_when_ready(self, running: Running) -> None:
         if all(unit.ready_ns is not None for unit in running.units) and not running.ended:
-            gather_s = self._timing.gather_s if any(map(self._changes_hands, running.units)) else 0.0
-            self._clock.after(self._timing.launch_s + gather_s, lambda: self._start(running))
-
-    def _changes_hands(self, unit: Unit) -> bool:
-        just = self._clock.now_ns() - unit.left_ns < JUST_NS
-        return just and (unit.left_by_gang or any(self.running[each].nodes > 1 for each in unit.held))
+            since_ns = self._clock.now_ns() - JUST_NS
+            gathers = running.nodes > 1 and any(unit.left_ns > since_ns for unit in running.units)
+            launch_s = self._timing.launch_s + (self._timing.gather_s if gathers else 0.0)
+            self._clock.after(launch_s, lambda: self._start(running))
 
     def _start(self, running: Running) -> None:
         if not running.ended:
@@ -213,7 +211,7 @@ class SimPool:
         del self.running[running.attempt.id]
         self._metered += _usage(running, now_ns)
         for unit in running.units:
-            unit.release(running.attempt.id, now_ns, gang=running.nodes > 1)
+            unit.release(running.attempt.id, now_ns)
             if not unit.held and unit.ended_ns is None:
                 self._idle(unit)
         self._say(running, state, reason)

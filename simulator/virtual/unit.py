@@ -22,8 +22,7 @@ class Unit:
     ready_ns: int | None = None
     ended_ns: int | None = None
     idle_since_ns: int = 0
-    left_ns: int = 0  # when an attempt last left it, and whether that was one on several nodes
-    left_by_gang: bool = False
+    left_ns: int = 0  # when an attempt last left it
     held: dict[str, Resources] = field(default_factory=dict)  # by attempt
     free: Resources = field(init=False)
 
@@ -40,10 +39,10 @@ class Unit:
         self.held[attempt_id] = resources
         self.free = self.free.minus(resources)
 
-    def release(self, attempt_id: str, now_ns: int, *, gang: bool) -> None:
+    def release(self, attempt_id: str, now_ns: int) -> None:
         """An attempt has left it."""
         del self.held[attempt_id]
-        self.left_ns, self.left_by_gang = now_ns, gang
+        self.left_ns = now_ns
         self.free = self.total
         for resources in self.held.values():
             self.free = self.free.minus(resources)
