@@ -26,9 +26,10 @@ class Line:
     def __init__(self, state: PoolState) -> None:
         waiting = [attempt for attempt in state.running if attempt.in_line]
         allowed = state.capacity.line if state.capacity and state.problem is None else 0
-        # It is filled when half of it has gone: many launched at once cost less than one after the other.
-        self._left = allowed - len(waiting) if 2 * len(waiting) <= allowed else 0
         self._work_s = sum(attempt.remaining_s for attempt in waiting)
+        # It is filled when half of it has gone: many launched at once cost less than one after the other.
+        half_gone = 2 * len(waiting) <= allowed and 2 * self._work_s <= WORK_S
+        self._left = allowed - len(waiting) if half_gone else 0
         self._served = {(attempt.resources, attempt.key) for attempt in state.running if attempt.num_nodes == 1}
 
     def admits(self, ask: Ask, option: Option) -> bool:

@@ -75,7 +75,13 @@ def test_it_is_filled_again_when_half_of_it_has_gone() -> None:
 
 
 def test_what_waits_holds_up_others_for_a_moment_at_most() -> None:
-    assert run(decide_all([SHORT] * 9, in_line(ray(), 1, WORK_S - 0.015))) == 1
+    each_s = 1 / 128
+    short = replace(SHORT, est_runtime_s=each_s)
+    assert run(decide_all([short] * 99, in_line(ray(line=99), 1, WORK_S / 2))) == WORK_S / 2 / each_s
+
+
+def test_where_its_work_is_the_limit_half_of_that_has_to_be_done() -> None:
+    assert run(decide_all([SHORT] * 9, in_line(ray(), 1, WORK_S / 2 + 0.01))) == 0
 
 
 def test_those_that_have_taken_over_unnoticed_count_as_running() -> None:

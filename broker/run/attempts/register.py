@@ -22,6 +22,7 @@ from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobStat
 from broker.model.placement import Placement, Verdict
 from broker.model.submissions import Entry
 from broker.ports import Clock, Store
+from broker.run.attempts.lines import Freed, Lines
 from broker.run.attempts.live import Held, LiveAttempts
 from broker.run.secrecy.masking import Masks
 from broker.run.telling.changes import Changes
@@ -39,6 +40,7 @@ class Register:
         self.clock = clock
         self.events = events or Events()
         self.live = LiveAttempts()
+        self._lines = Lines()
         self.changes = Changes()
         self.work = asyncio.Event()  # set when there may be something to dispatch
         self.room = asyncio.Event()  # set when those who wait already may find room that they did not find before
@@ -52,6 +54,7 @@ class Register:
     def forget(self) -> None:
         """Knows nothing any more of what goes on: all is to be loaded again."""
         self.live = LiveAttempts()
+        self._lines = Lines()
         self._refused.clear()
         self.in_doubt.clear()
 
@@ -70,19 +73,20 @@ class Register:
             progresses = [progress for report in masked if (progress := self._advance(report))]
             if progresses:
                 await self._stored(self._write, progresses)
-            room = [self._follow(progress) for progress in progresses]
+            free = [held for progress in progresses if (held := self._follow(progress))]
         if progresses:
             self._announce(event for progress in progresses for event in _happened(progress))
-            self._wake(progresses, room=any(room))
+            self._wake(progresses, room=self._lines.leave_room(free, self.live))
         return [report.attempt_id for report in reports if report.state.ended]
 
-    def _follow(self, progress: Progress) -> bool:
-        """Takes over what was recorded; whether it has left room for others, in its pool or in the line before it."""
-        held = self.live.get(progress.attempt.id)
+    def _follow(self, progress: Progress) -> Freed | None:
+        """Takes over what was recorded, and says what it has left: its place in the pool or in the line before it."""
+        held, state = self.live.get(progress.attempt.id), progress.attempt.state
         in_line = held is not None and held.in_line
         self.live.follow(progress)
         self._remember_refusal(progress, in_line=in_line)
-        return progress.attempt.state.ended or (in_line and progress.attempt.started_ns is not None)
+        has_left = state.ended or (in_line and progress.attempt.started_ns is not None)
+        return (held, state) if held is not None and has_left else None
 
     def _wake(self, progresses: Sequence[Progress], *, room: bool) -> None:
         """Lets the dispatcher look where there is room for somebody who waits for it."""
@@ -177,6 +181,7 @@ class Register:
             failed = [(job, change) for job, change in failed if job.id in mine]
             for held, _ in started:
                 self.live.put(held)
+            self._lines.joined([held for held, _ in started], self.live)
         if started or failed:
             begun = [_event(held.job, change, held.attempt) for held, change in started]
             self._announce([*begun, *(_event(job, change, None) for job, change in failed)])
