@@ -13,11 +13,14 @@ from broker.model.jobs import Attempt
 from broker.ports import Executor, LogChunk, Stream
 from broker.run.attempts.archive import Archive
 from broker.run.attempts.register import Register
+from broker.run.lately import Lately
 from broker.run.members.peers import Peers
 from broker.run.pools import RunningPool
 from broker.run.secrecy.masking import NOTHING, Mask, Masks
+from broker.run.telling.events import Event
 
 MOST_AT_ONCE: Final = 1 << 20  # bytes of output that go through the database
+_KEPT: Final = 4_096  # attempts
 
 
 class Records:
@@ -40,6 +43,12 @@ class Records:
         self._peers = peers
         self._masks = masks
         self._settle = settle
+        self._bare: Lately[str, bool] = Lately(_KEPT)  # attempts whose jobs have no secrets
+        register.events.call(self._happened)
+
+    def _happened(self, event: Event) -> None:
+        if event.attempt is not None and event.job is not None and not event.job.spec.secrets:
+            self._bare.put({event.attempt.id: True})
 
     async def logs(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
         """A piece of an attempt's output, running or ended. Raises KeyError when it never started, and
@@ -66,7 +75,7 @@ class Records:
     async def mask(self, attempt_id: str) -> Mask:
         """What is masked in the output of an attempt; nothing of one that the store does not know."""
         held = self._register.live.get(attempt_id)
-        if held is not None and not held.job.spec.secrets:
+        if self._bare.get(attempt_id) or (held is not None and not held.job.spec.secrets):
             return NOTHING
 
         def find() -> Mask:
