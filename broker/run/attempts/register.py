@@ -24,6 +24,7 @@ from broker.model.submissions import Entry
 from broker.ports import Clock, Store
 from broker.run.attempts.lines import Freed, Lines
 from broker.run.attempts.live import Held, LiveAttempts
+from broker.run.attempts.waits import Waits
 from broker.run.secrecy.masking import Masks
 from broker.run.telling.changes import Changes
 from broker.run.telling.events import Event, Events
@@ -41,6 +42,7 @@ class Register:
         self.events = events or Events()
         self.live = LiveAttempts()
         self._lines = Lines()
+        self._waits = Waits()
         self.changes = Changes()
         self.work = asyncio.Event()  # set when there may be something to dispatch
         self.room = asyncio.Event()  # set when those who wait already may find room that they did not find before
@@ -54,7 +56,7 @@ class Register:
     def forget(self) -> None:
         """Knows nothing any more of what goes on: all is to be loaded again."""
         self.live = LiveAttempts()
-        self._lines = Lines()
+        self._lines, self._waits = Lines(), Waits()
         self._refused.clear()
         self.in_doubt.clear()
 
@@ -168,15 +170,19 @@ class Register:
         started = [_started(job, placement, now) for job, placement in decided if placement.verdict is Verdict.RUN]
         failed = [_failed(job, placement, now) for job, placement in decided if placement.verdict is Verdict.FAIL]
         waiting = [told for job, placement in decided if (told := _waiting(job, placement)) is not None]
+        news = self._waits.news([placement for _, placement in decided])
+        if not (news or waiting):
+            return []
         async with self._writing:
             mine = await self._stored(
                 self.store.decide,
                 jobs=[*(held.job for held, _ in started), *(job for job, _ in failed), *waiting],
                 attempts=[held.attempt for held, _ in started],
                 changes=[*(change for _, change in started), *(change for _, change in failed)],
-                placements=[placement for _, placement in decided],
+                placements=news,
                 within=within,
             )
+            self._waits.stored(news)
             started = [(held, change) for held, change in started if held.job.id in mine]
             failed = [(job, change) for job, change in failed if job.id in mine]
             for held, _ in started:
