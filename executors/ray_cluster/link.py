@@ -72,7 +72,7 @@ class GatewayLink(Link):
             async with asyncio.timeout(ATTACH_TIMEOUT_S):
                 said = await read_frame(reader)
         except TimeoutError:
-            said = (0, f"no answer within {ATTACH_TIMEOUT_S:g} s", None)
+            said = (0, f"no answer within {ATTACH_TIMEOUT_S:g} s; see {self._log}", None)
         if said is None or said[1] is not None:
             writer.close()
             await self.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from broker.model.errors import Misconfigured, NoCapacity
+from broker.model.errors import Misconfigured, NoCapacity, Unreachable
 from broker.model.jobs import AttemptState
 from broker.model.resources import GIB, ResourceRequest, Resources
 from broker.ports import ExecutorContext
@@ -55,8 +55,12 @@ def pool_on(cluster: RunningCluster, name: str, **options: object) -> ExecutorCo
 
 
 async def _opened(context: ExecutorContext) -> Driver:
+    """Tried again once, as a broker does: now and then a client of Ray's is never answered on a busy machine."""
     driver = Driver(RayCluster(context), context.state_dir)
-    await driver.executor.open()
+    try:
+        await driver.executor.open()
+    except Unreachable:
+        await driver.executor.open()
     return driver
 
 
