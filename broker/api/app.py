@@ -13,6 +13,7 @@ from broker.api.audit import Audited, changing
 from broker.api.browsers import Browsers
 from broker.api.calls import ResultHead
 from broker.api.errors import handle_errors
+from broker.api.failures import Failures
 from broker.api.guard import PROBES, Guard
 from broker.api.limits import DEFAULT, Throttle
 from broker.api.routes import (
@@ -81,7 +82,7 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
     handle_errors(app)
     if token is not None:
         app.add_middleware(Throttle, limits=limits)
-    app.add_middleware(Guard, token=token, identify=service.tokens.identify)
+    app.add_middleware(Guard, token=token, identify=service.tokens.identify, failures=Failures(limits.failures))
     app.add_middleware(Browsers, trusting=token is None)
     app.add_middleware(Audited, service=service, routes=changing(routers))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -89,6 +90,8 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
+    from broker.api.examples import complete  # made for who asks for the document, not at each start
+
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -103,6 +106,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for path, operations_ in document["paths"].items():
             for operation in operations_.values():
                 operation["security"] = [] if path in PROBES else [{"token": []}]
+        complete(document)
         app.openapi_schema = document
     return app.openapi_schema
 

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker.api.errors import problem_response
@@ -52,7 +53,7 @@ class Browsers:
             why = (
                 f"the Host {headers['host'][:100]!r} is not this machine: without a token only local names are answered"
             )
-        await (self._app if why is None else _refused(why))(scope, receive, safe)
+        await (self._app if why is None else refused(why))(scope, receive, safe)
 
 
 def _elsewhere(headers: dict[str, str], *, link: bool) -> str | None:
@@ -87,5 +88,6 @@ def _local(host: str) -> bool:
         return "." not in name
 
 
-def _refused(why: str) -> ASGIApp:
+def refused(why: str) -> Response:
+    """The answer to what another site sent."""
     return problem_response("cross-site", 403, why)

@@ -56,24 +56,34 @@ def problem_response(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """A problem as a response."""
-    body = schemas.ProblemDetails(
+    return Response(_details(kind, status, detail, problems).model_dump_json(), status, headers, MEDIA_TYPE)
+
+
+def details_of(error: errors.BrokerError) -> schemas.ProblemDetails:
+    """An error of ours as a client is told it."""
+    kind, status = next((kind, status) for type_, kind, status in KINDS if isinstance(error, type_))
+    if isinstance(error, errors.StoreError) and _DISK_FULL in str(error):
+        status = HTTPStatus.INSUFFICIENT_STORAGE
+    return _details(kind, status, str(error), error.problems if isinstance(error, errors.InvalidInput) else ())
+
+
+def _details(kind: str, status: int, detail: str, problems: tuple[errors.Problem, ...]) -> schemas.ProblemDetails:
+    return schemas.ProblemDetails(
         type=TYPE + kind,
         title=kind.replace("-", " ").capitalize(),
         status=status,
         detail=detail,
         problems=[problem(each) for each in problems],
     )
-    return Response(body.model_dump_json(), status, headers, MEDIA_TYPE)
 
 
 async def _broker_error(_request: Request, error: Exception) -> Response:
-    kind, status = next((kind, status) for type_, kind, status in KINDS if isinstance(error, type_))
+    if not isinstance(error, errors.BrokerError):
+        raise error
     if isinstance(error, errors.StoreError):
         log.error("the store failed", error=str(error))
-        if _DISK_FULL in str(error):
-            status = HTTPStatus.INSUFFICIENT_STORAGE
-    problems = error.problems if isinstance(error, errors.InvalidInput) else ()
-    return problem_response(kind, status, str(error), problems)
+    told = details_of(error)
+    return Response(told.model_dump_json(), told.status, media_type=MEDIA_TYPE)
 
 
 async def _invalid_request(_request: Request, error: Exception) -> Response:

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker.api.errors import problem_response
+from broker.api.failures import Failures
 from broker.model.tokens import OWNER, Identity
 from broker.model.tokens import Scope as TokenScope
 
@@ -46,10 +48,11 @@ def trusting(app: ASGIApp) -> ASGIApp:
 class Guard:
     """ASGI middleware. `token` None: whoever reaches the application is trusted; else it is the owner's."""
 
-    def __init__(self, app: ASGIApp, token: str | None, identify: Identify) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, identify: Identify, failures: Failures) -> None:
         self._app = app
         self._token = token.encode() if token is not None else None
         self._identify = identify
+        self._failures = failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers for the routes what none of them should see."""
@@ -60,11 +63,11 @@ class Guard:
         if scope["path"] not in OPEN_PATHS and not scope["path"].startswith(DASHBOARD):
             who = await self._who(scope, headers.get(b"authorization", b""))
             if who is None:
-                await _no_token()(scope, receive, send)
+                await self._refuse(scope)(scope, receive, send)
                 return
             scope[IDENTITY] = who
             if not who.scope.allows(needed := needed_for(scope["method"], scope["path"])):
-                await _not_enough(who.scope, needed)(scope, receive, send)
+                await not_enough(who.scope, needed)(scope, receive, send)
                 return
         body = _Body(receive, limit_of(scope["path"]))
         try:
@@ -72,7 +75,12 @@ class Guard:
             await self._app(scope, body.receive, send)
         except TooLarge:
             await body.drop()
-            await _too_large(body.limit)(scope, receive, send)
+            await too_large(body.limit)(scope, receive, send)
+
+    def _refuse(self, scope: Scope) -> Response:
+        """What who has no good token is told: that, or to come again later. One that is good is never counted."""
+        wait_s = self._failures.count(scope)
+        return no_token() if wait_s is None else too_many_failures(wait_s)
 
     async def _who(self, scope: Scope, authorization: bytes) -> Identity | None:
         if self._token is None or scope.get(TRUSTED):
@@ -132,7 +140,8 @@ class _Body:
                 await self.receive()
 
 
-def _no_token() -> ASGIApp:
+def no_token() -> Response:
+    """The answer to a request without a token that is good."""
     detail = (
         "send a token as `Authorization: Bearer TOKEN`, one that has not expired and was not revoked; "
         "daemon.json names the file with the broker's own, `broker token create` makes others"
@@ -140,12 +149,23 @@ def _no_token() -> ASGIApp:
     return problem_response("no-token", 401, detail, headers={"WWW-Authenticate": "Bearer"})
 
 
-def _not_enough(has: TokenScope, needed: TokenScope) -> ASGIApp:
+def too_many_failures(wait_s: int) -> Response:
+    """The answer to an address that has sent too many of these."""
+    detail = (
+        f"too many requests without a token that is good came from this address: try again in {wait_s} s; "
+        "a good token is let in meanwhile"
+    )
+    return problem_response("too-many-failures", 429, detail, headers={"Retry-After": str(wait_s)})
+
+
+def not_enough(has: TokenScope, needed: TokenScope) -> Response:
+    """The answer to a token that is not good for what is asked."""
     detail = f"this token is good for `{has}`; this needs `{needed}`: `broker token create` makes one"
     return problem_response("forbidden", 403, detail)
 
 
-def _too_large(limit: int) -> ASGIApp:
+def too_large(limit: int) -> Response:
+    """The answer to a body over its limit."""
     detail = (
         f"the body is over {limit >> 20} MiB, the most that this route takes: "
         "give a job its data in files (file_mounts, workdir), not in its description"

@@ -11,6 +11,7 @@ from math import ceil
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from broker.api.errors import problem_response
@@ -44,7 +45,7 @@ class Throttle:
         user = who.user or ""
         taken = self._take(user)
         if not taken.passes:
-            await _too_many(self._limits.rate, taken)(scope, receive, send)
+            await too_many(self._limits.rate, taken)(scope, receive, send)
             return
         telling = _Telling(send, self._limits.rate, taken)
         if not scope["path"].endswith(STREAMS):
@@ -93,7 +94,8 @@ def _headers(rate: Rate, taken: Taken) -> dict[str, str]:
     }
 
 
-def _too_many(rate: Rate, taken: Taken) -> ASGIApp:
+def too_many(rate: Rate, taken: Taken) -> Response:
+    """The answer to a user who asks too often."""
     wait_s = ceil(taken.wait_s)
     detail = (
         f"more than {rate.burst} requests at once or {rate.per_s:g} a second by one user: ask again in {wait_s} s; "
@@ -104,6 +106,6 @@ def _too_many(rate: Rate, taken: Taken) -> ASGIApp:
     )
 
 
-def _too_many_streams(most: int) -> ASGIApp:
+def _too_many_streams(most: int) -> Response:
     detail = f"{most} answers that follow something are open for this user, the most there may be: end one first"
     return problem_response("too-many-streams", 429, detail, headers={"Retry-After": "5"})

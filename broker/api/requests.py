@@ -34,10 +34,6 @@ JOB_BODY: Final[dict[str, Any]] = {
         "content": {
             "application/json": {
                 "schema": {"$ref": "#/components/schemas/Job"},
-                "examples": {
-                    "command": {"value": {"run": "python train.py", "resources": {"accelerators": "H100:8"}}},
-                    "array": {"value": {"name": "sweep", "argv": ["./one"], "array": 20, "max_cost": "$5"}},
-                },
             }
         },
     }
@@ -61,9 +57,6 @@ BATCH_BODY: Final[dict[str, Any]] = {
                         }
                     },
                 },
-                "examples": {
-                    "two": {"value": {"jobs": [{"run": "python a.py"}, {"id": "second", "run": "python b.py"}]}}
-                },
             }
         },
     }
@@ -75,16 +68,26 @@ PROBLEMS: Final[dict[int, str]] = {
     409: "It contradicts what is stored.",
     413: "The body is too large.",
     422: "What was sent is wrong; nothing was stored.",
-    429: "This user asks too often, or keeps too many answers open.",
+    429: "This user asks too often, or keeps too many answers open; or this address sends too many wrong tokens.",
     503: "The store or a pool does not answer.",
 }
 
 
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    401: {"WWW-Authenticate": {"description": "Which kind of token.", "schema": {"type": "string"}}},
+    429: {"Retry-After": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}},
+}
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a route documents."""
+    """The errors that a route documents, beside those that any may answer with."""
+    return {status: _problem(status) for status in sorted({401, 403, 429, *statuses})}
+
+
+def _problem(status: int) -> dict[str, Any]:
     shape = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    wanted = sorted({401, 403, 404, 422, 429, *statuses})
-    return {status: {"description": PROBLEMS[status], "content": shape} for status in wanted}
+    headers = {"headers": _HEADERS[status]} if status in _HEADERS else {}
+    return {"description": PROBLEMS[status], "content": shape, **headers}
 
 
 async def _user(
@@ -108,7 +111,7 @@ def identity(request: Request) -> Identity:
 
 async def _job_id(
     request: Request,
-    id: Annotated[str, Path(description="Id of a job, or of an array where that makes sense.", examples=["gwq3k5vh"])],
+    id: Annotated[str, Path(description="Id of a job, or of an array where that makes sense.")],
 ) -> str:
     """The job or array, where it is of a project that who asks may see. Raises `UnknownName`."""
     service: Service = request.app.state.service

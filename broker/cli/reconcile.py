@@ -9,7 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from broker.decide.reconcile import Taken
-    from broker.ports import Store
 
 
 def reconcile(
@@ -37,29 +36,27 @@ def reconcile(
 
     Example: broker reconcile bill-2026-10.csv.gz --for "last month"
     """
+    import time
+
     from broker.cli import render
     from broker.cli.bill_report import as_document, show
-    from broker.run.money.bills import Wish, compare
+    from broker.cli.connection import settings
+    from broker.run.money.bills import Wish, compare, record
+    from broker.run.store import open_store
 
     taken = _taken(period, pool, named or [])
     wish = Wish(files=bills or [], form=form, fetch=fetch, billed=billed, taken=taken, complete=complete)
-    store = _store()
+    own = settings()
+    store = open_store(own.store_url)
     try:
         found = compare(store, wish)
-        recorded = store.correct(found.corrections) if apply else None
+        recorded = record(store, found, own.user, time.time_ns()) if apply else None
     finally:
         store.close()
     if as_json:
         render.as_json(as_document(found, recorded))
     else:
         show(found, recorded, limit)
-
-
-def _store() -> Store:
-    from broker.cli.connection import settings
-    from broker.run.store import open_store
-
-    return open_store(settings().store_url)
 
 
 def _taken(period: str | None, pool: str, named: list[str]) -> Taken:

@@ -23,6 +23,8 @@ _TYPES: Final[dict[str, type[errors.BrokerError]]] = {
     "store-error": errors.StoreError,
     "daemon-error": errors.DaemonError,
     "no-token": errors.DaemonError,
+    "too-many-failures": errors.DaemonError,
+    "forbidden": errors.Forbidden,
 }
 
 

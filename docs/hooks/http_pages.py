@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from http_examples import cell, examples
+
 HEAD = """# HTTP API, in full
 
 *What each route is for: [HTTP API](../http-api.md). A running broker gives this as `GET /v1/openapi.json`.*
+
+The examples are of one morning of one team: what they cost adds up from one to the next. With `BROKER_URL` and
+`BROKER_TOKEN` set, as for the command line, the requests can be pasted.
 """
 
 
@@ -27,11 +32,12 @@ def _operation(title: str, operation: Mapping[str, Any]) -> Iterator[str]:
     yield f"## `{title}`\n"
     yield f"{operation.get('description') or operation.get('summary', '')}\n"
     if parameters := operation.get("parameters"):
-        yield "| parameter | in | type | |\n|---|---|---|---|"
+        yield "| parameter | in | type | | example |\n|---|---|---|---|---|"
         for each in parameters:
             needed = "**needed** " if each.get("required") else ""
             about = _cell(each.get("description", ""))
-            yield f"| `{each['name']}` | {each['in']} | {_type(each.get('schema', {}))} | {needed}{about} |"
+            kind = _type(each.get("schema", {}))
+            yield f"| `{each['name']}` | {each['in']} | {kind} | {needed}{about} | {_cell(cell(each))} |"
         yield ""
     body = operation.get("requestBody", {}).get("content", {})
     for kind, content in body.items():
@@ -40,6 +46,7 @@ def _operation(title: str, operation: Mapping[str, Any]) -> Iterator[str]:
         kinds = [f"`{kind}`: {_type(each.get('schema', {}))}" for kind, each in answer.get("content", {}).items()]
         yield f"- **{status}** {_cell(answer.get('description', ''))} {'; '.join(kinds)}"
     yield ""
+    yield from examples(title, operation)
 
 
 def _schema(name: str, schema: Mapping[str, Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from broker.api.app import create_app
+from broker.api.limits import DEFAULT
+from broker.decide.throttle import Rate
 from broker.model.jobs import AttemptState
 from broker.model.offers import Offer, Tier
 from broker.model.pools import Isolation, Pool, PoolKind
@@ -26,6 +28,7 @@ from broker.run.store import open_store
 from broker.testing.fakes import FakeExecutor
 
 WAIT_S = 60.0
+PATIENT = replace(DEFAULT, failures=Rate(per_s=1.0, burst=1_000))  # with tests that send many wrong tokens
 
 
 def offer(pool: str, tier: Tier, **changes: Any) -> Offer:

@@ -6,14 +6,14 @@ import pytest
 from broker.api.app import create_app
 from broker.api.guard import MAX_BLOB_BYTES, MAX_BODY_BYTES, PROBES
 from broker.model import errors
-from tests.api.conftest import House
+from tests.api.conftest import PATIENT, House
 
 TOKEN = "s3cret-token"
 
 
 @pytest.fixture
 async def guarded(house: House):
-    transport = httpx.ASGITransport(create_app(house.service, TOKEN))
+    transport = httpx.ASGITransport(create_app(house.service, TOKEN, PATIENT))
     async with httpx.AsyncClient(transport=transport, base_url="http://broker") as client:
         yield client
 

@@ -104,6 +104,7 @@ async def test_a_job_is_refused_at_once_where_a_secret_that_it_names_has_no_valu
     for path, body in (
         ("/v1/jobs", job),
         ("/v1/jobs:batch", {"jobs": [job]}),
+        ("/v1/offers", job),
         ("/v1/schedules", {"name": "nightly", "cron": "@daily", "job": {key: job[key] for key in ("run", "secrets")}}),
     ):
         refused = await asked.post(path, json=body)
@@ -114,6 +115,7 @@ async def test_a_job_is_refused_at_once_where_a_secret_that_it_names_has_no_valu
         assert VALUE not in refused.text
     for name in ("OTHER", "THIRD"):
         await asked.put(f"/v1/secrets/{name}", json={"value": VALUE})
+    assert (await asked.post("/v1/offers", json=job)).status_code == 200
     assert (await asked.post("/v1/jobs", json=job)).status_code == 201
     await asked.delete("/v1/secrets/OTHER")
     assert (await asked.post("/v1/jobs", json=job)).status_code == 200, "it is found again"

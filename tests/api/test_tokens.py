@@ -10,7 +10,7 @@ from broker.api.app import create_app
 from broker.api.guard import DASHBOARD, OPEN_PATHS, needed_for
 from broker.model.tokens import Scope
 from broker.run.service.tokens import Tokens
-from tests.api.conftest import House
+from tests.api.conftest import PATIENT, House
 
 OWNERS = "the-owners-token"
 
@@ -24,7 +24,7 @@ class LateClock:
 
 
 def client(house: House, token: str = OWNERS, **headers: str) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(create_app(house.service, OWNERS))
+    transport = httpx.ASGITransport(create_app(house.service, OWNERS, PATIENT))
     sent = {"Authorization": f"Bearer {token}".encode(), **headers}
     return httpx.AsyncClient(transport=transport, base_url="http://b", headers=sent)
 

@@ -1,6 +1,7 @@
 """A bill against a store, from files to charges, by the command line as an accountant uses it."""
 
 import csv
+import getpass
 import json
 import os
 import subprocess
@@ -14,14 +15,15 @@ import pytest
 
 from broker.decide.focus import COLUMNS, focus
 from broker.decide.reconcile import Taken
+from broker.model.audit import AuditFilter
 from broker.model.bills import Cause, Standing
-from broker.model.errors import InvalidInput
+from broker.model.errors import Conflict, InvalidInput
 from broker.model.money import NS_PER_HOUR, NS_PER_S, Money
 from broker.model.offers import Offer
 from broker.model.query import SpendFilter
 from broker.model.usage import ChargeKind
 from broker.ports import Store
-from broker.run.money.bills import Wish, compare
+from broker.run.money.bills import Wish, compare, record
 from broker.run.store import open_store
 from broker.testing.store_values import OFFER, attempt, charge, job, placement, report
 
@@ -89,7 +91,10 @@ def test_a_bill_is_held_against_the_ledger_and_recorded_only_when_asked(url: str
     assert "rate $4.80" in dry.stdout
     assert "are not recorded" in dry.stdout
     assert spent(store) == Money.of_usd(96)
+    assert store.audit(AuditFilter()) == ()
     assert "2 corrections recorded, $4.80 together" in broker(url, bill, "--apply").stdout
+    (entry,) = store.audit(AuditFilter())
+    assert (entry.action, entry.user) == ("reconcile.apply", getpass.getuser())
     assert spent(store) == Money.of_usd("100.8")
     assert store.job_costs(["a"]) == {"a": (Money.of_usd("75.6"), 0)}
     again = json.loads(broker(url, bill, "--apply", "--json").stdout)
@@ -125,6 +130,21 @@ def test_the_same_bill_from_two_who_record_it_at_once(store: Store, tmp_path: Pa
     one, other = compare(store, wish), compare(store, wish)
     assert [store.correct(one.corrections), store.correct(other.corrections)] == [4, 0]
     assert spent(store) == Money.of_usd(100)
+
+
+def test_the_audit_log_says_who_recorded_how_much(store: Store, tmp_path: Path) -> None:
+    first = compare(store, Wish(files=[cur(tmp_path / "bill.csv", 48, 52.8)]))
+    other = compare(store, Wish(files=[cur(tmp_path / "bill.csv", 48, 60)]))
+    assert [record(store, first, "ann", 5), record(store, first, "mia", 6)] == [2, 0]
+    with pytest.raises(Conflict):
+        record(store, other, "mia", 7)
+    again, entry = store.audit(AuditFilter())
+    assert (entry.at_ns, entry.user, entry.token_id, entry.outcome) == (5, "ann", "", "done")
+    assert (entry.action, entry.origin) == ("reconcile.apply", "database")
+    assert entry.target == "2 corrections, 4.8 USD together, from 2026-10-02 to 2026-10-02 in home"
+    assert (again.user, again.target) == ("mia", "0 corrections")
+    store.correct([])  # by nobody who says so
+    assert len(store.audit(AuditFilter())) == 2
 
 
 def test_what_is_exported_as_focus_agrees_with_itself(store: Store, tmp_path: Path) -> None:

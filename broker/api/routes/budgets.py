@@ -22,7 +22,7 @@ def routes(service: Service) -> APIRouter:
     """The routes of budgets."""
     router = APIRouter(prefix="/v1/budgets", tags=["money"])
 
-    @router.get("", responses=problems(404, 503))
+    @router.get("", responses=problems(404, 422, 503))
     async def every(projects: Reading, request: Request) -> views.BudgetList:
         """Lists budgets with what is spent, reserved and left in their present period."""
         return views.budgets(_seen(await service.budgets.standings(), projects, identity(request)))

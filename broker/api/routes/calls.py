@@ -75,7 +75,10 @@ def _results(router: APIRouter, service: Service) -> None:
     @router.get(
         "/jobs/{id}/result",
         response_class=Response,
-        responses={200: {**_BYTES, "description": "cloudpickle of what it returned or raised."}, **problems(404, 409)},
+        responses={
+            200: {**_BYTES, "description": "cloudpickle of what it returned or raised."},
+            **problems(404, 409, 422, 503),
+        },
     )
     async def result(id: JobId) -> Response:
         """Reads what a Python function returned or raised: a pickled `("value", x)` or `("error", exception, text)`.

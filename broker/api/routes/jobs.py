@@ -115,7 +115,7 @@ def _reading(router: APIRouter, service: Service) -> None:
         )
         return views.job_list(await service.jobs.page(wanted, collapse=collapse))
 
-    @router.get("/{id}", responses=problems(404, 503))
+    @router.get("/{id}", responses=problems(404, 422, 503))
     async def show(id: JobId) -> schemas.Shown:
         """Shows a job with its attempts, history, decision and charges; or an array with its counts and cost."""
         shown = await service.jobs.show(id)
@@ -140,7 +140,7 @@ def _reading(router: APIRouter, service: Service) -> None:
 
 
 def _acting(router: APIRouter, service: Service) -> None:
-    @router.post("/{id}/cancel", status_code=202, responses=problems(404, 503))
+    @router.post("/{id}/cancel", status_code=202, responses=problems(404, 422, 503))
     async def cancel(id: JobId, only_of: OnlyOfJob) -> schemas.Cancelled:
         """Asks for the end of a job, or of all tasks of an array; those that have ended are left alone."""
         marked, standing = await service.jobs.cancel(id, only_of)

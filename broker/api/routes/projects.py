@@ -14,7 +14,7 @@ from broker.run.service import Service
 Name = Annotated[str, Path(description="Name of a project.", pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Member = Annotated[
     str,
-    Path(description="User, as tokens name them.", pattern=r"^[^\x00-\x1f\x7f/]+$", max_length=64, examples=["mia"]),
+    Path(description="User, as tokens name them.", pattern=r"^[^\x00-\x1f\x7f/]+$", max_length=64),
 ]
 
 

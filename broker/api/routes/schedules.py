@@ -38,7 +38,7 @@ def routes(service: Service) -> APIRouter:
         await check_submitting(request, wish.job)
         return views.view(await service.schedules.create(wish.name, wish, user))
 
-    @router.get("", responses=problems(404, 503))
+    @router.get("", responses=problems(404, 422, 503))
     async def every(projects: Reading) -> views.ScheduleList:
         """Lists schedules with their next times and what became of their last firing."""
         return views.schedules(await service.schedules.every(projects))

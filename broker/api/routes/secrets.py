@@ -17,7 +17,7 @@ def routes(service: Service) -> APIRouter:
     """The routes of secrets."""
     router = APIRouter(prefix="/v1/secrets", tags=["secrets"])
 
-    @router.get("", responses=problems(503))
+    @router.get("", responses=problems(404, 422, 503))
     async def every(projects: Reading) -> views.SecretList:
         """Lists secrets without their values: those that jobs of one's own projects may name."""
         return views.secrets(await service.secrets.every(projects))
@@ -35,7 +35,7 @@ def routes(service: Service) -> APIRouter:
         await service.secrets.remove(name)
         return views.secrets(await service.secrets.every())
 
-    @router.post("/rotate-key", responses=problems(409, 422, 503))
+    @router.post("/rotate-key", responses=problems(409, 503))
     async def rotate_key() -> views.Rotated:
         """Seals all secrets with a new key, and drops the old one."""
         return views.Rotated(sealed=await service.secrets.rotate_key())

@@ -10,7 +10,7 @@ from broker.api import tokens as views
 from broker.api.requests import problems
 from broker.run.service import Service
 
-TokenId = Annotated[str, Path(description="Id of a token.", examples=["4f2a9c01d7be"])]
+TokenId = Annotated[str, Path(description="Id of a token.")]
 
 
 def routes(service: Service) -> APIRouter:
@@ -28,7 +28,7 @@ def routes(service: Service) -> APIRouter:
         """Lists all tokens that were ever made, newest first, without their texts."""
         return views.TokenList(tokens=[views.token(each) for each in await service.tokens.every()])
 
-    @router.delete("/{id}", responses=problems(404, 503))
+    @router.delete("/{id}", responses=problems(404, 422, 503))
     async def revoke(id: TokenId) -> views.TokenView:
         """Ends a token at once."""
         return views.token(await service.tokens.revoke(id))

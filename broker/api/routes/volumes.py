@@ -22,7 +22,7 @@ def routes(service: Service) -> APIRouter:
         """Makes a volume."""
         return views.view(await service.volumes.create(wish.name, wish.place, user))
 
-    @router.get("", responses=problems(503))
+    @router.get("", responses=problems(404, 422, 503))
     async def every(projects: Reading) -> views.VolumeList:
         """Lists volumes with their sizes and the jobs that use them, of those that who asks may see."""
         return views.volumes(await service.volumes.every(projects))

@@ -11,12 +11,16 @@ from typing import Any, Final
 
 from broker.bill_source import BillSource, FetchedBills
 from broker.decide.reconcile import EVERY, Agreeing, Taken, covered, gather, reconcile
+from broker.model.acting import ACTING, Act
+from broker.model.audit import DONE, AuditEntry
 from broker.model.bills import BillLine, Reconciliation
 from broker.model.errors import InvalidInput, Misconfigured, Problem
 from broker.model.money import NS_PER_S
 from broker.ports import Store
 from broker.run.plugins import BILLS, installed
 
+APPLY: Final = "reconcile.apply"  # as the audit log names it
+DATABASE: Final = "database"  # where it came from: nobody asked the broker
 _DAY_NS: Final = 86_400 * NS_PER_S
 
 
@@ -49,6 +53,21 @@ def compare(store: Store, wish: Wish) -> Reconciliation:
         for day_ns in range(since_ns, until_ns, _DAY_NS):
             agreeing.day(day_ns, store.ledger(day_ns, day_ns + _DAY_NS))
         return reconcile(agreeing.rest(), since_ns, until_ns, complete=wish.complete)
+
+
+def record(store: Store, found: Reconciliation, user: str, now_ns: int) -> int:
+    """Records the corrections, and with them who did so in the audit log; how many were new. Raises `Conflict`."""
+
+    def entry(about: str) -> AuditEntry:
+        return AuditEntry(
+            at_ns=now_ns, user=user, token_id="", action=APPLY, target=about, origin=DATABASE, outcome=DONE
+        )
+
+    token = ACTING.set(Act(entry))
+    try:
+        return store.correct(found.corrections)
+    finally:
+        ACTING.reset(token)
 
 
 @contextmanager

@@ -104,9 +104,14 @@ class Submissions:
         return parsed
 
     async def offers(self, fields: Mapping[str, Any], user: str) -> Placement:
-        """What would be decided for such a job now; nothing is stored or started. Raises `InvalidInput`."""
+        """What would be decided for such a job now; nothing is stored or started.
+
+        Raises `InvalidInput` as `submit` does, but where no pool can run it: that is the answer.
+        """
         document = (await self.admitted(self.parsed(fields, None), user))[0].document
-        return await self._broker.preview(await self._spec(document, self._broker.clock.now_ns()), user)
+        spec = await self._spec(document, self._broker.clock.now_ns())
+        await self._check_rights(spec)
+        return await self._broker.preview(spec, user)
 
     async def retry(self, job_id: str, user: str, only_of: str | None = None) -> Submission:
         """Submits a failed or cancelled job again, or those tasks of an array, tagged `retry_of`.
@@ -179,10 +184,7 @@ class Submissions:
         return ()
 
     async def _check(self, spec: JobSpec, user: str) -> None:
-        if problems := impossible(spec, await self._broker.projects.named(spec.project)):
-            raise InvalidInput(*problems)
-        if spec.secrets and (problems := await asyncio.to_thread(self._without_value, spec)):
-            raise InvalidInput(*problems)
+        await self._check_rights(spec)
         if spec.function is not None and not self._is_known(spec.function):
             await asyncio.to_thread(self._check_call, spec.function, spec)
         refused: list[Refusal] = []
@@ -193,6 +195,13 @@ class Submissions:
                 return
             refused += refusals
         raise _impossible(refused)
+
+    async def _check_rights(self, spec: JobSpec) -> None:
+        """What no pool is asked about: its project's quota, and the secrets that it names."""
+        if problems := impossible(spec, await self._broker.projects.named(spec.project)):
+            raise InvalidInput(*problems)
+        if spec.secrets and (problems := await asyncio.to_thread(self._without_value, spec)):
+            raise InvalidInput(*problems)
 
     def _without_value(self, spec: JobSpec) -> list[Problem]:
         """What is wrong with the secrets that it names: else it would be told so when it is launched."""

@@ -200,6 +200,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         limits=UserLimits(
             rate=Rate(per_s=document.limits.requests_per_second, burst=document.limits.burst),
             streams=document.limits.streams,
+            failures=Rate(per_s=document.limits.failures_per_minute / 60, burst=document.limits.failures_per_minute),
         ),
         logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
         receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 from broker.decide.throttle import Rate
 from broker.model.budgets import Budget
@@ -34,12 +35,16 @@ class LogLimits:
     keep_s: float = 30 * 86_400.0  # after the end of the attempt
 
 
+FAILURES: Final = Rate(per_s=1.0, burst=60)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserLimits:
-    """How much each user may ask of the API."""
+    """How much each user may ask of the API, and how often an address may come without a token that is good."""
 
     rate: Rate  # of requests
     streams: int  # answers that follow something, at once
+    failures: Rate = FAILURES  # requests of one address without a good token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

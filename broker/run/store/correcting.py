@@ -8,9 +8,11 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, case, func, insert, select
 
+from broker.model.acting import about
 from broker.model.bills import Correction, LedgerLine
 from broker.model.errors import Conflict
 from broker.model.money import ZERO, Money
+from broker.model.times import day_of
 from broker.model.usage import ACTUAL, Book, Charge, ChargeKind
 from broker.run.store.settlement import charge_rows, offers_of
 from broker.run.store.specs import chunks
@@ -83,12 +85,23 @@ def correct(connection: Connection, corrections: Sequence[Correction]) -> int:
             if amount is None or amount.nanodollars != row.amount:
                 raise Conflict("another bill was recorded for the same time meanwhile: reconcile again")
     fresh = sorted(wanted.values(), key=_started)
+    about(_in_short([each.charge for each in fresh]))
     if fresh:
         rows = charge_rows(connection, [each.charge for each in fresh], predicted=False)
         resolving = [row | {"resolves": each.resolves} for row, each in zip(rows, fresh, strict=True)]
         connection.execute(insert(charges), resolving)
         count_in(connection, resolving)
     return len(fresh)
+
+
+def _in_short(fresh: Sequence[Charge]) -> str:
+    """What is recorded, for the audit log."""
+    if not fresh:
+        return "0 corrections"
+    amount = Money.total(each.amount or ZERO for each in fresh)
+    days = sorted({day_of(each.started_ns) for each in fresh})
+    pools = ", ".join(sorted({each.pool for each in fresh}))
+    return f"{len(fresh)} corrections, {amount.usd:f} USD together, from {days[0]} to {days[-1]} in {pools}"
 
 
 def _started(each: Correction) -> int:

@@ -6,6 +6,7 @@ export class Problem extends Error {
   constructor(status, document) {
     super(document.detail);
     this.status = status;
+    this.needsToken = status === 401 || document.type === "urn:gpu-broker:too-many-failures";
     this.problems = document.problems ?? [];
   }
 }

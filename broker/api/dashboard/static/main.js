@@ -64,7 +64,7 @@ async function attempt(work, signal) {
   } catch (error) {
     if (error.name === "AbortError" || signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
-    if (error.status === 401) askForToken();
+    if (error.needsToken) askForToken();
     else say(work, error.message);
     if (error.status === 0) setTimeout(() => signal.aborted || content.textContent || show(false), AGAIN_MS);
   }
