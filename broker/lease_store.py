@@ -9,6 +9,7 @@ from broker.model.budgets import Reservation
 from broker.model.jobs import Attempt, Job, StateChange
 from broker.model.leases import Member, Question, Standing
 from broker.model.placement import Placement
+from broker.model.projects import Project
 from broker.model.submissions import Entry
 
 
@@ -69,11 +70,13 @@ class LeaseStore(Protocol):
         changes: Sequence[StateChange] = (),
         placements: Sequence[Placement] = (),
         within: Reservation | None = None,
+        quotas: Sequence[Project] = (),
     ) -> frozenset[str]:
         """Records what was decided about jobs that are still queued, have been tried as often as their new values say,
         and are not being decided about by another broker at this moment. Returns their ids.
 
-        With `within`, raises `OverBudget`, changing nothing, where what begins is more than its budgets have left.
+        With `within`, raises `OverBudget`, changing nothing, where what begins is more than its budgets have left. What
+        the quotas of `quotas` have no room for, after all that other brokers have begun, stays queued.
         """
         ...
 

@@ -39,6 +39,11 @@ class Quotas:
             if each.project in self._projects:
                 self._add(each.project, each.user, each.gpu_model, each.gpus, each.jobs)
 
+    @property
+    def projects(self) -> tuple[Project, ...]:
+        """Those with a quota that may keep a job waiting."""
+        return tuple(self._projects.values())
+
     def limit(self, project: str) -> bool:
         """Whether a project has a quota that may keep a job waiting."""
         return project in self._projects

@@ -103,7 +103,7 @@ class Dispatcher:
                     await self._pause(time.monotonic() - begun_s)
                 await self._rest()
             except OverBudget as error:
-                log.info("another broker has begun what a budget had room for", error=str(error))
+                log.info("what a budget had room for has begun meanwhile", error=str(error))
                 self._budgets.look_again()
                 await asyncio.sleep(AGAIN_S)
             except BrokerError as error:
@@ -184,14 +184,23 @@ class Dispatcher:
 
     async def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
         by_id = {job.id: job for job in queued}
-        decided = await self._placed(queued, await self._budgets.current(), await self._lanes.quotas())
+        quotas = await self._lanes.quotas()
+        decided = await self._placed(queued, await self._budgets.current(), quotas)
         self._lanes.looked_at(by_id, decided)
         placements = self._sharing.own(decided, self._register.clock.now_ns())
         self._budgets.begin(by_id, placements)
-        within = None if self._sharing.brokers == 1 else self._budgets.within()
-        told = [(by_id[placement.job_id], placement) for placement in placements]
-        await self._launcher.launch(await self._register.decide(told, within))
+        await self._launcher.launch(await self._begun(by_id, placements, quotas))
         return decided
+
+    async def _begun(self, jobs: Mapping[str, Job], placements: Sequence[Placement], quotas: Quotas) -> list[Held]:
+        told = [(jobs[placement.job_id], placement) for placement in placements]
+        if not self._register.store.shared:
+            return await self._register.decide(told)
+        # Another broker may have begun jobs, or have come, since budgets and quotas were read.
+        begun = await self._register.decide(told, self._budgets.within(), quotas.projects)
+        if quotas.projects and len(begun) < sum(each.verdict is Verdict.RUN for each in placements):
+            self._register.work.set()  # what a quota has kept back is looked at again, and told why it waits
+        return begun
 
     async def _placed(
         self, queued: Sequence[Job], standings: Sequence[Standing], quotas: Quotas

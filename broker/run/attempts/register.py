@@ -20,6 +20,7 @@ from broker.model.budgets import Reservation
 from broker.model.errors import BrokerError, StoreAway, UnknownName
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState, StateChange
 from broker.model.placement import Placement, Verdict
+from broker.model.projects import Project
 from broker.model.submissions import Entry
 from broker.ports import Clock, Store
 from broker.run.attempts.lines import Freed, Lines
@@ -160,11 +161,17 @@ class Register:
             self.in_doubt.set()
             raise
 
-    async def decide(self, decided: Sequence[tuple[Job, Placement]], within: Reservation | None = None) -> list[Held]:
+    async def decide(
+        self,
+        decided: Sequence[tuple[Job, Placement]],
+        within: Reservation | None = None,
+        quotas: Sequence[Project] = (),
+    ) -> list[Held]:
         """Records placements: attempts of those that run, ends of those that can't, reasons of those that wait.
 
         Returns the attempts to launch, stored before anything is started; without those that another broker was faster
-        with. Raises `OverBudget` where they don't fit `within` budgets.
+        with, and those that `quotas` have no room for any more. Raises `OverBudget` where they don't fit `within`
+        budgets.
         """
         now = self.clock.now_ns()
         started = [_started(job, placement, now) for job, placement in decided if placement.verdict is Verdict.RUN]
@@ -181,6 +188,7 @@ class Register:
                 changes=[*(change for _, change in started), *(change for _, change in failed)],
                 placements=news,
                 within=within,
+                quotas=quotas,
             )
             self._waits.stored(news)
             started = [(held, change) for held, change in started if held.job.id in mine]

@@ -15,7 +15,7 @@ from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import Money
 from broker.model.placement import Placement
-from broker.model.projects import Holding, Waiting
+from broker.model.projects import Holding, Project, Waiting
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
 from broker.model.runs import Run
 from broker.model.submissions import Entry
@@ -201,14 +201,16 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
         changes: Sequence[StateChange] = (),
         placements: Sequence[Placement] = (),
         within: Reservation | None = None,
+        quotas: Sequence[Project] = (),
     ) -> frozenset[str]:
         """As record, of those jobs that are still queued and that no other broker decides about now: which these are.
 
-        Raises OverBudget, changing nothing, when what begins is more than budgets have left.
+        What quotas have no room for stays queued. Raises OverBudget, changing nothing, when what begins is more than
+        budgets have left.
         """
         news = recording.News(jobs=jobs, attempts=attempts, changes=changes, placements=placements)
         with self._fenced({attempt.pool for attempt in attempts}) as connection:
-            claimed = claiming.claim(connection, news, within)
+            claimed = claiming.claim(connection, self._specs, news, within, quotas)
             recording.record(connection, claimed)
         return frozenset({job.id for job in claimed.jobs} | {each.job_id for each in claimed.placements})
 
