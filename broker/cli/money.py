@@ -135,7 +135,8 @@ def _prices(row: Row) -> str:
 def _price(price: Row, serverless: bool) -> str:
     parts = []
     if price["gpu_count"] or not serverless:
-        parts.append(f"${price['usd_per_hour']}/{price['gpu_model'] + '-' if serverless else 'node-'}h")
+        whole = "container" if serverless else "node"  # the largest one, where it is priced as a part of a node
+        parts.append(f"${price['usd_per_hour']}/{price['gpu_model'] if price['tier'] == 'serverless' else whole}-h")
     if price["usd_per_cpu_hour"] is not None:
         parts.append(f"${price['usd_per_cpu_hour']}/CPU-h")
     if price["usd_per_gib_hour"] is not None:

@@ -6,15 +6,17 @@ A price is valid from its date until a newer one of the same id; before its firs
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 
+from broker.decide.charge import dominant_share
 from broker.decide.tariff import billed_ns
 from broker.model.errors import PriceMissing
 from broker.model.money import Money
 from broker.model.offers import BillingRule, Offer, Tier, in_force
+from broker.model.pools import Pool, PoolKind
 from broker.model.resources import GIB, Resources, canonical_gpu
 
 STALE_AFTER_DAYS = 90
@@ -101,6 +103,18 @@ def unit_price(offers: Sequence[Offer], resources: Resources, day: date) -> Unit
         return None
     _, usd, _, offer = min(fitting, key=lambda found: found[:3])
     return UnitPrice(usd_per_hour=usd, billing=offer.billing, offers=(offer,))
+
+
+def price_in(pool: Pool, resources: Resources, day: date) -> UnitPrice | None:
+    """What a node or container of a pool costs that has these resources; None when that is not known.
+
+    A container of a pool that is priced by nodes costs as much of the pool's largest one as it keeps from others.
+    """
+    price = unit_price(pool.offers, resources, day)
+    if price is None or pool.kind is PoolKind.CLUSTER or price.offers[0].tier is Tier.SERVERLESS:
+        return price
+    share = dominant_share(resources, pool.unit)
+    return replace(price, usd_per_hour=price.usd_per_hour * share.numerator / share.denominator)
 
 
 def cost(price: UnitPrice, duration_ns: int) -> Money:

@@ -11,7 +11,7 @@ from broker.decide import budgets, cost, limits
 from broker.decide.constraints import resolve
 from broker.decide.duration import is_prior
 from broker.decide.pool_state import PoolState
-from broker.decide.price_book import stale, unit_price
+from broker.decide.price_book import price_in, stale, unit_price
 from broker.decide.quotas import NO_QUOTAS, Quotas
 from broker.decide.recall import Bill, Recall
 from broker.decide.room import Need, Room, Spot
@@ -246,7 +246,7 @@ class Quoter:
 
     def _price(self, resources: Resources) -> Price | None:
         if resources not in self._prices:
-            self._prices[resources] = unit_price(self.pool.offers, resources, self._day)
+            self._prices[resources] = price_in(self.pool, resources, self._day)
         return self._prices[resources]
 
     def _lines(self, price: Price, need: Need, spot: Spot, run_s: float, tail: Fraction) -> tuple[CostLine, ...]:

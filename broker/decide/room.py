@@ -53,6 +53,7 @@ class Room:
         self._serverless = state.pool.kind is PoolKind.SERVERLESS
         self._queues: dict[tuple[Need, bool], list[_Entry]] = {}
         self._held_back_s = 0.0
+        self._extra_bytes = state.capacity.extra_bytes if state.capacity else 0
         limit = 0
         if state.capacity:
             self._held_back_s = max(state.capacity.backoff_until_ns - now_ns, 0) / NS_PER_S
@@ -106,7 +107,7 @@ class Room:
         spots = [self._spot(warm, warm[0], need)] if warm and not warm[0] else []
         if self._growth >= need.nodes:
             start_s = self._held_back_s + self._pool.cold_start_s
-            now, total = not self._held_back_s, need.resources
+            now, total = not self._held_back_s, self._container(need)
             spots.append(Spot(now=now, start_in_s=start_s, units=(), fresh=need.nodes, total=total, cold=True))
         if spots or need.nodes > 1:
             return tuple(spots)
@@ -120,8 +121,11 @@ class Room:
         return tuple(spots)
 
     def _spot(self, entry: _Entry, start_s: float, need: Need, *, cold: bool = False) -> Spot:
-        total = need.resources if cold else self._units[entry[3]].total
+        total = self._container(need) if cold else self._units[entry[3]].total
         return Spot(now=not start_s, start_in_s=start_s, units=(entry[3],), fresh=0, total=total, cold=cold)
+
+    def _container(self, need: Need) -> Resources:
+        return self._pool.container(need.resources, self._extra_bytes)
 
     def _on_nodes(self, need: Need) -> Spot | None:
         if need.nodes > 1:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from broker.decide.capacity import targets
 from broker.decide.constraints import resolve
 from broker.decide.market import Market
-from broker.decide.price_book import unit_price
+from broker.decide.price_book import price_in
 from broker.decide.workload import Workload
 from broker.model.jobs import Job
 from broker.model.money import NS_PER_S
@@ -74,7 +74,7 @@ def fits(share: float) -> bool:
 
 def market(pool: Pool, others: Sequence[Pool], day: date) -> Market | None:
     """The terms on which this pool's nodes compete with serverless; None where its price is not known."""
-    node = unit_price(pool.offers, pool.unit, day)
+    node = price_in(pool, pool.unit, day)
     if node is None or not node.usd_per_hour:
         return None
     rates = [rate for other in others if (rate := _rate_of_node(pool.unit, other, day)) is not None]
@@ -97,7 +97,7 @@ def _rate_of_node(node: Resources, other: Pool, day: date) -> Decimal | None:
     if not share:
         return None
     part = replace(node, cpus=node.cpus * share, memory_bytes=int(node.memory_bytes * share), gpus=node.gpus * share)
-    price = unit_price(other.offers, part, day)
+    price = price_in(other, part, day)
     return price.usd_per_hour / Decimal(str(share)) if price else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -35,6 +35,7 @@ class Capability(StrEnum):
     HEAD = "head"  # meters a head beside the units that run attempts
     KEEP_WARM = "keep_warm"  # implements Warmable
     VOLUMES = "volumes"  # named folders that outlive attempts
+    NODE_SHARES = "node_shares"  # serverless: its containers are parts of nodes, and may be priced as such
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,11 @@ class Pool:
         default_factory=dict
     )  # cluster: how its machines are made; validated by the provider's
 
+    def container(self, held: Resources, extra_bytes: int) -> Resources:
+        """What a container has that is started for an attempt: what that holds, and more memory, where it may."""
+        most = max(self.unit.memory_bytes, held.memory_bytes)
+        return replace(held, memory_bytes=min(held.memory_bytes + extra_bytes, most))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitState:
@@ -104,6 +110,7 @@ class Capacity:
     as_of_ns: int
     units: tuple[UnitState, ...]
     max_units: int  # how many units it may grow to
+    extra_bytes: int = 0  # serverless: of memory, beside what its attempt holds, in a container (`Pool.container`)
     line: int = 0  # launches that it lets wait at once, each for the place of one like it (`LaunchRequest.in_line`)
     backoff_until_ns: int = 0  # the pool starts nothing new before this (containers kept failing)
     note: str = ""  # for people: how work is isolated, why it is degraded

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from broker.model.jobs import CHECKPOINT_GRACE_S, LaunchRequest
@@ -155,7 +155,7 @@ class Manifests:
 
     def worker(self, held: Resources) -> Resources:
         """What a worker of an attempt's own RayCluster has: what the attempt holds, and memory for Ray beside it."""
-        return replace(held, memory_bytes=min(held.memory_bytes + RAY_BYTES, self._pool.unit.memory_bytes))
+        return self._pool.container(held, RAY_BYTES)
 
     def _job(
         self,

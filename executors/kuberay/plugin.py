@@ -19,7 +19,7 @@ from broker.ports import ExecutorContext
 from executors.kuberay import demands, sweeping
 from executors.kuberay.api import Api
 from executors.kuberay.following import Following
-from executors.kuberay.manifests import Manifests, kill_after_s
+from executors.kuberay.manifests import RAY_BYTES, Manifests, kill_after_s
 from executors.kuberay.mirror import Mirror
 from executors.kuberay.nodes import Nodes
 from executors.kuberay.options import Options, SharedOptions, check_claim
@@ -43,9 +43,17 @@ class KubeRayJobs(KeptHere[Site]):
     """Runs each attempt in a RayCluster of its own; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.FUNCTIONS, Capability.RAY_RUNTIME, Capability.GANG, Capability.VOLUMES, Capability.HEAD}
+        {
+            Capability.FUNCTIONS,
+            Capability.RAY_RUNTIME,
+            Capability.GANG,
+            Capability.VOLUMES,
+            Capability.HEAD,
+            Capability.NODE_SHARES,
+        }
     )
     kind: ClassVar[PoolKind] = PoolKind.SERVERLESS
+    extra_bytes: ClassVar[int] = RAY_BYTES
     options_type: ClassVar[type[Options]] = Options
 
     @classmethod
@@ -221,6 +229,7 @@ class KubeRayJobs(KeptHere[Site]):
             as_of_ns=self._context.clock.now_ns(),
             units=self._site.nodes.states(),
             max_units=self._pool.max_units,
+            extra_bytes=self.extra_bytes,
             note=note,
         )
 
@@ -228,8 +237,11 @@ class KubeRayJobs(KeptHere[Site]):
 class KubeRay(KubeRayJobs):
     """Runs attempts in one RayCluster, whose workers they share, and which a plan scales."""
 
-    capabilities: ClassVar[frozenset[Capability]] = KubeRayJobs.capabilities | {Capability.SCALE}
+    capabilities: ClassVar[frozenset[Capability]] = KubeRayJobs.capabilities - {Capability.NODE_SHARES} | {
+        Capability.SCALE
+    }
     kind: ClassVar[PoolKind] = PoolKind.CLUSTER
+    extra_bytes: ClassVar[int] = 0
     options_type: ClassVar[type[Options]] = SharedOptions
 
     def _nodes(self, api: Api, manifests: Manifests, meter: Meter, reports: Reports) -> Nodes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from broker.decide.charge import settle
-from broker.decide.price_book import unit_price
+from broker.decide.price_book import price_in
 from broker.decide.tariff import Price, PriceOf
 from broker.model.money import ZERO, Money
 from broker.model.times import day_of
@@ -67,7 +67,7 @@ def _prices(each: SimPool) -> PriceOf:
         day = day_of(at_ns)
         key = (unit.resources, day)
         if key not in found:
-            found[key] = unit_price(each.pool.offers, unit.resources, day)
+            found[key] = price_in(each.pool, unit.resources, day)
         return found[key]
 
     return price_of

@@ -11,7 +11,7 @@ from collections import defaultdict
 import structlog
 
 from broker.decide.charge import estimated, settle
-from broker.decide.price_book import unit_price
+from broker.decide.price_book import price_in, unit_price
 from broker.decide.tariff import Price, PriceOf
 from broker.model.errors import BrokerError, ExecutorError
 from broker.model.money import NS_PER_S
@@ -79,7 +79,9 @@ def prices(pool: Pool) -> PriceOf:
         day = day_of(at_ns)
         key = (unit.resources, unit.head, day.toordinal())
         if key not in found:
-            found[key] = unit_price(pool.head_offers if unit.head else pool.offers, unit.resources, day)
+            found[key] = (
+                unit_price(pool.head_offers, unit.resources, day) if unit.head else price_in(pool, unit.resources, day)
+            )
         return found[key]
 
     return price_of

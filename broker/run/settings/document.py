@@ -135,7 +135,7 @@ class PricePart(Part):
     """What a pool's nodes or containers cost: exactly one of offer, provider, usd_per_hour and own."""
 
     offer: Line | None = Field(None, description="Id of an offer of the price book, as `broker prices` lists it.")
-    count: Count = Field(1, description="How many of the offer a node is worth: 2 where it has twice the GPUs.")
+    count: Count | None = Field(None, description="How many of the offer a node is worth; default: 1, or its part.")
     provider: Line | None = Field(None, description="All serverless offers of this provider.")
     product: Line | None = Field(None, description="Of these, those of this product; required where there are several.")
     gpus_of: Line | None = Field(

@@ -181,11 +181,20 @@ def _priced(
 ) -> tuple[Pool, list[tuple[Keys, str]]]:
     """The pool with the offers that its prices come to, and what is wrong with them."""
     wrong: list[tuple[Keys, str]] = []
+    can = pool.capabilities or frozenset(Capability)  # of a plugin that can't be used nothing is known
+    on_nodes = pool.kind is PoolKind.SERVERLESS and Capability.NODE_SHARES in can
 
     def found(field: str, price: PricePart, of: Pool) -> tuple[Offer, ...]:
         try:
             return offers_of(
-                price, pool=of.name, kind=of.kind, unit=of.unit, gpu_models=of.gpu_models, offers=offers, since=since
+                price,
+                pool=of.name,
+                kind=of.kind,
+                unit=of.unit,
+                gpu_models=of.gpu_models,
+                offers=offers,
+                since=since,
+                on_nodes=on_nodes,
             )
         except WrongPrice as error:
             wrong.append(((field, *(key for key in error.field.split(".") if key)), str(error)))
@@ -196,7 +205,7 @@ def _priced(
     if part.head_price:
         head = replace(pool, name=f"{pool.name}-head", kind=PoolKind.CLUSTER, unit=Resources(), gpu_models=())
         pool = replace(pool, head_offers=found("head_price", part.head_price, head))
-        if pool.capabilities and Capability.HEAD not in pool.capabilities:
+        if Capability.HEAD not in can:
             message = f"the executor {pool.executor} meters no head beside its units: leave it out"
             wrong.append((("head_price",), message))
     return pool, wrong

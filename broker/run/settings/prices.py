@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from math import ceil
+from fractions import Fraction
+from math import ceil, floor
 from typing import Final
 
 from broker.decide.own_hardware import OwnHardware, owned_offer
@@ -17,6 +18,7 @@ from broker.run.settings.document import PricePart
 from broker.spec.complaints import nearest
 
 _FORMS: Final = ("offer", "provider", "usd_per_hour", "own")
+_SMALLEST: Final = Decimal("1e-9")  # dollars, of a part of a price
 
 
 class WrongPrice(ValueError):
@@ -36,8 +38,13 @@ def offers_of(
     gpu_models: Sequence[str],
     offers: Sequence[Offer],
     since: date | None,
+    on_nodes: bool = False,
 ) -> tuple[Offer, ...]:
-    """The offers of a price; `since` is the day from which own numbers hold that say none. Raises `WrongPrice`."""
+    """The offers of a price; `since` is the day from which own numbers hold that say none. Raises `WrongPrice`.
+
+    With `on_nodes` its units are on nodes that are there before and after them: they may be priced by these, and are
+    by the second.
+    """
     given = [form for form in _FORMS if getattr(price, form) is not None]
     if not given and (price.usd_per_cpu_hour or price.usd_per_gib_hour):
         raise WrongPrice("usd_per_hour", "is required beside prices of CPUs and memory: 0 where nothing else is paid")
@@ -46,7 +53,7 @@ def offers_of(
         raise WrongPrice("", f"gives {what}: give one of {', '.join(_FORMS)}")
     since = price.as_of or since or datetime.now(UTC).date()
     if price.offer is not None:
-        return _of_book(price, kind, unit, gpu_models, offers)
+        return _of_book(price, kind, unit, gpu_models, offers, on_nodes)
     if price.provider is not None:
         return _of_provider(price, kind, gpu_models, offers)
     if price.own is not None:
@@ -55,23 +62,33 @@ def offers_of(
 
 
 def _of_book(
-    price: PricePart, kind: PoolKind, unit: Resources, gpu_models: Sequence[str], offers: Sequence[Offer]
+    price: PricePart,
+    kind: PoolKind,
+    unit: Resources,
+    gpu_models: Sequence[str],
+    offers: Sequence[Offer],
+    on_nodes: bool,
 ) -> tuple[Offer, ...]:
-    """Every dated price of one offer, times what a node is worth of it."""
+    """Every dated price of one offer, times what a node is worth of it, or the largest container that shares one."""
     wanted = str(price.offer).lower()
     found = tuple(offer for offer in offers if offer.id == wanted)
     if not found:
         near = nearest(wanted, (offer.id for offer in offers), at_most=3)
         raise WrongPrice("offer", f"unknown offer {wanted!r}; {_near(near, '`broker prices` lists them')}")
     one = found[0]
-    if (one.tier is Tier.SERVERLESS) != (kind is PoolKind.SERVERLESS):
+    of_nodes = one.tier is not Tier.SERVERLESS
+    if of_nodes == (kind is PoolKind.SERVERLESS) and not (of_nodes and on_nodes):
         raise WrongPrice("offer", f"{one.id} is a price of {one.tier.value}, which is none of a {kind.value} pool")
-    if kind is PoolKind.SERVERLESS:
-        if price.count != 1:
+    if not of_nodes:
+        if price.count not in (None, 1):
             raise WrongPrice("count", "is for nodes: a container is billed by what it has")
         return found
-    _match(one, price.count, unit, gpu_models)
-    return tuple(_times(offer, price.count) for offer in found)
+    _match(one, price.count or 1, unit, gpu_models)
+    if not on_nodes:
+        return tuple(_times(offer, Fraction(price.count or 1)) for offer in found)
+    alone = kind is PoolKind.CLUSTER  # a head, which has its node for itself
+    times = Fraction(price.count or 1) if price.count or alone else Fraction(1, _that_fit(one, unit))
+    return tuple(replace(_times(offer, times), billing=BillingRule()) for offer in found)
 
 
 def _match(offer: Offer, count: int, unit: Resources, gpu_models: Sequence[str]) -> None:
@@ -84,21 +101,37 @@ def _match(offer: Offer, count: int, unit: Resources, gpu_models: Sequence[str])
         raise WrongPrice("offer", f"{offer.id} is the price of {has}, and a node here has {unit.gpus:g}: {hint}")
 
 
-def _times(offer: Offer, count: int) -> Offer:
-    """The offer of a node that is worth `count` of this one."""
-    if count == 1:
+def _that_fit(offer: Offer, unit: Resources) -> int:
+    """How many of the largest containers of a pool a node has room for, by all that the offer says of it."""
+    gpus, gib = ("GPUs", offer.gpu_count, unit.gpus), ("GiB", offer.memory_gib, unit.memory_bytes / GIB)
+    parts = (gpus, ("CPUs", offer.cpus, unit.cpus), gib)
+    said = [(what, has, wanted) for what, has, wanted in parts if has is not None and wanted]
+    if not said:
+        raise WrongPrice("count", f"is required: {offer.id} does not say what a node has")
+    for what, has, wanted in said:
+        if wanted > has + 1e-9:
+            fits = f"is the price of a node with {has:g} {what}, and a container here may have {wanted:g}"
+            raise WrongPrice("offer", f"{offer.id} {fits}: say less, or count, if it is worth several")
+    return min(floor(has / wanted + 1e-9) for _, has, wanted in said)
+
+
+def _times(offer: Offer, times: Fraction) -> Offer:
+    """The offer of what is worth so many of this one, or such a part of it."""
+    if times == 1:
         return offer
-    sku = f"{count}x-{offer.sku}"
+    name = f"{times}x" if times > 1 else f"{times.numerator}of{times.denominator}"
     provider, product, first, *rest = offer.id.split("/")
+    exact = offer.usd_per_hour * times.numerator / times.denominator
+    rounded = exact.quantize(_SMALLEST)
     return replace(
         offer,
-        id="/".join((provider, product, f"{count}x-{first}", *rest)),
-        sku=sku,
-        gpu_count=offer.gpu_count * count,
-        cpus=offer.cpus and offer.cpus * count,
-        memory_gib=offer.memory_gib and offer.memory_gib * count,
-        usd_per_hour=offer.usd_per_hour * count,
-        note="; ".join(part for part in (f"{count} of {offer.id}", offer.note) if part),
+        id="/".join((provider, product, f"{name}-{first}", *rest)),
+        sku=f"{name}-{offer.sku}",
+        gpu_count=offer.gpu_count * float(times),
+        cpus=offer.cpus and offer.cpus * float(times),
+        memory_gib=offer.memory_gib and offer.memory_gib * float(times),
+        usd_per_hour=exact if exact == rounded else rounded,
+        note="; ".join(part for part in (f"{times} of {offer.id}", offer.note) if part),
     )
 
 
