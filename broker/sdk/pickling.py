@@ -8,6 +8,7 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -87,5 +88,9 @@ def _own_code(function: Callable[..., Any]) -> Iterator[None]:
 def _installed(module: Any) -> bool:
     """Whether it comes with Python or from a package that requirements can name."""
     places = [module.__file__] if getattr(module, "__file__", None) else list(getattr(module, "__path__", ()))
-    library = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    return all(any(Path(place).is_relative_to(folder) for folder in library) for place in places)
+    return all(any(Path(place).is_relative_to(folder) for folder in _library()) for place in places)
+
+
+@cache
+def _library() -> tuple[Path, ...]:
+    return tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))

@@ -72,7 +72,8 @@ def adopt(data: Mapping[str, Any]) -> Adopted:
     _sort_out(adopted, _LEFT_OUT, adopted.ignored)
     _sort_out(adopted, _TURNED_DOWN, adopted.problems)
     for keys, shape in _RESHAPED:
-        _reshape(adopted, keys, shape)
+        if keys[0] in adopted.data:
+            _reshape(adopted, keys, shape)
     _place(adopted)
     _take_secrets(adopted)
     _tidy(adopted)

@@ -16,6 +16,7 @@ from broker.model.errors import InvalidInput, Problem
 Keys = tuple[str | int, ...]
 
 MAX_BYTES: Final = 1_000_000  # of one file
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -91,7 +92,7 @@ def unfit_text(value: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
     if isinstance(value, str):
         if "\0" in value:
             yield keys, "holds a null byte"
-        elif any("\ud800" <= char <= "\udfff" for char in value):
+        elif not value.isascii() and _SURROGATE.search(value):
             yield keys, "is not UTF-8 text"
     elif isinstance(value, Mapping):
         for key, inner in value.items():

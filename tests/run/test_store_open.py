@@ -221,12 +221,15 @@ def test_a_damaged_file(sqlite_url: str) -> None:
         store.blob("ab")
 
 
-def test_a_server_that_went_away(postgresql_url: str) -> None:
+@pytest.mark.parametrize("asked_after_s", [0.0, 60.0])
+def test_a_server_that_went_away(postgresql_url: str, asked_after_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether each connection is asked, or only one that has said something, as it does at its end."""
+    monkeypatch.setattr(engine_module, "_LIVES_S", asked_after_s)
     with closing(open_store(postgresql_url)) as store:
         killer = create_engine(postgresql_url.replace("postgresql:", "postgresql+psycopg:"))
         with killer.connect() as connection:
             connection.execute(
-                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+                text("SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
             )
         killer.dispose()
         assert store.counts(), "a lost connection is replaced"

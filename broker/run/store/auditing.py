@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, insert, or_, select
 from broker.model.audit import AuditEntry, AuditFilter
 from broker.run.store.tenancy_tables import audit
 
-_APPEND: Final = insert(audit)
+_APPEND: Final = insert(audit).inline()
 
 
 def append(connection: Connection, entries: Iterable[AuditEntry]) -> None:

@@ -72,7 +72,7 @@ class StoredBlobs(Transactions):
 def keep_blob(connection: Connection, sha256: str, data: bytes, at_ns: int) -> None:
     """Keeps bytes under their hash; of those that are here, that they are wanted."""
     row = {"sha256": sha256, "data": data, "wanted_ns": at_ns}
-    connection.execute(insert_new(connection, blobs).values(row))
+    connection.execute(insert_new(connection, blobs), row)
     _want(connection, sha256, at_ns)
 
 

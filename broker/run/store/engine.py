@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from select import POLLIN, poll
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InvalidatePoolError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from broker.model.errors import StoreAway, StoreError
 
@@ -24,6 +33,7 @@ _CONNECT_S: Final = 10
 _AWAY: Final = ("08", "57", "25")  # SQLSTATE: no connection, shut down or starting up, idle for too long
 # A broker that stands still in a transaction must not keep others from taking over: the server ends it.
 _IDLE_S: Final = 10
+_LIVES_S: Final = 1.0  # a connection that was used a moment ago, and has said nothing since, is not asked if it lives
 _SILENT_S: Final = 20  # a server that does not even acknowledge what it is sent is away
 _ADVICE: Final = (
     ("disk is full", "the disk is full: free space there"),
@@ -91,7 +101,13 @@ def _is_postgresql(error: SQLAlchemyError | OSError) -> bool:
 
 def insert_new(connection: Connection, table: Table) -> Any:
     """An insert that leaves a row alone which is there already."""
-    return _insert(connection)(table).on_conflict_do_nothing()
+    return insert_new_in(connection.dialect.name, table)
+
+
+@lru_cache
+def insert_new_in(dialect: str, table: Table) -> Any:
+    """The same for a dialect by its name."""
+    return _inserts(dialect)(table).on_conflict_do_nothing()
 
 
 def add_up(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -184,7 +200,6 @@ def _sqlite(url: URL) -> Engine:
 def _postgresql(url: URL) -> Engine:
     engine = create_engine(
         url,
-        pool_pre_ping=True,
         pool_size=8,
         connect_args={"connect_timeout": _CONNECT_S, "tcp_user_timeout": _SILENT_S * 1_000, "keepalives_idle": 10},
     )
@@ -194,7 +209,28 @@ def _postgresql(url: URL) -> Engine:
         connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_S}s'")
         connection.commit()
 
+    @event.listens_for(engine, "checkin")
+    def note(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used_s"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ask(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        if (used_s := record.info.get("used_s")) is None:
+            return  # it is new
+        try:
+            if time.monotonic() - used_s > _LIVES_S or _heard(connection.fileno()):
+                engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error  # this one, and all that are as old
+
     return engine
+
+
+def _heard(file: int) -> bool:
+    """Whether something has come on an idle connection, such as its end."""
+    readable = poll()
+    readable.register(file, POLLIN)
+    return bool(readable.poll(0))
 
 
 def _upgrade(engine: Engine) -> None:

@@ -11,20 +11,25 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, extract, func, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, extract, func, insert, select, text, update
 
 from broker.model.errors import Conflict, LeaseLost
 from broker.model.leases import Lease, Member, Question, Standing
 from broker.model.money import NS_PER_S
 from broker.run.store.engine import insert_new
+from broker.run.store.specs import places, places_of, put
 from broker.run.store.tables import OPEN_ATTEMPT, attempts, brokers, leases, questions
 from broker.run.store.transactions import Transactions
 
 CHANNEL: Final = "gpu_broker"  # of LISTEN and NOTIFY
 _UNANSWERED_NS: Final = 60 * NS_PER_S
 _FOREVER_NS: Final = 2**63 - 1
+_LIVES: Final = (
+    select(brokers.c.id).where(brokers.c.id == bindparam("member")).with_for_update(read=True, key_share=True)
+)
 
 
 class StoredLeases(Transactions):
@@ -178,12 +183,20 @@ class StoredLeases(Transactions):
 
 def _check_lives(connection: Connection, member_id: str, pools: Collection[str]) -> None:
     """Keeps the member, and so its leases, until the end of this transaction. Raises LeaseLost when they are gone."""
-    lives = select(brokers.c.id).where(brokers.c.id == member_id).with_for_update(read=True, key_share=True)
-    if connection.execute(lives).first() is None:
+    if connection.execute(_LIVES, {"member": member_id}).first() is None:
         raise _lost(member_id)
-    others = select(leases.c.name).where(leases.c.name.in_(pools), leases.c.holder.is_distinct_from(member_id))
-    if pools and (name := connection.execute(others).scalar()) is not None:
+    if not (named := list(pools)):
+        return
+    found = connection.execute(_others(places(named)), {"member": member_id} | put("pool", named))
+    if (name := found.scalar()) is not None:
         raise LeaseLost(f"the pool {name} is not driven by broker {member_id} any more")
+
+
+@lru_cache
+def _others(number: int) -> Select[Any]:
+    """Which of so many pools another broker drives, or none."""
+    others = leases.c.holder.is_distinct_from(bindparam("member"))
+    return select(leases.c.name).where(leases.c.name.in_(places_of("pool", number)), others)
 
 
 def _lost(member_id: str) -> LeaseLost:

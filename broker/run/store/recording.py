@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, Table, Update, bindparam, func, insert, or_, select, update
 
 from broker.model.errors import Conflict
 from broker.model.jobs import ATTEMPT_MOVES, JOB_MOVES, Attempt, AttemptState, Job, JobState, StateChange
@@ -16,10 +17,27 @@ from broker.run.store.job_counts import count_in
 from broker.run.store.placement_json import dump_placement
 from broker.run.store.reading import unknown_job
 from broker.run.store.rows import Values, attempt_values
-from broker.run.store.specs import Specs, chunks
+from broker.run.store.specs import Specs, chunks, places, places_of, put
 from broker.run.store.tables import CANCELLING, attempts, changes, jobs, placements
 
 State = TypeVar("State", JobState, AttemptState)
+
+
+def _moving(table: Table, columns: Iterable[str]) -> Update:
+    return update(table).where(table.c.id == bindparam("row")).values({name: bindparam(name) for name in columns})
+
+
+# Made once: to make a statement takes longer than to have it carried out.
+_INTO_ATTEMPTS: Final = insert(attempts)
+_INTO_CHANGES: Final = insert(changes).inline()
+_INTO_PLACEMENTS: Final = insert(placements).inline()
+_INTO_POOL: Final = update(jobs).where(jobs.c.id == bindparam("row")).values(pool=bindparam("in_pool"))
+_BEGINS: Final = _INTO_POOL.returning(jobs.c.seq)
+_MOVE_JOBS: Final = _moving(
+    jobs, ("state", "not_before_ns", "attempts", "reason", "started_ns", "ended_ns", "exit_code")
+)
+_MOVING: Final = ("state", "started_ns", "ended_ns", "exit_code", "signal", "reason")  # columns of an attempt
+_MOVE_ATTEMPTS: Final = _moving(attempts, _MOVING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +62,25 @@ def record(connection: Connection, news: News) -> None:
     _placements(connection, news.placements, seqs)
     _attempts(connection, news, seqs)
     if news.changes:
-        connection.execute(insert(changes), [_change(change, seqs[change.job_id]) for change in news.changes])
+        connection.execute(_INTO_CHANGES, [_change(change, seqs[change.job_id]) for change in news.changes])
     count_in(connection, moved)
+
+
+def begin(connection: Connection, queued: Job, job: Job, attempt: Attempt, change: StateChange, how: Placement) -> None:
+    """Writes the first attempt of a job that this transaction has stored, as what it becomes: nothing of it is older.
+
+    Raises as `record`.
+    """
+    for job_id in {attempt.job_id, change.job_id, how.job_id} - {queued.id}:
+        raise unknown_job(connection, job_id)
+    _check("job", job.id, queued.state, job.state, JOB_MOVES)
+    seq = connection.execute(_BEGINS, {"row": job.id, "in_pool": attempt.pool}).scalar_one()
+    placed = _placement(how, seq)
+    connection.execute(_INTO_PLACEMENTS, placed)
+    runs_there = how.verdict is Verdict.RUN and placed["pool"] == attempt.pool
+    expected = {"predicted": placed["predicted"] if runs_there else None, "reserved": _reserved([how]).get(job.id)}
+    connection.execute(_INTO_ATTEMPTS, attempt_values(attempt, seq) | expected)
+    connection.execute(_INTO_CHANGES, _change(change, seq))
 
 
 def request_cancel(connection: Connection, specs: Specs, job_ids: Sequence[str]) -> tuple[Job, ...]:
@@ -66,11 +101,21 @@ def request_cancel(connection: Connection, specs: Specs, job_ids: Sequence[str])
 def _stored_jobs(connection: Connection, job_ids: Collection[str]) -> dict[str, tuple[int, JobState]]:
     stored = {}
     for chunk in chunks(sorted(job_ids)):
-        query = select(jobs.c.id, jobs.c.seq, jobs.c.state).where(jobs.c.id.in_(chunk)).with_for_update()
-        stored.update({row.id: (row.seq, JobState(row.state)) for row in connection.execute(query)})
+        rows = connection.execute(_jobs_of(places(chunk)), put("id", chunk))
+        stored.update({row.id: (row.seq, JobState(row.state)) for row in rows})
     for missing in sorted(job_ids - stored.keys()):
         raise unknown_job(connection, missing)
     return stored
+
+
+@lru_cache
+def _jobs_of(number: int) -> Select[Any]:
+    return select(jobs.c.id, jobs.c.seq, jobs.c.state).where(jobs.c.id.in_(places_of("id", number))).with_for_update()
+
+
+@lru_cache
+def _attempts_of(number: int) -> Select[Any]:
+    return select(attempts.c.id, attempts.c.state).where(attempts.c.id.in_(places_of("id", number))).with_for_update()
 
 
 def _jobs(connection: Connection, changed: Iterable[Job], states: dict[str, JobState]) -> Counter[JobState]:
@@ -94,16 +139,15 @@ def _jobs(connection: Connection, changed: Iterable[Job], states: dict[str, JobS
             }
         )
     if values:
-        columns: dict[str, Any] = {name: bindparam(name) for name in values[0] if name != "row"}
-        connection.execute(update(jobs).where(jobs.c.id == bindparam("row")).values(columns), values)
+        connection.execute(_MOVE_JOBS, values)
     return moved
 
 
 def _attempts(connection: Connection, news: News, seqs: Mapping[str, int]) -> None:
     states: dict[str, AttemptState] = {}
     for chunk in chunks(sorted({attempt.id for attempt in news.attempts})):
-        query = select(attempts.c.id, attempts.c.state).where(attempts.c.id.in_(chunk)).with_for_update()
-        states.update({row.id: AttemptState(row.state) for row in connection.execute(query)})
+        rows = connection.execute(_attempts_of(places(chunk)), put("id", chunk))
+        states.update({row.id: AttemptState(row.state) for row in rows})
     fresh, changed = [], []
     for attempt in news.attempts:
         if attempt.id in states:
@@ -132,7 +176,7 @@ def _insert_attempts(
         return
     predicted = _predicted(connection, {seqs[attempt.job_id] for attempt in fresh})
     connection.execute(
-        insert(attempts),
+        _INTO_ATTEMPTS,
         [
             {
                 **attempt_values(attempt, seqs[attempt.job_id]),
@@ -142,20 +186,16 @@ def _insert_attempts(
             for attempt in fresh
         ],
     )
-    connection.execute(
-        update(jobs).where(jobs.c.seq == bindparam("row")).values(pool=bindparam("pool")),
-        [{"row": seqs[attempt.job_id], "pool": attempt.pool} for attempt in fresh],
-    )
+    connection.execute(_INTO_POOL, [{"row": attempt.job_id, "in_pool": attempt.pool} for attempt in fresh])
 
 
 def _update_attempts(connection: Connection, changed: Sequence[Attempt]) -> None:
     if not changed:
         return
-    columns = ("state", "started_ns", "ended_ns", "exit_code", "signal", "reason")
     connection.execute(
-        update(attempts).where(attempts.c.id == bindparam("row")).values({name: bindparam(name) for name in columns}),
+        _MOVE_ATTEMPTS,
         [
-            {"row": attempt.id, **{name: getattr(attempt, name) for name in columns}, "state": attempt.state.value}
+            {"row": attempt.id, **{name: getattr(attempt, name) for name in _MOVING}, "state": attempt.state.value}
             for attempt in changed
         ],
     )
@@ -172,20 +212,23 @@ def _placements(connection: Connection, decided: Sequence[Placement], seqs: Mapp
         last[seq] = decision
         values.append(_placement(placement, seq))
     if values:
-        connection.execute(insert(placements), values)
+        connection.execute(_INTO_PLACEMENTS, values)
 
 
 def _last(connection: Connection, seqs: Collection[int]) -> dict[int, Any]:
     found: dict[int, Any] = {}
     for chunk in chunks(sorted(seqs)):
-        newest = (
-            select(func.max(placements.c.seq)).where(placements.c.job_seq.in_(chunk)).group_by(placements.c.job_seq)
-        )
-        query = select(
-            placements.c.job_seq, placements.c.verdict, placements.c.reason, placements.c.pool, placements.c.predicted
-        ).where(placements.c.seq.in_(newest))
-        found.update({row.job_seq: row for row in connection.execute(query)})
+        rows = connection.execute(_last_of(places(chunk)), put("job_seq", chunk))
+        found.update({row.job_seq: row for row in rows})
     return found
+
+
+@lru_cache
+def _last_of(number: int) -> Select[Any]:
+    mine = placements.c.job_seq.in_(places_of("job_seq", number))
+    newest = select(func.max(placements.c.seq)).where(mine).group_by(placements.c.job_seq)
+    said = (placements.c.verdict, placements.c.reason, placements.c.pool, placements.c.predicted)
+    return select(placements.c.job_seq, *said).where(placements.c.seq.in_(newest))
 
 
 def _predicted(connection: Connection, seqs: Collection[int]) -> dict[tuple[int, str], int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from sys import intern
 from threading import Lock
 from typing import Any, Final, TypeVar
@@ -12,7 +13,7 @@ from sqlalchemy import BindParameter, Connection, Row, Table, bindparam, insert,
 from broker.model.environment import environment_key
 from broker.model.jobs import Job, JobSpec
 from broker.run.lately import Lately
-from broker.run.store.engine import insert_new
+from broker.run.store.engine import insert_new, insert_new_in
 from broker.run.store.rows import Values, digest, job_of
 from broker.run.store.spec_json import dump_spec, load_spec
 from broker.run.store.tables import documents, specs, tags
@@ -111,16 +112,15 @@ class Specs:
 
     def _keep(self, connection: Connection, table: Table, texts: Mapping[str, str]) -> dict[str, int]:
         lately = self._keys[table.name]
-        known = lately.of(texts)
-        # What is stored below may yet be taken back: it is remembered when it is found the next time.
-        found = _keys_of(connection, table, texts.keys() - known.keys())
-        lately.put(found)
-        keys = known | found
+        keys = lately.of(texts)
         for chunk in chunks(texts.keys() - keys.keys()):
-            # Another process may be faster: its row is as good.
             rows = [{"hash": hashed, "body": texts[hashed]} for hashed in sorted(chunk)]
-            connection.execute(insert_new(connection, table), rows)
-            keys |= _keys_of(connection, table, chunk)
+            # What is stored here may yet be taken back: it is remembered when it is found the next time.
+            stored = connection.execute(_storing(connection.dialect.name, table), rows)
+            keys |= {hashed: key for hashed, key in stored}
+            found = _keys_of(connection, table, set(chunk) - keys.keys())
+            lately.put(found)
+            keys |= found
         return keys
 
     def keep_tag(self, connection: Connection, key: str, value: str) -> int:
@@ -132,6 +132,12 @@ class Specs:
             self._tags.put({(key, value): stored})
             return int(stored)
         return int(connection.execute(insert(tags).values(key=key, value=value).returning(tags.c.id)).scalar_one())
+
+
+@lru_cache
+def _storing(dialect: str, table: Table) -> Any:
+    """Stores texts that are not there, and tells their keys."""
+    return insert_new_in(dialect, table).returning(table.c.hash, table.c.id)
 
 
 def _keys_of(connection: Connection, table: Table, hashes: Iterable[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from sqlalchemy import Engine, event
@@ -113,15 +114,16 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
     def begin(
         self, entry: Entry, *, job: Job, attempt: Attempt, change: StateChange, placement: Placement
     ) -> tuple[Job, ...]:
-        """Stores a submission of one job and records what that becomes, both or none."""
-        news = recording.News(jobs=[job], attempts=[attempt], changes=[change], placements=[placement])
+        """Stores a submission of one job as what that becomes, with its first attempt, all or none."""
+        begun = replace(entry, jobs=(job,))
 
         def add() -> tuple[Job, ...]:
             with self._fenced({attempt.pool}) as connection:
-                (stored,) = submission.add(connection, self._specs, [entry])
-                if stored is entry.jobs:
-                    recording.record(connection, news)
-                return stored
+                (stored,) = submission.add(connection, self._specs, [begun])
+                if stored is not begun.jobs:
+                    return stored
+                recording.begin(connection, entry.jobs[0], job, attempt, change, placement)
+                return entry.jobs
 
         return _twice(add)
 

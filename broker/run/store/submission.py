@@ -24,7 +24,7 @@ from broker.run.store.specs import Specs, chunks, places, places_of, put
 from broker.run.store.tables import changes, documents, job_tags, jobs
 from broker.run.store.tenancy_tables import projects
 
-_INTO_JOBS: Final = insert(jobs)
+_INTO_JOBS: Final = insert(jobs).inline()
 
 
 def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
@@ -103,7 +103,8 @@ def _note(connection: Connection, entries: Iterable[Entry]) -> None:
     """Begins the history of jobs that are not stored as they were sent."""
     for entry in entries:
         if entry.note:
-            said = (literal(entry.jobs[0].submitted_ns), literal("sent"), jobs.c.state, literal(entry.note))
+            queued = literal(JobState.QUEUED.value)
+            said = (literal(entry.jobs[0].submitted_ns), literal("sent"), queued, literal(entry.note))
             columns = ["job_seq", "at_ns", "old", "new", "reason"]
             noted = select(jobs.c.seq, *said).where(jobs.c.head == _head(entry))
             connection.execute(insert(changes).from_select(columns, noted))
