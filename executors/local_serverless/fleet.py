@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,9 +87,11 @@ class Unit:
 class Fleet:
     """All containers of a pool."""
 
-    def __init__(self, root: Path, bounds: Bounds, lives: Lives) -> None:
+    def __init__(self, root: Path, bounds: Bounds, lives: Lives, changed: Callable[[], None]) -> None:
+        """`changed` is told whenever there may be more or less room, or containers are kept in another way."""
         self._root = root
         self._lives = lives
+        self._changed = changed
         self._up: dict[str, Unit] = {}
         self._last: Shape | None = None  # the last that was wanted: what is started ahead is like it
         self._failures = 0
@@ -152,6 +155,7 @@ class Fleet:
         unit = self._warm(shape) or self._new(shape, order.attempt_id)
         if isinstance(unit, Unit):
             unit.busy.add(order.attempt_id)
+            self._changed()
             if unit.ready or not environment.wanted(order):  # otherwise its environment is yet to be built
                 self._last = shape
             self._fill()
@@ -181,6 +185,7 @@ class Fleet:
         container = self._prepared.take(view) or Container(self._root, view, self._bounds.options.pids)
         unit = Unit(shape, self._lives.begin(container.id, shape.resources, caused_by), gpus, container)
         self._up[unit.id] = unit
+        self._changed()
         return unit
 
     def _make_room(self) -> bool:
@@ -202,6 +207,7 @@ class Fleet:
         self._failures, self.backoff_until_ns = 0, 0
         unit.life["ready_ns"] = self._lives.clock.now_ns()
         self._lives.note(unit.life)
+        self._changed()
         self._last = unit.shape
         if not unit.container.view.gpus:
             self._prepared.want(unit.shape.view, self._bounds.options, self._plain())
@@ -211,6 +217,7 @@ class Fleet:
         if self._failures >= FAILURES_BEFORE_BACKOFF:
             pause_s = min(2.0 ** (self._failures - FAILURES_BEFORE_BACKOFF), MAX_BACKOFF_S)
             self.backoff_until_ns = self._lives.clock.now_ns() + round(pause_s * 1e9)
+            self._changed()
 
     def release(self, unit: Unit, attempt_id: str) -> None:
         """An attempt has left it; it stays warm for a while."""
@@ -218,6 +225,7 @@ class Fleet:
         unit.idle_since = time.monotonic()
         if not unit.ready or not unit.container.alive:
             self.drop(unit)
+        self._changed()
         self._wake.set()
 
     def drop(self, unit: Unit) -> None:
@@ -227,6 +235,7 @@ class Fleet:
         unit.life["ended_ns"] = self._lives.clock.now_ns()
         self._lives.note(unit.life)
         self._gpus.give_back(unit.gpus, unit.shape.resources.gpus)
+        self._changed()
         self._spawn(unit.container.end())
 
     def _spawn(self, work: Any) -> None:
@@ -243,6 +252,7 @@ class Fleet:
     def keep_warm(self, setting: KeepWarm) -> None:
         """Containers are kept like this from now on."""
         self.kept = setting
+        self._changed()
         self._fill()
         self._wake.set()
 

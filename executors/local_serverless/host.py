@@ -19,7 +19,7 @@ from typing import Any, Final
 from executors.local_serverless.container import end_left
 from executors.local_serverless.fleet import Bounds
 from executors.local_serverless.pool import ServerlessPool
-from executors.on_machine.frames import read_frame, write_frame
+from executors.on_machine.frames import UNASKED, frame, read_frame, write_frame
 
 LOOK_S: Final = 5.0
 
@@ -29,7 +29,9 @@ class Host:
 
     def __init__(self, root: Path, bounds: Bounds) -> None:
         end_left(root)
-        self._pool = ServerlessPool(root, bounds)
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._behind: set[asyncio.StreamWriter] = set()  # those that have not been told what room there is now
+        self._pool = ServerlessPool(root, bounds, self._changed)
         self._socket = root / "host.sock"
         self._over = asyncio.Event()
 
@@ -52,16 +54,33 @@ class Host:
         server.close()
         self._socket.unlink(missing_ok=True)
 
+    def _changed(self) -> None:
+        """Lets all clients know what room there is, in a moment, or before anything else that they are told."""
+        if not self._behind and self._clients:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._behind |= self._clients
+
+    def _tell(self) -> None:
+        if self._behind:
+            told = frame((UNASKED, None, self._pool.room))
+            while self._behind:
+                self._behind.pop().write(told)
+
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answering: set[asyncio.Task[None]] = set()
+        self._clients.add(writer)
+        self._changed()
         while (request := await read_frame(reader)) is not None:
             task = asyncio.create_task(self._answer(writer, *request))
             answering.add(task)
             task.add_done_callback(answering.discard)
+        self._clients.discard(writer)
+        self._behind.discard(writer)
 
     async def _answer(self, writer: asyncio.StreamWriter, number: int, method: str, arguments: tuple[Any, ...]) -> None:
         try:
             value = await getattr(self._pool, method)(*arguments)
+            self._tell()
             await write_frame(writer, (number, None, value))
             if method == "stop":
                 self._over.set()

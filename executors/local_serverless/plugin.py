@@ -212,8 +212,8 @@ class LocalServerless:
         await self._link.call("forget", list(attempt_ids))
 
     async def capacity(self) -> Capacity:
-        """Containers that are up; more can be started up to the limit."""
-        held = await self._link.call("capacity")
+        """Containers that are up; more can be started up to the limit. The host says so whenever it changes."""
+        held = self._link.told or await self._link.call("capacity")
         return Capacity(
             as_of_ns=self._context.clock.now_ns(),
             units=tuple(_state(one, self._options.concurrency) for one in held["up"]),

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +31,8 @@ from executors.on_machine.reports import Reports
 class ServerlessPool:
     """Runs attempts; the methods without underscore are what the plugin calls."""
 
-    def __init__(self, root: Path, bounds: Bounds) -> None:
+    def __init__(self, root: Path, bounds: Bounds, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is told whenever `capacity` may say something else."""
         self._root = root
         self._bounds = bounds
         journal = Journal(root / "journal.jsonl")
@@ -40,7 +41,7 @@ class ServerlessPool:
         self._reports = Reports(root, journal)
         for lost in self._reports.interrupt(self._lives.interrupted_ns):
             self._end_marked(lost)
-        self._fleet = Fleet(root, bounds, self._lives)
+        self._fleet = Fleet(root, bounds, self._lives, changed)
         self._keeping = asyncio.create_task(self._fleet.keep())
         self._serving: dict[str, tuple[Serving, asyncio.Task[None]]] = {}
         self._preparing: dict[str, asyncio.Task[None]] = {}
@@ -190,6 +191,11 @@ class ServerlessPool:
 
     async def capacity(self) -> dict[str, Any]:
         """Containers that are up."""
+        return self.room
+
+    @property
+    def room(self) -> dict[str, Any]:
+        """The same at once."""
         return {
             "up": self._fleet.up(),
             "backoff_until_ns": self._fleet.backoff_until_ns,

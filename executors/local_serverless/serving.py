@@ -110,7 +110,7 @@ class Serving:
 
     async def run(self, started: Started) -> Outcome:
         """Runs the command or function to its end. Raises `ContainerFailed` when its container is lost."""
-        with Output(self.folder, self.order.max_stream_bytes) as output:
+        with Output(self.folder, self.order.max_stream_bytes, asyncio.get_running_loop()) as output:
             try:
                 run = await self._begin(output)
             except OSError as error:

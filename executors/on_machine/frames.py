@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from typing import Any
+from typing import Any, Final
+
+UNASKED: Final = 0  # the number of an answer that nobody asked for
 
 
 async def read_frame(reader: asyncio.StreamReader) -> Any:
@@ -18,6 +20,11 @@ async def read_frame(reader: asyncio.StreamReader) -> Any:
 
 async def write_frame(writer: asyncio.StreamWriter, value: Any) -> None:
     """Sends one value."""
-    data = pickle.dumps(value)
-    writer.write(len(data).to_bytes(8, "big") + data)
+    writer.write(frame(value))
     await writer.drain()
+
+
+def frame(value: Any) -> bytes:
+    """One value as it is sent."""
+    data = pickle.dumps(value)
+    return len(data).to_bytes(8, "big") + data

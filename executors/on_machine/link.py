@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from broker.model.errors import Unreachable
-from executors.on_machine.frames import read_frame, write_frame
+from executors.on_machine.frames import UNASKED, read_frame, write_frame
 
 CALL_TIMEOUT_S = 30.0
 
@@ -21,6 +21,7 @@ class Link:
         self._number = 0
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
+        self.told: Any = None  # what the other end has said last without being asked
 
     @property
     def alive(self) -> bool:
@@ -35,6 +36,9 @@ class Link:
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while (frame := await read_frame(reader)) is not None:
             number, problem, value = frame
+            if number == UNASKED:
+                self.told = value
+                continue
             future = self._waiting.pop(number, None)
             if future is None or future.done():
                 continue
@@ -50,7 +54,7 @@ class Link:
         writer.close()
         if self._writer is not writer:
             return
-        self._writer = None
+        self._writer = self.told = None
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(Unreachable(f"{self._who} went away; it is started again"))
@@ -88,4 +92,4 @@ class Link:
             self._reading.cancel()
             with suppress(asyncio.CancelledError):
                 await self._reading
-        self._writer = self._reading = None
+        self._writer = self._reading = self.told = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import threading
@@ -14,6 +15,7 @@ from executors.on_machine.attempt_dir import AttemptDir
 
 _CHUNK: Final = 1 << 16  # what a pipe holds
 _PIPE_MAX: Final = 1 << 20  # what it may be made to hold
+_FEW: Final = 16  # chunks: who writes more is listened to by a thread
 
 
 class _Stream:
@@ -58,15 +60,6 @@ class _Stream:
         while left > 0 and (copied := self.copy()):
             left -= copied
 
-    def _keep(self, data: bytes) -> None:
-        room = max(self._limit - os.fstat(self._file.fileno()).st_size, 0)
-        if len(data) > room:
-            self._dropped = True
-        try:
-            self._file.write(data[:room])
-        except OSError:  # the disk is full: the command is not to wait for it
-            self._dropped = True
-
     def close(self) -> None:
         """Says what was dropped."""
         if self._dropped:
@@ -77,11 +70,15 @@ class Output:
     """The streams of an attempt while its command runs: a context whose pipes are copied by a thread.
 
     A command that writes without end is neither held up nor able to fill the disk, and nothing of what it writes counts
-    against its memory.
+    against its memory. Where there is an event loop, that does the copying until it becomes much: most short commands
+    write little, and to wait for a thread takes longer than they run.
     """
 
-    def __init__(self, folder: AttemptDir, limit: int) -> None:
-        self._folder, self._limit = folder, limit
+    def __init__(self, folder: AttemptDir, limit: int, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._folder, self._limit, self._loop = folder, limit, loop
+        self._watched: dict[int, _Stream] = {}  # by the loop, by what is read
+        self._left = _FEW
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as files:
@@ -91,9 +88,32 @@ class Output:
             files.callback(os.close, self._stop)
             files.callback(os.close, self._stopping)
             self._files = files.pop_all()
+        if self._loop is None:
+            self._begin()
+        else:
+            self._watched = {stream.reader.fileno(): stream for stream in self._streams}
+            for file in self._watched:
+                self._loop.add_reader(file, self._heard, file)
+        return self
+
+    def _begin(self) -> None:
         self._thread = threading.Thread(target=self._copy, name="output", daemon=True)
         self._thread.start()
-        return self
+
+    def _heard(self, file: int) -> None:
+        """Something is there to be copied, or no more can come."""
+        self._left -= 1
+        if self._watched[file].copy() is None:
+            self._ignore(file)
+        elif not self._left:
+            self._ignore(*self._watched)
+            self._begin()
+
+    def _ignore(self, *files: int) -> None:
+        for file in files:
+            del self._watched[file]
+            if self._loop is not None:
+                self._loop.remove_reader(file)
 
     @property
     def writers(self) -> tuple[int, int]:
@@ -103,15 +123,13 @@ class Output:
 
     def _copy(self) -> None:
         ready = select.poll()
-        open_streams = {stream.reader.fileno(): stream for stream in self._streams}
+        open_streams = {stream.reader.fileno(): stream for stream in self._streams if not stream.reader.closed}
         for file in (self._stop, *open_streams):
             ready.register(file, select.POLLIN)
         while self._stop not in (found := {file for file, _ in ready.poll()}):
             for file in found:
                 if open_streams[file].copy() is None:
                     ready.unregister(file)
-        for stream in self._streams:
-            stream.drain()
 
     def started(self) -> None:
         """The command has its ends of the pipes: ours are closed."""
@@ -119,10 +137,13 @@ class Output:
             stream.writer.close()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.write(self._stopping, b"x")
-        self._thread.join()
+        self._ignore(*self._watched)
+        if self._thread is not None:
+            os.write(self._stopping, b"x")
+            self._thread.join()
         with self._files, suppress(OSError):  # there is no room to say it either
             for stream in self._streams:
+                stream.drain()
                 stream.close()
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.journal import Journal
-from executors.on_machine.news import News
+from executors.on_machine.news import ACCEPTED_S, BEGUN_S, News
 
 Report = dict[str, Any]
 
@@ -89,7 +89,7 @@ class Reports:
         """An attempt was accepted, and given to a unit where one is named. Raises OSError, and nothing was launched."""
         report = accepted(attempt_id, [unit] if unit else [], held, at_ns)
         self._journal.write(report)
-        await self._news.tell(report)
+        self._news.tell(report, within_s=ACCEPTED_S)
 
     def placed(self, attempt_id: str, unit: str, at_ns: int) -> None:
         """An attempt that waited has been given to a unit, which it holds from now on."""
@@ -102,7 +102,7 @@ class Reports:
         report = self._reports[attempt_id]
         report |= {"state": "running", "at_ns": at_ns, "started_ns": at_ns}
         self._keep(report)
-        await self._news.tell(report)
+        self._news.tell(report, within_s=BEGUN_S)
 
     async def ended(self, attempt_id: str, outcome: Report, at_ns: int) -> None:
         """It has ended, and holds its unit no more."""
@@ -110,7 +110,7 @@ class Reports:
         report = self._reports[attempt_id]
         report |= known | {"at_ns": at_ns, "ended_ns": at_ns, "released_ns": at_ns}
         self._keep(report)
-        await self._news.tell(report)
+        self._news.tell(report)
 
     def _keep(self, report: Report) -> None:
         """Journals it. On a full disk it is known to this process only, and interrupted for the next one."""

@@ -20,7 +20,7 @@ from broker.ports import LogChunk
 from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
 from executors.on_machine.journal import Journal
 from executors.on_machine.line import WHY_REFUSED, Line
-from executors.on_machine.news import News
+from executors.on_machine.news import ACCEPTED_S, News
 from executors.on_machine.order import Order
 from executors.on_machine.processes import end, marked
 from executors.on_machine.reports import accepted
@@ -123,7 +123,7 @@ class Supervisor:
             self._awaiting[order.attempt_id] = order
         else:
             self._line.join(_kind(order), order)
-        await self._tell(report)
+        await self._tell(report, within_s=ACCEPTED_S)
 
     def _begin(self, order: Order, nodes: list[str]) -> None:
         self._working[_kind(order)] += 1
@@ -257,10 +257,10 @@ class Supervisor:
             news[1] |= {"nodes": report["nodes"], "launched_ns": now}
         await self._tell(*news)
 
-    async def _tell(self, *reports: Report) -> None:
+    async def _tell(self, *reports: Report, within_s: float = 0.0) -> None:
         for report in reports:
             self._journal.write(report)
-        await self._news.tell(*reports)
+        self._news.tell(*reports, within_s=within_s)
 
     async def poll(self, since: int, wait_s: float) -> tuple[int, list[Report]]:
         """Reports newer than a version; waits for one for a while when there is none."""

@@ -46,6 +46,25 @@ async def test_an_attempt_leaves_nothing_to_the_next_in_its_container() -> None:
         assert await watch.output(request.attempt_id) == b""
 
 
+async def test_what_there_is_is_known_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Placements are decided by it again and again: the host says it whenever it changes, and before it answers."""
+
+    async def asked(*_: object) -> None:
+        raise AssertionError("the host was asked")
+
+    async with open_pool(max_units=1, scaledown_window_s=60.0) as watch:
+        await watch.run(launch_request("true"))
+        await watch.executor.launch(request := launch_request("sleep 60"))
+        with monkeypatch.context() as patch:
+            patch.setattr(watch.executor._link, "call", asked)  # type: ignore[attr-defined]
+            (unit,) = (await watch.executor.capacity()).units
+            assert unit.ready and unit.free.cpus == 0
+        await watch.executor.cancel(request.attempt_id, 0.0)
+        await watch.ended(request.attempt_id)
+        (unit,) = (await watch.executor.capacity()).units
+        assert unit.free == unit.total
+
+
 async def test_an_idle_container_makes_room_for_another_kind() -> None:
     async with open_pool(max_units=1, scaledown_window_s=60.0) as watch:
         first = await watch.run(launch_request("true"))

@@ -1,7 +1,9 @@
 """What a command writes is kept up to the limit, and never holds it up."""
 
+import asyncio
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,12 +80,38 @@ def test_it_is_there_while_the_command_runs(folder: AttemptDir, tmp_path: Path) 
     assert folder.stdout.read_bytes() == b"on\n"
 
 
-def test_a_command_fails_when_the_disk_has_no_room(folder: AttemptDir) -> None:
+@pytest.mark.parametrize("lines", [3, 300_000])
+async def test_an_event_loop_copies_what_is_little_and_no_more(folder: AttemptDir, lines: int) -> None:
+    with Output(folder, 1 << 22, asyncio.get_running_loop()) as output:
+        out, err = output.writers
+        script = f"seq {lines}; echo oh >&2; read x"
+        process = await asyncio.create_subprocess_exec("sh", "-c", script, stdin=-1, stdout=out, stderr=err)
+        output.started()
+        async with asyncio.timeout(60):
+            while not folder.stderr.read_bytes():
+                await asyncio.sleep(0.01)
+        copying = [thread for thread in threading.enumerate() if thread.name == "output"]
+        assert len(copying) == (lines == 300_000)
+        await process.communicate(b"\n")
+    assert folder.stdout.read_bytes() == b"".join(b"%d\n" % number for number in range(1, lines + 1))
+    assert folder.stderr.read_bytes() == b"oh\n"
+
+
+async def test_what_is_written_last_is_there_at_the_end(folder: AttemptDir) -> None:
+    """Nobody waits for the loop to have seen it."""
+    with Output(folder, 1000, asyncio.get_running_loop()) as output:
+        os.write(output.writers[0], b"last")
+        output.started()
+    assert folder.stdout.read_bytes() == b"last"
+
+
+@pytest.mark.parametrize("looped", [False, True])
+async def test_a_command_fails_when_the_disk_has_no_room(folder: AttemptDir, looped: bool) -> None:
     folder.stdout.unlink()
     folder.stdout.symlink_to("/dev/full")
-    with Output(folder, 1000) as output:
+    with Output(folder, 1000, asyncio.get_running_loop() if looped else None) as output:
         out, err = output.writers
-        process = subprocess.Popen(["head", "-c", "10000000", "/dev/zero"], stdout=out, stderr=err)
+        process = await asyncio.create_subprocess_exec("head", "-c", "10000000", "/dev/zero", stdout=out, stderr=err)
         output.started()
-        assert process.wait() != 0
+        assert await process.wait() != 0
     assert output.lost == "its output could not be written: No space left on device"
