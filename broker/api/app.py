@@ -57,6 +57,7 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
         redirect_slashes=False,
     )
     app.state.service = service
+    app.state.files = limits.files
     nouns = (
         jobs,
         output,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from broker.model.errors import InvalidInput
 from broker.spec.dockerfile import dockerfile_at, is_path
 from broker.spec.source import Keys, read_text
+
+_LOCAL_REQUIREMENT: Final = re.compile(r"(?:^|@)\s*((?:[/~.]|(?:\w+\+)?file:).*|.*\.txt\s*$)", re.M | re.S)
 
 
 def make_absolute(data: dict[str, Any], base: Path | None) -> Iterator[tuple[Keys, str]]:
@@ -33,6 +36,18 @@ def make_absolute(data: dict[str, Any], base: Path | None) -> Iterator[tuple[Key
         data["requirements"], wrong = requirement_lines(data["requirements"], base)
         if wrong:
             yield ("requirements",), wrong
+
+
+def named_files(data: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
+    """Where a job, in our own names, names files or folders of the machine that reads it, and which."""
+    if isinstance(workdir := data.get("workdir"), str):
+        yield ("workdir",), workdir
+    if isinstance(mounts := data.get("file_mounts"), Mapping):
+        yield from ((("file_mounts", path), local) for path, local in mounts.items() if isinstance(local, str))
+    needed = data.get("requirements")
+    for line in needed if isinstance(needed, list | tuple) else [needed]:
+        if isinstance(line, str) and (found := _LOCAL_REQUIREMENT.search(line)):
+            yield ("requirements",), found[1]
 
 
 def _mount(local: Any, base: Path | None) -> tuple[Any, str]:

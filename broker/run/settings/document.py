@@ -73,7 +73,7 @@ def _price(value: Any) -> Any:
 
 EventKind = Annotated[str, Field(pattern=r"^(job|attempt|plan|schedule|budget)(\.[a-z_]+)?$")]
 Count = Annotated[int, Whole(1, MAX_UNITS, "a number")]
-Requests = Annotated[int, Whole(1, 1_000_000, "a number of requests")]
+Many = Annotated[int, Whole(1, 1_000_000, "a number")]
 
 
 def _share_of_time(value: Any) -> float:
@@ -289,11 +289,10 @@ class LimitsPart(Part):
     """How much each user may ask of the API. The socket of the owner has no limits."""
 
     requests_per_second: LongerThanZero = Field(200.0, description="Requests of one user in the long run.")
-    burst: Requests = Field(1_000, description="Requests of one user at once, after a quiet time.")
-    streams: Annotated[int, Whole(1, 1_000_000, "a number of answers")] = Field(
-        1_000, description="Answers of one user that follow a job or events, at once."
-    )
-    failures_per_minute: Requests = Field(60, description="Requests from one address whose token is missing or wrong.")
+    burst: Many = Field(1_000, description="Requests of one user at once, after a quiet time.")
+    streams: Many = Field(1_000, description="Answers of one user that follow a job or events, at once.")
+    failures_per_minute: Many = Field(60, description="Requests from one address whose token is missing or wrong.")
+    files: list[Line] = Field([], description="Folders whose files jobs may name, of tokens that are not `admin`.")
 
 
 class SecretsPart(Part):

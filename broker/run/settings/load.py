@@ -201,6 +201,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
             rate=Rate(per_s=document.limits.requests_per_second, burst=document.limits.burst),
             streams=document.limits.streams,
             failures=Rate(per_s=document.limits.failures_per_minute / 60, burst=document.limits.failures_per_minute),
+            files=tuple(each for path in document.limits.files if (each := _local(path, tree, ("limits", "files")))),
         ),
         logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
         receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),

@@ -45,6 +45,7 @@ class UserLimits:
     rate: Rate  # of requests
     streams: int  # answers that follow something, at once
     failures: Rate = FAILURES  # requests of one address without a good token
+    files: tuple[Path, ...] = ()  # folders of this machine whose files jobs may name, where a token is not `admin`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
