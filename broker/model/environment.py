@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from broker.model.jobs import JobSpec
+from broker.model.projects import DEFAULT_PROJECT
 
 _CONTINUED: Final = re.compile(r"\\[ \t]*\n(?:[ \t]*#.*\n)*")
 
@@ -15,12 +16,15 @@ _CONTINUED: Final = re.compile(r"\\[ \t]*\n(?:[ \t]*#.*\n)*")
 def environment_key(spec: JobSpec) -> str:
     """A key of all that is built before a job's command can run: image, packages, setup, Python of a function.
 
-    Executors report it as `UnitState.warm_key`; quotes look for it there.
+    And of its project: what one has built, or left in a container, is never another's to run. Executors report it as
+    `UnitState.warm_key`; quotes look for it there.
     """
     python = spec.function.python if spec.function else ""
     parts = [spec.image or "", sorted(spec.requirements), spec.setup or "", python]
     if spec.system_packages:
         parts.append(sorted(spec.system_packages))
+    if spec.project != DEFAULT_PROJECT:
+        parts.append(f"project {spec.project}")
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

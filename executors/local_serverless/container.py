@@ -23,6 +23,7 @@ from executors.on_machine.limits import Limits
 from executors.on_machine.processes import descendants, start_agent
 
 READY_TIMEOUT_S: Final = 20.0
+_MOST_SAID: Final = 1 << 16  # bytes of one message of an agent, which has little to say
 _DYING_LOOKS: Final = 100
 _PAUSE_S: Final = 0.02
 _NO_LIMIT: Final = 1 << 50  # bytes
@@ -106,13 +107,24 @@ class Container:
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         data = b""
-        while piece := await _received(loop, self._socket):
-            data += piece
-            while len(data) >= 8 and len(data) >= 8 + int.from_bytes(data[:8], "big"):
-                size = int.from_bytes(data[:8], "big")
-                self._heard(json.loads(data[8 : 8 + size]))
-                data = data[8 + size :]
+        try:
+            while piece := await _received(loop, self._socket):
+                data = self._hear(data + piece)
+        except (ValueError, LookupError, TypeError, RecursionError, asyncio.InvalidStateError):
+            pass  # what no agent says: a job has got hold of it
         await self._lost()
+
+    def _hear(self, data: bytes) -> bytes:
+        """Takes the whole messages at the beginning; what is left of one that has not come whole."""
+        while len(data) >= 8:
+            size = int.from_bytes(data[:8], "big")
+            if size > _MOST_SAID:
+                raise ValueError(size)
+            if len(data) < 8 + size:
+                break
+            self._heard(json.loads(data[8 : 8 + size]))
+            data = data[8 + size :]
+        return data
 
     def _heard(self, message: dict[str, Any]) -> None:
         if "ready" in message:

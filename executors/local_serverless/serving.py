@@ -18,7 +18,7 @@ from executors.local_serverless.fleet import Fleet, Unit
 from executors.on_machine import environment, work
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.order import Order
-from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, with_lost_output
+from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, with_lost_output, with_result_in_bounds
 from executors.on_machine.output import Output
 from executors.on_machine.warm import in_memory
 
@@ -59,7 +59,20 @@ class Serving:
         if self.order.workdir is None and not self.order.file_mounts and not self.order.volumes:
             cwd.mkdir(parents=True, mode=0o700)
         else:
-            await asyncio.to_thread(work.copy, self.order, cwd)
+            await asyncio.to_thread(self._copy_aside, cwd)
+
+    def _copy_aside(self, cwd: Path) -> None:
+        """Copies where no container sees it, then puts it in its place in one step.
+
+        What ran in the container before could have left a link there that leads what is copied out of it.
+        """
+        aside = self.root / "containers" / f"copy-{self.order.attempt_id}"
+        try:
+            work.copy(self.order, aside)
+            aside.rename(cwd)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
 
     def _variables(self, container: Container) -> dict[str, str]:
         visible = ",".join(map(str, self.unit.gpus))
@@ -71,7 +84,7 @@ class Serving:
 
     async def _build(self) -> None:
         """Builds the environment in a container of its own, which may write to it; once per key."""
-        home, cache = environment.home_of(self.order), self.root / "packages"
+        home, cache = environment.home_of(self.order), self.root / "packages" / self.order.project
         if not environment.wanted(self.order) or (home / "ready").exists():
             return
         async with self.builds.setdefault(self.order.environment, asyncio.Lock()):
@@ -176,6 +189,7 @@ class Serving:
         cancelled = self.cancelled.is_set()
         oom = code != 0 and self.unit.container.oom
         outcome = of_exit(self.order, self.folder, code, 0, timed_out=late, oom=oom, cancelled=cancelled)
+        outcome = with_result_in_bounds(outcome, self.folder)
         disk = os.statvfs(self.root)
         if outcome["state"] == "failed" and disk.f_bavail * disk.f_frsize < FULL_BYTES:
             outcome["reason"] += f"; the disk of {self.root} is full"

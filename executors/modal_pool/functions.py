@@ -12,6 +12,7 @@ from broker.model.environment import environment_key
 from broker.model.errors import ExecutorError
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import KeepWarm
+from broker.model.projects import DEFAULT_PROJECT
 from broker.model.resources import Resources
 from executors.modal_pool import call, demands
 from executors.modal_pool.errors import translated
@@ -80,7 +81,9 @@ class Functions:
     async def deployed(self, request: LaunchRequest) -> Any:
         """The function for a request's environment, made when it is not there. Raises as `variant` does."""
         image = await self._site.images.built(request)
-        named = hashlib.sha256(f"{AGENT}{image.object_id}".encode()).hexdigest()[:12]
+        # Its containers are shared by all calls: a project has its own.
+        whose = "" if request.spec.project == DEFAULT_PROJECT else request.spec.project
+        named = hashlib.sha256(f"{AGENT}{image.object_id}{whose}".encode()).hexdigest()[:12]
         app = f"{self._options.app}-{self._name}-{self._site.owner[:6]}-{named}"[:64]
         async with self._deploying.setdefault(app, asyncio.Lock()):
             if app not in self._deployed:

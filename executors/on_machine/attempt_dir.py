@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from broker.ports import LogChunk
 
+MOST_RESULT_BYTES: Final = 256 * 2**20  # of what a function returns: it is read in one go
 _SMALL: Final = 1 << 16  # bytes that are read at once: to wait for a thread takes longer
 
 
@@ -120,7 +121,11 @@ def read_result(folder: AttemptDir) -> bytes | None:
     """What a function returned or raised; None while there is nothing. Raises KeyError for an unknown attempt."""
     if not folder.path.is_dir():
         raise KeyError(folder.path.name)
-    return folder.result.read_bytes() if folder.end.exists() and folder.result.exists() else None
+    if not (folder.end.exists() and folder.result.exists()):
+        return None
+    with folder.result.open("rb") as file:
+        data = file.read(MOST_RESULT_BYTES + 1)  # what was left running may have made it longer since it ended
+    return data if len(data) <= MOST_RESULT_BYTES else None
 
 
 async def stream_piece(folder: AttemptDir, stream: str, offset: int, limit: int) -> LogChunk:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from broker.model.environment import environment_key
 from broker.model.jobs import LaunchRequest
 from broker.model.pools import Pool
+from broker.model.projects import DEFAULT_PROJECT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Order:
     volumes: dict[str, str]  # path in the job -> folder on the node
     requirements: tuple[str, ...]
     setup: str | None
-    environment: str  # key of requirements and setup
+    environment: str  # key of requirements and setup, and of the project
     cpus: float
     memory_bytes: int
     gpus: float
@@ -42,6 +43,7 @@ class Order:
     )
     bundle: bytes | None = None  # tar of the working directory with its mounts
     no_bundle: str = ""  # why there is no bundle though there should be
+    project: str = DEFAULT_PROJECT  # whose builds it may share
 
 
 def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: str, volumes: str = "") -> Order:
@@ -70,4 +72,5 @@ def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: st
         ray_program=spec.runtime == "ray",
         in_line=request.in_line,
         extra=spec.resources.extra,
+        project=spec.project,
     )

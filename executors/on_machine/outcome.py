@@ -6,7 +6,7 @@ import signal
 import time
 from typing import Any
 
-from executors.on_machine.attempt_dir import AttemptDir
+from executors.on_machine.attempt_dir import MOST_RESULT_BYTES, AttemptDir
 from executors.on_machine.order import Order
 
 Outcome = dict[str, Any]
@@ -49,6 +49,17 @@ def of_exit(
 def with_lost_output(outcome: Outcome, lost: str) -> Outcome:
     """An outcome that says that output was lost, where it was."""
     return {**outcome, "reason": "; ".join(filter(None, (outcome["reason"], lost)))}
+
+
+def with_result_in_bounds(outcome: Outcome, folder: AttemptDir) -> Outcome:
+    """An outcome that is a failure where a function returned more than is kept; that is dropped."""
+    size = folder.result.stat().st_size if folder.result.exists() else 0
+    if size <= MOST_RESULT_BYTES:
+        return outcome
+    folder.result.unlink()
+    said = f"its result has {size:,} bytes, and at most {MOST_RESULT_BYTES:,} are kept: write a file, return its path"
+    failed = {"state": "failed"} if outcome["state"] == "succeeded" else {}
+    return with_lost_output({**outcome, **failed}, said)
 
 
 def _why(exit_code: int, folder: AttemptDir) -> str:

@@ -27,7 +27,7 @@ from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.environment import EnvironmentFailed
 from executors.on_machine.limits import Limits
 from executors.on_machine.order import Order
-from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, with_lost_output
+from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, with_lost_output, with_result_in_bounds
 from executors.on_machine.output import Output
 from executors.on_machine.processes import children, descendants, end, is_zombie, send
 from executors.on_machine.warm import Fork, in_memory, warm
@@ -126,7 +126,7 @@ def _command(order: Order, folder: AttemptDir, argv: list[str], envs: Mapping[st
         folder.result.unlink()  # it ended before it had written what came of it
     cancelled = folder.cancelled.exists()
     outcome = of_exit(order, folder, code, started_ns, timed_out=timed_out, oom=oom, cancelled=cancelled)
-    return with_lost_output(outcome, output.lost)
+    return with_lost_output(with_result_in_bounds(outcome, folder), output.lost)
 
 
 class Begun(Protocol):

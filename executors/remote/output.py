@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from executors.on_machine.attempt_dir import MOST_RESULT_BYTES
 from executors.remote.lines import Frame, decoded, frame
 
 
@@ -17,14 +18,16 @@ class Copy:
     def __init__(self, path: Path, told: Callable[[Frame], None]) -> None:
         self._path, self._told = path, told
         self._seen = 0  # bytes of this reading, of which the file has some already
-        self._result: list[bytes] = []
+        self._result = bytearray()
+        self._result_bytes = 0
         self._file: BinaryIO | None = None
         self.lost = ""  # why some of it could not be written
 
     def begin(self) -> None:
         """The stream is read from its start."""
         self._seen = 0
-        self._result = []
+        self._result.clear()
+        self._result_bytes = 0
 
     def take(self, line: str) -> None:
         """One line more."""
@@ -32,14 +35,14 @@ class Copy:
         if known is None:
             self._keep(decoded(line))
         elif known["kind"] == "result":
-            self._result.append(base64.b64decode(known["data"]))
+            self._take_result(base64.b64decode(known["data"]))
         else:
             self._told(known)
 
     @property
     def result(self) -> bytes:
         """What a function returned or raised; empty where there was nothing."""
-        return b"".join(self._result)
+        return bytes(self._result)
 
     @property
     def seen(self) -> int:
@@ -51,6 +54,15 @@ class Copy:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _take_result(self, data: bytes) -> None:
+        """A piece of it; of one that is too long to be read in one go, nothing is kept."""
+        self._result_bytes += len(data)
+        if self._result_bytes <= MOST_RESULT_BYTES:
+            self._result += data
+            return
+        self._result.clear()
+        self.lost = self.lost or f"its result is dropped: it has more than {MOST_RESULT_BYTES:,} bytes"
 
     def _keep(self, data: bytes) -> None:
         try:
