@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import structlog
@@ -11,13 +12,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from broker.api.requests import json_map
-from broker.model.errors import BrokerError
+from broker.model.errors import BrokerError, InvalidInput, Problem
 from broker.model.jobs import JobState
 from broker.run.service.results import Result
 from broker.spec.document import MAX_TASKS
 
 log = structlog.get_logger()
 
+MOST_INDEXES: Final = 4 * MAX_TASKS  # of one request
 BINARY: Final = "application/octet-stream"
 TASKS: Final = r"^[a-z0-9][a-z0-9._-]{0,99}(:\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*)?$"
 
@@ -70,11 +72,18 @@ def read_call(body: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def wanted(of: list[str]) -> dict[str, set[int] | None]:
-    """`ARRAY:0-57,60` as an array and the indexes of its tasks; a job has none."""
+    """`ARRAY:0-57,60` as an array and the indexes of its tasks; a job has none.
+
+    Raises `InvalidInput` for more indexes than anybody waits for: a short text can name very many.
+    """
     found: dict[str, set[int] | None] = {}
+    named = 0
     for one in of:
         name, _, listed = one.partition(":")
-        found[name] = _indexes(listed) if listed else None
+        ranges = [_range(each) for each in listed.split(",")] if listed else []
+        if (named := named + sum(map(len, ranges))) > MOST_INDEXES:
+            raise InvalidInput(Problem(field="of", message=f"names more than {MOST_INDEXES:,} tasks: ask for fewer"))
+        found[name] = set(chain(*ranges)) if listed else None
     return found
 
 
@@ -90,6 +99,6 @@ def record(result: Result) -> bytes:
     return head.model_dump_json().encode() + b"\n" + (result.data or b"")
 
 
-def _indexes(listed: str) -> set[int]:
-    ends = [part.partition("-") for part in listed.split(",")]
-    return {index for first, _, last in ends for index in range(int(first), min(int(last or first), MAX_TASKS) + 1)}
+def _range(listed: str) -> range:
+    first, _, last = listed.partition("-")
+    return range(int(first), min(int(last or first), MAX_TASKS) + 1)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import AwareDatetime
 
+from broker.api.files import check_files
 from broker.api.guard import IDENTITY
-from broker.model.errors import Forbidden, InvalidInput, Problem
+from broker.api.streaming import Still
+from broker.model.errors import Forbidden, InvalidInput, Problem, StoreError, UnknownName
 from broker.model.projects import DEFAULT_PROJECT, Role
 from broker.model.tokens import Identity, Scope
 from broker.run.service import Service
 from broker.run.service.batches import MOST_JOBS
+
+Seeing = Callable[[], Awaitable[frozenset[str] | None]]  # the projects that are read, as of now
 
 _TEXT: Final = r"^[^\x00-\x1f\x7f]+$"  # no database takes a zero, and no name has control characters
 
@@ -136,6 +141,32 @@ async def _reading(request: Request, project: ProjectFilter = []) -> frozenset[s
     return await service.projects.reading(identity(request), project)
 
 
+async def _reading_anew(request: Request, project: ProjectFilter = []) -> Seeing:  # noqa: B006
+    """The same, to be asked again while an answer goes on. Raises `UnknownName`."""
+    service: Service = request.app.state.service
+    seeing = partial(service.projects.reading, identity(request), project)
+    await seeing()
+    return seeing
+
+
+def still(request: Request, job_id: str | None = None) -> Still:
+    """Whether who asks would be answered now: their token is good, and the job is of a project that they may see."""
+    service: Service = request.app.state.service
+    who = identity(request)
+
+    async def may() -> bool:
+        try:
+            if job_id is not None:
+                await service.projects.check_job(who, job_id, Role.VIEWER)
+            return await service.tokens.still_good(who)
+        except (UnknownName, Forbidden):
+            return False
+        except StoreError:
+            return True  # it is asked again in a moment
+
+    return may
+
+
 async def _only_of(request: Request) -> str | None:
     """Whose jobs may be ended or retried: None for everybody's."""
     who = identity(request)
@@ -186,11 +217,14 @@ async def _batch_jobs(request: Request) -> list[dict[str, Any]]:
 
 
 async def check_submitting(request: Request, job: Mapping[str, Any], place: str = "") -> None:
-    """Raises `InvalidInput` where a job's project is not theirs to see, `Forbidden` where they may not submit to it."""
+    """Raises `InvalidInput` where a job's project or files are not theirs to name, `Forbidden` for who only sees it."""
     service: Service = request.app.state.service
     name = job.get("project") or DEFAULT_PROJECT
     if isinstance(name, str):  # what else it may be is refused where the job is read
         await service.projects.check_submitting(identity(request), name, f"{place}project")
+    who = identity(request)
+    if who.user is not None and who.scope is not Scope.ADMIN:
+        check_files(job, request.app.state.files, place)
 
 
 def _no_number(text: str) -> float:
@@ -200,6 +234,7 @@ def _no_number(text: str) -> float:
 User = Annotated[str, Depends(_user)]
 OnlyOfJob = Annotated[str | None, Depends(_only_of_job)]
 Reading = Annotated[frozenset[str] | None, Depends(_reading)]
+ReadingAnew = Annotated[Seeing, Depends(_reading_anew)]
 OnlyOf = Annotated[str | None, Depends(_only_of)]
 JobFields = Annotated[dict[str, Any], Depends(_job_fields)]
 BatchJobs = Annotated[list[dict[str, Any]], Depends(_batch_jobs)]
@@ -219,6 +254,8 @@ __all__ = [
     "OnlyOf",
     "OnlyOfJob",
     "Reading",
+    "ReadingAnew",
+    "Seeing",
     "Since",
     "TagFilter",
     "Text",
@@ -228,5 +265,6 @@ __all__ = [
     "identity",
     "json_map",
     "problems",
+    "still",
     "tags_of",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from random import uniform
 from typing import Final
 
@@ -17,14 +18,19 @@ log = structlog.get_logger()
 EVENTS: Final = "text/event-stream"
 QUIET_S: Final = 15.0  # then, at the latest, a comment is sent, so that nothing between takes the stream for dead
 PATIENCE_S: Final = 60.0  # a client that takes nothing for so long is cut off
+LOOK_AGAIN_S: Final = 10.0  # how long who follows is believed to be somebody who may
 ABORT: Final = "broker.abort"  # where the server leaves how a connection is ended at once
 _NO_STORE: Final = {"Cache-Control": "no-store"}
+Still = Callable[[], Awaitable[bool]]  # whether who follows still may
 
 
 class Lasting(StreamingResponse):
     """Pieces as they come. The next is made only when the client has room for it, so that each holds one at most."""
 
-    def __init__(self, pieces: AsyncGenerator[bytes], media_type: str, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, pieces: AsyncGenerator[bytes], media_type: str, still: Still, patience_s: float = PATIENCE_S
+    ) -> None:
+        pieces = _as_long_as(still, pieces)
         super().__init__(pieces, media_type=media_type, headers=_NO_STORE)
         self._pieces = pieces
         self._patience_s = patience_s
@@ -47,9 +53,9 @@ class Lasting(StreamingResponse):
             await self._pieces.aclose()
 
 
-def events(pieces: AsyncGenerator[bytes], patience_s: float = PATIENCE_S) -> Lasting:
+def events(pieces: AsyncGenerator[bytes], still: Still, patience_s: float = PATIENCE_S) -> Lasting:
     """Server-sent events, with a comment whenever nothing happens for a while."""
-    return Lasting(_with_signs(pieces), EVENTS, patience_s)
+    return Lasting(_with_signs(pieces), EVENTS, still, patience_s)
 
 
 def event(kind: str, data: str, id: str = "") -> bytes:
@@ -79,3 +85,15 @@ async def _with_signs(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
             with suppress(asyncio.CancelledError, StopAsyncIteration):
                 await coming
         await pieces.aclose()
+
+
+async def _as_long_as(still: Still, pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The same pieces, until who gets them may not any more: a token was revoked, or a membership has ended."""
+    looked = time.monotonic()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if time.monotonic() - looked >= LOOK_AGAIN_S:
+                if not await still():
+                    return
+                looked = time.monotonic()
+            yield piece

@@ -34,6 +34,12 @@ async def submitted(http: httpx.AsyncClient, **fields: object) -> str:
     return str(response.json()["id"])
 
 
+@pytest.mark.parametrize("of", ["a:" + ",".join(["0-99999"] * 9), "a:0-999999,0-999999,0-999999,0-999999,0-999999"])
+async def test_a_short_text_that_names_very_many_tasks_is_refused(http: httpx.AsyncClient, of: str) -> None:
+    answer = await http.get("/v1/results", params={"of": of, "timeout_s": 0})
+    assert (answer.status_code, answer.json()["problems"][0]["field"]) == (422, "of")
+
+
 async def test_results_come_as_soon_as_any_has_ended(house: House, http: httpx.AsyncClient) -> None:
     array, single = await submitted(http, array=3), await submitted(http)
     asked = {"of": [f"{array}:0-1,2", single], "timeout_s": 20}

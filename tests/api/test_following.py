@@ -24,9 +24,9 @@ FOLLOWERS = 300
 
 
 @asynccontextmanager
-async def served(house: House) -> AsyncIterator[int]:
+async def served(house: House, token: str | None = None) -> AsyncIterator[int]:
     """The port of the real server."""
-    server = Server(create_app(house.service))
+    server = Server(create_app(house.service, token))
     sock = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     try:

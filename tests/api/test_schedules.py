@@ -9,6 +9,8 @@ import pytest
 from broker.api.app import create_app
 from broker.model.tokens import Scope
 from tests.api.conftest import House
+from tests.api.test_tokens import client
+from tests.api.test_tokens import made as token
 
 JOB = {"run": "echo hi"}
 
@@ -132,6 +134,19 @@ async def test_a_name_is_given_once(http) -> None:
     await made(http)
     answer = await http.post("/v1/schedules", json={"name": "nightly", "cron": "@daily", "job": JOB})
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:gpu-broker:conflict")
+
+
+async def test_who_may_only_see_a_project_any_more_has_nothing_submitted_there(house: House) -> None:
+    async with client(house) as owner, client(house, await token(house, Scope.SUBMIT)) as mia:
+        await owner.post("/v1/projects", json={"name": "vision"})
+        await owner.put("/v1/projects/vision/members/mia", json={"role": "submitter"})
+        await made(mia, job={**JOB, "project": "vision"})
+        await owner.put("/v1/projects/vision/members/mia", json={"role": "viewer"})
+        for path in ("run", "resume"):
+            assert (await mia.post(f"/v1/schedules/nightly/{path}")).status_code == 403
+        assert (await mia.patch("/v1/schedules/nightly", json={"cron": "* * * * *"})).status_code == 403
+        assert (await mia.post("/v1/schedules/nightly/pause")).status_code == 200
+        assert (await owner.get("/v1/jobs")).json()["items"] == []
 
 
 async def test_only_its_owner_and_an_admin_may_change_it(house: House) -> None:

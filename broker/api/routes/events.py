@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from broker.api import streaming
 from broker.api.events import as_json
-from broker.api.requests import Reading, problems
+from broker.api.requests import ReadingAnew, Seeing, identity, problems, still
 from broker.api.streaming import EVENTS, event
+from broker.model.errors import UnknownName
+from broker.model.tokens import Identity
 from broker.run.service import Service
 from broker.run.telling.events import Event
 
@@ -37,12 +40,13 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["broker"])
 
     @router.get("/v1/events", response_class=Response, responses={200: _is(EVENTS), **problems(404, 422)})
-    async def events(projects: Reading, kind: Kind = [], after: LastEvent = None) -> Response:  # noqa: B006 - FastAPI copies it
+    async def events(request: Request, seeing: ReadingAnew, kind: Kind = [], after: LastEvent = None) -> Response:  # noqa: B006 - FastAPI copies it
         """Streams what happens from now on as server-sent events; a `missed` event counts those that came too fast.
 
         A client that lost it hears of what happened meanwhile, as long as that is remembered: a thousand events.
         """
-        return streaming.events(_stream(service, tuple(kind), projects, after))
+        sees = partial(_sees, identity(request), seeing)
+        return streaming.events(_stream(service, tuple(kind), sees, after), still(request))
 
     @router.get("/metrics", response_class=Response, responses={200: _is(PROMETHEUS), **problems(503)})
     async def metrics() -> Response:
@@ -57,10 +61,10 @@ def _is(media_type: str) -> dict[str, Any]:
 
 
 async def _stream(
-    service: Service, kinds: tuple[str, ...], projects: frozenset[str] | None, after: str | None
+    service: Service, kinds: tuple[str, ...], sees: Callable[[Event], Awaitable[bool]], after: str | None
 ) -> AsyncGenerator[bytes]:
-    def wanted(each: Event) -> bool:
-        return _seen(each, projects) and (not kinds or any(_is_of(each.kind, kind) for kind in kinds))
+    async def wanted(each: Event) -> bool:
+        return (not kinds or any(_is_of(each.kind, kind) for kind in kinds)) and await sees(each)
 
     with service.events.listen(everywhere=True) as listener:
         earlier, lost = service.events.since(after) if after else ([], False)
@@ -69,13 +73,13 @@ async def _stream(
         if lost:
             yield event("missed", "null", here)
         for place, each in earlier:
-            if wanted(each):
+            if await wanted(each):
                 yield event(each.kind, as_json(each), place)
         async for place, each in listener.all():
             if listener.missed:
                 yield event("missed", str(listener.missed))
                 listener.missed = 0
-            if wanted(each):
+            if await wanted(each):
                 yield event(each.kind, as_json(each), place)
 
 
@@ -83,5 +87,14 @@ def _is_of(kind: str, wanted: str) -> bool:
     return kind == wanted or kind.startswith(wanted + ".")
 
 
-def _seen(event: Event, projects: frozenset[str] | None) -> bool:
-    return projects is None or event.job is None or event.job.spec.project in projects
+async def _sees(who: Identity, seeing: Seeing, event: Event) -> bool:
+    """Whether an event is somebody's to hear of: of their projects, of their own budget, or of no project at all."""
+    try:
+        projects = await seeing()
+    except UnknownName:
+        return False  # the one that they asked for is not theirs to see any more
+    if projects is None or event.kind.startswith("plan."):
+        return True
+    if event.job is not None:
+        return event.job.spec.project in projects
+    return event.project in projects or (event.user is not None and event.user == who.user)

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from broker.api import schemas, views
-from broker.api.requests import JobId, problems
+from broker.api.requests import JobId, problems, still
 from broker.api.streaming import EVENTS, Lasting, event, events
 from broker.ports import Stream
 from broker.run.service import JobStanding, Service
@@ -69,6 +69,7 @@ def _logs(router: APIRouter, service: Service) -> None:
     )
     async def logs(
         id: JobId,
+        request: Request,
         stream: StreamName = "stdout",
         attempt: AttemptNumber = None,
         offset: Annotated[int, Query(ge=0, le=_FARTHEST, description="First byte.")] = 0,
@@ -81,7 +82,7 @@ def _logs(router: APIRouter, service: Service) -> None:
         """
         if follow:
             pieces = await service.follow(id, streams=(stream,), attempt=attempt)
-            return Lasting(_data(pieces), BINARY)
+            return Lasting(_data(pieces), BINARY, still(request, id))
         piece = await service.output.logs(id, stream, attempt=attempt, offset=offset, limit=limit)
         headers = {
             "Broker-Next-Offset": str(piece.chunk.next_offset),
@@ -91,13 +92,13 @@ def _logs(router: APIRouter, service: Service) -> None:
         return Response(piece.chunk.data, media_type=BINARY, headers=headers)
 
     @router.get("/jobs/{id}/follow", response_class=Response, responses={200: _EVENTS, **problems(404, 422, 503)})
-    async def follow(id: JobId, after: LastEvent = None) -> Response:
+    async def follow(id: JobId, request: Request, after: LastEvent = None) -> Response:
         """Streams a job as server-sent events: each state and all its output, both streams, until its end.
 
         A client that lost it goes on behind the event that it saw last, as browsers do by themselves.
         """
         place = _place(after)
-        return events(_events(await service.follow(id, after=place), place))
+        return events(_events(await service.follow(id, after=place), place), still(request, id))
 
 
 async def _data(pieces: AsyncGenerator[JobStanding | Piece]) -> AsyncGenerator[bytes]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from broker.api import schedules as views
 from broker.api.requests import OnlyOf, Reading, User, check_submitting, identity, problems
 from broker.model.errors import UnknownName
+from broker.model.projects import Role
 from broker.run.service import Service
 from broker.spec.schedule import ScheduleChange
 
@@ -25,7 +26,16 @@ async def _seen(
     return name
 
 
+async def _firing(request: Request, name: Annotated[str, Depends(_seen)]) -> str:
+    """The same, where who asks may submit to that project, too. Raises `Forbidden`."""
+    service: Service = request.app.state.service
+    found = await service.schedules.one(name)
+    await service.projects.check(identity(request), found.schedule.project, Role.SUBMITTER)
+    return name
+
+
 Name = Annotated[str, Depends(_seen)]
+Fired = Annotated[str, Depends(_firing)]  # by what is asked for, now or later
 
 
 def routes(service: Service) -> APIRouter:
@@ -49,7 +59,7 @@ def routes(service: Service) -> APIRouter:
         return views.view(await service.schedules.one(name))
 
     @router.patch("/{name}", responses=problems(404, 409, 422, 503))
-    async def change(name: Name, change: ScheduleChange, request: Request, only_of: OnlyOf) -> views.ScheduleView:
+    async def change(name: Fired, change: ScheduleChange, request: Request, only_of: OnlyOf) -> views.ScheduleView:
         """Changes what is given: times, what happens when they collide or pass, the job. It keeps its history."""
         if change.job is not None:
             await check_submitting(request, change.job)
@@ -61,12 +71,12 @@ def routes(service: Service) -> APIRouter:
         return views.view(await service.schedules.pause(name, only_of, paused=True))
 
     @router.post("/{name}/resume", responses=problems(404, 422, 503))
-    async def resume(name: Name, only_of: OnlyOf) -> views.ScheduleView:
+    async def resume(name: Fired, only_of: OnlyOf) -> views.ScheduleView:
         """Goes on from now; what would have fired meanwhile is not made up for."""
         return views.view(await service.schedules.pause(name, only_of, paused=False))
 
     @router.post("/{name}/run", responses=problems(404, 422, 503))
-    async def run(name: Name, only_of: OnlyOf) -> views.FiringView:
+    async def run(name: Fired, only_of: OnlyOf) -> views.FiringView:
         """Submits its job now, whatever else runs, paused or not. Answers with what became of it."""
         return views.firing(await service.schedules.run_now(name, only_of))
 

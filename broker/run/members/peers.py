@@ -65,6 +65,9 @@ class Peers:
             pool=event.pool,
             job=event.job.id if event.job else None,
             attempt=event.attempt.id if event.attempt else None,
+            schedule=event.schedule,
+            project=event.project,
+            user=event.user,
         )
 
     async def run(self) -> None:
@@ -144,6 +147,9 @@ class Peers:
                 pool=message["pool"],
                 job=job,
                 attempt=attempt,
+                schedule=message.get("schedule", ""),  # a broker of an earlier version does not say
+                project=message.get("project"),
+                user=message.get("user"),
             )
             self._register.events.relay(event)
 

@@ -152,7 +152,14 @@ class Budgets:
         self._told = {_key(each): passed(each) for each in standings}
         now_ns = self._clock.now_ns()
         self._register.events.tell(
-            Event(kind=f"budget.{passed(each)}", at_ns=now_ns, reason=in_words(each), pool=each.budget.pool or "")
+            Event(
+                kind=f"budget.{passed(each)}",
+                at_ns=now_ns,
+                reason=in_words(each),
+                pool=each.budget.pool or "",
+                project=each.budget.project,
+                user=each.budget.user,
+            )
             for each in new
         )
 

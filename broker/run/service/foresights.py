@@ -82,13 +82,13 @@ class Foresights:
 
         Raises `InvalidInput` for a period, `UnknownName`.
         """
-        pools, period = [each.pool for each in self._pools(pool)], self._period(words)
+        pools, period = [each.pool for each in self._pools(pool)], await self._period(words)
         made = partial(asyncio.to_thread, self._demands, pools, period)
         return await self._demanded.answer((pool, words), max_age_s, made)
 
     async def accuracy(self, pool: str | None, words: str) -> tuple[Account, ...]:
         """Day by day what was forecast, planned, and came. Raises `InvalidInput` for a period, `UnknownName`."""
-        pools, period = self._pools(pool), self._period(words)
+        pools, period = self._pools(pool), await self._period(words)
         await self._settling.within(_FRESH_S)
         return tuple([await asyncio.to_thread(self._account, each.pool, period) for each in pools])
 
@@ -98,7 +98,7 @@ class Foresights:
         As of now, or at most so long ago. Raises `InvalidInput` for a period and for a pool that is no cluster,
         `UnknownName`.
         """
-        pools, period = self._pools(pool), self._period(words)
+        pools, period = self._pools(pool), await self._period(words)
         clusters = [each.pool for each in pools if each.pool.kind is PoolKind.CLUSTER]
         if pool is not None and not clusters:
             raise InvalidInput(Problem(field="pool", message=f"{pool} is serverless: name a cluster"))
@@ -127,7 +127,7 @@ class Foresights:
             raise UnknownName(f"there is no pool {name!r}; there are {', '.join(sorted(pools))}")
         return [running for each, running in sorted(pools.items()) if name in (None, each)]
 
-    def _period(self, words: str) -> tuple[int, int]:
+    async def _period(self, words: str) -> tuple[int, int]:
         """A period in words, from the first thing that ran at the earliest, until now at the latest."""
         now_ns = self._broker.clock.now_ns()
         try:
@@ -137,7 +137,8 @@ class Foresights:
         until_ns = min(found.until_ns or now_ns, now_ns)
         since_ns = found.since_ns
         if since_ns is None:
-            since_ns = min((run.started_ns for run in self._broker.store.runs(0)), default=until_ns - _DAY_NS)
+            runs = await asyncio.to_thread(self._broker.store.runs, 0)
+            since_ns = min((run.started_ns for run in runs), default=until_ns - _DAY_NS)
         if since_ns >= until_ns:
             raise InvalidInput(Problem(field="period", message=f"{words!r} has not begun yet"))
         if until_ns - since_ns > _MOST_DAYS * _DAY_NS:

@@ -143,7 +143,13 @@ def _worth_telling(schedule: Schedule, new: Sequence[Firing]) -> list[Firing]:
 
 def _event(schedule: Schedule, firing: Firing, now_ns: int) -> Event:
     reason = firing.reason or f"{firing.job_id} submitted"
-    return Event(kind=f"schedule.{firing.state}", at_ns=now_ns, reason=reason, schedule=schedule.name)
+    return Event(
+        kind=f"schedule.{firing.state}",
+        at_ns=now_ns,
+        reason=reason,
+        schedule=schedule.name,
+        project=schedule.project,
+    )
 
 
 def _fields(schedule: Schedule, firing: Firing) -> dict[str, Any]:

@@ -47,6 +47,13 @@ class Tokens:
         """Ends a token at once. Raises `UnknownName`."""
         return await asyncio.to_thread(self._store.revoke_token, token_id, self._clock.now_ns())
 
+    async def still_good(self, who: Identity) -> bool:
+        """Whether somebody who was let in would be let in now."""
+        if not who.token_id:
+            return True
+        known = await asyncio.to_thread(self._store.token, who.token_id)
+        return known is not None and known[0].good(self._clock.now_ns())
+
     async def identify(self, text: str) -> Identity | None:
         """Who a token stands for; None where it is none, or is good no more."""
         found = _FORM.fullmatch(text)

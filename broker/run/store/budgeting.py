@@ -11,7 +11,7 @@ from broker.decide.budgets import refuses, taken
 from broker.model.budgets import Action, Asked, Budget, Period, Reservation, Standing
 from broker.model.errors import OverBudget, UnknownName
 from broker.model.jobs import JobState
-from broker.model.money import NS_PER_S, Money
+from broker.model.money import NANODOLLARS_PER_USD, NS_PER_S, Money
 from broker.model.query import SpendFilter
 from broker.model.usage import ACTUAL
 from broker.run.store.engine import upsert
@@ -141,22 +141,34 @@ def _committed(connection: Connection, budget: Budget, now_ns: int, tails: Seque
     )
     tailing = select(units.c.last_attempt).where(OPEN_UNIT, units.c.pool.in_(tails), units.c.last_attempt.is_not(None))
     ids = select(attempts.c.id).where(OPEN_ATTEMPT).union(select(attempts.c.id).where(unsettled), tailing)
-    query = select(func.sum(case((rest > 0, rest), else_=0))).where(attempts.c.id.in_(ids))
+    query = select(*_in_two(case((rest > 0, rest), else_=0))).where(attempts.c.id.in_(ids))
     if budget.pool is not None:
         query = query.where(attempts.c.pool == budget.pool)
-    return int(connection.execute(_in_scope(query, budget, attempts.c.job_seq)).scalar() or 0)
+    return _whole(connection, _in_scope(query, budget, attempts.c.job_seq))
 
 
 def _queued(connection: Connection, budget: Budget) -> int:
     """What was reserved for jobs that wait. Where they will run is not known: of a pool's budget, nothing."""
     if budget.pool is not None:
         return 0
-    query = select(func.sum(reservations.c.amount)).join(jobs, jobs.c.seq == reservations.c.job_seq)
-    query = query.where(jobs.c.state == JobState.QUEUED.value, *_whose(budget))
-    return int(connection.execute(query).scalar() or 0)
+    query = select(*_in_two(reservations.c.amount)).join(jobs, jobs.c.seq == reservations.c.job_seq)
+    return _whole(connection, query.where(jobs.c.state == JobState.QUEUED.value, *_whose(budget)))
 
 
-def _in_scope(query: Select[Any], budget: Budget, job_seq: ColumnElement[int]) -> Select[Any]:
+def _in_two(amount: ColumnElement[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """The sum of dollars and that of the nanodollars beside them: SQLite gives up on a sum beyond 64 bits.
+
+    A hundred thousand tasks that may each run for a year are reserved for, whatever becomes of them.
+    """
+    return func.sum(amount.op("/")(NANODOLLARS_PER_USD)), func.sum(amount % NANODOLLARS_PER_USD)
+
+
+def _whole(connection: Connection, query: Select[Any, Any]) -> int:
+    usd, rest = connection.execute(query).one()
+    return int(usd or 0) * NANODOLLARS_PER_USD + int(rest or 0)
+
+
+def _in_scope(query: Select[Any, Any], budget: Budget, job_seq: ColumnElement[int]) -> Select[Any, Any]:
     if not _whose(budget):
         return query
     return query.where(job_seq.in_(select(jobs.c.seq).where(*_whose(budget))))

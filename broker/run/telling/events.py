@@ -33,6 +33,8 @@ class Event:
     attempt: Attempt | None = None  # the one that the job's state comes from
     decision: Decision | None = None
     schedule: str = ""  # name of the schedule that it is about
+    project: str | None = None  # of the schedule or budget that it is about
+    user: str | None = None  # of the budget that it is about
 
 
 class Events:
