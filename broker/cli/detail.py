@@ -12,33 +12,35 @@ def show_job(found: dict[str, Any]) -> None:
     """Prints a job."""
     from broker.cli.watch import summary
 
-    print(f"{found['id']}  {found['name']}  {found['state']}" + (f": {found['reason']}" if found["reason"] else ""))
-    print(f"command    {found['command']}")
-    print(f"user       {found['user']}    project {found['project']}    priority {found['priority']}")
-    print(f"gpus       {found['gpus'] or 'none'}")
+    render.line(
+        f"{found['id']}  {found['name']}  {found['state']}" + (f": {found['reason']}" if found["reason"] else "")
+    )
+    render.line(f"command    {found['command']}")
+    render.line(f"user       {found['user']}    project {found['project']}    priority {found['priority']}")
+    render.line(f"gpus       {found['gpus'] or 'none'}")
     if found["tags"]:
-        print("tags       " + ", ".join(f"{key}={value}" for key, value in found["tags"].items()))
+        render.line("tags       " + ", ".join(f"{key}={value}" for key, value in found["tags"].items()))
     if placement := found["placement"]:
-        print(f"placed     {placement['reason']}")
+        render.line(f"placed     {placement['reason']}")
         if placement["flip"]:
-            print(f"otherwise  {placement['flip']}")
+            render.line(f"otherwise  {placement['flip']}")
     if found["endpoint"]:
-        print(f"endpoint   {found['endpoint']}")
+        render.line(f"endpoint   {found['endpoint']}")
     if found["ended"]:
-        print(f"ended      {summary(found)}")
+        render.line(f"ended      {summary(found)}")
     render.table(_ATTEMPTS, found["made"], title="attempts")
     render.table(_CHANGES, found["changes"], title="history")
     if found["charges"]:
         render.table(_CHARGES, found["charges"], title="charges")
     for told in found["estimates"]:
-        print(f"{told['pool']} itself says {_amount(told)} for {told['unit_id']}, before its bill")
+        render.line(f"{told['pool']} itself says {_amount(told)} for {told['unit_id']}, before its bill")
 
 
 def show_array(found: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
     """Prints an array and its first tasks."""
     from broker.cli.watch import summary
 
-    print(summary(found))
+    render.line(summary(found))
     render.table(_TASKS, tasks, title="tasks, newest first")
 
 

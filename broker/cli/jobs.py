@@ -125,11 +125,11 @@ def explain(job: JobId, as_json: AsJson = False) -> None:
     else:
         print("no decision was made about it yet")
     for line in found["rejected"]:
-        print(f"not: {line}")
+        render.line(f"not: {line}")
     if found["difference"]:
         print(_difference(found["difference"]["usd"]))
     for line in found["actual"]:
-        print(f"came out: {line}")
+        render.line(f"came out: {line}")
 
 
 def _difference(usd: str) -> str:

@@ -23,11 +23,11 @@ def show_placement(placement: dict[str, Any]) -> None:
     chosen = placement["chosen"]
     quotes = ([{**chosen, "is_chosen": placement["verdict"] == "run"}] if chosen else []) + placement["others"]
     render.table(_COLUMNS, [*quotes, *placement["refusals"]])
-    print(f"{placement['verdict']}: {placement['reason']}")
+    render.line(f"{placement['verdict']}: {placement['reason']}")
     if placement["flip"]:
-        print(f"otherwise: {placement['flip']}")
+        render.line(f"otherwise: {placement['flip']}")
     for warning in (chosen or {}).get("warnings", []):
-        print(f"note: {warning}")
+        render.line(f"note: {warning}")
 
 
 def _when(value: float | None) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 Row = Mapping[str, Any]
+# Control characters but the end of a line and a tab, and those that turn the direction of writing.
+_OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 STATE_STYLES = {
     "queued": "yellow",
@@ -33,13 +36,27 @@ class Column:
     wrap: bool = False  # running text: may take several lines, or go below a table that would be too wide
     spare: int = 0  # left out of a table that would be too wide, the largest first; 0: never
 
+    def shown(self, row: Row) -> str:
+        """A row's cell on a terminal."""
+        return plain(self.cell(row))
+
+
+def plain(text: str) -> str:
+    """A text with nothing in it that a terminal would obey: jobs and their users say what they like."""
+    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def line(text: str = "") -> None:
+    """Prints a line of a result."""
+    print(plain(text))
+
 
 def table(columns: Sequence[Column], rows: Sequence[Row], *, title: str = "", footer: Row | None = None) -> None:
     """Prints rows; a table with colours on a terminal, tab-separated without decoration in a pipe."""
     if not sys.stdout.isatty():
         print("\t".join(column.head for column in columns))
         for row in [*rows, *([footer] if footer else [])]:
-            print("\t".join(column.cell(row).replace("\n", " ") for column in columns))
+            print("\t".join(column.shown(row).replace("\n", " ") for column in columns))
         return
     _rich_table(columns, rows, title, footer)
 
@@ -58,13 +75,13 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Row], title: str, foot
     for column in shown:
         made.add_column(
             column.head,
-            footer=column.cell(footer) if footer else "",
+            footer=column.shown(footer) if footer else "",
             justify="right" if column.right else "left",
             no_wrap=not column.wrap,
             overflow="ellipsis" if not column.wrap else "fold",
         )
     for row in rows:
-        made.add_row(*(Text(column.cell(row), style=column.style(row)) for column in shown))
+        made.add_row(*(Text(column.shown(row), style=column.style(row)) for column in shown))
     console.print(made)
     key = next(column for column in columns if column.head)
     for line in lines_below(key, below, rows):
@@ -102,6 +119,7 @@ def as_csv(columns: Sequence[Column], rows: Sequence[Row]) -> None:
 
 def say(text: str, style: str = "") -> None:
     """One line for people, on stderr so that a pipe carries only results."""
+    text = plain(text)
     if sys.stderr.isatty() and style:
         from rich.console import Console
 

@@ -163,8 +163,8 @@ def _print(found: Row, as_json: bool) -> None:
         return
     job = found["job"]
     what = job.get("run") or shlex.join(job.get("argv", ())) or job["function"]["name"]
-    print(f"{found['name']}  {found['in_words']} ({found['cron']}, {found['timezone']})")
-    print(f"runs:  {what.strip().splitlines()[0]}, as {found['user']}")
+    render.line(f"{found['name']}  {found['in_words']} ({found['cron']}, {found['timezone']})")
+    render.line(f"runs:  {what.strip().splitlines()[0]}, as {found['user']}")
     print(f"while an earlier one has not ended: {found['concurrency']}; catches up: {found['catch_up']}" + _late(found))
     print(f"next:  {'paused' if found['paused'] else ', '.join(map(_minute, found['next'][:3])) + ' UTC'}")
     if found["last"]:

@@ -54,7 +54,7 @@ def wait(
     if not found["ended"]:
         render.say(f"{job} is still {found['state']}")
         return 1
-    print(summary(connected.job(job) if found["kind"] == "array" else found))
+    render.line(summary(connected.job(job) if found["kind"] == "array" else found))
     return exit_code(found)
 
 

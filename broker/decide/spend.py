@@ -24,6 +24,8 @@ _ONE: Final = timedelta(days=1)
 _HOURS: Final = {"h": 1, "d": 24, "w": 7 * 24}
 _ROLLING: Final = re.compile(r"(?:last )?(\d{1,5}) ?(h|d|w)(?:ours?|ays?|eeks?)?")
 _NAMED: Final = re.compile(r"(this|last) (week|month|year)")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?")
 _DATED: Final = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
 
 
@@ -125,7 +127,12 @@ def to_csv(report: SpendReport) -> Iterator[tuple[str, ...]]:
     for row in report.rows:
         known = bool(row.total) or not row.unknown
         amounts = (row.job, row.overhead, row.total) if known else (None, None, None)
-        yield (*row.group, *map(_usd, amounts), str(row.unknown), _usd(row.predicted), _usd(row.corrected))
+        yield (*map(_cell, row.group), *map(_usd, amounts), str(row.unknown), _usd(row.predicted), _usd(row.corrected))
+
+
+def _cell(text: str) -> str:
+    """A user's or a tag's text: what a spreadsheet would take for a formula, and run, is text there as well."""
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
 
 def _usd(amount: Money | None) -> str:

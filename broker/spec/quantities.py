@@ -148,7 +148,10 @@ def deadline(value: Any) -> str:
         ) from error
     if when.tzinfo is None:
         raise ValueError(f"{text} says no time zone: add Z for UTC, or an offset like +02:00")
-    return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError as error:
+        raise ValueError(f"{text} is no time that a calendar has in UTC") from error
 
 
 def deadline_ns(text: str, now_ns: int) -> int:

@@ -109,3 +109,15 @@ def test_csv_is_exact_and_unknown_is_not_zero() -> None:
         ("b", "y", "", "", "", "1", "", "0.000000000"),
         ("c", "z", "0.000000000", "0.000000000", "0.000000000", "0", "", "0.000000000"),
     ]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-1+1", "@SUM(1)", "\t=1", "\r=1"])
+def test_what_a_spreadsheet_would_run_is_text_in_csv(text: str) -> None:
+    _, found = to_csv(spend_report([row(text, job=1)], ("tag:team",), ALWAYS))
+    assert found[0] == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "red", "-5", "+1.5", "a=b", "'x"])
+def test_other_text_is_as_it_is_in_csv(text: str) -> None:
+    _, found = to_csv(spend_report([row(text, job=1)], ("tag:team",), ALWAYS))
+    assert found[0] == text

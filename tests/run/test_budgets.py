@@ -61,6 +61,16 @@ def test_of_many_who_submit_at_once_only_those_are_taken_that_fit(url: str) -> N
         one.close()
 
 
+def test_what_waits_may_come_to_more_than_a_number_of_the_database(store: Store) -> None:
+    """A long array of long jobs on many GPUs: nobody else's job is to wait because it can't be summed up."""
+    year, waits = 281_000 * NS_PER_S, 5
+    holding = replace(LAB, action=Action.WARN)
+    for number in range(waits):
+        store.add_jobs([job(f"j{number}")], "{}", f"h{number}", reserving(7_000 * year, holding))
+    (standing,) = store.standings(asked([LAB], NOW_NS), NOW_NS, ())
+    assert standing.queued == Money(waits * 7_000 * year) > Money(2**63)
+
+
 def test_budgets_are_kept_replaced_and_removed(store: Store) -> None:
     full = replace(LAB, pool="home", tag=("team", "red"), stop_running=True, action=Action.WARN)
     store.keep_budget(LAB)

@@ -104,7 +104,10 @@ def test_a_deadline_needs_its_zone() -> None:
         q.deadline("2030-01-31T18:00:00")
 
 
-@pytest.mark.parametrize("written", ["tomorrow", "+", "+0s", "+-5m", 5, "", None])
+IN_NO_CALENDAR = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00"]
+
+
+@pytest.mark.parametrize("written", ["tomorrow", "+", "+0s", "+-5m", 5, "", None, *IN_NO_CALENDAR])
 def test_no_deadlines(written: object) -> None:
     with pytest.raises(ValueError):
         q.deadline(written)
