@@ -1,43 +1,17 @@
-"""Spend reports, pools and the daemon's standing → the models of `broker.api.schemas`."""
+"""Pools and the daemon's standing → the models of `broker.api.schemas`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from broker.api import schemas
-from broker.api.amounts import money, money_or_none, time, time_or_none
+from broker.api.amounts import time
 from broker.api.brokers import views
 from broker.api.decisions import price, resources
-from broker.decide.spend import SpendReport
 from broker.model.money import NS_PER_S
 from broker.model.offers import Offer
 from broker.model.pools import UnitState
-from broker.model.usage import SpendRow
 from broker.run.service import DaemonStanding, PoolStanding
-
-
-def spend(report: SpendReport) -> schemas.SpendView:
-    """A spend report."""
-    return schemas.SpendView(
-        by=list(report.by),
-        since=time_or_none(report.period.since_ns),
-        until=time_or_none(report.period.until_ns),
-        rows=[_row(row, report.by) for row in report.rows],
-        total=_row(report.total, ()),
-    )
-
-
-def _row(row: SpendRow, by: tuple[str, ...]) -> schemas.SpendRowView:
-    known = bool(row.total) or not row.unknown
-    return schemas.SpendRowView(
-        group=dict(zip(by, row.group, strict=True)),
-        job=money(row.job) if known else None,
-        overhead=money(row.overhead) if known else None,
-        total=money(row.total) if known else None,
-        corrected=money(row.corrected),
-        unknown=row.unknown,
-        predicted=money_or_none(row.predicted),
-    )
 
 
 def pool(standing: PoolStanding) -> schemas.PoolView:

@@ -16,6 +16,10 @@ State = Literal["queued", "starting", "running", "succeeded", "failed", "cancell
 AttemptStateName = Literal[
     "stored", "starting", "running", "succeeded", "failed", "timed_out", "cancelled", "interrupted", "refused"
 ]
+ChargeKindName = Literal["job", "boot", "idle", "cold_start", "idle_tail", "head", "rounding", "other"]
+BookName = Annotated[
+    Literal["metered", "correction"], Field(description="correction: what a provider's bill adds or takes.")
+]
 
 
 class Money(BaseModel):
@@ -179,8 +183,8 @@ class PriceView(BaseModel):
 class ChargeView(BaseModel):
     """One priced interval of use. Never changed: a correction is another one."""
 
-    kind: Literal["job", "boot", "idle", "cold_start", "idle_tail", "head", "rounding", "other"]
-    book: Literal["metered", "correction"] = Field(description="correction: what a provider's bill adds or takes.")
+    kind: ChargeKindName
+    book: BookName
     pool: str
     unit_id: str = Field(description="Node or container.")
     attempt_id: str | None
@@ -188,6 +192,20 @@ class ChargeView(BaseModel):
     ended_at: datetime
     amount: Money | None = Field(description="Null: the price is not known.")
     price: PriceView | None
+
+
+class ChargedView(BaseModel):
+    """All charges of a job for one thing in one pool, as one line."""
+
+    kind: ChargeKindName
+    book: BookName
+    pool: str
+    started_at: datetime = Field(description="When the first of them begins.")
+    ended_at: datetime = Field(description="When the last of them ends.")
+    amount: Money | None = Field(description="Null: none of them has a known price.")
+    unknown: int = Field(description="Charges without a known price, which are not in the amount.")
+    count: int = Field(description="Charges behind it: one for each settlement.")
+    prices: list[PriceView] = Field(description="That were used.")
 
 
 class EstimateView(BaseModel):
@@ -266,6 +284,7 @@ class JobDetail(JobView):
     placement: PlacementView | None = Field(description="The decision that started its last attempt, else the last.")
     predicted: Money | None = Field(description="What those decisions expected it to cost; null: they did not know.")
     charges: list[ChargeView]
+    charged: list[ChargedView] = Field(description="The charges, as one line for each kind and pool.")
     estimates: list[EstimateView] = Field(description="What providers themselves say, before their bills.")
     document: dict[str, Any] = Field(description="What was submitted, as the job schema has it.")
 
@@ -293,28 +312,6 @@ class ExplanationView(BaseModel):
     actual: list[str] = Field(description="What came of it.")
     placement: PlacementView | None = Field(description="Null: no decision was made about it yet.")
     earlier: list[PlacementView] = Field(description="The other decisions about it, oldest first.")
-
-
-class SpendRowView(BaseModel):
-    """One line of a spend report."""
-
-    group: dict[str, str] = Field(description="Value of each column asked for.", examples=[{"pool": "ray"}])
-    job: Money | None = Field(description="Execution of attempts. Null, as the next two: nothing has a known price.")
-    overhead: Money | None = Field(description="Boot, idle, cold start, idle tail, heads, rounding, unmetered.")
-    total: Money | None
-    corrected: Money = Field(description="Of the total: what providers' bills have added, or taken.")
-    unknown: int = Field(description="Charges without a known price, which are in no amount.")
-    predicted: Money | None = Field(description="What placements had expected for the same jobs.")
-
-
-class SpendView(BaseModel):
-    """What was spent in a period: rows, and their sum."""
-
-    by: list[str]
-    since: datetime | None = Field(description="Null: from the beginning.")
-    until: datetime | None = Field(description="Null: until now.")
-    rows: list[SpendRowView]
-    total: SpendRowView
 
 
 class UnitView(BaseModel):

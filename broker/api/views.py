@@ -9,6 +9,7 @@ from typing import Final
 from broker.api import schemas
 from broker.api.amounts import cost, money_or_none, time, time_or_none
 from broker.api.decisions import placement, price, resources
+from broker.decide.charged import Charged, charged
 from broker.model.errors import Problem
 from broker.model.jobs import Attempt, JobSpec, StateChange
 from broker.model.resources import Gpu
@@ -115,6 +116,7 @@ def detail(record: JobRecord, endpoint: str | None = None) -> schemas.JobDetail:
         placement=placement(record.placement) if record.placement else None,
         predicted=money_or_none(record.predicted),
         charges=[_charge(each) for each in record.charges],
+        charged=[_charged(each) for each in charged(record.charges)],
         estimates=[_estimate(each) for each in record.estimates],
         document={key: value for key, value in json.loads(record.document).items() if key != "format"},
     )
@@ -152,10 +154,28 @@ def _change(change: StateChange) -> schemas.ChangeView:
     )
 
 
+def _charged(line: Charged) -> schemas.ChargedView:
+    return schemas.ChargedView(
+        kind=line.kind.value,
+        book=_book(line.book),
+        pool=line.pool,
+        started_at=time(line.started_ns),
+        ended_at=time(line.ended_ns),
+        amount=money_or_none(line.amount),
+        unknown=line.unknown,
+        count=line.count,
+        prices=[price(each) for each in line.offers],
+    )
+
+
+def _book(book: Book) -> schemas.BookName:
+    return "correction" if book is Book.CORRECTION else "metered"
+
+
 def _charge(charge: Charge) -> schemas.ChargeView:
     return schemas.ChargeView(
         kind=charge.kind.value,
-        book="correction" if charge.book is Book.CORRECTION else "metered",
+        book=_book(charge.book),
         pool=charge.pool,
         unit_id=charge.unit_id,
         attempt_id=charge.attempt_id,

@@ -30,8 +30,8 @@ def show_job(found: dict[str, Any]) -> None:
         render.line(f"ended      {summary(found)}")
     render.table(_ATTEMPTS, found["made"], title="attempts")
     render.table(_CHANGES, found["changes"], title="history")
-    if found["charges"]:
-        render.table(_CHARGES, found["charges"], title="charges")
+    if found["charged"]:
+        render.table(_CHARGED, found["charged"], title="charges")
     for told in found["estimates"]:
         render.line(f"{told['pool']} itself says {_amount(told)} for {told['unit_id']}, before its bill")
 
@@ -48,6 +48,18 @@ def _amount(row: render.Row) -> str:
     return render.usd(row["amount"]["usd"] if row["amount"] else None)
 
 
+def _corrects(row: render.Row) -> str:
+    return " (bill)" if row["book"] == "correction" else ""
+
+
+def _unpriced(row: render.Row) -> str:
+    return f" and {row['unknown']} unknown" if row["unknown"] and row["amount"] else ""
+
+
+def _second(iso: str) -> str:
+    return iso[:19].replace("T", " ")
+
+
 _ATTEMPTS = [
     Column(head="attempt", cell=lambda row: str(row["number"]), right=True),
     Column(head="pool", cell=lambda row: row["pool"] + (" (emulated)" if row["emulated"] else "")),
@@ -62,12 +74,14 @@ _CHANGES = [
     Column(head="change", cell=lambda row: f"{row['old']} → {row['new']}"),
     Column(head="reason", cell=lambda row: str(row["reason"]), wrap=True),
 ]
-_CHARGES = [
-    Column(head="for", cell=lambda row: str(row["kind"]).replace("_", " ")),
+_CHARGED = [
+    Column(head="for", cell=lambda row: str(row["kind"]).replace("_", " ") + _corrects(row)),
     Column(head="pool", cell=lambda row: str(row["pool"])),
-    Column(head="took", cell=lambda row: render.span(row["started_at"], row["ended_at"]), right=True),
-    Column(head="amount", cell=_amount, right=True),
-    Column(head="price", cell=lambda row: row["price"]["offer"] if row["price"] else "not known", wrap=True),
+    Column(head="from", cell=lambda row: _second(row["started_at"]), spare=1),
+    Column(head="to", cell=lambda row: _second(row["ended_at"]), spare=2),
+    Column(head="charges", cell=lambda row: str(row["count"]), right=True),
+    Column(head="amount", cell=lambda row: _amount(row) + _unpriced(row), right=True),
+    Column(head="price", cell=lambda row: ", ".join(each["offer"] for each in row["prices"]) or "not known", wrap=True),
 ]
 _TASKS = [
     Column(head="id", cell=lambda row: str(row["id"])),

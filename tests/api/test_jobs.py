@@ -4,6 +4,7 @@ import time
 import httpx
 import pytest
 
+from broker.cli.detail import show_job
 from broker.model.jobs import AttemptState
 from tests.api.conftest import WAIT_S, House
 
@@ -31,6 +32,25 @@ async def test_its_cost_is_complete_and_the_sum_of_its_charges(house: House, htt
     assert shown["cost"]["complete"]
     assert shown["cost"]["nanodollars"] == sum(charge["amount"]["nanodollars"] for charge in shown["charges"]) > 0
     assert shown["charges"][0]["price"]["source"] == "the test"
+
+
+async def test_its_charges_are_one_line_for_each_kind_and_pool_however_often_it_was_settled(
+    house: House, http, submitted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await house.start(submitted)
+    for _ in range(3):
+        await house.broker.settle_now()
+    await house.end(submitted)
+    shown = (await http.get(f"/v1/jobs/{submitted}")).json()
+    (line,) = [each for each in shown["charged"] if each["kind"] == "job"]
+    slices = [each for each in shown["charges"] if each["kind"] == "job"]
+    assert line["count"] == len(slices) > 1
+    assert line["amount"]["nanodollars"] == sum(each["amount"]["nanodollars"] for each in slices)
+    show_job(shown)
+    said = [words.split("\t") for words in capsys.readouterr().out.splitlines()]
+    assert [words[0] for words in said if len(words) == 7 and words[1] == "steady"] == [
+        each["kind"] for each in shown["charged"]
+    ]
 
 
 async def test_the_answer_to_a_submission_says_where_the_job_is(http) -> None:

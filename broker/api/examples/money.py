@@ -8,7 +8,7 @@ from typing import Final
 
 from broker.api import budgets as budget_views
 from broker.api import prices as price_views
-from broker.api import reports, schemas
+from broker.api import spending
 from broker.api.examples.past import PROJECT, ledger, record
 from broker.api.examples.pools import CLUSTER, MODAL, OFFERS
 from broker.api.examples.times import MIDNIGHT, NOW, TODAY
@@ -32,9 +32,9 @@ def report() -> SpendReport:
     return spend_report(rows, ("pool",), parse_period("today", NOW))
 
 
-def spend() -> schemas.SpendView:
+def spend() -> spending.SpendView:
     """The same as it is answered."""
-    return reports.spend(report())
+    return spending.spend(report())
 
 
 def spend_csv() -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from broker.api import reports, schemas
+from broker.api import schemas, spending
 from broker.api.amounts import nanoseconds
 from broker.api.decisions import placement
 from broker.api.requests import JOB_BODY, JobFields, Reading, Since, TagFilter, Text, Until, User, problems, tags_of
@@ -38,7 +38,7 @@ def routes(service: Service) -> APIRouter:
         """Says where a job would run now, what each pool would cost and why others can't; nothing is started."""
         return placement(await service.submissions.offers(fields, user))
 
-    @router.get("/spend", response_model=schemas.SpendView, responses={200: _CSV, **problems(404, 422, 503)})
+    @router.get("/spend", response_model=spending.SpendView, responses={200: _CSV, **problems(404, 422, 503)})
     async def spend(
         projects: Reading,
         period: Annotated[Text | None, Query(description=f"In words: {PERIODS}.")] = None,
@@ -52,7 +52,7 @@ def routes(service: Service) -> APIRouter:
         format: Annotated[
             Literal["json", "csv", "focus"], Query(description="How to answer; focus: CSV of the FOCUS specification.")
         ] = "json",
-    ) -> schemas.SpendView | Response:
+    ) -> spending.SpendView | Response:
         """Sums what was spent: execution of jobs, and what is paid besides (boot, idle, cold start, idle tail)."""
         wanted = SpendFilter(
             since_ns=nanoseconds(since),
@@ -67,7 +67,7 @@ def routes(service: Service) -> APIRouter:
         if format == "focus":
             return _focus(await service.spending.bill(wanted, period), user or ACCOUNT)
         report = await service.spending.report(wanted, period)
-        return reports.spend(report) if format == "json" else _csv(report)
+        return spending.spend(report) if format == "json" else _csv(report)
 
     return router
 
