@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from broker.decide.plan.at_work import at_work
 from broker.decide.plan.highs import Solution
 from broker.decide.plan.limits import obliged, owners
 from broker.decide.plan.model import Model
@@ -25,13 +26,11 @@ class _Solved:
     model: Model
     found: Solution
     prices: Solution
+    at_work: dict[str, Floats]  # (slices,) GPUs by offer
 
     def busy(self, offer: Offer) -> Floats:
         """(slices,) GPUs of an offer at work."""
-        found = np.zeros(len(self.model.slices))
-        for columns in self.model.used(offer):
-            found += self.found.values[columns]
-        return found
+        return self.at_work[offer.name]
 
     def bought(self, offer: Offer) -> Floats:
         """(slices,) GPUs of an offer that are paid."""
@@ -55,7 +54,7 @@ class _Solved:
 
 def read(model: Model, found: Solution, prices: Solution, rows: int) -> Plan:
     """What the columns and rows say, by offer, class and period."""
-    solved = _Solved(model, found, prices)
+    solved = _Solved(model, found, prices, at_work(model, found.values))
     problem = model.problem
     costs = _costs(model, found)
     demand = [solved.by_period(row) for row in model.slices.demand]

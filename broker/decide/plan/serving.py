@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from broker.decide.plan.classes import speed
+from broker.decide.plan.classes import Class, speed
 from broker.decide.plan.model import Model, earlier
 from broker.decide.plan.nodes import working
+from broker.decide.plan.offers import Offer
+from broker.decide.plan.problem import Problem
 from broker.decide.plan.programme import Term
 
 
@@ -41,14 +43,18 @@ def add_capacity(model: Model) -> None:
                 model.capacity[offer.name] = rows
 
 
+def work_done(problem: Problem, offer: Offer, work: Class) -> float:
+    """Of a class in an hour, by one GPU of an offer at work on it."""
+    return speed(offer, work) * (offer.working if problem.paid_by_use(offer) else 1.0)
+
+
 def add_demand(model: Model) -> None:
     """What each class needs is done; or waits, where it may."""
     for number, work in enumerate(model.problem.classes):
         terms: list[Term] = []
         for offer in model.problem.offers:
             if (offer.name, work.name) in model.use:
-                part = offer.working if model.problem.paid_by_use(offer) else 1.0
-                terms.append((speed(offer, work) * part, model.use[offer.name, work.name]))
+                terms.append((work_done(model.problem, offer, work), model.use[offer.name, work.name]))
         if work.name in model.waiting:
             waiting = model.waiting[work.name]
             terms += [(1.0, waiting), (-1.0, earlier(waiting, model.before))]

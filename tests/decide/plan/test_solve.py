@@ -174,6 +174,26 @@ def test_the_parts_add_up(seed: int) -> None:
         assert float(each.gpus @ found.period_hours) == pytest.approx(each.gpu_hours, abs=1e-6)
 
 
+@given(seeds)
+@settings(max_examples=5)
+def test_as_much_is_at_work_as_there_is_work_and_what_is_beyond_it_stands_idle(seed: int) -> None:
+    problem = plain(seed)
+    needed = float(problem.weights @ problem.demand.sum((1, 2))) * problem.step_hours
+    found = solve(problem)
+    assert sum(each.busy_gpu_hours for each in found.holdings.values()) == pytest.approx(needed, rel=1e-7)
+    assert sum(found.load_duration.by_offer.values()) == pytest.approx(found.load_duration.gpus, abs=1e-6)
+
+
+def test_a_commitment_is_as_busy_as_its_work() -> None:
+    offers = (
+        Offer(name="firm", kind=Kind.COMMITTED, usd_per_gpu_hour=1.0),
+        Offer(name="burst", kind=Kind.SERVERLESS, usd_per_gpu_hour=9.0),
+    )
+    half = Scenario(gpus=np.array([2.0, 0.0, 2.0, 0.0]), weight=1.0)
+    found = solve(Problem(offers=offers, scenarios=(half,), step_hours=1.0))
+    assert (found.committed_gpus["firm"], found.holdings["firm"].busy_share) == (2.0, 0.5)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
