@@ -66,7 +66,7 @@ def plan(
         source = file_stem(demand or trace)
         html.write_text(page(source, problem, found.plan, found.turns, ways.prices_from, why), encoding="utf-8")
     if as_json:
-        print_json(problem, found.plan, found.turns)
+        print_json(problem, found.plan, found.turns, why, ways.prices_from)
     else:
         print_plan(problem, found.plan, found.turns)
 

@@ -27,6 +27,7 @@ Text = Annotated[str, Query(pattern=_TEXT, max_length=256)]
 ProjectFilter = Annotated[list[Text], Query(alias="project", description="Only of this project; several: any of them.")]
 Since = Annotated[AwareDatetime | None, Query(description="Not before this time (ISO 8601 with a zone).")]
 Until = Annotated[AwareDatetime | None, Query(description="Before this time (ISO 8601 with a zone).")]
+MaxAge = Annotated[float, Query(ge=0, le=86_400, description="Made anew where the broker has none that is so young.")]
 TagFilter = Annotated[
     list[Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f=]+=[^\x00-\x1f\x7f]*$", max_length=512)]],
     Query(alias="tag", description="KEY=VALUE; several must all be there."),

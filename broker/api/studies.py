@@ -1,11 +1,22 @@
-"""What plans and simulations are asked with, and how their commands are."""
+"""What plans and simulations are asked with, and how their answers are shown."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from broker.api.amounts import time
+from broker.api.decisions import price
+from broker.api.schemas import PriceView
+from broker.decide.price_book import stale
+from broker.model.times import day_of
+from broker.run.service.planning import OwnPlan
+
+if TYPE_CHECKING:  # what it needs weighs more than a daemon that is never asked
+    from broker.decide.buying import Way
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 POOLS_FILE = "pools.yaml"
@@ -76,3 +87,47 @@ class Study(BaseModel):
 
     source: str = Field(description="What it is about: `trace`, `demand`, or the period of the broker's own jobs.")
     result: dict[str, Any] = Field(description="As `broker plan --json`, `broker simulate --json` have it.")
+
+
+class WayView(BaseModel):
+    """One way to buy GPUs that a plan may choose from."""
+
+    name: str = Field(description="Of a pool, or of an offer where the broker has no such pool.")
+    kind: Literal["committed", "cluster", "serverless"]
+    usd_per_hour: float = Field(description="Of a node; of serverless, of a GPU with its part of CPUs and memory.")
+    node: int = Field(description="GPUs of a node.")
+    prices: list[PriceView] = Field(description="What it is made of, with its age.")
+
+
+class OwnPlanView(BaseModel):
+    """What the broker should hold for its own work, and what that was found from."""
+
+    at: datetime = Field(description="When it was made: it is for what may come from then on.")
+    gpu: str = Field(description="The model whose work is planned for.")
+    gpu_hours: dict[str, float] = Field(description="Of the work of each model since then, most first.")
+    since: datetime = Field(description="The first hour that was looked back at.")
+    ways: list[WayView] = Field(description="What could be bought.")
+    result: dict[str, Any] = Field(description="As `broker plan --json` has it.")
+
+
+def own_plan(found: OwnPlan, stale_days: int) -> OwnPlanView:
+    """A plan of the broker's own."""
+    day = day_of(found.as_of_ns)
+    return OwnPlanView(
+        at=time(found.as_of_ns),
+        gpu=found.gpu,
+        gpu_hours=dict(found.gpu_hours),
+        since=time(found.since_ns),
+        ways=[_way(each, day, stale_days) for each in found.ways],
+        result=dict(found.result),
+    )
+
+
+def _way(way: Way, day: date, stale_days: int) -> WayView:
+    return WayView(
+        name=way.name,
+        kind=way.kind,
+        usd_per_hour=way.usd_per_hour,
+        node=way.node,
+        prices=[price(each, age_days=each.age_days(day), stale=stale(each, day, stale_days)) for each in way.offers],
+    )

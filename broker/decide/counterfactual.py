@@ -120,13 +120,12 @@ def _alone(terms: Market) -> bool:
 def _held(busy: Demand, terms: Market) -> Iterator[Alternative]:
     """One size for all of the time: for the peak, and the best one."""
     peak = math.ceil(busy.gpus.max(initial=0.0) - SINGLE)
-    words = f"{number(peak)} nodes all the time"
     yield Alternative(
         name="peak",
         title="cluster for the peak",
         cost=_static(peak, busy.gpus, terms),
         hindsight=True,
-        note=words,
+        note=_all_the_time(peak),
     )
     best = min(range(peak + 1), key=lambda size: _static(size, busy.gpus, terms).nanodollars)
     yield Alternative(
@@ -134,8 +133,12 @@ def _held(busy: Demand, terms: Market) -> Iterator[Alternative]:
         title="best fixed cluster, the rest on serverless",
         cost=_static(best, busy.gpus, terms),
         hindsight=True,
-        note=f"{number(best)} nodes all the time",
+        note=_all_the_time(best),
     )
+
+
+def _all_the_time(nodes: int) -> str:
+    return f"{number(nodes)} node{'' if nodes == 1 else 's'} all the time"
 
 
 def _static(size: int, gpus: Floats, terms: Market) -> Money:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from broker.decide.plan import Holding, Kind, Plan, Problem
-from simulator.planning.told import advice, alternatives, in_words
+from simulator.planning.options import alternatives, options
+from simulator.planning.told import advice, assumptions, figures, how_sure, in_words, lead, what_to_do
 
 COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
 
@@ -56,8 +57,8 @@ def print_plan(problem: Problem, plan: Plan, turns: Turns) -> None:
         console.print(f"  {line}", markup=False)
 
 
-def document(problem: Problem, plan: Plan, turns: Turns) -> dict[str, Any]:
-    """A plan as plain values."""
+def document(problem: Problem, plan: Plan, turns: Turns, why: str, prices_from: str) -> dict[str, Any]:
+    """A plan as plain values; `why` demand is thought to be as it is, and how old prices are."""
     return {
         "hours": problem.hours,
         "scenarios": len(problem.scenarios),
@@ -82,9 +83,28 @@ def document(problem: Problem, plan: Plan, turns: Turns) -> dict[str, Any]:
         "limit_usd": dict(plan.limit_usd),
         "bought_below_usd": {name: _finite(found) for name, found in turns.items()},
         "alternatives_usd": alternatives(problem),
+        "options": [
+            {"title": each.title, "usd": each.usd, "between_usd": each.between_usd} for each in options(problem, plan)
+        ],
+        "terms": {
+            name: {
+                "kind": each.offer.kind.value,
+                "usd_per_gpu_hour": each.offer.usd_per_gpu_hour,
+                "gpus_of_a_node": each.offer.node,
+                "now_gpus": each.now_gpus,
+                "mean_gpus": each.gpu_hours / problem.hours,
+            }
+            for name, each in plan.holdings.items()
+        },
         "rows_solved": plan.rows,
         "in_words": in_words(problem, plan),
         "advice": list(advice(problem, plan, turns)),
+        "lead": lead(problem, plan),
+        "what_to_do": list(what_to_do(problem, plan)),
+        "how_sure": how_sure(problem, plan),
+        "figures": [{"value": value, "what": what} for value, what in figures(problem, plan)],
+        "assumptions": list(assumptions(problem, why)),
+        "prices_from": prices_from,
     }
 
 
@@ -92,6 +112,6 @@ def _finite(usd: float | None) -> float | str | None:
     return "any" if usd is not None and math.isinf(usd) else usd
 
 
-def print_json(problem: Problem, plan: Plan, turns: Turns) -> None:
+def print_json(problem: Problem, plan: Plan, turns: Turns, why: str, prices_from: str) -> None:
     """One JSON document."""
-    print(json.dumps(document(problem, plan, turns)))
+    print(json.dumps(document(problem, plan, turns, why, prices_from)))

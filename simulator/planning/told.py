@@ -8,16 +8,18 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from broker.decide.plan import Holding, Kind, Plan, Problem
+from simulator.planning.options import alternatives, between
 from simulator.traces.describe import busy_shares
 
 LITTLE = 1e-6  # GPUs
 MONTH_H = 730.0
+CENTS_BELOW = 100.0  # dollars
 
 
 def in_words(problem: Problem, plan: Plan) -> str:
     """What to do and why, with the busy share at which it turns."""
     parts = [_bought(each) for each in plan.holdings.values() if each.gpu_hours > LITTLE]
-    text = f"Buy: {', '.join(parts) or 'nothing'}: ${plan.cost_usd:,.0f} in {problem.hours / 24:,.0f} days."
+    text = f"Buy: {', '.join(parts) or 'nothing'}: {dollars(plan.cost_usd)} in {problem.hours / 24:,.0f} days."
     shares = busy_shares(np.concatenate(problem.demand.sum(1)))
     firm = int(sum(plan.committed_gpus.values()))
     if 0 < firm <= len(shares):
@@ -25,7 +27,7 @@ def in_words(problem: Problem, plan: Plan) -> str:
         text += f", the next would be {shares[firm]:.0%}." if firm < len(shares) else "."
     for name, cost in alternatives(problem).items():
         if cost > 0:
-            text += f" Instead, {name} would cost ${cost:,.0f} ({cost / max(plan.cost_usd, 1e-9) - 1:+.0%})."
+            text += f" Instead, {name} would cost {dollars(cost)} ({cost / max(plan.cost_usd, 1e-9) - 1:+.0%})."
     return text
 
 
@@ -35,39 +37,66 @@ def _bought(each: Holding) -> str:
     return f"{each.gpu_hours:,.0f} GPU-hours of {each.offer.name}"
 
 
-def alternatives(problem: Problem) -> dict[str, float]:
-    """What one offer alone would cost where every class may use it and it may be as large as is needed."""
-    gpus, found = problem.demand.sum(1), dict[str, float]()
-    if any(work.rules != type(work)(name=work.name).rules for work in problem.classes):
-        return found
-    mean = float(problem.weights @ gpus.sum(1)) * problem.step_hours
-    for offer in problem.offers:
-        if offer.kind is Kind.SERVERLESS:
-            found[f"all {offer.name}"] = mean * offer.usd_per_hour_up
-        elif offer.kind is Kind.COMMITTED:
-            found[f"{offer.name} for the peak"] = float(gpus.max() * problem.hours * offer.usd_per_hour_up)
-    return found
+def dollars(usd: float) -> str:
+    """An amount for people: cents where they count."""
+    return f"${usd:,.2f}" if 0 < abs(usd) < CENTS_BELOW else f"${usd:,.0f}"
+
+
+def lead(problem: Problem, plan: Plan) -> str:
+    """What the plan costs a month, and what it saves."""
+    text = f"The cheapest mix costs {dollars(plan.cost_usd / months(problem))} a month"
+    others = alternatives(problem)
+    held = {f"{offer.name} for the peak" for offer in problem.offers if offer.kind is Kind.HELD}
+    peaks = sorted((name for name in others if name.endswith("peak")), key=lambda name: name not in held)
+    for name in [name for name in others if name.startswith("all ")][:1] + peaks[:1]:
+        if others[name] > plan.cost_usd:
+            saved = (others[name] - plan.cost_usd) / months(problem)
+            text += f", {dollars(saved)} ({1 - plan.cost_usd / others[name]:.0%}) less than {name}"
+    return f"{text}."
+
+
+def months(problem: Problem) -> float:
+    """How long the time planned is."""
+    return problem.hours / MONTH_H
+
+
+def figures(problem: Problem, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Numbers to begin with, each with what it is."""
+    yield dollars(plan.cost_usd / months(problem)), "a month"
+    yield f"{sum(plan.committed_gpus.values()):,.3g}", "GPUs to commit to"
+    held = sum(each.gpu_hours for each in plan.holdings.values() if each.offer.kind is Kind.HELD)
+    burst = sum(each.busy_gpu_hours for each in plan.holdings.values() if each.offer.kind is Kind.SERVERLESS)
+    yield f"{held / problem.hours:,.1f}", "GPUs held on average"
+    needed = float(problem.weights @ problem.demand.sum((1, 2))) * problem.step_hours
+    yield f"{burst / max(needed, LITTLE):.0%}", "of the work on serverless"
+    if needed:
+        yield f"${plan.cost_usd / needed:,.2f}", "for an hour of a busy GPU"
 
 
 def advice(problem: Problem, plan: Plan, turns: Mapping[str, float | None]) -> Iterator[str]:
-    """What to do, one thing at a time, and how sure that is."""
-    for name, each in plan.holdings.items():
-        if each.offer.kind is Kind.COMMITTED and each.now_gpus > LITTLE:
-            share = f", busy {each.busy_share:.0%} of the time" if each.busy_share is not None else ""
-            yield f"Commit to {each.now_gpus:.4g} GPUs of {name} at ${each.offer.usd_per_gpu_hour:.4g} an hour{share}."
-            if each.obliged_usd > LITTLE:
-                later = f"${each.obliged_usd:,.0f}"
-                yield f"That obliges to pay {later} more after the time planned: it pays only if demand stays."
-        elif each.gpu_hours > LITTLE:
-            verb = "Leave" if each.offer.kind is Kind.SERVERLESS else "Hold"
-            where = "to" if each.offer.kind is Kind.SERVERLESS else "of"
-            mean = each.gpu_hours / problem.hours
-            yield f"{verb} {mean:,.1f} GPUs on average {where} {name}, ${each.cost_usd:,.0f}."
+    """What to do, one thing at a time, where the answer turns, and how sure that is."""
+    yield from what_to_do(problem, plan)
     yield from (turning(name, plan.holdings[name], found) for name, found in turns.items())
     for name, worth in plan.limit_usd.items():
         yield f"{name} binds: one more would save ${worth:,.2f}."
     yield from _shares(problem, plan)
     yield how_sure(problem, plan)
+
+
+def what_to_do(problem: Problem, plan: Plan) -> Iterator[str]:
+    """What to commit to, to hold and to leave to serverless."""
+    for name, each in plan.holdings.items():
+        if each.offer.kind is Kind.COMMITTED and each.now_gpus > LITTLE:
+            share = f", busy {each.busy_share:.0%} of the time" if each.busy_share is not None else ""
+            yield f"Commit to {each.now_gpus:.4g} GPUs of {name} at ${each.offer.usd_per_gpu_hour:.4g} an hour{share}."
+            if each.obliged_usd > LITTLE:
+                later = dollars(each.obliged_usd)
+                yield f"That obliges to pay {later} more after the time planned: it pays only if demand stays."
+        elif each.gpu_hours > LITTLE:
+            verb = "Leave" if each.offer.kind is Kind.SERVERLESS else "Hold"
+            where = "to" if each.offer.kind is Kind.SERVERLESS else "of"
+            mean = each.gpu_hours / problem.hours
+            yield f"{verb} {mean:,.1f} GPUs on average {where} {name}, {dollars(each.cost_usd)}."
 
 
 def _shares(problem: Problem, plan: Plan) -> Iterator[str]:
@@ -90,7 +119,22 @@ def turning(name: str, each: Holding, below: float | None) -> str:
 
 def how_sure(problem: Problem, plan: Plan) -> str:
     """How far the courses that demand may take lie apart."""
-    if len(problem.scenarios) == 1:
+    if (found := between(plan.scenario_usd)) is None:
         return "How sure: demand is taken to repeat itself; --forecast plans for what may come instead."
-    low, high = np.quantile(plan.scenario_usd, (0.05, 0.95))
-    return f"How sure: in nine of ten courses that demand may take it costs between ${low:,.0f} and ${high:,.0f}."
+    low, high = found
+    return f"How sure: in nine of ten courses that demand may take it costs between {dollars(low)} and {dollars(high)}."
+
+
+def assumptions(problem: Problem, why: str) -> Iterator[str]:
+    """What is taken for granted; `why` demand is thought to be as it is."""
+    yield f"{why[0].upper()}{why[1:].rstrip('.')}."
+    if problem.whole_nodes:
+        yield "Nodes are whole; what GPU-hours are worth is that of the programme without this rule."
+    else:
+        yield "Parts of nodes can be bought; --whole-nodes asks for whole ones."
+    for hours in sorted({offer.resize_hours for offer in problem.offers if offer.kind is Kind.HELD}):
+        yield f"What is held keeps its size for {hours:g} h at a time."
+    yield "Demand is known within a course once it begins: what surprises cost, `broker simulate` says."
+    yield "GPUs divide without loss: large gangs on few nodes leave holes that cost more than this says."
+    if any(offer.kind is Kind.COMMITTED for offer in problem.offers):
+        yield "What a commitment costs after the time planned is told beside it and is not in the cost."

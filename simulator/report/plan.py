@@ -9,8 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from broker.decide.plan import Kind, Plan, Problem
+from simulator.planning.options import alternatives
 from simulator.planning.shown import COLUMNS, rows
-from simulator.planning.told import MONTH_H, advice, alternatives
+from simulator.planning.told import advice, assumptions, figures, lead
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Chart, Page, Section, Table
 from simulator.report.style import CLUSTER, COMMITTED, INK, SERVERLESS, SPOT, drawn
@@ -29,38 +30,12 @@ def page(
     return Page(
         title=f"What to buy for {trace}",
         subtitle=f"{problem.hours / 24:,.0f} days{courses}; {prices_from}",
-        lead=_lead(problem, plan),
+        lead=lead(problem, plan),
         advice=tuple(advice(problem, plan, turns)),
-        figures=tuple(_figures(problem, plan)),
+        figures=tuple(figures(problem, plan)),
         sections=tuple(_sections(problem, plan, turns)),
-        assumptions=tuple(_assumptions(problem, why)),
+        assumptions=tuple(assumptions(problem, why)),
     ).html()
-
-
-def _months(problem: Problem) -> float:
-    return problem.hours / MONTH_H
-
-
-def _lead(problem: Problem, plan: Plan) -> str:
-    text = f"The cheapest mix costs ${plan.cost_usd / _months(problem):,.0f} a month"
-    others = alternatives(problem)
-    for name in [n for n in others if n.startswith("all ")][:1] + [n for n in others if n.endswith("peak")][:1]:
-        if others[name] > 0:
-            saved = (others[name] - plan.cost_usd) / _months(problem)
-            text += f", ${saved:,.0f} ({1 - plan.cost_usd / others[name]:.0%}) less than {name}"
-    return f"{text}."
-
-
-def _figures(problem: Problem, plan: Plan) -> Iterator[tuple[str, str]]:
-    yield f"${plan.cost_usd / _months(problem):,.0f}", "a month"
-    yield f"{sum(plan.committed_gpus.values()):,.3g}", "GPUs to commit to"
-    held = sum(each.gpu_hours for each in plan.holdings.values() if each.offer.kind is Kind.HELD)
-    burst = sum(each.busy_gpu_hours for each in plan.holdings.values() if each.offer.kind is Kind.SERVERLESS)
-    yield f"{held / problem.hours:,.1f}", "GPUs held on average"
-    needed = float(problem.weights @ problem.demand.sum((1, 2))) * problem.step_hours
-    yield f"{burst / max(needed, LITTLE):.0%}", "of the work on serverless"
-    if needed:
-        yield f"${plan.cost_usd / needed:,.2f}", "for an hour of a busy GPU"
 
 
 def _sections(problem: Problem, plan: Plan, turns: Mapping[str, float | None]) -> Iterator[Section]:
@@ -162,15 +137,3 @@ def _turns(plan: Plan, turns: Mapping[str, float | None]) -> Table | None:
     ]
     heads = ("offer", "$/GPU-h", "bought below", "the next GPU is worth")
     return Table(heads=heads, rows=lines) if lines else None
-
-
-def _assumptions(problem: Problem, why: str) -> Iterator[str]:
-    yield f"{why[0].upper()}{why[1:].rstrip('.')}."
-    if problem.whole_nodes:
-        yield "Nodes are whole; what GPU-hours are worth is that of the programme without this rule."
-    else:
-        yield "Parts of nodes can be bought; --whole-nodes asks for whole ones."
-    yield "Demand is known within a course once it begins: what surprises cost, `broker simulate` says."
-    yield "GPUs divide without loss: large gangs on few nodes leave holes that cost more than this says."
-    if any(offer.kind is Kind.COMMITTED for offer in problem.offers):
-        yield "What a commitment costs after the time planned is told beside it and is not in the cost."

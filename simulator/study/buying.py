@@ -15,9 +15,10 @@ from broker.decide.plan import Plan, Problem
 from broker.model.offers import Offer
 from simulator.planning.courses import by_class
 from simulator.planning.offers import cheapest, ways_of_document, ways_of_pools
+from simulator.planning.options import alternatives
 from simulator.planning.problem import HOUR_S, problem_of
 from simulator.planning.solved import solved
-from simulator.planning.told import MONTH_H, advice, alternatives, in_words
+from simulator.planning.told import MONTH_H, advice, in_words
 from simulator.report import plan as drawn
 from simulator.study.shown import titled
 from simulator.study.workloads import TABLE

@@ -27,11 +27,12 @@ from broker.run.clock import SystemClock
 from broker.run.service import Service
 from broker.run.store import open_store
 from broker.testing.fakes import FakeExecutor
-from tests.run.past import BURST, DAY_NS, HOUR_NS, RAY, keep_foresight, keep_jobs, offer
+from tests.run.past import AT_ONCE, BURST, DAY_NS, HOUR_NS, RAY, keep_foresight, keep_jobs, offer
 
 TOKEN = "a-token-of-this-test"
 DAYS = 35
 NODE = Resources(cpus=4, memory_bytes=8 * GIB, gpus=1, gpu_model="L4")
+HALF = Resources(cpus=2, memory_bytes=4 * GIB, gpus=0.5, gpu_model="L4")
 T = TypeVar("T")
 Fill = Callable[[Store, int], None]
 
@@ -89,8 +90,8 @@ def _charge(pool: str, attempt: Attempt, rate: str) -> Charge:
 
 def five_weeks(store: Store, now_ns: int) -> None:
     """Work by day, its bills, and what was forecast of it."""
-    keep_bills(store, keep_jobs(store, DAYS, now_ns, NAMES), now_ns)
-    keep_foresight(store, 7, now_ns)
+    keep_bills(store, keep_jobs(store, DAYS, now_ns, NAMES, HALF), now_ns)
+    keep_foresight(store, 7, now_ns, POOLS[0])
 
 
 class NoSecrets:
@@ -124,6 +125,7 @@ class Site:
             build=self._build,
         )
         self.service = Service(self.broker, user="ann")
+        self.service.studies.process = AT_ONCE
         self._loop = asyncio.new_event_loop()
         self._sock = loopback(before.port if before else 0, "dashboard")
         self.port: int = self._sock.getsockname()[1]

@@ -31,6 +31,7 @@ def visit(page, name: str, title: str) -> None:
     """Until all that it asked for has come."""
     go(page, name, title)
     page.locator(".view:not([aria-busy])").wait_for()
+    page.wait_for_function("() => !document.querySelector('[aria-busy]')")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -215,12 +216,14 @@ def test_the_overview_says_what_runs_what_it_costs_and_what_would_pay(page, site
     visit(page, "", "Overview")
     page.get_by_role("region", name="Running now").get_by_role("link", name="runs-now").wait_for()
     page.get_by_text(re.compile("in all of last month")).wait_for()
-    page.get_by_text(re.compile(r"ray: hold \d+ nodes?")).wait_for()
-    page.get_by_text(re.compile(r"\$[\d.,]+ less than all of it on serverless")).wait_for()
+    page.get_by_text(
+        re.compile(r"The cheapest mix costs \$[\d.,]+ a month, \$[\d.,]+ \(\d+%\) less than all burst")
+    ).wait_for()
+    page.get_by_text("in nine of ten courses that demand may take").wait_for()
     for line in ("was busy", "90 % band", "forecast", "1 up"):
         page.locator(".legend").get_by_text(line, exact=True).first.wait_for()
     page.get_by_text(re.compile(r"\d pay: busy over the breakeven")).wait_for()
-    page.get_by_role("link", name="At other prices").click()
+    page.get_by_role("link", name="The whole plan").click()
     page.get_by_role("heading", level=1, name="Capacity").wait_for()
     site.move(job, AttemptState.SUCCEEDED, exit_code=0)
 
@@ -261,10 +264,33 @@ def test_sliders_recompute_at_once(page) -> None:
     advice = page.locator("[aria-live] .why").first
     advice.wait_for()
     page.get_by_label("A node", exact=False).first.fill("0")
-    assert "Hold none" not in advice.text_content()
-    held = int(re.search(r"Hold (\d+)", advice.text_content())[1])
+    assert "hold none" not in advice.text_content()
+    held = int(re.search(r"hold (\d+)", advice.text_content())[1])
     page.get_by_label("Growth of the work").first.fill("1")
-    assert int(re.search(r"Hold (\d+)", advice.text_content())[1]) > held
+    assert int(re.search(r"hold (\d+)", advice.text_content())[1]) > held
+
+
+def test_the_plan_is_the_brokers_own_the_same_on_both_pages_and_made_anew_when_asked(page, site: Site) -> None:
+    found = site.do(site.service.planning.plan(max_age_s=86_400))
+    shown = [found.result["lead"], found.result["how_sure"], *found.result["what_to_do"]]
+    for name in ("", "capacity"):
+        visit(page, name, PAGES[name])
+        for line in shown:
+            page.get_by_text(line, exact=True).wait_for()
+    for line in found.result["assumptions"]:
+        page.get_by_text(line, exact=True).wait_for()
+    options, terms = (page.get_by_role("region", name=name) for name in ("What each way to buy", "How many to hold"))
+    sync_api.expect(options.locator("tbody tr")).to_have_count(len(found.result["options"]))
+    for way in found.ways:
+        row = terms.get_by_role("row", name=way.name)
+        row.get_by_text(re.compile(r"\d+ days")).wait_for()
+    held: list[sync_api.Route] = []
+    page.route("**/v1/plan?*", lambda route: held.append(route))  # it takes until it is let go
+    page.get_by_role("button", name="Make the plan anew").click()
+    page.get_by_text("The plan is being made").wait_for()
+    page.get_by_text(found.result["lead"], exact=True).wait_for()
+    go(page, "jobs", "Jobs")
+    held[0].abort()
 
 
 def test_what_a_slider_says_is_what_the_broker_would_say(page, site: Site) -> None:
@@ -272,7 +298,7 @@ def test_what_a_slider_says_is_what_the_broker_would_say(page, site: Site) -> No
     (other,) = site.do(site.service.foresights.counterfactual("ray", "7d"))
     best = next(each for each in other.alternatives if each.name == "best-static")
     visit(page, "capacity", "Capacity")
-    said = re.search(r"Hold (\w+)", page.locator("[aria-live] .why").first.text_content())[1]
+    said = re.search(r"hold (\w+)", page.locator("[aria-live] .why").first.text_content())[1]
     assert best.note.startswith(("0" if said == "none" else said) + " node")
 
 

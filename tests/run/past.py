@@ -1,5 +1,6 @@
 """A store with weeks of work in it: jobs by day, what ran where, what was forecast and decided, and what it cost."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
@@ -18,6 +19,8 @@ from broker.model.resources import GIB, Resources
 from broker.model.usage import Book, Charge, ChargeKind, UsageReport
 from broker.ports import Store
 
+# Studies in a process of their own, as the broker has them, but without waiting until nobody else wants the processor.
+AT_ONCE = (sys.executable, "-c", "import sys; from broker.run.plugin_command import main; sys.exit(main(sys.argv[1:]))")
 DAY_NS = 86_400 * NS_PER_S
 HOUR_NS = 3_600 * NS_PER_S
 NODE = Resources(cpus=4, memory_bytes=8 * GIB)
@@ -64,7 +67,9 @@ def workdays(days: int, now_ns: int, seed: int = 1) -> Iterator[tuple[int, int, 
                     yield begin, end, "ray" if number < 3 else "burst"
 
 
-def keep_jobs(store: Store, days: int, now_ns: int, names: Sequence[str] = ("job",)) -> list[Attempt]:
+def keep_jobs(
+    store: Store, days: int, now_ns: int, names: Sequence[str] = ("job",), held: Resources = HALF
+) -> list[Attempt]:
     """Stores the jobs, named in turn, and returns their attempts."""
     jobs, attempts = [], []
     for number, (begin, end, pool) in enumerate(workdays(days, now_ns)):
@@ -77,7 +82,7 @@ def keep_jobs(store: Store, days: int, now_ns: int, names: Sequence[str] = ("job
                 job_id=f"j{number}",
                 number=1,
                 pool=pool,
-                resources=HALF,
+                resources=held,
                 state=AttemptState.SUCCEEDED if over else AttemptState.RUNNING,
                 stored_ns=begin,
                 started_ns=begin,
@@ -117,7 +122,7 @@ def _charge(pool: str, day: int, now_ns: int) -> Charge:
     )
 
 
-def keep_foresight(store: Store, days: int, now_ns: int) -> None:
+def keep_foresight(store: Store, days: int, now_ns: int, pool: Pool = RAY) -> None:
     """What would have been forecast before each of the last days, and two nodes decided on."""
     runs = store.runs(0)
     for day in range(days, 0, -1):
@@ -127,6 +132,6 @@ def keep_foresight(store: Store, days: int, now_ns: int) -> None:
             for run in runs
             if run.started_ns < at_ns
         ]
-        if (outlook := foresee(RAY, known, at_ns)) is not None:
+        if (outlook := foresee(pool, known, at_ns)) is not None:
             store.keep_outlook(outlook)
         store.keep_decisions([NodesDecision(at_ns=at_ns, pool="ray", up=1, nodes=2, applied=True, reason="it pays")])

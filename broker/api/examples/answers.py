@@ -105,6 +105,7 @@ ANSWERS: Final[Mapping[str, Callable[[], object]]] = {
     "GET /v1/forecast": foresight.forecast,
     "GET /v1/accuracy": foresight.accuracy,
     "GET /v1/counterfactual": foresight.counterfactual,
+    "GET /v1/plan": studies.own_planned,
     "POST /v1/plan": studies.planned,
     "POST /v1/simulate": studies.simulated,
     "GET /v1/events": jobs.happened,

@@ -7,13 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from broker.api import foresight as views
-from broker.api.requests import Text, problems
+from broker.api.requests import MaxAge, Text, problems
 from broker.decide.spend import PERIODS
 from broker.run.service import Service
 
 InWords = Annotated[Text, Query(description=f"In words: {PERIODS}.")]
-
-MaxAge = Annotated[float, Query(ge=0, le=86_400, description="Made anew where the broker has none that is so young.")]
 
 
 def routes(service: Service) -> APIRouter:

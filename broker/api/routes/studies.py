@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
-from broker.api.requests import problems
+from fastapi import APIRouter, Query
+
+from broker.api import studies as views
+from broker.api.requests import MaxAge, Text, problems
 from broker.api.studies import PlanWish, SimulationWish, Study, StudyWish
 from broker.run.service import Service
+from broker.run.service.planning import DAYS
+
+OfGpu = Annotated[Text | None, Query(description="Plan for the work on this model; by default that which did most.")]
+Days = Annotated[float, Query(ge=1, le=90, description="Plan for what may come in so many days.")]
 
 
 def routes(service: Service) -> APIRouter:
@@ -18,6 +25,12 @@ def routes(service: Service) -> APIRouter:
         if wish.trace is not None:
             return wish.trace, "trace"
         return await service.studies.history(wish.period), wish.period
+
+    @router.get("/plan", responses=problems(422, 503))
+    async def own_plan(gpu: OfGpu = None, days: Days = DAYS, max_age_s: MaxAge = 0.0) -> views.OwnPlanView:
+        """Says what to commit to, to hold and to leave to serverless for the broker's own work, at its own prices."""
+        found = await service.planning.plan(gpu, days, max_age_s)
+        return views.own_plan(found, service.pricing.stale_price_days)
 
     @router.post("/plan", responses=problems(413, 422, 503))
     async def plan(wish: PlanWish) -> Study:

@@ -18,6 +18,7 @@ from broker.run.service.foresights import Foresights
 from broker.run.service.jobs import Jobs
 from broker.run.service.operations import Operations
 from broker.run.service.output import STREAMS, Output, Piece
+from broker.run.service.planning import Planning
 from broker.run.service.pricing import Pricing
 from broker.run.service.readiness import Readiness
 from broker.run.service.results import Results
@@ -51,6 +52,7 @@ class Service:
         self.budgets = Budgeting(broker, settling)
         self.spending = Spending(broker, settling)
         self.studies = Studies(broker)
+        self.planning = Planning(broker, self.studies)
         self.foresights = Foresights(broker, settling)
         self.scheduler = Scheduler(broker, self.submissions)
         self.schedules = Scheduling(broker, self.submissions, self.scheduler)

@@ -35,6 +35,8 @@ _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH",
 class Studies:
     """Runs commands of plugins on the broker's own history, or on what is sent."""
 
+    process: Sequence[str] = (sys.executable, "-m", "broker.run.plugin_command")  # that runs a command
+
     def __init__(self, broker: Broker, timeout_s: float = TIMEOUT_S) -> None:
         self._broker = broker
         self._timeout_s = timeout_s
@@ -42,7 +44,12 @@ class Studies:
         self._waiting = 0
 
     async def run(
-        self, command: str, arguments: Sequence[str], trace: str, files: Mapping[str, str] | None = None
+        self,
+        command: str,
+        arguments: Sequence[str],
+        trace: str,
+        files: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> dict[str, Any]:
         """What the command prints as JSON. `files` are there for it by name, and `trace` on its standard input.
 
@@ -53,18 +60,18 @@ class Studies:
         self._waiting += 1
         try:
             async with self._room:
-                return await self._run(command, arguments, trace, files or {})
+                return await self._run(command, arguments, trace, files or {}, timeout_s or self._timeout_s)
         finally:
             self._waiting -= 1
 
     async def _run(
-        self, command: str, arguments: Sequence[str], trace: str, files: Mapping[str, str]
+        self, command: str, arguments: Sequence[str], trace: str, files: Mapping[str, str], timeout_s: float
     ) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="broker-study-") as folder:
             for name, text in files.items():
                 Path(folder, name).write_text(text, encoding="utf-8")
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "broker.run.plugin_command", command, *arguments, "--json"),
+                *(*self.process, command, *arguments, "--json"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -73,11 +80,11 @@ class Studies:
                 start_new_session=True,
             )
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(timeout_s):
                     said, wrong = await process.communicate(trace.encode())
             except TimeoutError:
                 raise InvalidInput(
-                    f"{command} took longer than {self._timeout_s:g} s: ask for less (a shorter time, longer steps), "
+                    f"{command} took longer than {timeout_s:g} s: ask for less (a shorter time, longer steps), "
                     f"or use `broker {command}`, which has no limit"
                 ) from None
             finally:

@@ -50,13 +50,18 @@ export function state(name) {
 }
 
 // Dollars: cents from one dollar on, more digits below, so that a cost of a fraction of a cent is not shown as nothing.
-export function usd(amount) {
+export function usd(amount, least = 2) {
   if (amount === null || amount === undefined) return "unknown";
   const value = Number(typeof amount === "object" ? amount.usd : amount);
   if (amount && typeof amount === "object" && amount.usd === null) return "unknown";
   const size = Math.abs(value);
   const digits = size === 0 || size >= 1 ? 2 : size >= 0.01 ? 4 : 6;
-  return (value < 0 ? "−$" : "$") + size.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: digits });
+  return (value < 0 ? "−$" : "$") + size.toLocaleString("en-US", { minimumFractionDigits: Number.isInteger(value) && size >= 100 ? least : 2, maximumFractionDigits: digits });
+}
+
+// Dollars of what is only expected: whole ones, with cents where they count.
+export function roughly(value) {
+  return usd(Math.abs(value) < 0.005 ? 0 : Math.abs(value) < 100 ? Math.round(value * 100) / 100 : Math.round(value), 0);
 }
 
 // Dollars on the scale of a picture.
@@ -101,6 +106,11 @@ export function when(iso) {
   if (!iso) return "–";
   const at = new Date(iso);
   return h("time", { datetime: iso, title: at.toISOString() }, at.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "medium" }));
+}
+
+// Words of the broker as a sentence.
+export function sentence(words) {
+  return words && `${words[0].toUpperCase()}${words.slice(1)}${/[.?!]$/.test(words) ? "" : "."}`;
 }
 
 export function between(from, until) {

@@ -1,7 +1,7 @@
 // What the same work would have cost bought otherwise, and what the autopilot decided.
 
 import { get } from "../api.js";
-import { against, card, h, number, table, usd, when } from "../dom.js";
+import { against, card, h, number, sentence, table, usd, when } from "../dom.js";
 
 const RECENT_S = 600;
 
@@ -30,10 +30,10 @@ function bought(each) {
       { head: "Bought", header: true, cell: (row) => row.title },
       { head: "Cost", number: true, cell: (row) => usd(row.cost) },
       { head: "Against paid", number: true, cell: (row) => row.own ? "" : against(row.cost.nanodollars, paid) },
-      { head: "Note", quiet: true, cell: (row) => h("small", {}, row.note || (row.hindsight ? "needed to know what would come" : "")) },
+      { head: "Note", quiet: true, cell: (row) => h("small", { class: "note" }, row.note || (row.hindsight ? "needed to know what would come" : "")) },
     ], rows),
-    each.regret ? h("p", { class: "soft" }, `Regret ${number(each.regret, 3)}: what was paid over what perfect hindsight would have.`) : null,
-    each.notes.map((note) => h("p", { class: "soft" }, note)),
+    each.regret ? h("p", { class: "soft" }, `Regret ${number(each.regret, 3)}: what was paid, divided by what it would have been with perfect hindsight.`) : null,
+    each.notes.map((note) => h("p", { class: "soft" }, sentence(note))),
   ];
 }
 

@@ -4,7 +4,6 @@ import { get } from "../api.js";
 import { costs } from "../capacity.js";
 import { chart } from "../chart.js";
 import { card, h, hour, percent, refresh, short } from "../dom.js";
-import { plan } from "./plan.js";
 
 const SHOWN_H = 48, FRESH_S = 3600, RECENT_S = 60;
 
@@ -12,10 +11,8 @@ const SHOWN_H = 48, FRESH_S = 3600, RECENT_S = 60;
 export async function ahead(place, signal) {
   const coming = get("/v1/forecast", { max_age_s: FRESH_S }, signal);
   coming.catch(() => null);  // what is wrong is said when it is waited for
-  const [week, { pools }, autopilot] = await Promise.all([
-    get("/v1/demand", { period: "7d", max_age_s: RECENT_S }, signal), get("/v1/pools", {}, signal), get("/v1/autopilot", {}, signal)]);
+  const [week, { pools }] = await Promise.all([get("/v1/demand", { period: "7d", max_age_s: RECENT_S }, signal), get("/v1/pools", {}, signal)]);
   const draw = (forecasts) => refresh(place, [
-    plan(week, pools, autopilot, h("p", {}, h("a", { href: "#/capacity" }, "At other prices, or with more work"))) ?? "",
     h("div", { class: "cards" }, week.demands.filter((each) => each.busy.some((value) => value > 0)).sort(clustersFirst).map((demand) => picture({
       demand, pool: pools.find((each) => each.name === demand.pool), outlook: forecasts.find((each) => each.pool === demand.pool)?.outlook,
     }))),

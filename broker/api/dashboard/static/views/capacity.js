@@ -1,25 +1,33 @@
-// How many units to hold: the plan, demand, its load-duration curve against the breakeven, and what each size would have cost.
+// How many units to hold: the plan for what may come; of what ran, demand, its load-duration curve against the breakeven, and what each size would have cost.
 
 import { get } from "../api.js";
 import { costs, loadDuration, soBusy } from "../capacity.js";
 import { chart } from "../chart.js";
 import { against, card, dollars, figure, h, number, percent, short, table, usd } from "../dom.js";
-import { plan } from "./plan.js";
+import { planning, whole } from "./plan.js";
 
-const RECENT_S = 60;
+const RECENT_S = 60, RARELY_MS = 600000;
 const PERIODS = { "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days" };
 
-export async function show(place, { query, signal }) {
-  const period = query.get("period") in PERIODS ? query.get("period") : "7d";
-  const [past, week, { pools }, autopilot] = await Promise.all([
-    get("/v1/demand", { period, max_age_s: RECENT_S }, signal), get("/v1/demand", { period: "7d", max_age_s: RECENT_S }, signal), get("/v1/pools", {}, signal), get("/v1/autopilot", {}, signal)]);
-  const choose = (event) => { location.hash = `#/capacity?period=${event.target.value}`; };
+export async function show(place, { query, live, signal }) {
+  const period = query.get("period") in PERIODS ? query.get("period") : "7d", gpu = query.get("gpu") ?? "";
+  const choose = (name) => (value) => { location.hash = `#/capacity?${new URLSearchParams({ period, ...(gpu && { gpu }), [name]: value })}`; };
+  const autopilot = await get("/v1/autopilot", {}, signal);
+  const advice = planning({ signal, gpu, draw: (found, again) => whole(found, autopilot, again, choose("gpu")) });
+  place.append(h("h1", {}, "Capacity"), advice.place);
+  live(RARELY_MS, advice.make);
+  await whatIf(place, period, choose("period"), signal);
+}
+
+// What ran, at other prices, with more of it or less.
+async function whatIf(place, period, choose, signal) {
+  const past = await get("/v1/demand", { period, max_age_s: RECENT_S }, signal);
   place.append(
-    h("h1", {}, "Capacity"), plan(week, pools, autopilot) ?? "",
-    h("div", { class: "row" }, h("label", { for: "period" }, "What ran in the last"),
-      h("select", { id: "period", onchange: choose }, Object.entries(PERIODS).map(([value, label]) => h("option", { value, selected: value === period }, label)))));
+    h("h2", { class: "part" }, "What if"),
+    h("div", { class: "row" }, h("label", { for: "period" }, "With hindsight, what ran in the last"),
+      h("select", { id: "period", onchange: (event) => choose(event.target.value) }, Object.entries(PERIODS).map(([value, label]) => h("option", { value, selected: value === period }, label)))));
   const clusters = past.demands.filter((each) => each.kind === "cluster");
-  place.append(...clusters.map((each) => card(`${each.pool}: how many nodes pay`, each.busy.some((value) => value > 0) ? question(each) : h("p", { class: "soft" }, "Nothing ran in this time."))));
+  place.append(...clusters.map((each) => card(`${each.pool}: how many nodes would have paid`, each.busy.some((value) => value > 0) ? question(each) : h("p", { class: "soft" }, "Nothing ran in this time."))));
   if (!clusters.length) place.append(card(null, h("p", { class: "soft" }, "No cluster is configured: there is nothing to hold.")));
   const { accounts } = await get("/v1/accuracy", { period }, signal);  // takes longer than what is asked first
   place.append(...accounts.map(happened).filter((each) => each.days.length).map(account));
@@ -61,7 +69,7 @@ function answered(demand, found) {
       figure(`A cluster for the peak (${peak})`, usd(all.total), against(all.total, none.total, "all serverless")),
       figure("Breakeven", percent(breakeven), "busy share above which a node pays")),
     h("div", { class: "cards" },
-      h("div", {}, h("h3", {}, "Load-duration curve"), chart({
+      h("div", {}, h("h3", {}, "Load-duration curve: busy nodes by share of the time"), chart({
         title: `Busy nodes of ${demand.pool}, from the busiest moment to the quietest, and how many are so busy`,
         series: [{ name: "busy nodes", kind: "area", style: "one", values: loadDuration(grown) }, { kind: "line", style: "one", values: loadDuration(grown) },
           { name: "nodes that are at least so busy", kind: "step", style: "four", values: soBusy(shares) }],
@@ -85,8 +93,8 @@ function answered(demand, found) {
 function said(size, shares, breakeven) {
   const busy = (unit) => `node ${unit} would have been busy for ${percent(shares[unit - 1])} of the time`;
   const more = size < shares.length ? busy(size + 1) : "there was no work for one more";
-  if (size === 0) return `Hold none: ${more}, and pays above ${percent(breakeven)}.`;
-  return `Hold ${size}: ${busy(size)}, over the breakeven of ${percent(breakeven)}; ${more}.`;
+  if (size === 0) return `It would have been best to hold none: ${more}, and pays above ${percent(breakeven)}.`;
+  return `It would have been best to hold ${size}: ${busy(size)}, over the breakeven of ${percent(breakeven)}; ${more}.`;
 }
 
 // Without the days on which nothing ran, was paid or was forecast.
@@ -104,8 +112,9 @@ function account({ pool, days }) {
     { head: "90 % band", number: true, cell: (day) => (day.low === null ? "–" : `${value(day.low)} to ${value(day.high)}`) },
     { head: "Planned", number: true, cell: (day) => value(day.planned) },
     { head: "Best", number: true, cell: (day) => value(day.best_size) },
-    { head: "Its error cost", number: true, cell: (day) => (day.error_cost ? usd(day.error_cost) : "–") },
+    { head: "Error cost", number: true, cell: (day) => (day.error_cost ? usd(day.error_cost) : "–") },
     { head: "Paid", number: true, cell: (day) => (day.paid ? usd(day.paid) : "–") },
-    { head: "Note", quiet: true, cell: (day) => h("small", {}, day.note) },
-  ], [...days].reverse()));
+    { head: "Note", quiet: true, cell: (day) => h("small", { class: "note" }, day.note) },
+  ], [...days].reverse()),
+  h("p", { class: "soft" }, "Nodes, or containers of a serverless pool, on average over the day; the peak is that of the busiest hour. Planned: what the autopilot wanted. Best: what would have been best to hold all day. Error cost: what holding the size that the forecast said would have cost more than that."));
 }

@@ -1,7 +1,7 @@
 // One job: what it does and costs, why it runs where it does, its output as it comes, and its history.
 
 import { follow, get, post, rest } from "../api.js";
-import { between, card, figure, gib, h, seconds, state, table, usd, when } from "../dom.js";
+import { between, card, figure, gib, h, number, seconds, sentence, state, table, usd, when } from "../dom.js";
 import { output } from "../output.js";
 
 const AGAIN_MS = 2000;
@@ -57,8 +57,8 @@ function about(job) {
         figure("Ran", between(job.started_at, job.ended_at ?? undefined), job.exit_code === null ? "" : `exit code ${job.exit_code}`),
         figure("Asks for", job.gpus || "no GPU", job.num_nodes > 1 ? `on each of ${job.num_nodes} nodes` : "")),
       h("p", {}, h("code", {}, job.command)),
-      h("p", { class: "soft" }, `${job.id} of ${job.user}, submitted `, when(job.submitted_at), job.reason ? `. ${job.reason}` : "",
-        job.array_id ? [". Task ", String(job.array_index), " of ", h("a", { href: `#/job/${encodeURIComponent(job.array_id)}` }, job.array_id)] : null),
+      h("p", { class: "soft" }, `${job.id} of ${job.user}, submitted `, when(job.submitted_at), ". ", job.started_at && !job.ended ? "" : sentence(job.reason),
+        job.array_id ? [" Task ", String(job.array_index), " of ", h("a", { href: `#/job/${encodeURIComponent(job.array_id)}` }, job.array_id)] : null),
       Object.keys(job.tags).length ? h("p", { class: "soft" }, Object.entries(job.tags).map(([key, value]) => `${key}=${value}`).join(", ")) : null),
   ];
 }
@@ -82,10 +82,14 @@ async function behind(job, path, signal) {
       why.rejected.length ? h("ul", {}, why.rejected.map((line) => h("li", {}, line))) : null,
       why.warnings.map((line) => h("p", { class: "soft" }, line)), quotes(job.placement),
       why.actual.map((line) => h("p", {}, line))),
-    h("div", { class: "cards" }, card("What it cost", charges(job.charges)), card("Attempts", attempts(job.made))),
-    h("div", { class: "cards" }, card("History", h("ol", { class: "history" }, job.changes.map((each) => h("li", {}, when(each.at), ` ${each.new}`, each.reason ? h("br") : null, h("span", { class: "soft" }, each.reason))))),
+    h("div", { class: "cards" }, card("What it cost", charged(job.charged)), card("Attempts", attempts(job.made))),
+    h("div", { class: "cards" }, card("History", h("ol", { class: "history" }, job.changes.map((each) => h("li", {}, when(each.at), ` ${of(job, each.attempt_id)}${each.new}`, each.reason ? h("br") : null, h("span", { class: "soft" }, each.reason))))),
       card("What was submitted", h("pre", { class: "log", tabindex: "0" }, JSON.stringify(job.document, null, 2)))),
   ];
+}
+
+function of(job, attempt) {
+  return attempt ? `attempt ${job.made.find((each) => each.id === attempt)?.number ?? attempt} ` : "";
 }
 
 function quotes(placement) {
@@ -101,14 +105,21 @@ function quotes(placement) {
   ], made, "No pool could take it.");
 }
 
-function charges(rows) {
+function charged(lines) {
   return table("Charges", [
-    { head: "For", header: true, cell: (each) => each.kind.replace("_", " ") },
+    { head: "For", header: true, cell: (each) => [each.kind.replace("_", " "), each.book === "correction" ? h("small", {}, " by the provider's bill") : null] },
+    { head: "Pool", cell: (each) => each.pool },
     { head: "From", cell: (each) => when(each.started_at) },
-    { head: "Time", number: true, cell: (each) => between(each.started_at, each.ended_at) },
-    { head: "Cost", number: true, cell: (each) => usd(each.amount) },
-    { head: "Price", cell: (each) => each.price ? h("span", { title: `${each.price.offer}, from ${each.price.source}, ${each.price.valid_from}` }, `$${Number(each.price.usd_per_hour).toFixed(4)}/h`) : "unknown" },
-  ], rows, "Nothing is charged yet.");
+    { head: "To", cell: (each) => when(each.ended_at) },
+    { head: "Cost", number: true, cell: (each) => [usd(each.amount), each.unknown && each.amount ? h("small", {}, ` and ${each.unknown} unknown`) : null] },
+    { head: "Charges", number: true, cell: (each) => number(each.count, 0) },
+    { head: "Price", cell: (each) => each.prices.length ? each.prices.map(rate) : "unknown" },
+  ], lines, "Nothing is charged yet.");
+}
+
+function rate(price) {
+  const what = price.tier === "serverless" ? "GPU" : "node";
+  return h("div", { title: `${price.offer}, from ${price.source}, ${price.valid_from}` }, `$${Number(price.usd_per_hour).toFixed(4)}/h `, h("small", {}, `a ${what}`));
 }
 
 function attempts(made) {
@@ -116,7 +127,7 @@ function attempts(made) {
     { head: "No.", header: true, cell: (each) => String(each.number) },
     { head: "Pool", cell: (each) => each.pool },
     { head: "State", cell: (each) => state(each.state) },
-    { head: "Held", cell: (each) => `${each.resources.gpus ? `${each.resources.gpus} ${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPUs, ${gib(each.resources.memory_bytes)}` },
+    { head: "Held", cell: (each) => `${each.resources.gpus ? `${each.resources.gpus} ${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPU${each.resources.cpus === 1 ? "" : "s"}, ${gib(each.resources.memory_bytes)}` },
     { head: "Ran", number: true, cell: (each) => between(each.started_at, each.ended_at) },
     { head: "Why", quiet: true, cell: (each) => each.reason },
   ], made, "It has not been started yet.");

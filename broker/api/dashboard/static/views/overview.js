@@ -4,12 +4,15 @@ import { get } from "../api.js";
 import { against, card, figure, h, number, percent, refresh, seconds, state, table, usd } from "../dom.js";
 import { ahead } from "./busy.js";
 import { better } from "./better.js";
+import { brief, planning } from "./plan.js";
 
 const SOON_MS = 5000, LATER_MS = 60000, RARELY_MS = 600000;
 
 export async function show(place, { live, signal }) {
+  const advice = planning({ signal, draw: (found) => [brief(found, autopilot, null, h("p", {}, h("a", { href: "#/capacity" }, "The whole plan, and what if")))] });
+  let autopilot;
   const now = h("div", { class: "stack" }), busy = h("div", { class: "stack" }), jobs = h("div", { class: "stack" }), other = h("div", { class: "stack" });
-  place.append(h("h1", {}, "Overview"), now, busy, jobs, other);
+  place.append(h("h1", {}, "Overview"), now, advice.place, busy, jobs, other);
   // One after the other, so that what takes a while is not in the way of what is looked at first.
   await live(SOON_MS, async () => {
     const found = await present(signal);
@@ -18,6 +21,10 @@ export async function show(place, { live, signal }) {
   });
   await live(LATER_MS, () => ahead(busy, signal));
   await live(RARELY_MS, async () => refresh(other, await better(signal)));
+  live(RARELY_MS, async () => {
+    autopilot = await get("/v1/autopilot", {}, signal);
+    await advice.make();
+  });
 }
 
 async function present(signal) {
@@ -31,10 +38,10 @@ async function present(signal) {
   return {
     now: [
       card(null, h("dl", { class: "figures" },
-        figure("Running", number(active, 0), `${number(count("queued"), 0)} queued`),
-        figure("GPUs busy", gpus(pools), `${number(count("succeeded"), 0)} jobs succeeded, ${number(count("failed"), 0)} failed`),
+        figure("Jobs running", number(active, 0), `${number(count("queued"), 0)} queued; so far ${number(count("succeeded"), 0)} succeeded, ${number(count("failed"), 0)} failed`),
+        figure("GPUs busy", gpus(pools), "of those in nodes and containers that are up"),
         figure("Spent this month", usd(month.total.total), compared(month, before, byThen)),
-        figure("Of it not for jobs", share(month), "boot, idle, cold starts, idle tails, heads"),
+        figure("Of that, not for jobs", share(month), "boot, idle, cold starts, idle tails, heads"),
         budgets.length ? fullest(budgets) : figure("Budgets", "none", h("code", {}, "broker budget set")))),
       budgets.length ? card("Budgets", budgetTable(budgets)) : "",
     ],

@@ -1,41 +1,130 @@
-// What the plan recommends: what to hold by the last week's work, what the autopilot wants, and commitments that would pay.
+// The broker's own plan: what to commit to, to hold and to leave to serverless. The broker makes it when it is asked for
+// and keeps it; what was found last is shown with its time, also while a newer one is made.
 
-import { costs } from "../capacity.js";
-import { card, h, percent, usd, when } from "../dom.js";
+import { Problem, get } from "../api.js";
+import { against, card, figure, h, number, percent, refresh, roughly, state, table, usd, when } from "../dom.js";
+import { capacity } from "./planned.js";
 
-// week: demand of pools over the last week.
-export function plan(week, pools, autopilot, more) {
-  const up = (name) => pools.find((each) => each.name === name).units.length;
-  const words = week.demands
-    .filter((each) => each.kind === "cluster" && each.busy.some((value) => value > 0))
-    .map((each) => recommended(each, up(each.pool)));
-  if (!words.length && !autopilot.proposals.length) return null;
-  return card("What the plan recommends", words, wanted(autopilot), autopilot.proposals.map(proposed), more ?? null);
+const DAY_S = 86400;
+const HERE = [422, 503];  // there is nothing to plan for, or too much is planned already: said in the place of the plan
+
+// A place for the plan, and what fills it: `draw` makes its parts from what the broker found.
+export function planning({ signal, gpu, draw }) {
+  const answer = h("div", { class: "stack" }), doing = h("p", { class: "doing card", role: "status", hidden: true }), place = h("div", { class: "stack" }, doing, answer);
+  const make = async (max_age_s) => {
+    const stop = progress(doing);
+    place.setAttribute("aria-busy", "true");
+    try {
+      const found = await get("/v1/plan", { gpu, max_age_s }, signal);
+      refresh(answer, draw(found, again));
+    } catch (error) {
+      if (!(error instanceof Problem) || !HERE.includes(error.status)) throw error;
+      refresh(answer, [card("What the plan recommends", h("p", { class: "soft" }, `${error.message}.`))]);
+    } finally {
+      stop();
+      place.removeAttribute("aria-busy");
+    }
+  };
+  const again = () => make(0).catch((error) => { if (error.name !== "AbortError") document.getElementById("notice").textContent = error.message; });
+  return { place, make: () => make(DAY_S) };
 }
 
-function recommended(demand, up) {
-  const { usd_per_unit_hour: held, serverless_usd_per_unit_hour: serverless, pool } = demand;
-  if (held === null || serverless === null) return h("p", { class: "why" }, `${pool}: the price of a node, or of its work on serverless, is not known.`);
-  const { best, breakeven, sizes, peak, span_h: hours } = costs(demand, { usd: held, serverless, growth: 0, staff: 0 });
-  const now = sizes[Math.min(up, peak)].total + Math.max(up - peak, 0) * held * hours;
-  const saved = (than, words) => (than - best.total > 0.005 * than ? `${cents(than - best.total)} less than ${words}` : null);
-  const less = [
-    best.size === up ? null : saved(now, up ? `with the ${up} that ${up === 1 ? "is" : "are"} up` : "with none, as now"),
-    best.size ? saved(sizes[0].total, "all of it on serverless") : null,
-  ].filter(Boolean);
-  return h("p", { class: "why" },
-    h("strong", {}, `${pool}: hold ${best.size ? `${best.size} node${best.size === 1 ? "" : "s"}` : "none"}${best.size === up ? ", as now" : ""}.`),
-    ` A node pays when it is busy for more than ${percent(breakeven)} of the time. Work like the last week's then costs ${cents(best.total)} a week`,
-    less.length ? `: ${less.join(", ")}.` : ".");
+// Says that it takes a while, and for how long it has; until it is stopped.
+function progress(doing) {
+  const begun = Date.now(), passed = h("span", { "aria-hidden": "true" });
+  const tick = () => { passed.textContent = ` ${Math.round((Date.now() - begun) / 1000)} s.`; };
+  tick();
+  doing.replaceChildren("The plan is being made: a forecast, then the cheapest mix for it.", passed, " It goes on if you leave this page.");
+  const timer = setTimeout(() => { doing.hidden = false; }, 300), clock = setInterval(tick, 1000);
+  return () => {
+    clearTimeout(timer);
+    clearInterval(clock);
+    doing.hidden = true;
+  };
 }
 
-const cents = (value) => usd(Math.round(value * 100) / 100);
+// What it says in a few lines, and what the autopilot says beside it.
+export function brief({ result, ...found }, autopilot, figures, ...more) {
+  return card("What the plan recommends",
+    h("p", { class: "why" }, result.lead), figures ?? null,
+    h("ul", {}, result.what_to_do.map((line) => h("li", {}, line))),
+    h("p", {}, result.how_sure),
+    said(autopilot), made(result, found), more);
+}
 
-function wanted(autopilot) {
+export function whole(found, autopilot, again, choose) {
+  const { result } = found;
+  return [
+    brief(found, autopilot, h("dl", { class: "figures" }, result.figures.map((each) => figure(each.what, each.value))),
+      h("div", { class: "row" }, models(found, choose), h("button", { type: "button", "aria-label": "Make the plan anew", onclick: again }, "Make it anew"))),
+    card(`What each way to buy would cost in ${number(result.hours / 24)} days`, options(result)),
+    card("How many to hold, on which terms", terms(found), capacity(found),
+      h("p", { class: "soft" }, "Saved by one more: what the plan would cost less in this time if one more GPU of it could be had. Bought below: the price up to which the plan buys any of it, all other prices as they are.")),
+    card("What it takes for granted", h("ul", {}, result.assumptions.map((line) => h("li", {}, line))),
+      h("p", { class: "soft" }, "For other prices, limits and classes of jobs: ", h("code", {}, "broker plan"), ".")),
+  ];
+}
+
+function made(result, { at, since, gpu, gpu_hours }) {
+  return h("p", { class: "soft" }, "Made ", when(at), ` for the ${number(result.hours / 24)} days after it, from ${number(gpu_hours[gpu], 0)} GPU-hours of work on ${gpu} since ${since.slice(0, 10)}.`);
+}
+
+function models({ gpu, gpu_hours }, choose) {
+  const names = Object.keys(gpu_hours);
+  if (names.length < 2) return null;
+  return [h("label", { for: "model" }, "Work on"), h("select", { id: "model", onchange: (event) => choose(event.target.value) },
+    names.map((name) => h("option", { value: name, selected: name === gpu }, `${name}, ${number(gpu_hours[name], 0)} GPU-hours`)))];
+}
+
+function options({ options: found }) {
+  const plan = found[0].usd, most = Math.min(Math.max(...found.map((each) => each.between_usd?.[1] ?? each.usd)), 4 * plan);
+  return table("What each way to buy would cost", [
+    { head: "Bought", header: true, cell: (each) => each.title },
+    { head: "Cost", number: true, cell: (each) => roughly(each.usd) },
+    { head: "In nine of ten courses", number: true, cell: (each) => courses(each.between_usd) },
+    { head: "Against the plan", number: true, cell: (each) => (each === found[0] ? "" : against(each.usd, plan)) },
+    { head: "Picture", quiet: true, cell: (each) => bar(each, most) },
+  ], found);
+}
+
+function courses(between) {
+  if (!between) return "–";
+  const [low, high] = between.map(roughly);
+  return low === high ? low : `${low} to ${high}`;
+}
+
+function bar({ usd: value, between_usd: between }, most) {
+  const x = (amount) => Math.min(amount / most, 1) * 196;
+  return h("svg", { viewBox: "0 0 200 16", class: "chart inline", "aria-hidden": "true" },
+    h("rect", { x: 0, y: 3, height: 10, width: x(value), class: "bar one" }),
+    between ? h("line", { x1: x(between[0]), x2: x(between[1]), y1: 8, y2: 8, class: "spread" }) : null);
+}
+
+const TERMS = { commit_1y: "committed for a year", commit_3y: "committed for three years", cluster: "held", committed: "committed", serverless: "serverless" };
+
+function terms({ result, ways }) {
+  return table("How many to hold, on which terms", [
+    { head: "Offer", header: true, cell: (way) => [way.name, h("br"), h("small", {}, [TERMS[way.prices[0]?.tier] ?? TERMS[way.kind], way.node > 1 ? `, nodes of ${way.node} GPUs` : ""])] },
+    { head: "$/GPU-hour", number: true, cell: (way) => usd(result.terms[way.name].usd_per_gpu_hour) },
+    { head: "GPUs now", number: true, cell: (way) => (way.kind === "serverless" ? "as needed" : number(result.terms[way.name].now_gpus)) },
+    { head: "On average", number: true, cell: (way) => number(result.terms[way.name].mean_gpus) },
+    { head: "Busy", number: true, cell: (way) => (way.kind === "serverless" ? "" : percent(result.busy_share[way.name])) },
+    { head: "Cost", number: true, cell: (way) => roughly(result.cost_by_offer_usd[way.name]) },
+    { head: "Saved by one more", number: true, cell: (way) => (result.next_gpu_usd[way.name] > 0.005 ? roughly(result.next_gpu_usd[way.name]) : "nothing") },
+    { head: "Bought below", number: true, cell: (way) => below(result.bought_below_usd, way.name) },
+    { head: "Age of the price", cell: (way) => way.prices.map((each) => [`${number(each.age_days, 0)} days `, each.stale ? state("stale") : null]) },
+  ], ways);
+}
+
+function below(turns, name) {
+  if (!(name in turns)) return "–";
+  return turns[name] === null ? "no price" : turns[name] === "any" ? "any price" : usd(turns[name]);
+}
+
+function said(autopilot) {
   const newest = [...new Map([...autopilot.decisions].reverse().map((each) => [each.pool, each])).values()];
-  return newest.map((each) => h("p", {}, `The autopilot wants ${each.nodes} of ${each.pool} now: ${each.reason} `, h("small", {}, when(each.at))));
-}
-
-function proposed(each) {
-  return h("p", {}, `A commitment would pay for ${each.pool}: ${each.reason}. It saves ${usd(each.saved)} in ${each.days} days. The broker never buys one itself.`);
+  return [
+    newest.map((each) => h("p", {}, `The autopilot wants ${each.nodes} of ${each.pool} now: ${each.reason} `, h("small", {}, when(each.at)))),
+    autopilot.proposals.map((each) => h("p", {}, `The autopilot proposes a commitment for ${each.pool}: ${each.reason}. It saves ${usd(each.saved)} in ${each.days} days. The broker never buys one itself.`)),
+  ];
 }

@@ -2,7 +2,7 @@
 
 import { download, get } from "../api.js";
 import { chart } from "../chart.js";
-import { card, dollars, figure, h, percent, table, usd } from "../dom.js";
+import { card, dollars, figure, h, number, percent, sentence, table, usd } from "../dom.js";
 
 const PERIODS = ["today", "7d", "this month", "last month", "30d", "this year", "all"];
 const COLUMNS = ["pool", "user", "project", "name", "job", "kind", "day"];
@@ -19,7 +19,7 @@ export async function show(place, { query, signal }) {
     card(null, h("dl", { class: "figures" },
       figure("Spent", usd(total.total), total.unknown ? `and ${total.unknown} charges without a known price` : "all of it at a known price"),
       figure("For jobs", usd(total.job), "the time in which they ran"),
-      figure("Besides", usd(total.overhead), part(total)),
+      figure("Idle and overhead", usd(total.overhead), part(total)),
       figure("Expected for these jobs", total.predicted ? usd(total.predicted) : "–", "when they were placed, where it was known"))),
     card("By day", days.rows.length ? byDay(days.rows) : h("p", { class: "soft" }, "Nothing was spent in this time.")),
     card(`By ${by === "tag" ? `tag ${tag || "team"}` : by}`, spent(rows)));
@@ -41,7 +41,7 @@ function filters({ period, by, tag, project }, wanted, projects) {
     choice("period", "Period", PERIODS, period), choice("by", "By", [...COLUMNS, "tag"], by),
     projects.length > 1 ? choice("project", "Project", ["", ...projects], project) : null,
     by === "tag" ? h("div", {}, h("label", { for: "tag" }, "Tag"), h("input", { id: "tag", name: "tag", value: tag || "team", size: 12 })) : null,
-    h("button", { type: "button", onclick: save("csv", "spend.csv") }, "CSV"), h("button", { type: "button", onclick: save("focus", "focus.csv") }, "FOCUS"));
+    h("button", { type: "button", onclick: save("csv", "spend.csv") }, "Save as CSV"), h("button", { type: "button", onclick: save("focus", "focus.csv"), title: "FinOps Open Cost and Usage Specification: the charges themselves, for cost tools" }, "Save as FOCUS"));
 }
 
 function byDay(rows) {
@@ -51,22 +51,22 @@ function byDay(rows) {
     title: "Spend by day",
     series: [
       { name: "jobs", kind: "bars", style: "one", values: jobs, told: (step) => `${rows[step].group.day}: ${usd(rows[step].job)} for jobs` },
-      { name: "besides", kind: "bars", style: "three", values: besides, low: jobs, high: jobs.map((each, step) => each + besides[step]), told: (step) => `${rows[step].group.day}: ${usd(rows[step].overhead)} besides` },
+      { name: "idle and overhead", kind: "bars", style: "three", values: besides, low: jobs, high: jobs.map((each, step) => each + besides[step]), told: (step) => `${rows[step].group.day}: ${usd(rows[step].overhead)} idle and overhead` },
     ],
     x: (step) => rows[step].group.day.slice(5), y: dollars, full: true,
-    rows: { columns: columns("day"), values: rows },
+    rows: { columns: columns("day", rows), values: rows },
   });
 }
 
-const columns = (name) => [
-  { head: name, header: true, cell: (row) => (name === "job" && row.group.job ? h("a", { href: `#/job/${encodeURIComponent(row.group.job)}` }, row.group.job) : row.group[name] || "(none)") },
+const columns = (name, rows) => [
+  { head: sentence(name).slice(0, -1), header: true, cell: (row) => (name === "job" && row.group.job ? h("a", { href: `#/job/${encodeURIComponent(row.group.job)}` }, row.group.job) : row.group[name] || "(none)") },
   { head: "Jobs", number: true, cell: (row) => usd(row.job) },
-  { head: "Besides", number: true, cell: (row) => usd(row.overhead) },
+  { head: "Idle and overhead", number: true, cell: (row) => usd(row.overhead) },
   { head: "Total", number: true, cell: (row) => usd(row.total) },
   { head: "Expected", number: true, cell: (row) => (row.predicted ? usd(row.predicted) : "–") },
-  { head: "No price", number: true, cell: (row) => (row.unknown ? String(row.unknown) : "") },
+  ...(rows.some((row) => row.unknown) ? [{ head: "Charges without a price", number: true, cell: (row) => number(row.unknown, 0) }] : []),
 ];
 
 function spent(found) {
-  return table("Spend", columns(found.by[0]), found.rows, "Nothing was spent in this time.");
+  return table("Spend", columns(found.by[0], found.rows), found.rows, "Nothing was spent in this time.");
 }
