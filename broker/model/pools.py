@@ -87,6 +87,8 @@ class Pool:
 
     def container(self, held: Resources, extra_bytes: int) -> Resources:
         """What a container has that is started for an attempt: what that holds, and more memory, where it may."""
+        if not extra_bytes:
+            return held
         most = max(self.unit.memory_bytes, held.memory_bytes)
         return replace(held, memory_bytes=min(held.memory_bytes + extra_bytes, most))
 

@@ -111,6 +111,7 @@ def result(daemon: Daemon, job: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.timeout(600)  # its cluster of three nodes included, on a machine that does other work too
 @needs("torch")
 def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
     attached: Daemon, cluster: RunningCluster, tmp_path: Path
