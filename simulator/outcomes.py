@@ -13,30 +13,38 @@ from rich.console import Console
 from rich.table import Table
 
 from simulator.compare import Comparison, Outcome
+from simulator.report.unit import Unit
 
 Bands = Mapping[str, Mapping[str, tuple[float, float]]]
 
-COLUMNS = ("policy", "cost", "over hindsight", "90 % interval", "cluster", "committed", "serverless", "spilled")
+
+def columns(unit: Unit) -> tuple[str, ...]:
+    """The heads of a comparison's table."""
+    parts = ("cluster", "committed", "serverless")
+    return ("policy", f"cost, {unit.axis}", "over hindsight", "90 % interval", *parts, "work on serverless")
 
 
-def print_tables(found: Mapping[str, Comparison], bands: Bands) -> None:
+def print_tables(found: Mapping[str, Comparison], bands: Bands, unit: Unit) -> None:
     """A table for each scenario; tab-separated where nobody looks."""
     if not sys.stdout.isatty():
-        print("\t".join(("scenario", *COLUMNS)))
+        print("\t".join(("scenario", *columns(unit))))
         for name, comparison in found.items():
             for outcome in comparison.outcomes:
-                print("\t".join((name, *_row(comparison, outcome, bands.get(name, {})))))
+                print("\t".join((name, *_row(comparison, outcome, bands.get(name, {}), unit))))
         return
     console = Console()
     for name, comparison in found.items():
         table = Table(title=f"{name}: {terms(comparison)}", title_justify="left", box=box.SIMPLE_HEAD)
-        for column in COLUMNS:
+        for column in columns(unit):
             table.add_column(column, justify="left" if column == "policy" else "right")
         for outcome in comparison.outcomes:
             style = "bold green" if outcome.policy.name == "broker" else "dim" if outcome.policy.hindsight else ""
-            table.add_row(*_row(comparison, outcome, bands.get(name, {})), style=style)
+            table.add_row(*_row(comparison, outcome, bands.get(name, {}), unit), style=style)
         console.print(table)
         console.print(f"  {in_words(comparison)}\n")
+    console.print(
+        f"  Costs are in {unit.name}, after two weeks of history. * knows the future: a yardstick, not a choice."
+    )
 
 
 def in_words(comparison: Comparison) -> str:
@@ -68,17 +76,19 @@ def terms(comparison: Comparison) -> str:
     return ", ".join(words)
 
 
-def _row(comparison: Comparison, outcome: Outcome, bands: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
+def _row(
+    comparison: Comparison, outcome: Outcome, bands: Mapping[str, tuple[float, float]], unit: Unit
+) -> tuple[str, ...]:
     cost = outcome.cost
     band = bands.get(outcome.policy.name)
     return (
         outcome.policy.title + (" *" if outcome.policy.hindsight else ""),
-        f"{cost.total:,.0f}",
+        unit.short(cost.total),
         f"+{_percent(comparison.ratio(outcome) - 1)}",
         f"+{_percent(band[0] - 1)} … +{_percent(band[1] - 1)}" if band else "",
-        f"{cost.cluster:,.0f}",
-        f"{cost.committed:,.0f}",
-        f"{cost.serverless:,.0f}",
+        unit.short(cost.cluster),
+        unit.short(cost.committed),
+        unit.short(cost.serverless),
         _percent(spilled_share(comparison, outcome)),
     )
 

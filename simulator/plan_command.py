@@ -27,7 +27,9 @@ def plan(
         float | None, typer.Option(min=0.1, max=3_660, metavar="DAYS", help="Plan for what may come, not what was.")
     ] = None,
     courses: Annotated[int, typer.Option(min=1, max=200, help="Courses of demand that a forecast has.")] = 12,
-    whole_nodes: Annotated[bool, typer.Option("--whole-nodes", help="Buy whole nodes only.")] = False,
+    whole_nodes: Annotated[
+        bool | None, typer.Option("--whole-nodes/--parts", help="Buy whole nodes only; default: without --pools.")
+    ] = None,
     budget: Annotated[float | None, typer.Option(min=0, help="Dollars that the whole may cost.")] = None,
     sensitivity: Annotated[
         bool | None, typer.Option(help="Say up to which price each offer is bought; default: where it is quick.")
@@ -49,11 +51,12 @@ def plan(
     from simulator.planning.solved import solved
 
     ways = ways_of_pools(pools) if pools is not None else ways_of_market(gpu)
+    whole = pools is None if whole_nodes is None else whole_nodes
     step_s = max(step, HOUR_S) if forecast is not None else step
     with Console(stderr=True).status("reading the demand") as status:
         histories = _histories(trace, demand, ways, step_s)
         problem, why = problem_of(
-            histories, ways, step_s, days=forecast, courses=courses, whole_nodes=whole_nodes, budget_usd=budget
+            histories, ways, step_s, days=forecast, courses=courses, whole_nodes=whole, budget_usd=budget
         )
         status.update(f"solving for {problem.steps:,} steps in {len(problem.scenarios)} courses")
         found = solved(problem, sensitivity, status.update)
@@ -64,11 +67,11 @@ def plan(
         from simulator.traces.ours import file_stem
 
         source = file_stem(demand or trace)
-        html.write_text(page(source, problem, found.plan, found.turns, ways.prices_from, why), encoding="utf-8")
+        html.write_text(page(source, problem, found, ways.prices_from, why), encoding="utf-8")
     if as_json:
-        print_json(problem, found.plan, found.turns, why, ways.prices_from)
+        print_json(problem, found, why, ways.prices_from)
     else:
-        print_plan(problem, found.plan, found.turns)
+        print_plan(problem, found)
 
 
 def _histories(trace: str, demand: Path | None, ways: Ways, step_s: float) -> Histories:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def simulate(
-    trace: Annotated[str, typer.Argument(help="A trace: our CSV, also compressed; - reads standard input.")],
+    trace: Annotated[str, typer.Argument(help="A trace: our CSV, also compressed; - reads standard input.")] = "-",
     scenario: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Terms of the market.")] = None,
     policy: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A policy to play; several may be.")] = None,
     decisions: Annotated[Path | None, typer.Option(metavar="DIR", help="Write each policy's targets here.")] = None,
@@ -21,7 +21,7 @@ def simulate(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report that opens in a browser.")] = None,
     usd: Annotated[
         float | None,
-        typer.Option("--usd", min=0, metavar="PRICE", help="Of a cluster GPU-hour: the report in dollars."),
+        typer.Option("--usd", min=0, metavar="PRICE", help="Of a cluster GPU-hour: costs in dollars."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -39,6 +39,7 @@ def simulate(
     from simulator.intervals import intervals
     from simulator.names import known
     from simulator.policies import DEFAULT, POLICIES
+    from simulator.report.unit import Unit
     from simulator.sensitivity import sensitivity
     from simulator.traces import load
     from simulator.traces.ours import file_stem
@@ -62,7 +63,6 @@ def simulate(
                 sensitivities[name] = sensitivity(history, market)
     if html is not None:
         from simulator.report.simulation import page
-        from simulator.report.unit import Unit
 
         text = page(file_stem(trace), found, bands, sensitivities, Unit(usd=usd))
         html.write_text(text, encoding="utf-8")
@@ -71,7 +71,7 @@ def simulate(
     if as_json:
         outcomes.print_json(trace, found, bands)
     else:
-        outcomes.print_tables(found, bands)
+        outcomes.print_tables(found, bands, Unit(usd=usd))
 
 
 def _write(folder: Path, found: dict[str, Comparison]) -> None:

@@ -12,7 +12,9 @@ OfferId = typer.Option(metavar="OFFER", help="Take price and billing from this o
 
 
 def simulate_jobs(
-    trace: Annotated[str, typer.Argument(help="A trace of jobs: our CSV, also compressed; - reads standard input.")],
+    trace: Annotated[
+        str, typer.Argument(help="A trace of jobs: our CSV, also compressed; - reads standard input.")
+    ] = "-",
     rule: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A rule to play; several may be.")] = None,
     nodes: Annotated[
         int | None, typer.Option(min=0, help="Nodes of fixed clusters; default: best in hindsight.")

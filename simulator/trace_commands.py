@@ -37,7 +37,7 @@ def import_(
 
 @app.command()
 def describe(
-    trace: Annotated[str, typer.Argument(help="A trace: our CSV, also compressed; - reads standard input.")],
+    trace: Annotated[str, typer.Argument(help="A trace: our CSV, also compressed; - reads standard input.")] = "-",
     breakeven: Annotated[
         float, typer.Option(min=0.01, max=1.0, help="Busy share above which a GPU is worth holding.")
     ] = 0.45,

@@ -16,7 +16,9 @@ TOGETHER = (2, 4, 8)
 
 
 def warm(
-    trace: Annotated[str, typer.Argument(help="A trace of jobs: our CSV, also compressed; - reads standard input.")],
+    trace: Annotated[
+        str, typer.Argument(help="A trace of jobs: our CSV, also compressed; - reads standard input.")
+    ] = "-",
     cold_start: Annotated[float, typer.Option(min=0, help="Seconds that a container starts, and is paid for.")] = 10.0,
     worth: Annotated[float, typer.Option(min=0, help="What not waiting so long is worth, in such seconds.")] = 0.0,
     start_within: Annotated[float | None, typer.Option(min=0, help="Promise: jobs start within these seconds.")] = None,

@@ -48,7 +48,9 @@ class PlanWish(StudyWish):
     forecast_days: float | None = Field(
         None, ge=0.1, le=3_660, allow_inf_nan=False, description="Plan for what may come in so many days, not what was."
     )
-    whole_nodes: bool = Field(False, description="Buy whole nodes only.")
+    whole_nodes: bool | None = Field(
+        None, description="Buy whole nodes only; null: where `pools` is null, since nobody sells a part of one."
+    )
     budget_usd: float | None = Field(None, ge=0, allow_inf_nan=False, description="What the whole may cost.")
 
     @property
@@ -57,7 +59,7 @@ class PlanWish(StudyWish):
         optional = {"--forecast": self.forecast_days, "--budget": self.budget_usd}
         given = [f"{name}={value}" for name, value in optional.items() if value is not None]
         given += [f"--gpu={self.gpu}", f"--step={self.step_s}"]
-        given += ["--whole-nodes"] if self.whole_nodes else []
+        given += [] if self.whole_nodes is None else ["--whole-nodes" if self.whole_nodes else "--parts"]
         given += [f"--pools={POOLS_FILE}"] if self.pools is not None else []
         return [*given, f"--demand={DEMAND_FILE}"] if self.demand is not None else [*given, "-"]
 

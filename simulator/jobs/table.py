@@ -78,6 +78,7 @@ def print_runs(runs: Runs, terms: Terms) -> None:
     """A table; tab-separated where nobody looks."""
     heads, *lines = rows(runs)
     if not sys.stdout.isatty():
+        heads = (heads[0], f"{heads[1]}, {terms.unit}", *heads[2:])
         print("\n".join("\t".join(line) for line in (heads, *lines)))
         return
     jobs = next(iter(runs.values())).result.jobs

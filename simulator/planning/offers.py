@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from broker.decide.breakeven import reference_container
 from broker.decide.plan import Class, Kind, Limit, Offer
-from broker.decide.price_book import PriceBook
+from broker.decide.price_book import PriceBook, unit_price
 from broker.model.errors import PriceMissing
 from broker.model.offers import Offer as Priced
 from broker.model.offers import Tier
+from broker.model.resources import GIB
 from simulator.planning.document import ClassPart, Match, PoolPart, PoolsFile, Price
 from simulator.planning.reading import checked_pools, read_pools, wrong
 from simulator.prices import known_offers
@@ -138,9 +140,11 @@ def ways_of_market(gpu: str) -> Ways:
     today = datetime.now(UTC).date()
     found = cheapest(gpu, today)
     ages = [offer.age_days(today) for offer, _, _ in found]
+    box = reference_container(gpu)
+    serverless = f"serverless with {box.cpus / 2:g} cores and {box.memory_bytes / GIB:g} GiB"
     return Ways(
-        offers=tuple(_bought(*each) for each in found),
-        prices_from=f"the cheapest known offer of each kind, {min(ages)} to {max(ages)} days old",
+        offers=tuple(_bought(*each, today) for each in found),
+        prices_from=f"the cheapest known offer of each kind, {min(ages)} to {max(ages)} days old; {serverless}",
     )
 
 
@@ -152,9 +156,9 @@ def cheapest(gpu: str, today: date, region: str = "") -> list[tuple[Priced, Kind
     book = PriceBook(known_offers())
     found = []
     for tier, how in TIERS.items():
-        offers = (each for each in book.find(today, gpu=gpu, tier=tier) if each.region.startswith(region))
-        if (first := next(offers, None)) is not None:
-            found.append((first, *how))
+        offers = [each for each in book.find(today, gpu=gpu, tier=tier) if each.region.startswith(region)]
+        if offers:
+            found.append((min(offers, key=lambda each: usd_per_gpu_hour(each, today)), *how))
     if not found:
         where = f" in {region}…" if region else ""
         raise PriceMissing(
@@ -163,12 +167,21 @@ def cheapest(gpu: str, today: date, region: str = "") -> list[tuple[Priced, Kind
     return found
 
 
-def _bought(offer: Priced, kind: Kind, term_hours: float | None) -> Offer:
+def usd_per_gpu_hour(offer: Priced, today: date) -> float:
+    """Dollars for a GPU's hour: of a node its share; of serverless with the CPUs and memory of a usual container."""
+    if offer.tier is Tier.SERVERLESS:
+        container = replace(reference_container(offer.gpu_model), gpu_model=offer.gpu_model)
+        if (whole := unit_price((offer,), container, today)) is not None:
+            return float(whole.usd_per_hour) / container.gpus
+    return float(offer.usd_per_hour) / max(int(offer.gpu_count), 1)
+
+
+def _bought(offer: Priced, kind: Kind, term_hours: float | None, today: date) -> Offer:
     node = max(int(offer.gpu_count), 1)
     return Offer(
         name=offer.id,
         kind=kind,
-        usd_per_gpu_hour=float(offer.usd_per_hour) / node,
+        usd_per_gpu_hour=usd_per_gpu_hour(offer, today),
         node=1 if kind is Kind.SERVERLESS else node,
         gpu=offer.gpu_model,
         region=offer.region,

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from broker.decide.plan import Holding, Kind, Plan, Problem
 from simulator.planning.options import alternatives, options
+from simulator.planning.solved import Solved
 from simulator.planning.told import advice, assumptions, figures, how_sure, in_words, lead, what_to_do
 
 COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
-
-Turns = Mapping[str, float | None]
 
 
 def rows(problem: Problem, plan: Plan) -> list[tuple[str, ...]]:
@@ -34,9 +32,10 @@ def _row(problem: Problem, each: Holding) -> tuple[str, ...]:
     )
 
 
-def print_plan(problem: Problem, plan: Plan, turns: Turns) -> None:
+def print_plan(problem: Problem, found: Solved) -> None:
     """A table where somebody looks, tab-separated lines elsewhere; and the words."""
-    lines = [in_words(problem, plan), *advice(problem, plan, turns)]
+    plan = found.plan
+    lines = [in_words(problem, plan), *advice(problem, plan, found.turns, found.unbound_usd)]
     if not sys.stdout.isatty():
         print("\n".join("\t".join(row) for row in (COLUMNS, *rows(problem, plan))))
         print("\n".join(lines))
@@ -57,8 +56,9 @@ def print_plan(problem: Problem, plan: Plan, turns: Turns) -> None:
         console.print(f"  {line}", markup=False)
 
 
-def document(problem: Problem, plan: Plan, turns: Turns, why: str, prices_from: str) -> dict[str, Any]:
+def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dict[str, Any]:
     """A plan as plain values; `why` demand is thought to be as it is, and how old prices are."""
+    plan = found.plan
     return {
         "hours": problem.hours,
         "scenarios": len(problem.scenarios),
@@ -81,8 +81,9 @@ def document(problem: Problem, plan: Plan, turns: Turns, why: str, prices_from: 
         "demand_gpus": dict(zip(plan.classes, plan.demand_gpus.tolist(), strict=True)),
         "gpu_hour_price_usd": dict(zip(plan.classes, plan.gpu_hour_price.tolist(), strict=True)),
         "limit_usd": dict(plan.limit_usd),
-        "bought_below_usd": {name: _finite(found) for name, found in turns.items()},
+        "bought_below_usd": {name: _finite(below) for name, below in found.turns.items()},
         "alternatives_usd": alternatives(problem),
+        "without_commitments_usd": found.unbound_usd,
         "options": [
             {"title": each.title, "usd": each.usd, "between_usd": each.between_usd} for each in options(problem, plan)
         ],
@@ -98,9 +99,9 @@ def document(problem: Problem, plan: Plan, turns: Turns, why: str, prices_from: 
         },
         "rows_solved": plan.rows,
         "in_words": in_words(problem, plan),
-        "advice": list(advice(problem, plan, turns)),
+        "advice": list(advice(problem, plan, found.turns, found.unbound_usd)),
         "lead": lead(problem, plan),
-        "what_to_do": list(what_to_do(problem, plan)),
+        "what_to_do": list(what_to_do(problem, plan, found.unbound_usd)),
         "how_sure": how_sure(problem, plan),
         "figures": [{"value": value, "what": what} for value, what in figures(problem, plan)],
         "assumptions": list(assumptions(problem, why)),
@@ -112,6 +113,6 @@ def _finite(usd: float | None) -> float | str | None:
     return "any" if usd is not None and math.isinf(usd) else usd
 
 
-def print_json(problem: Problem, plan: Plan, turns: Turns, why: str, prices_from: str) -> None:
+def print_json(problem: Problem, found: Solved, why: str, prices_from: str) -> None:
     """One JSON document."""
-    print(json.dumps(document(problem, plan, turns, why, prices_from)))
+    print(json.dumps(document(problem, found, why, prices_from)))

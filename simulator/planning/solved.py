@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from broker.decide.plan import Plan, Problem, solve
+from broker.decide.plan import Kind, NoPlan, Plan, Problem, solve
 from broker.decide.plan.sensitivity import bought_below
+from simulator.planning.told import LITTLE
 from simulator.quiet import quiet
 
 QUICK = 5_000  # steps in all courses for which prices are looked into unasked
@@ -18,6 +19,7 @@ class Solved:
 
     plan: Plan
     turns: Mapping[str, float | None]  # by offer; empty where it was not looked into
+    unbound_usd: float | None = None  # what the cheapest mix costs without commitments; None: the plan makes none
 
 
 def solved(
@@ -26,9 +28,19 @@ def solved(
     """Solves it. `sensitivity` asks for the prices; None: where that is quick. `progress` gets a line for each step."""
     with quiet():
         plan = solve(problem)
+        unbound_usd = _without_commitments(problem) if sum(plan.committed_gpus.values()) > LITTLE else None
         turns = {}
         quick = problem.steps * len(problem.scenarios) <= QUICK
         for name in plan.holdings if sensitivity or (sensitivity is None and quick) else ():
             progress(f"looking up to which price {name} is bought")
             turns[name] = bought_below(problem, name)
-    return Solved(plan=plan, turns=turns)
+    return Solved(plan=plan, turns=turns, unbound_usd=unbound_usd)
+
+
+def _without_commitments(problem: Problem) -> float | None:
+    """The cost of the best plan that binds nobody; None where there is none."""
+    offers = tuple(replace(each, max_gpus=0.0) if each.kind is Kind.COMMITTED else each for each in problem.offers)
+    try:
+        return solve(replace(problem, offers=offers, budget_usd=None, worst_usd=None)).cost_usd
+    except NoPlan:
+        return None

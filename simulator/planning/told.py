@@ -13,6 +13,7 @@ from simulator.traces.describe import busy_shares
 
 LITTLE = 1e-6  # GPUs
 MONTH_H = 730.0
+YEAR_H = 8_760.0
 CENTS_BELOW = 100.0  # dollars
 
 
@@ -73,9 +74,11 @@ def figures(problem: Problem, plan: Plan) -> Iterator[tuple[str, str]]:
         yield f"${plan.cost_usd / needed:,.2f}", "for an hour of a busy GPU"
 
 
-def advice(problem: Problem, plan: Plan, turns: Mapping[str, float | None]) -> Iterator[str]:
+def advice(
+    problem: Problem, plan: Plan, turns: Mapping[str, float | None], unbound_usd: float | None = None
+) -> Iterator[str]:
     """What to do, one thing at a time, where the answer turns, and how sure that is."""
-    yield from what_to_do(problem, plan)
+    yield from what_to_do(problem, plan, unbound_usd)
     yield from (turning(name, plan.holdings[name], found) for name, found in turns.items())
     for name, worth in plan.limit_usd.items():
         yield f"{name} binds: one more would save ${worth:,.2f}."
@@ -83,20 +86,38 @@ def advice(problem: Problem, plan: Plan, turns: Mapping[str, float | None]) -> I
     yield how_sure(problem, plan)
 
 
-def what_to_do(problem: Problem, plan: Plan) -> Iterator[str]:
-    """What to commit to, to hold and to leave to serverless."""
+def what_to_do(problem: Problem, plan: Plan, unbound_usd: float | None = None) -> Iterator[str]:
+    """What to commit to, to hold and to leave to serverless; what the cheapest mix without commitments costs."""
     for name, each in plan.holdings.items():
         if each.offer.kind is Kind.COMMITTED and each.now_gpus > LITTLE:
-            share = f", busy {each.busy_share:.0%} of the time" if each.busy_share is not None else ""
-            yield f"Commit to {each.now_gpus:.4g} GPUs of {name} at ${each.offer.usd_per_gpu_hour:.4g} an hour{share}."
-            if each.obliged_usd > LITTLE:
-                later = dollars(each.obliged_usd)
-                yield f"That obliges to pay {later} more after the time planned: it pays only if demand stays."
+            yield from _commitment(name, each)
         elif each.gpu_hours > LITTLE:
             verb = "Leave" if each.offer.kind is Kind.SERVERLESS else "Hold"
             where = "to" if each.offer.kind is Kind.SERVERLESS else "of"
             mean = each.gpu_hours / problem.hours
             yield f"{verb} {mean:,.1f} GPUs on average {where} {name}, {dollars(each.cost_usd)}."
+    if unbound_usd is not None:
+        more, share = dollars(unbound_usd - plan.cost_usd), unbound_usd / max(plan.cost_usd, LITTLE) - 1
+        yield f"Without any commitment the cheapest mix costs {dollars(unbound_usd)}: {share:+.1%}, {more} more."
+
+
+def _commitment(name: str, each: Holding) -> Iterator[str]:
+    """What is signed, for how long, and what that comes to."""
+    offer, nodes = each.offer, each.now_gpus / each.offer.node
+    sold = f" ({nodes:,.4g} {'node' if abs(nodes - 1) < LITTLE else 'nodes'} of {offer.node})" if offer.node > 1 else ""
+    term = f" for {_term(offer.term_hours)}" if offer.term_hours else ""
+    share = f", busy {each.busy_share:.0%} of the time" if each.busy_share is not None else ""
+    yield f"Commit to {each.now_gpus:,.4g} GPUs of {name}{sold}{term} at ${offer.usd_per_gpu_hour:.4g} an hour{share}."
+    if each.obliged_usd > LITTLE:
+        total, later = dollars(each.cost_usd + each.obliged_usd), dollars(each.obliged_usd)
+        yield f"That obliges to pay {total} in all, {later} of it after the time planned: it pays only if demand stays."
+
+
+def _term(hours: float) -> str:
+    years = hours / YEAR_H
+    if years >= 1 and years == round(years):
+        return f"{years:.0f} {'year' if years == 1 else 'years'}"
+    return f"{hours / 24:,.4g} days"
 
 
 def _shares(problem: Problem, plan: Plan) -> Iterator[str]:

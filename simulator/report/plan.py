@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from broker.decide.plan import Kind, Plan, Problem
 from simulator.planning.options import alternatives
 from simulator.planning.shown import COLUMNS, rows
+from simulator.planning.solved import Solved
 from simulator.planning.told import advice, assumptions, figures, lead
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Chart, Page, Section, Table
@@ -21,19 +22,18 @@ OF_SERVERLESS = (SERVERLESS, "#f0b27a", "#c9722b")
 LITTLE = 1e-6
 
 
-def page(
-    trace: str, problem: Problem, plan: Plan, turns: Mapping[str, float | None], prices_from: str, why: str
-) -> str:
+def page(trace: str, problem: Problem, found: Solved, prices_from: str, why: str) -> str:
     """The report as HTML."""
+    plan = found.plan
     count = len(problem.scenarios)
     courses = f", {count} courses that demand may take" if count > 1 else ""
     return Page(
         title=f"What to buy for {trace}",
         subtitle=f"{problem.hours / 24:,.0f} days{courses}; {prices_from}",
         lead=lead(problem, plan),
-        advice=tuple(advice(problem, plan, turns)),
+        advice=tuple(advice(problem, plan, {}, found.unbound_usd)),  # where it turns has a table of its own
         figures=tuple(figures(problem, plan)),
-        sections=tuple(_sections(problem, plan, turns)),
+        sections=tuple(_sections(problem, plan, found.turns)),
         assumptions=tuple(assumptions(problem, why)),
     ).html()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from simulator.compare import Comparison, Outcome
-from simulator.outcomes import Bands, in_words, spilled_share, terms
+from simulator.outcomes import Bands, columns, in_words, spilled_share, terms
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Chart, Page, Section, Table
 from simulator.report.load_duration import load_duration
@@ -165,7 +165,6 @@ def cost_chart(comparison: Comparison, unit: Unit) -> Chart:
 
 
 def _table(comparison: Comparison, band: Mapping[str, tuple[float, float]], unit: Unit) -> Table:
-    heads = ("policy", "cost", "over hindsight", "90 % interval", "cluster", "committed", "serverless", "spilled")
     rows, marks = [], []
     for outcome in comparison.outcomes:
         cost, between = outcome.cost, band.get(outcome.policy.name)
@@ -183,7 +182,7 @@ def _table(comparison: Comparison, band: Mapping[str, tuple[float, float]], unit
         )
         ours, knows = outcome.policy.name == "broker", outcome.policy.hindsight
         marks.append("ours" if ours else "hindsight" if knows else "")
-    return Table(heads=heads, rows=rows, marks=marks)
+    return Table(heads=columns(unit), rows=rows, marks=marks)
 
 
 def capacity_chart(comparison: Comparison, outcome: Outcome) -> Chart:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from broker.decide.plan import Plan, Problem
 from broker.model.offers import Offer
 from simulator.planning.courses import by_class
-from simulator.planning.offers import cheapest, ways_of_document, ways_of_pools
+from simulator.planning.offers import cheapest, usd_per_gpu_hour, ways_of_document, ways_of_pools
 from simulator.planning.options import alternatives
 from simulator.planning.problem import HOUR_S, problem_of
 from simulator.planning.solved import solved
@@ -33,21 +33,20 @@ def market(gpu: str, region: str = "", prefix: str = "") -> dict[str, dict[str, 
     A dictionary to change and to give to `plan`. `region` takes only offers in regions whose names begin so; `prefix`
     begins the names, so that several markets fit in one. Raises `PriceMissing`.
     """
-    found = cheapest(gpu, datetime.now(UTC).date(), region)
-    return {f"{prefix}{offer.tier.value}": _pool(offer, kind.value, term) for offer, kind, term in found}
+    today = datetime.now(UTC).date()
+    found = cheapest(gpu, today, region)
+    return {f"{prefix}{offer.tier.value}": _pool(offer, kind.value, term, today) for offer, kind, term in found}
 
 
-def _pool(offer: Offer, kind: str, term_hours: float | None) -> dict[str, Any]:
-    gpus = max(int(offer.gpu_count), 1)
+def _pool(offer: Offer, kind: str, term_hours: float | None, today: date) -> dict[str, Any]:
+    gpus = 1 if kind == "serverless" else max(int(offer.gpu_count), 1)
     made: dict[str, Any] = {
         "kind": "cluster" if kind == "held" else kind,
-        "usd_per_hour": float(offer.usd_per_hour),
+        "usd_per_hour": usd_per_gpu_hour(offer, today) * gpus,
         "gpus": gpus,
         "gpu": offer.gpu_model,
         "region": offer.region,
     }
-    if kind == "serverless":
-        made |= {"usd_per_hour": float(offer.usd_per_hour) / gpus, "gpus": 1}
     return made | ({"term": term_hours} if term_hours else {})
 
 
@@ -59,6 +58,7 @@ class Planned:
     result: Plan
     turns: Mapping[str, float | None]  # dollars an hour up to which an offer is bought; empty: not looked into
     why: str  # demand is thought to be as it is
+    unbound_usd: float | None = None  # what the cheapest mix costs without commitments; None: the plan makes none
 
     @property
     def words(self) -> str:
@@ -68,7 +68,7 @@ class Planned:
     @property
     def advice(self) -> tuple[str, ...]:
         """What to do, one thing at a time, and how sure that is."""
-        return tuple(advice(self.problem, self.result, self.turns))
+        return tuple(advice(self.problem, self.result, self.turns, self.unbound_usd))
 
     @property
     def usd_per_month(self) -> float:
@@ -150,4 +150,4 @@ def plan(
         histories, ways, step_s, days=days, courses=courses, whole_nodes=whole_nodes, budget_usd=budget_usd
     )
     found = solved(problem, sensitivity)
-    return Planned(problem=problem, result=found.plan, turns=found.turns, why=why)
+    return Planned(problem=problem, result=found.plan, turns=found.turns, why=why, unbound_usd=found.unbound_usd)

@@ -23,6 +23,8 @@ Opened = tuple[TextIO, str, str]
 def opened(source: str) -> Iterator[Opened]:
     """The text, its beginning (still to be read), and its name. Raises `InvalidInput` where it can't be read."""
     if source == "-":
+        if sys.stdin.isatty():
+            raise InvalidInput("no trace was given: name a file, or pipe one in, such as `broker trace synth` makes")
         yield _text(sys.stdin.buffer, "standard input")
         return
     try:

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import broker
 import simulator
+from broker.decide.plan import Kind
 from broker.model.errors import InvalidInput, PriceMissing, UnknownName
 from simulator.planning.offers import ways_of_document, ways_of_market
 
@@ -69,6 +71,14 @@ def test_a_market_is_what_the_plan_takes_without_pools(jobs: pd.DataFrame) -> No
     assert terms == [
         (each.kind, each.usd_per_gpu_hour, each.node, each.gpu, each.region, each.term_hours) for each in theirs
     ]
+
+
+@pytest.mark.parametrize("gpu", ["H100", "L4", "A100-80GB"])
+def test_serverless_costs_a_plan_what_it_costs_the_breakeven(gpu: str) -> None:
+    least = min(row["serverless_usd_per_hour"] for row in broker.breakeven(gpu))
+    (offer,) = (each for each in ways_of_market(gpu).offers if each.kind is Kind.SERVERLESS)
+    assert offer.usd_per_gpu_hour == pytest.approx(least)
+    assert simulator.market(gpu)["serverless"]["usd_per_hour"] == pytest.approx(least)
 
 
 def test_a_plan_is_that_of_the_command(jobs: pd.DataFrame, tmp_path: Path) -> None:
