@@ -103,13 +103,22 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         )
         components = document["components"]
         components["schemas"].update(_own_schemas())
+        for foreign in ("HTTPValidationError", "ValidationError"):
+            components["schemas"].pop(foreign, None)
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations_ in document["paths"].items():
             for operation in operations_.values():
+                _drop_foreign(operation["responses"])
                 operation["security"] = [] if path in PROBES else [{"token": []}]
         complete(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _drop_foreign(responses: dict[str, Any]) -> None:
+    """FastAPI says of each route with parameters that it may answer 422 in a shape of its own: none does."""
+    if "HTTPValidationError" in str(responses.get("422")):
+        del responses["422"]
 
 
 def _own_schemas() -> dict[str, Any]:

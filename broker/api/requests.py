@@ -28,6 +28,15 @@ ProjectFilter = Annotated[list[Text], Query(alias="project", description="Only o
 Since = Annotated[AwareDatetime | None, Query(description="Not before this time (ISO 8601 with a zone).")]
 Until = Annotated[AwareDatetime | None, Query(description="Before this time (ISO 8601 with a zone).")]
 MaxAge = Annotated[float, Query(ge=0, le=86_400, description="Made anew where the broker has none that is so young.")]
+BrokerUser = Annotated[
+    str | None,
+    Header(
+        alias="Broker-User",
+        pattern=_TEXT,
+        max_length=64,
+        description="For whom, where the token does not say: on the socket, and with the broker's own.",
+    ),
+]
 TagFilter = Annotated[
     list[Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f=]+=[^\x00-\x1f\x7f]*$", max_length=512)]],
     Query(alias="tag", description="KEY=VALUE; several must all be there."),
@@ -79,6 +88,9 @@ PROBLEMS: Final[dict[int, str]] = {
 }
 
 
+LOCATION: Final[dict[str, Any]] = {
+    "Location": {"description": "Where it is from now on.", "schema": {"type": "string"}},
+}
 _HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": {"description": "Which kind of token.", "schema": {"type": "string"}}},
     429: {"Retry-After": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}},
@@ -96,9 +108,7 @@ def _problem(status: int) -> dict[str, Any]:
     return {"description": PROBLEMS[status], "content": shape, **headers}
 
 
-async def _user(
-    request: Request, broker_user: Annotated[str | None, Header(pattern=_TEXT, max_length=64)] = None
-) -> str:
+async def _user(request: Request, broker_user: BrokerUser = None) -> str:
     """Who asks: whose the token is; else the header, else the daemon's own user. Raises `Forbidden`."""
     service: Service = request.app.state.service
     mine = identity(request).user
@@ -249,6 +259,7 @@ def tags_of(pairs: list[str]) -> dict[str, str]:
 __all__ = [
     "BATCH_BODY",
     "JOB_BODY",
+    "LOCATION",
     "BatchJobs",
     "JobFields",
     "JobId",

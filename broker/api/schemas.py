@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from broker.api.brokers import BrokerView
 
@@ -368,6 +368,7 @@ class StatusView(BaseModel):
 class ShutdownWish(BaseModel):
     """How the broker is to end."""
 
+    model_config = ConfigDict(extra="forbid")
     mode: Literal["drain", "now"] = Field("drain", description="drain: after what runs has ended. now: cancels it.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from broker.api.amounts import time, time_or_none
 from broker.model.tokens import Scope, Token
@@ -13,6 +13,7 @@ from broker.model.tokens import Scope, Token
 class TokenWish(BaseModel):
     """What a new token is to be."""
 
+    model_config = ConfigDict(extra="forbid")
     user: str = Field(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=64, description="Who acts with it.")
     scope: Scope = Field(Scope.SUBMIT, description="read: see; submit: run jobs, end one's own; admin: everything.")
     lives_s: float | None = Field(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from broker.decide.pool_state import PoolState
-from broker.model.errors import ExecutorError
+from broker.model.errors import ExecutorError, UnknownName
 from broker.model.pools import Capacity, Pool
 from broker.ports import Clock, Executor, ExecutorContext
 from broker.run.plugins import make_executor, make_node_group
@@ -100,3 +100,10 @@ class RunningPool:
         if self.executor is not None:
             await self.executor.close(stop=stop)
         self.executor, self.problem = None, "stopped"
+
+
+def named(pools: Mapping[str, RunningPool], name: str) -> RunningPool:
+    """One of them. Raises `UnknownName`."""
+    if name not in pools:
+        raise UnknownName(f"there is no pool {name!r}; there are {', '.join(sorted(pools))}")
+    return pools[name]

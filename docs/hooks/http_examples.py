@@ -22,7 +22,13 @@ def examples(title: str, operation: Mapping[str, Any]) -> Iterator[str]:
     for status, answer in operation.get("responses", {}).items():
         for media, content in answer.get("content", {}).items():
             if status not in EVERYWHERE:
-                yield from _folded(status, answer["description"], media, content["example"])
+                yield from _folded(f"{status} {said(answer) or media}", media, content["example"])
+
+
+def said(answer: Mapping[str, Any]) -> str:
+    """What an answer is; nothing where only the framework says something."""
+    found = " ".join(str(answer["description"]).split())
+    return "" if found == "Successful Response" else found
 
 
 def cell(parameter: Mapping[str, Any]) -> str:
@@ -43,11 +49,10 @@ def _request(method: str, path: str, bodies: Mapping[str, Any]) -> Iterator[str]
     yield f'```bash\ncurl{verb} -H "Authorization: Bearer $BROKER_TOKEN" "$BROKER_URL{path}"{sent}\n```\n'
 
 
-def _folded(status: str, description: str, media: str, value: object) -> Iterator[str]:
+def _folded(title: str, media: str, value: object) -> Iterator[str]:
     kind = "failure" if media == PROBLEM else "example"
-    said = json.dumps(f"{status} {' '.join(description.split())}", ensure_ascii=False)
     lines = (f"```{LANGUAGES.get(media, 'text')}", *_text(value).splitlines(), "```")
-    yield "\n".join((f"??? {kind} {said}", "", *(f"    {line}" for line in lines), ""))
+    yield "\n".join((f"??? {kind} {json.dumps(title, ensure_ascii=False)}", "", *(f"    {line}" for line in lines), ""))
 
 
 def _text(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from http_examples import cell, examples
+from http_examples import PROBLEM, cell, examples, said
 
 HEAD = """# HTTP API, in full
 
@@ -43,8 +43,15 @@ def _operation(title: str, operation: Mapping[str, Any]) -> Iterator[str]:
     for kind, content in body.items():
         yield f"Takes `{kind}`: {_type(content.get('schema', {}))}\n"
     for status, answer in operation.get("responses", {}).items():
-        kinds = [f"`{kind}`: {_type(each.get('schema', {}))}" for kind, each in answer.get("content", {}).items()]
-        yield f"- **{status}** {_cell(answer.get('description', ''))} {'; '.join(kinds)}"
+        kinds = [
+            f"`{kind}`: {_type(each.get('schema', {}))}"
+            for kind, each in answer.get("content", {}).items()
+            if kind != PROBLEM
+        ]
+        if kinds:
+            yield f"- **{status}** {said(answer)} {'; '.join(kinds)}"
+    if refusing := [f"{status}" for status, answer in operation["responses"].items() if PROBLEM in answer["content"]]:
+        yield f"- **{', '.join(refusing)}** [problems](#schema-problemdetails)"
     yield ""
     yield from examples(title, operation)
 

@@ -14,7 +14,7 @@ from broker.api.app import create_app
 from broker.api.errors import MEDIA_TYPE
 from broker.api.examples.answers import ANSWERS
 from broker.api.examples.bodies import BODIES
-from broker.api.examples.past import JOB_ID, PROJECT
+from broker.api.examples.past import ARRAY_ID, JOB_ID, PROJECT
 from broker.api.examples.pools import POOLS
 from broker.api.schemas import ShutdownWish
 from broker.api.studies import PlanWish, SimulationWish
@@ -175,13 +175,16 @@ async def test_a_broker_with_these_pools_takes_every_body(document, asked: httpx
     assert {*OBEYED, *NOT_HERE, *BINARY} == {*BODIES}
     for name in OBEYED:
         method, path = filled(document, name)
-        for media, content in bodies(document["paths"][name.split()[1]][method.lower()]):
+        operation = document["paths"][name.split()[1]][method.lower()]
+        for media, content in bodies(operation):
             for title, sent in content["examples"].items():
                 text = sent["value"] if media == BYTES else json.dumps(sent["value"])
                 answer = await asked.request(method, path, content=text, headers={"Content-Type": media})
                 assert answer.is_success, f"{name} {title}: {answer.text}"
                 shown = example(document, name, str(answer.status_code))
                 assert answer.json().keys() == shown.keys(), name
+                if "Location" in operation["responses"][str(answer.status_code)].get("headers", ()):
+                    assert (await asked.get(answer.headers["Location"])).is_success, name
 
 
 @pytest.mark.parametrize("pools", [STAND_INS])
@@ -193,7 +196,72 @@ async def test_a_broker_that_has_nothing_says_404_in_these_words(document, asked
             continue
         body = next(iter(bodies(operation)), (None, None))[1]
         sent = next(iter(body["examples"].values()))["value"] if body else None
+        path = path.replace("/pools/ray", "/pools/rey")  # of pools, it has one of this name
         answer = await asked.request(method, path, json=sent)
         said[name], shown[name] = answer.json(), example(document, name, "404", MEDIA_TYPE)
     assert said == shown
     assert len(said) > 20
+
+
+NAMELESS = "Not-A-Name"  # what stands for a name in a path, where nothing else can be wrong
+# A request that is wrong, for each operation that says how it refuses one.
+WRONG: dict[str, dict[str, Any]] = {
+    "POST /v1/jobs": {"json": {"run": "true", "gpuz": "H100"}},
+    "POST /v1/jobs:batch": {"json": {"jobs": [{"run": "true"}, {"run": "true", "gpuz": "H100"}]}},
+    "POST /v1/offers": {"json": {"run": "true", "gpuz": "H100"}},
+    "POST /v1/calls": {"content": b'{"run": "true"}\n'},
+    "GET /v1/jobs": {"params": {"limit": 0}},
+    "GET /v1/audit": {"params": {"limit": 0}},
+    "GET /v1/jobs/{id}/logs": {"params": {"limit": 0}},
+    "GET /v1/jobs/{id}/wait": {"params": {"timeout_s": -1}},
+    "GET /v1/jobs/{id}/follow": {"headers": {"Last-Event-ID": "x"}},
+    "GET /v1/results": {"params": {"of": "A"}},
+    "GET /v1/events": {"headers": {"Last-Event-ID": "x"}},
+    "GET /v1/spend": {"params": {"period": "never"}},
+    "GET /v1/demand": {"params": {"period": "never"}},
+    "GET /v1/accuracy": {"params": {"period": "never"}},
+    "GET /v1/counterfactual": {"params": {"period": "never"}},
+    "GET /v1/jobs/{id}/explain": {},
+    "GET /v1/jobs/{id}/result": {},
+    "GET /v1/forecast": {"params": {"max_age_s": -1}},
+    "GET /v1/prices": {"params": {"gpu": ""}},
+    "GET /v1/breakeven": {"params": {"gpu": "H100", "job_s": 0}},
+    "GET /v1/budgets": {"params": {"project": ""}},
+    "GET /v1/schedules": {"params": {"project": ""}},
+    "GET /v1/secrets": {"params": {"project": ""}},
+    "GET /v1/volumes": {"params": {"project": ""}},
+    "GET /v1/plan": {"params": {"days": 0}},
+    "POST /v1/plan": {"json": {"demandd": ""}},
+    "POST /v1/simulate": {"json": {"scenarios": []}},
+    "PUT /v1/budgets/{name}": {"json": {"limit": "5", "period": "hour"}},
+    "PUT /v1/projects/{name}": {"json": {"weight": 0}},
+    "PUT /v1/projects/{name}/members/{user}": {"json": {"role": "boss"}},
+    "PUT /v1/secrets/{name}": {"json": {"value": ""}},
+    "POST /v1/tokens": {"json": {"scope": "read"}},
+    "POST /v1/projects": {"json": {"name": NAMELESS}},
+    "POST /v1/schedules": {"json": {"name": "nightly", "cron": "every night", "job": {"run": "true"}}},
+    "PATCH /v1/schedules/{name}": {"json": {"cronn": ""}},
+    "POST /v1/volumes": {"json": {"name": "checkpoints", "place": "the-moon"}},
+    "POST /v1/shutdown": {"json": {"mode": "later"}},
+}
+
+
+NOT_TRIED = {"POST /v1/jobs/{id}/retry"}  # a job that failed and could not be taken any more
+
+
+@pytest.mark.parametrize("pools", [STAND_INS])
+async def test_a_broker_refuses_what_is_wrong_in_these_words(document, asked: httpx.AsyncClient) -> None:
+    assert (await asked.post("/v1/jobs", json={"id": ARRAY_ID, "run": "true", "array": 20})).status_code == 201
+    nightly = {"name": "nightly", "cron": "@daily", "job": {"run": "true"}}
+    assert (await asked.post("/v1/schedules", json=nightly)).status_code == 201
+    said, shown = {}, {}
+    for name, operation in operations(document):
+        if "422" not in operation["responses"] or name in NOT_TRIED:
+            continue
+        method, path = filled(document, name)
+        if name not in WRONG:
+            path = name.split()[1].replace("{user}", "mia").replace("{name}", NAMELESS).replace("{sha256}", "0")
+        answer = await asked.request(method, path.replace(JOB_ID, ARRAY_ID), **WRONG.get(name, {}))
+        said[name], shown[name] = answer.json(), example(document, name, "422", MEDIA_TYPE)
+    assert said == shown
+    assert len(said) > 45

@@ -49,7 +49,7 @@ def test_every_route_behind_the_token_says_so(document) -> None:
 
 
 def test_every_parameter_is_described_or_speaks_for_itself(document) -> None:
-    plain = {"user", "name", "pool", "cursor", "limit", "broker-user"}
+    plain = {"user", "name", "pool", "cursor", "limit"}
     for name, operation in operations(document):
         for parameter in operation.get("parameters", ()):
             assert parameter.get("description") or parameter["name"] in plain, f"{name} {parameter['name']}"

@@ -12,6 +12,8 @@ async def test_pools_say_what_they_have_and_what_it_costs(http) -> None:
     assert steady["prices"][0]["source"] == "the test"
     assert steady["prices"][0]["stale"]
     assert steady["prices"][0]["age_days"] > 365
+    one = (await http.get("/v1/pools/steady")).json()
+    assert (one["name"], one["units"]) == ("steady", steady["units"])
 
 
 async def test_a_pool_that_does_not_answer_is_listed_with_its_problem(house: House, http) -> None:

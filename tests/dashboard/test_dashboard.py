@@ -375,6 +375,17 @@ def test_a_broker_that_was_started_anew_asks_for_its_new_token(page) -> None:
     assert page.get_by_text("started anew").count() == 0
 
 
+def test_where_an_address_has_sent_too_many_wrong_tokens_a_good_one_can_still_be_entered(page) -> None:
+    renew(page)
+    refused = {"type": "urn:gpu-broker:too-many-failures", "status": 429, "detail": "try again in 9 s", "problems": []}
+    page.route("**/v1/**", lambda route: route.fulfill(status=429, json=refused))
+    page.clock.fast_forward(SOON_MS)
+    page.get_by_label("Token").fill(TOKEN)
+    page.unroute("**/v1/**")
+    page.get_by_role("button", name="Enter").click()
+    page.get_by_role("heading", name="Running now").wait_for()
+
+
 def test_a_page_in_the_background_asks_for_nothing_until_it_is_looked_at(page) -> None:
     visit(page, "jobs", "Jobs")
     renew(page)

@@ -139,6 +139,7 @@ ANSWERS: Final[Mapping[str, Callable[[], object]]] = {
     "GET /v1/volumes/{name}": tenancy.volume,
     "DELETE /v1/volumes/{name}": lambda: volumes.VolumeRemoved(name="checkpoints", emptied=True),
     "GET /v1/pools": _pools,
+    "GET /v1/pools/{name}": lambda: pool(standings()[0]),
     "GET /v1/status": _status,
     "GET /v1/autopilot": foresight.steered,
     "POST /v1/shutdown": schemas.Accepted,

@@ -8,10 +8,12 @@ from typing import Final
 from broker.api.examples.jobs import BLOB, CURSOR, KEY, OUTPUT
 from broker.api.examples.money import BUDGET
 from broker.api.examples.past import ARRAY_ID, BODY, JOB_ID, PROJECT, USER, running
+from broker.api.examples.pools import CLUSTER
 from broker.api.examples.tenancy import TOKEN_ID
 
 _NOUNS: Final[Mapping[str, str]] = {
     "budgets": BUDGET.name,
+    "pools": CLUSTER.name,
     "projects": PROJECT,
     "schedules": "nightly",
     "secrets": "HF_TOKEN",
@@ -23,7 +25,7 @@ _VALUES: Final[Mapping[str, object]] = {
     "DELETE /v1/tokens/{id} id": TOKEN_ID,
     "sha256": BLOB,
     "user": USER,
-    "broker-user": USER,
+    "Broker-User": USER,
     "Idempotency-Key": JOB_ID,
     "POST /v1/jobs:batch Idempotency-Key": KEY,
     "GET /v1/jobs/{id}/follow Last-Event-ID": f"1-{len(OUTPUT)}-0",
@@ -32,7 +34,7 @@ _VALUES: Final[Mapping[str, object]] = {
     "GET /v1/jobs cursor": CURSOR,
     "GET /v1/audit cursor": 410,
     "project": [PROJECT],
-    "pool": "ray",
+    "pool": CLUSTER.name,
     "array": ARRAY_ID,
     "tag": ["model=resnet50"],
     "state": ["queued", "running"],

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from broker.api import browsers, guard, limits
+from broker.api.calls import TASKS
 from broker.api.errors import details_of
 from broker.api.examples.jobs import BLOB
-from broker.api.examples.past import ARRAY_ID, JOB_ID, PROJECT
+from broker.api.examples.past import ARRAY_ID, JOB_ID, PROJECT, array
 from broker.api.examples.tenancy import TOKEN_ID
+from broker.decide.spend import PERIODS
 from broker.decide.throttle import Bucket, take
 from broker.model.errors import BrokerError, Conflict, InvalidInput, PriceMissing, Problem, StoreAway, UnknownName
 from broker.model.tokens import Scope
+from broker.run.service.jobs import an_array
+from broker.spec.complaints import unknown
 
 Said = TypeVar("Said")
 
@@ -22,8 +26,9 @@ _AWAY: Final = StoreAway(
     "(connection refused)"
 )
 _NO_PROJECT: Final = UnknownName(Problem(field="project", message=f"there is no project {PROJECT!r}"))
+_NO_POOL: Final = UnknownName("there is no pool 'rey'; there are modal, ray")
 _CONFIGURED: Final = Conflict("the budget 'vision-month' is the configuration's: change it there")
-_NO_PRICES: Final = PriceMissing("no price source is installed: `pip install gpu-broker` brings the catalog")
+_NO_PRICES: Final = PriceMissing("the price catalogue /opt/broker/pricing/catalog has no CSV file")
 _OTHER_CONTENT: Final = Conflict(
     f"{JOB_ID} was submitted before with another content: choose another id, or submit the same again"
 )
@@ -36,11 +41,12 @@ _NOT_THERE: Final[Mapping[str, BrokerError]] = {
     "/v1/blobs/{sha256}": UnknownName(f"there is no blob {BLOB!r}"),
     "/v1/budgets/{name}": UnknownName("there is no budget 'vision-month'; there are: none"),
     "DELETE /v1/budgets/{name}": UnknownName("there is no budget 'vision-month' in the store"),
-    "/v1/breakeven": UnknownName("H1000: is no known GPU (did you mean 'H100'?)"),
-    "/v1/demand": UnknownName("there is no pool 'rey'; there are modal, ray"),
-    "/v1/forecast": UnknownName("there is no pool 'rey'; there are modal, ray"),
-    "/v1/accuracy": UnknownName("there is no pool 'rey'; there are modal, ray"),
-    "/v1/counterfactual": UnknownName("there is no pool 'rey'; there are modal, ray"),
+    "/v1/breakeven": UnknownName(f"H1000: {unknown('H1000', ['H100'], 'GPU')}"),
+    "/v1/pools/{name}": _NO_POOL,
+    "/v1/demand": _NO_POOL,
+    "/v1/forecast": _NO_POOL,
+    "/v1/accuracy": _NO_POOL,
+    "/v1/counterfactual": _NO_POOL,
     "/v1/tokens/{id}": UnknownName(f"there is no token {TOKEN_ID!r}: `broker token list` shows them"),
     "PUT /v1/projects/{name}": UnknownName(f"there is no project {PROJECT!r}"),
     "DELETE /v1/projects/{name}": UnknownName(f"there is no project {PROJECT!r}"),
@@ -67,22 +73,77 @@ _CONTRADICTS: Final[Mapping[str, BrokerError]] = {
         f"the project {PROJECT!r} has jobs that have not ended, {JOB_ID} for one: cancel them first"
     ),
     "/v1/schedules": Conflict("there is a schedule 'nightly': delete it first, or choose another name"),
-    "/v1/schedules/{name}": Conflict("the schedule 'nightly' was changed by somebody else meanwhile"),
     "/v1/secrets": Conflict("this broker's secrets are kept elsewhere: set them there"),
     "/v1/volumes": Conflict("there is a volume 'checkpoints': use it, or choose another name"),
     "/v1/volumes/{name}": Conflict(
-        f"the volume 'checkpoints' is in use by {JOB_ID}: cancel what uses it, or wait for its end"
+        f"the volume 'checkpoints' is in use by {ARRAY_ID}.16: cancel what uses it, or wait for its end"
     ),
     "/v1/shutdown": Conflict(
         "this process only answers: `broker down` at a broker ends that one, SIGTERM ends this one"
     ),
 }
-_EXTRA: Final = "extra inputs are not permitted"
 _NAME: Final = "string should match pattern '^[a-z0-9][a-z0-9_-]{0,39}$'"
-_WRONG: Final[Mapping[str, Problem]] = {
-    "": Problem(field="limit", message="input should be greater than or equal to 1"),
-    "/v1/jobs": Problem(field="gpuz", message="unknown field (did you mean 'gpu'?)"),
-    "/v1/jobs:batch": Problem(field="jobs[1].gpuz", message="unknown field (did you mean 'gpu'?)"),
+_SCHEDULE: Final = "string should match pattern '^[a-z0-9][a-z0-9_-]{0,23}$'"
+_TEXT: Final = r"string should match pattern '^[^\x00-\x1f\x7f]+$'"
+_PERIOD: Final = f"'never' is no period: say one of {PERIODS}"
+_EXTRA: Final = "extra inputs are not permitted"
+_UNKNOWN: Final = "unknown field (did you mean 'gpu'?)"
+_LEAST: Final = "input should be greater than or equal to"
+_NOT_ALONE: Final = str(an_array(array()))
+# By operation, path, or how paths begin, as above: the field that is wrong, and what is said of it.
+_WRONG: Final[Mapping[str, tuple[str, str]]] = {
+    "POST /v1/jobs": ("gpuz", _UNKNOWN),
+    "POST /v1/jobs:batch": ("jobs[1].gpuz", _UNKNOWN),
+    "POST /v1/offers": ("gpuz", _UNKNOWN),
+    "POST /v1/calls": ("function", "is missing: a call is one of a function"),
+    "POST /v1/jobs/{id}/retry": ("secrets", "secret HF_TOKEN has no value: `broker secret set HF_TOKEN`"),
+    "GET /v1/jobs": ("limit", f"{_LEAST} 1"),
+    "GET /v1/jobs/{id}/logs": ("limit", f"{_LEAST} 1"),
+    "GET /v1/jobs/{id}/wait": ("timeout_s", f"{_LEAST} 0"),
+    "GET /v1/jobs/{id}/follow": (
+        "Last-Event-ID",
+        r"string should match pattern '^([0-9]{1,6}(-[0-9]{1,12}){2})?$'",
+    ),
+    "GET /v1/jobs/{id}/explain": ("", _NOT_ALONE),
+    "GET /v1/jobs/{id}/result": ("", _NOT_ALONE),
+    "GET /v1/results": ("of.0", f"string should match pattern '{TASKS}'"),
+    "/v1/blobs/": ("sha256", "string should match pattern '^[0-9a-f]{64}$'"),
+    "GET /v1/events": ("Last-Event-ID", "string should match pattern '^([0-9a-f]{8}-[0-9]{1,15})?$'"),
+    "GET /v1/spend": ("period", _PERIOD),
+    "GET /v1/demand": ("period", _PERIOD),
+    "GET /v1/accuracy": ("period", _PERIOD),
+    "GET /v1/counterfactual": ("period", _PERIOD),
+    "GET /v1/forecast": ("max_age_s", f"{_LEAST} 0"),
+    "GET /v1/prices": ("gpu", _TEXT),
+    "GET /v1/breakeven": ("job_s", "input should be greater than 0"),
+    "GET /v1/budgets": ("project.0", _TEXT),
+    "GET /v1/schedules": ("project.0", _TEXT),
+    "GET /v1/secrets": ("project.0", _TEXT),
+    "GET /v1/volumes": ("project.0", _TEXT),
+    "GET /v1/audit": ("limit", f"{_LEAST} 1"),
+    "/v1/budgets/{name}": ("name", _NAME),
+    "/v1/pools/{name}": ("name", _NAME),
+    "/v1/projects/{name}": ("name", _NAME),
+    "/v1/volumes/{name}": ("name", _NAME),
+    "/v1/schedules/{name}": ("name", _SCHEDULE),
+    "/v1/secrets/{name}": ("name", "string should match pattern '^[A-Za-z_][A-Za-z0-9_]*$'"),
+    "PUT /v1/budgets/{name}": ("period", "input should be 'day', 'week', 'month' or 'total'"),
+    "PUT /v1/projects/{name}": ("weight", "input should be greater than 0"),
+    "PUT /v1/projects/{name}/members/{user}": ("role", "input should be 'viewer', 'submitter' or 'admin'"),
+    "PUT /v1/secrets/{name}": ("value", "is empty"),
+    "GET /v1/plan": ("days", f"{_LEAST} 1"),
+    "POST /v1/plan": ("demandd", _EXTRA),
+    "POST /v1/simulate": ("scenarios", "list should have at least 1 item after validation, not 0"),
+    "POST /v1/tokens": ("user", "field required"),
+    "POST /v1/projects": ("name", "'Not-A-Name' is no name of a project: use 1 to 40 of a-z, 0-9, '_' and '-'"),
+    "POST /v1/schedules": (
+        "cron",
+        "must be five fields (minute hour day month weekday) or one of @hourly, @daily, @midnight, @weekly, @monthly, "
+        "@yearly, @annually",
+    ),
+    "PATCH /v1/schedules/{name}": ("cronn", _EXTRA),
+    "POST /v1/volumes": ("place", "no pool has volumes at 'the-moon'; places: nfs-us-east-1 (ray)"),
+    "POST /v1/shutdown": ("mode", "input should be 'drain' or 'now'"),
 }
 
 
@@ -93,7 +154,8 @@ def problem(operation: str, status: int) -> dict[str, Any]:
     if status in tables:
         return _told(tables[status].get(operation) or _longest(tables[status], path))
     if status == 422:
-        return _told(InvalidInput(_WRONG.get(operation) or _longest(_WRONG, path)))
+        field, message = _WRONG.get(operation) or _longest(_WRONG, path)
+        return _told(InvalidInput(Problem(field=field, message=message)))
     return _standing_before(method, path)[status]
 
 
@@ -122,4 +184,7 @@ def _told(error: BrokerError) -> dict[str, Any]:
 
 
 def _longest(table: Mapping[str, Said], path: str) -> Said:
-    return table[max((begin for begin in table if path.startswith(begin)), key=len)]
+    fitting = [begin for begin in table if path.startswith(begin)]
+    if not fitting:
+        raise KeyError(f"{__name__} says nothing of {path}")
+    return table[max(fitting, key=len)]

@@ -12,6 +12,7 @@ from broker.api.decisions import explanation
 from broker.api.requests import (
     BATCH_BODY,
     JOB_BODY,
+    LOCATION,
     BatchJobs,
     JobFields,
     JobId,
@@ -49,7 +50,16 @@ def routes(service: Service) -> APIRouter:
 
 
 def _submitting(router: APIRouter, service: Service) -> None:
-    @router.post("", status_code=201, responses=problems(409, 413, 422, 503), openapi_extra=JOB_BODY)
+    @router.post(
+        "",
+        status_code=201,
+        responses={
+            201: {"headers": LOCATION},
+            200: {"description": "It was submitted before.", "model": schemas.Submitted, "headers": LOCATION},
+            **problems(409, 413, 422, 503),
+        },
+        openapi_extra=JOB_BODY,
+    )
     async def submit(fields: JobFields, user: User, response: Response, key: Key = None) -> schemas.Submitted:
         """Submits a job or an array.
 
@@ -61,17 +71,27 @@ def _submitting(router: APIRouter, service: Service) -> None:
         response.status_code = 201 if submission.created else 200
         return views.submitted(submission)
 
-    @router.post("/{id}/retry", status_code=201, responses=problems(404, 409, 422, 503))
-    async def retry(id: JobId, user: User, only_of: OnlyOfJob) -> schemas.Submitted:
+    @router.post("/{id}/retry", status_code=201, responses={201: {"headers": LOCATION}, **problems(404, 409, 422, 503)})
+    async def retry(id: JobId, user: User, only_of: OnlyOfJob, response: Response) -> schemas.Submitted:
         """Submits a failed or cancelled job again, as a new one tagged `retry_of`; of an array, the tasks that failed.
 
         They keep their indexes in a new array.
         """
-        return views.submitted(await service.submissions.retry(id, user, only_of))
+        submission = await service.submissions.retry(id, user, only_of)
+        response.headers["Location"] = f"/v1/jobs/{submission.id}"
+        return views.submitted(submission)
 
 
 def _batches(router: APIRouter, service: Service) -> None:
-    @router.post(":batch", status_code=201, responses=problems(409, 413, 422, 503), openapi_extra=BATCH_BODY)
+    @router.post(
+        ":batch",
+        status_code=201,
+        responses={
+            200: {"description": "All of them were submitted before.", "model": batches.BatchSubmitted},
+            **problems(409, 413, 422, 503),
+        },
+        openapi_extra=BATCH_BODY,
+    )
     async def submit_batch(jobs: BatchJobs, user: User, response: Response, key: Key = None) -> batches.BatchSubmitted:
         """Submits up to 1,000 jobs or arrays: all of them, or none where one is refused.
 
@@ -115,7 +135,7 @@ def _reading(router: APIRouter, service: Service) -> None:
         )
         return views.job_list(await service.jobs.page(wanted, collapse=collapse))
 
-    @router.get("/{id}", responses=problems(404, 422, 503))
+    @router.get("/{id}", responses=problems(404, 503))
     async def show(id: JobId) -> schemas.Shown:
         """Shows a job with its attempts, history, decision and charges; or an array with its counts and cost."""
         shown = await service.jobs.show(id)
@@ -140,7 +160,7 @@ def _reading(router: APIRouter, service: Service) -> None:
 
 
 def _acting(router: APIRouter, service: Service) -> None:
-    @router.post("/{id}/cancel", status_code=202, responses=problems(404, 422, 503))
+    @router.post("/{id}/cancel", status_code=202, responses=problems(404, 503))
     async def cancel(id: JobId, only_of: OnlyOfJob) -> schemas.Cancelled:
         """Asks for the end of a job, or of all tasks of an array; those that have ended are left alone."""
         marked, standing = await service.jobs.cancel(id, only_of)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 
 from broker.api import reports, schemas
 from broker.api.autopilot import AutopilotView, view
 from broker.api.requests import problems
 from broker.run.service import Service
+
+Name = Annotated[str, Path(description="Name of a pool.", pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
 def routes(service: Service) -> APIRouter:
@@ -18,6 +22,11 @@ def routes(service: Service) -> APIRouter:
     async def pools() -> schemas.PoolList:
         """Lists pools with what they have now, their prices with their age, and why some take no work."""
         return schemas.PoolList(pools=[reports.pool(each) for each in await service.operations.pools()])
+
+    @router.get("/v1/pools/{name}", responses=problems(404, 422))
+    async def pool(name: Name) -> schemas.PoolView:
+        """Shows one pool."""
+        return reports.pool(await service.operations.pool(name))
 
     @router.get("/v1/status", responses=problems(503))
     async def status() -> schemas.StatusView:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Request, Response
 
 from broker.api import projects as views
-from broker.api.requests import identity, problems
+from broker.api.requests import LOCATION, identity, problems
 from broker.model.projects import Role
 from broker.run.service import Service
 
@@ -27,10 +27,12 @@ def routes(service: Service) -> APIRouter:
 
 
 def _projects(router: APIRouter, service: Service) -> None:
-    @router.post("", status_code=201, responses=problems(409, 422, 503))
-    async def create(wish: views.NewProject) -> views.ProjectView:
+    @router.post("", status_code=201, responses={201: {"headers": LOCATION}, **problems(409, 422, 503)})
+    async def create(wish: views.NewProject, response: Response) -> views.ProjectView:
         """Makes a project. From then on, tokens that are not `admin` see the projects of their users alone."""
-        return views.project(await service.projects.create(wish.project(wish.name)))
+        made = views.project(await service.projects.create(wish.project(wish.name)))
+        response.headers["Location"] = f"/v1/projects/{made.name}"
+        return made
 
     @router.get("", responses=problems(503))
     async def every(request: Request) -> views.ProjectList:

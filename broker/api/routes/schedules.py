@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from broker.api import schedules as views
-from broker.api.requests import OnlyOf, Reading, User, check_submitting, identity, problems
+from broker.api.requests import LOCATION, OnlyOf, Reading, User, check_submitting, identity, problems
 from broker.model.errors import UnknownName
 from broker.model.projects import Role
 from broker.run.service import Service
@@ -42,11 +42,13 @@ def routes(service: Service) -> APIRouter:
     """The routes of schedules."""
     router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
-    @router.post("", status_code=201, responses=problems(409, 422, 503))
-    async def create(wish: views.NewSchedule, user: User, request: Request) -> views.ScheduleView:
+    @router.post("", status_code=201, responses={201: {"headers": LOCATION}, **problems(409, 422, 503)})
+    async def create(wish: views.NewSchedule, user: User, request: Request, response: Response) -> views.ScheduleView:
         """Makes a schedule. Its job is checked as at a submission: what no pool could ever run is refused."""
         await check_submitting(request, wish.job)
-        return views.view(await service.schedules.create(wish.name, wish, user))
+        made = views.view(await service.schedules.create(wish.name, wish, user))
+        response.headers["Location"] = f"/v1/schedules/{made.name}"
+        return made
 
     @router.get("", responses=problems(404, 422, 503))
     async def every(projects: Reading) -> views.ScheduleList:
@@ -58,7 +60,7 @@ def routes(service: Service) -> APIRouter:
         """Shows one schedule with its next times and last firings."""
         return views.view(await service.schedules.one(name))
 
-    @router.patch("/{name}", responses=problems(404, 409, 422, 503))
+    @router.patch("/{name}", responses=problems(404, 422, 503))
     async def change(name: Fired, change: ScheduleChange, request: Request, only_of: OnlyOf) -> views.ScheduleView:
         """Changes what is given: times, what happens when they collide or pass, the job. It keeps its history."""
         if change.job is not None:

@@ -28,7 +28,7 @@ def routes(service: Service) -> APIRouter:
         """Lists all tokens that were ever made, newest first, without their texts."""
         return views.TokenList(tokens=[views.token(each) for each in await service.tokens.every()])
 
-    @router.delete("/{id}", responses=problems(404, 422, 503))
+    @router.delete("/{id}", responses=problems(404, 503))
     async def revoke(id: TokenId) -> views.TokenView:
         """Ends a token at once."""
         return views.token(await service.tokens.revoke(id))

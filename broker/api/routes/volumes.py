@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
 from broker.api import volumes as views
-from broker.api.requests import OnlyOf, Reading, User, problems
+from broker.api.requests import LOCATION, OnlyOf, Reading, User, problems
 from broker.run.service import Service
 
 Name = Annotated[str, Path(description="Name of a volume.", pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -17,10 +17,12 @@ def routes(service: Service) -> APIRouter:
     """The routes of volumes."""
     router = APIRouter(prefix="/v1/volumes", tags=["volumes"])
 
-    @router.post("", status_code=201, responses=problems(409, 422, 503))
-    async def create(wish: views.VolumeWish, user: User) -> views.VolumeView:
+    @router.post("", status_code=201, responses={201: {"headers": LOCATION}, **problems(409, 422, 503)})
+    async def create(wish: views.VolumeWish, user: User, response: Response) -> views.VolumeView:
         """Makes a volume."""
-        return views.view(await service.volumes.create(wish.name, wish.place, user))
+        made = views.view(await service.volumes.create(wish.name, wish.place, user))
+        response.headers["Location"] = f"/v1/volumes/{made.name}"
+        return made
 
     @router.get("", responses=problems(404, 422, 503))
     async def every(projects: Reading) -> views.VolumeList:

@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from broker.decide.spend import Period, parse_period
-from broker.model.errors import InvalidInput, Problem, UnknownName
+from broker.model.errors import InvalidInput, Problem
 from broker.model.foresight import NodesDecision, Outlook
 from broker.model.money import NS_PER_S, ZERO, Money
 from broker.model.pools import Pool, PoolKind
@@ -20,7 +20,7 @@ from broker.model.runs import Run
 from broker.model.times import begin_of, day_of
 from broker.model.usage import Book
 from broker.run.broker import Broker
-from broker.run.pools import RunningPool
+from broker.run.pools import RunningPool, named
 from broker.run.service.kept import Kept
 from broker.run.service.settling import Settling
 
@@ -123,9 +123,7 @@ class Foresights:
 
     def _pools(self, name: str | None) -> list[RunningPool]:
         pools = self._broker.pools
-        if name is not None and name not in pools:
-            raise UnknownName(f"there is no pool {name!r}; there are {', '.join(sorted(pools))}")
-        return [running for each, running in sorted(pools.items()) if name in (None, each)]
+        return [running for _, running in sorted(pools.items())] if name is None else [named(pools, name)]
 
     async def _period(self, words: str) -> tuple[int, int]:
         """A period in words, from the first thing that ran at the earliest, until now at the latest."""

@@ -11,7 +11,7 @@ from typing import Final
 from broker.model.times import day_of
 from broker.run.broker import Broker
 from broker.run.capacity.autopilot import Autopilot
-from broker.run.pools import RunningPool
+from broker.run.pools import RunningPool, named
 from broker.run.service.answers import DaemonStanding, PoolStanding
 
 _ANSWER_WITHIN_S: Final = 5.0
@@ -29,6 +29,10 @@ class Operations:
         """All pools by name, each asked for its capacity now."""
         standings = await asyncio.gather(*(self._standing(pool) for pool in self._broker.pools.values()))
         return tuple(sorted(standings, key=lambda standing: standing.pool.name))
+
+    async def pool(self, name: str) -> PoolStanding:
+        """One of them. Raises `UnknownName`."""
+        return await self._standing(named(self._broker.pools, name))
 
     async def _standing(self, running: RunningPool) -> PoolStanding:
         problem = None
