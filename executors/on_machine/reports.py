@@ -29,6 +29,7 @@ def accepted(attempt_id: str, nodes: list[str], held: dict[str, Any], at_ns: int
         "reason": "",
         "nodes": nodes,
         "held": held,
+        "version": 0,  # nobody has been told of it
     }
 
 

@@ -24,6 +24,7 @@ from executors.on_machine.link import CALL_TIMEOUT_S
 from executors.on_machine.order import Order, order_of
 from executors.on_machine.reporting import attempt_report, attempt_usage
 from executors.ray_cluster.autoscaler import Autoscaler
+from executors.ray_cluster.launches import Launches
 from executors.ray_cluster.link import GatewayLink, answers
 from executors.ray_cluster.machine_book import MachineBook
 from executors.ray_cluster.node_book import NodeBook
@@ -71,6 +72,7 @@ class RayCluster:
         self._dir = context.state_dir
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._link = GatewayLink(context.pool.name, self._dir / "gateway.log")
+        self._launches = Launches(self._link)
         model = context.pool.unit.gpu_model or next(iter(context.pool.gpu_models), "")
         own_book = NodeBook(self._dir / "nodes.json", model, self._options.labels)
         self._book: NodeBook | MachineBook = own_book
@@ -194,7 +196,7 @@ class RayCluster:
         if self._carried:
             order = await asyncio.to_thread(_carried, order)
         self._reserve(request.attempt_id, need)
-        said = await self._link.call("launch", order, self._room.holds(request.attempt_id))
+        said = await self._launches.launch(order, self._room.holds(request.attempt_id))
         if said == "no place":
             await self._look()
             awaits = not self._reserve(request.attempt_id, need)
@@ -202,7 +204,7 @@ class RayCluster:
                 raise NoCapacity(
                     f"pool {self._pool.name} has no room for {request.attempt_id} now{self._unheard(need)}"
                 )
-            said = await self._link.call("launch", order, self._room.holds(request.attempt_id), awaits)
+            said = await self._launches.launch(order, self._room.holds(request.attempt_id), awaits)
             await self._autoscaler.tell()
         if said == "ended":
             self._room.give_back(request.attempt_id)

@@ -26,6 +26,7 @@ from executors.on_machine.processes import end, marked
 from executors.on_machine.reports import accepted
 from executors.ray_cluster import runner
 from executors.ray_cluster.carry import node_root
+from executors.ray_cluster.launches import Asked
 from executors.ray_cluster.programs import RayPrograms
 from executors.ray_cluster.tasks import cancel_on, lives, on_node, together
 
@@ -70,7 +71,17 @@ class Supervisor:
     def _folder(self, attempt_id: str) -> AttemptDir:
         return AttemptDir(Path(self._root) / "attempts" / attempt_id)
 
-    async def launch(self, order: Order, nodes: list[str], awaits: bool = False) -> str:
+    async def launch_all(self, asked: Sequence[Asked]) -> list[tuple[str, str]]:
+        """Launches each: what came of it, or else why it could not be done, which keeps no other from its launch."""
+        return [await self._asked(*each) for each in asked]
+
+    async def _asked(self, order: Order, nodes: list[str], awaits: bool) -> tuple[str, str]:
+        try:
+            return await self.launch(order, nodes, awaits), ""
+        except OSError as error:
+            return "", f"{order.attempt_id} could not be launched: {error}"
+
+    async def launch(self, order: Order, nodes: list[str], awaits: bool) -> str:
         """Starts an order on the nodes named for it, or lets it wait where none are: `awaits` says for new ones.
 
         "going" or "ended", also for a repeat, which is left alone; "no place" when it may not wait either.
@@ -111,19 +122,20 @@ class Supervisor:
         report["gang"] = order.num_nodes > 1 and not order.ray_program
         report |= {"extra": order.extra, "num_nodes": order.num_nodes, "awaits": awaits and not nodes}
         report["program"] = order.ray_program
-        self._reports[order.attempt_id] = report
-        if order.attempt_id in self._cancelled or self._folder(order.attempt_id).cancelled.exists():
+        folder = self._folder(order.attempt_id)
+        if self._carried or not nodes:
+            folder.make()  # it may be asked for its output before its node has sent any
+        self._journal.write(report)  # where the disk is full, nothing was launched
+        if order.attempt_id in self._cancelled or folder.cancelled.exists():
             await self._end_unplaced(order.attempt_id, "cancelled", "cancelled before it ran")
             return
-        if self._carried or not nodes:
-            self._folder(order.attempt_id).make()  # it may be asked for its output before its node has sent any
         if nodes:
             self._begin(order, nodes)
         elif awaits:
             self._awaiting[order.attempt_id] = order
         else:
             self._line.join(_kind(order), order)
-        await self._tell(report, within_s=ACCEPTED_S)
+        self._news.tell(report, within_s=ACCEPTED_S)
 
     def _begin(self, order: Order, nodes: list[str]) -> None:
         self._working[_kind(order)] += 1

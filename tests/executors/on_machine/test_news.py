@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from executors.on_machine.news import News
+from executors.on_machine.reports import accepted
 
 
 async def test_what_changes_is_told_once_with_the_version_to_ask_for_next() -> None:
@@ -51,3 +52,12 @@ async def test_what_may_be_told_later_is_told_then_once() -> None:
 async def test_a_version_of_an_earlier_life_means_all() -> None:
     known: dict[str, dict[str, Any]] = {"a": {}}
     assert await News(known).since(99, 5.0) == (1, [known["a"]])
+
+
+async def test_what_nobody_was_told_of_yet_is_no_news_and_in_nobody_s_way() -> None:
+    known: dict[str, dict[str, Any]] = {}
+    news = News(known)
+    known["a"] = accepted("a", [], {}, 1)
+    assert await news.since(1, 0.0) == (1, [])
+    news.tell(known["a"])
+    assert await news.since(1, 0.0) == (2, [known["a"]])

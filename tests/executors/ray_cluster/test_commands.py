@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import cloudpickle
 import pytest
 import pytest_asyncio
 
-from broker.model.errors import NoCapacity, Rejected
+from broker.model.errors import NoCapacity, Rejected, Unreachable
 from broker.model.jobs import AttemptState
 from broker.model.resources import GIB, Resources
 from tests.executors.ray_cluster.driving import HERE, MAX_STREAM_BYTES, NODE, SMALL, Driver, call, gone, request
@@ -201,6 +202,24 @@ async def test_room_is_counted_from_the_launch(pool: Driver) -> None:
         await pool.ended(what.attempt_id)
     (unit,) = (await pool.executor.capacity()).units
     assert unit.free == unit.total
+
+
+async def test_of_those_launched_at_once_one_that_can_t_be_fails_alone(pool: Driver) -> None:
+    half = Resources(cpus=1, memory_bytes=GIB)
+    running = [request("sleep 300", held=half) for _ in range(2)]
+    await asyncio.gather(*(pool.executor.launch(what) for what in running))
+    waiting = [replace(request("true", held=half), in_line=True) for _ in range(4)]
+    spoilt = pool.state_dir / "attempts" / waiting[1].attempt_id
+    spoilt.write_text("no folder can be made here")
+    said = await asyncio.gather(*(pool.executor.launch(what) for what in waiting), return_exceptions=True)
+    assert [type(each) for each in said] == [type(None), Unreachable, type(None), type(None)]
+    spoilt.unlink()
+    await pool.executor.launch(waiting[1])
+    await pool.executor.cancel(running[0].attempt_id, 0.0)
+    for what in waiting:
+        assert (await pool.ended(what.attempt_id)).state is AttemptState.SUCCEEDED
+    await pool.executor.cancel(running[1].attempt_id, 0.0)
+    await pool.ended(running[1].attempt_id)
 
 
 async def test_what_no_node_can_hold_is_rejected(pool: Driver) -> None:
