@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -110,10 +111,9 @@ def read_stream(folder: AttemptDir, stream: str, offset: int, limit: int) -> Log
     ended = folder.end.exists()
     path = folder.stdout if stream == "stdout" else folder.stderr
     data = b""
-    if path.exists():
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(limit)
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(offset)
+        data = file.read(limit)
     return LogChunk(data=data, next_offset=offset + len(data), complete=ended and len(data) < limit)
 
 

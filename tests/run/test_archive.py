@@ -22,6 +22,9 @@ async def kept(tmp_path: Path) -> Archive:
     executor.runs["j-a1"].stdout = b"hello\xff"
     await executor.move("j-a1", AttemptState.SUCCEEDED)
     archive = Archive(tmp_path / "archive")
+    draft = tmp_path / "archive" / ".j-a1"  # of a broker that died when it had copied a part
+    draft.mkdir()
+    (draft / "result").write_bytes(b"a part")
     await archive.keep(executor, "j-a1")
     return archive
 
@@ -31,6 +34,7 @@ async def test_output_is_kept_byte_by_byte(kept: Archive) -> None:
     piece = kept.logs("j-a1", "stdout", 2, 2)
     assert (piece.data, piece.next_offset, piece.complete) == (b"ll", 4, False)
     assert kept.logs("j-a1", "stderr", 0, 100).complete
+    assert kept.result("j-a1") is None
 
 
 async def test_what_was_kept_long_enough_is_dropped_and_said_to_be(kept: Archive, tmp_path: Path) -> None:

@@ -31,8 +31,11 @@ class Archive:
     async def keep(self, executor: Executor, attempt_id: str, mask: Mask = NOTHING) -> None:
         """Copies an ended attempt's masked streams and result; a repeat begins anew. Raises as the executor does."""
         draft = self._root / f".{attempt_id}"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700)
+        try:
+            draft.mkdir(mode=0o700)
+        except FileExistsError:  # of a broker that died over it
+            shutil.rmtree(draft)
+            draft.mkdir(mode=0o700)
         for stream in _STREAMS:
             await self._copy(partial(executor.logs, attempt_id, stream), mask, draft / stream)
         result = await executor.result(attempt_id)
