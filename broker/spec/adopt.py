@@ -67,12 +67,12 @@ def adopt(data: Mapping[str, Any]) -> Adopted:
     _drop_nothing(adopted.data)
     _attempt(adopted, ("resources",), lambda: flatten(adopted.data, adopted.ignored))
     for old, new, convert in _RENAMED:
-        if old[0] in adopted.data:
+        if _may_have(adopted.data, old):
             _rename(adopted, old, new, convert)
     _sort_out(adopted, _LEFT_OUT, adopted.ignored)
     _sort_out(adopted, _TURNED_DOWN, adopted.problems)
     for keys, shape in _RESHAPED:
-        if keys[0] in adopted.data:
+        if _may_have(adopted.data, keys):
             _reshape(adopted, keys, shape)
     _place(adopted)
     _take_secrets(adopted)
@@ -96,7 +96,7 @@ def _drop_nothing(data: dict[str, Any]) -> None:
 def _sort_out(adopted: Adopted, foreign: Iterable[Found], found: list[Found]) -> None:
     """Takes out what has no counterpart here, and says of each what there is to say."""
     for keys, why in foreign:
-        if keys[0] in adopted.data:
+        if _may_have(adopted.data, keys):
             written = adopted.origin(keys)
             value = _take(adopted.data, keys)
             if value is not None and conversions.boolean(value) is not False:
@@ -183,6 +183,14 @@ def _tidy(adopted: Adopted) -> None:
     if isinstance(left := adopted.data.get("runtime_env"), Mapping):
         del adopted.data["runtime_env"]
         adopted.problems += [(("runtime_env", name), "unknown field") for name in left]
+
+
+def _may_have(data: Mapping[str, Any], keys: Keys) -> bool:
+    """False where there is nothing at these keys: nearly always, and every submission asks a hundred times."""
+    if len(keys) == 1 or keys[0] not in data:
+        return keys[0] in data
+    inner = data[str(keys[0])]
+    return not isinstance(inner, dict) or keys[1] in inner
 
 
 def _get(data: Mapping[str, Any], keys: Iterable[str | int]) -> Any:
