@@ -21,6 +21,7 @@ from broker.model.resources import Gpu, Resources
 
 DEFAULT_CPUS: Final = 1.0
 _MIB: Final = 1024**2
+_SMALLEST_SHARE: Final = 1 / 1024  # of a GPU
 
 
 def resolve(spec: JobSpec, pool: Pool) -> tuple[tuple[Resources, ...], tuple[Refusal, ...]]:
@@ -55,12 +56,13 @@ def preference(spec: JobSpec, resources: Resources) -> int:
 def held_gpus(count: float) -> float:
     """What a request keeps from others, in GPUs: fractions count as the next power of 1/2.
 
-    Requests so rounded can be packed on single GPUs whenever their sum has room, which raw fractions can't.
+    Requests so rounded can be packed on single GPUs whenever their sum has room, which raw fractions can't. None holds
+    less than `_SMALLEST_SHARE`.
     """
     if not 0 < count < 1:
         return count
     held = 1.0
-    while held / 2 >= count - 1e-9:
+    while held > _SMALLEST_SHARE and held / 2 >= count - 1e-9:
         held /= 2
     return held
 

@@ -102,6 +102,11 @@ def test_each_choice_that_a_pool_has_is_a_way_and_order_is_kept() -> None:
     assert [way.gpu_model for way in ways] == ["L4", "H100"]
 
 
+@pytest.mark.parametrize("count", [5e-324, 1e-12, 1e-9, 2e-9, 0.0009])
+def test_the_smallest_fraction_is_a_thousandth_however_little_is_asked_for(count: float) -> None:
+    assert held_gpus(count) == 1 / 1024
+
+
 @given(count=st.floats(0.01, 0.99))
 def test_fractions_count_as_the_next_power_of_a_half(count: float) -> None:
     held = held_gpus(count)
