@@ -278,7 +278,7 @@ def test_the_plan_is_the_brokers_own_the_same_on_both_pages_and_made_anew_when_a
         for line in shown:
             page.get_by_text(line, exact=True).wait_for()
     for line in found.result["assumptions"]:
-        page.get_by_text(line, exact=True).wait_for()
+        page.get_by_text(line.replace("`", ""), exact=True).wait_for()
     options, terms = (page.get_by_role("region", name=name) for name in ("What each way to buy", "How many to hold"))
     sync_api.expect(options.locator("tbody tr")).to_have_count(len(found.result["options"]))
     for way in found.ways:

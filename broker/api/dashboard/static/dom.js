@@ -97,15 +97,22 @@ export function seconds(value) {
   if (value < 1) return `${Math.round(value * 1000)} ms`;
   if (value < 59.5) return `${value.toFixed(value < 9.95 ? 1 : 0)} s`;
   const whole = Math.round(value), minutes = Math.round(value / 60);
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  if (whole < 3600) return parts(Math.floor(whole / 60), "min", whole % 60, "s");
+  if (minutes < 1440) return parts(Math.floor(minutes / 60), "h", minutes % 60, "min");
   return `${(value / 86400).toFixed(1)} days`;
 }
+
+const parts = (much, unit, rest, small) => `${much} ${unit}${rest ? ` ${rest} ${small}` : ""}`;
 
 export function when(iso) {
   if (!iso) return "–";
   const at = new Date(iso);
   return h("time", { datetime: iso, title: at.toISOString() }, at.toLocaleString("sv-SE", { dateStyle: "short", timeStyle: "medium" }));
+}
+
+// Words of the broker with what is to be typed as code.
+export function words(text) {
+  return text.split("`").map((part, number) => (number % 2 ? h("code", {}, part) : part));
 }
 
 // Words of the broker as a sentence.
@@ -122,6 +129,13 @@ const HOUR = new Intl.DateTimeFormat("en-GB", { weekday: "short", hour: "2-digit
 // A moment of this week.
 export function hour(at) {
   return HOUR.format(at).replace(",", "");
+}
+
+const TIERS = { commit_1y: "1-year commitment", commit_3y: "3-year commitment", on_demand: "on demand" };
+
+// On which terms an offer is bought.
+export function terms(tier) {
+  return TIERS[tier] ?? tier;
 }
 
 export function gib(bytes) {

@@ -78,12 +78,12 @@ function actions(job) {
 async function behind(job, path, signal) {
   const why = await get(`${path}/explain`, {}, signal);
   return [
-    card("Why there", h("p", { class: "why" }, why.reason), why.flip ? h("p", {}, why.flip) : null,
+    card(job.ended || job.placement?.verdict === "run" ? "Why there" : "Why it waits", h("p", { class: "why" }, why.reason), why.flip ? h("p", {}, why.flip) : null,
       why.rejected.length ? h("ul", {}, why.rejected.map((line) => h("li", {}, line))) : null,
-      why.warnings.map((line) => h("p", { class: "soft" }, line)), quotes(job.placement),
-      why.actual.map((line) => h("p", {}, line))),
-    h("div", { class: "cards" }, card("What it cost", charged(job.charged)), card("Attempts", attempts(job.made))),
-    h("div", { class: "cards" }, card("History", h("ol", { class: "history" }, job.changes.map((each) => h("li", {}, when(each.at), ` ${of(job, each.attempt_id)}${each.new}`, each.reason ? h("br") : null, h("span", { class: "soft" }, each.reason))))),
+      why.warnings.map((line) => h("p", { class: "soft" }, sentence(line))), quotes(job.placement),
+      why.actual.map((line) => h("p", {}, sentence(line)))),
+    card("What it cost", charged(job.charged)), card("Attempts", attempts(job.made)),
+    h("div", { class: "cards" }, card("History", job.changes.length ? null : h("p", { class: "soft" }, "It waits since it was submitted."), h("ol", { class: "history" }, job.changes.map((each) => h("li", {}, when(each.at), ` ${of(job, each.attempt_id)}${each.new}`, each.reason ? h("br") : null, h("span", { class: "soft" }, each.reason))))),
       card("What was submitted", h("pre", { class: "log", tabindex: "0" }, JSON.stringify(job.document, null, 2)))),
   ];
 }
@@ -127,7 +127,7 @@ function attempts(made) {
     { head: "No.", header: true, cell: (each) => String(each.number) },
     { head: "Pool", cell: (each) => each.pool },
     { head: "State", cell: (each) => state(each.state) },
-    { head: "Held", cell: (each) => `${each.resources.gpus ? `${each.resources.gpus} ${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPU${each.resources.cpus === 1 ? "" : "s"}, ${gib(each.resources.memory_bytes)}` },
+    { head: "Held", cell: (each) => h("span", { class: "whole" }, `${each.resources.gpus ? `${each.resources.gpus} ${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPU${each.resources.cpus === 1 ? "" : "s"}, ${gib(each.resources.memory_bytes)}`) },
     { head: "Ran", number: true, cell: (each) => between(each.started_at, each.ended_at) },
     { head: "Why", quiet: true, cell: (each) => each.reason },
   ], made, "It has not been started yet.");

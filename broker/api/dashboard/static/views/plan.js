@@ -2,7 +2,7 @@
 // and keeps it; what was found last is shown with its time, also while a newer one is made.
 
 import { Problem, get } from "../api.js";
-import { against, card, figure, h, number, percent, refresh, roughly, state, table, usd, when } from "../dom.js";
+import { against, card, figure, h, number, percent, refresh, roughly, state, table, terms, usd, when, words } from "../dom.js";
 import { capacity } from "./planned.js";
 
 const DAY_S = 86400;
@@ -58,9 +58,9 @@ export function whole(found, autopilot, again, choose) {
     brief(found, autopilot, h("dl", { class: "figures" }, result.figures.map((each) => figure(each.what, each.value))),
       h("div", { class: "row" }, models(found, choose), h("button", { type: "button", "aria-label": "Make the plan anew", onclick: again }, "Make it anew"))),
     card(`What each way to buy would cost in ${number(result.hours / 24)} days`, options(result)),
-    card("How many to hold, on which terms", terms(found), capacity(found),
+    card("How many to hold, on which terms", held(found), capacity(found),
       h("p", { class: "soft" }, "Saved by one more: what the plan would cost less in this time if one more GPU of it could be had. Bought below: the price up to which the plan buys any of it, all other prices as they are.")),
-    card("What it takes for granted", h("ul", {}, result.assumptions.map((line) => h("li", {}, line))),
+    card("What it takes for granted", h("ul", {}, result.assumptions.map((line) => h("li", {}, words(line)))),
       h("p", { class: "soft" }, "For other prices, limits and classes of jobs: ", h("code", {}, "broker plan"), ".")),
   ];
 }
@@ -100,11 +100,11 @@ function bar({ usd: value, between_usd: between }, most) {
     between ? h("line", { x1: x(between[0]), x2: x(between[1]), y1: 8, y2: 8, class: "spread" }) : null);
 }
 
-const TERMS = { commit_1y: "committed for a year", commit_3y: "committed for three years", cluster: "held", committed: "committed", serverless: "serverless" };
+const KINDS = { committed: "commitment", cluster: "held", serverless: "serverless" };
 
-function terms({ result, ways }) {
+function held({ result, ways }) {
   return table("How many to hold, on which terms", [
-    { head: "Offer", header: true, cell: (way) => [way.name, h("br"), h("small", {}, [TERMS[way.prices[0]?.tier] ?? TERMS[way.kind], way.node > 1 ? `, nodes of ${way.node} GPUs` : ""])] },
+    { head: "Offer", header: true, cell: (way) => [way.name, h("br"), h("small", {}, [way.kind === "committed" && way.prices.length ? terms(way.prices[0].tier) : KINDS[way.kind], way.node > 1 ? `, nodes of ${way.node} GPUs` : ""])] },
     { head: "$/GPU-hour", number: true, cell: (way) => usd(result.terms[way.name].usd_per_gpu_hour) },
     { head: "GPUs now", number: true, cell: (way) => (way.kind === "serverless" ? "as needed" : number(result.terms[way.name].now_gpus)) },
     { head: "On average", number: true, cell: (way) => number(result.terms[way.name].mean_gpus) },

@@ -19,7 +19,7 @@ export function capacity({ result, ways, at }) {
   if (!days.length) return null;
   return [h("h3", {}, "GPUs by day, on average over what may come"), chart({
     title: "GPUs that the plan holds and buys by day, and those needed", full: true, x: date, y: short,
-    series: [...series, { name: "needed", kind: "line", style: "three", values: needed }],
+    series: [...series, { name: "needed", kind: "line", style: "ink", values: needed }],
     rows: { columns: [
       { head: "Day", header: true, cell: (day) => date(day) },
       ...series.map((each) => ({ head: each.name, number: true, cell: (day) => number(each.values[day], 2) })),

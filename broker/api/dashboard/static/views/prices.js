@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { chart } from "../chart.js";
-import { card, dollars, h, percent, state, table, usd } from "../dom.js";
+import { card, dollars, h, percent, state, table, terms, usd } from "../dom.js";
 
 export async function show(place, { query, signal }) {
   const { offers, day } = await get("/v1/prices", {}, signal);
@@ -53,7 +53,7 @@ function answered(found) {
   return [
     h("p", { class: "why" }, cheapest.utilization > 1
       ? `Holding never pays against ${against.provider}: even always busy, the cheapest costs more.`
-      : `Above ${percent(cheapest.utilization)} busy, ${cheapest.cluster.provider} ${cheapest.cluster.tier.replace("_", " ")} at ${usd(held)} an hour costs less than ${against.provider} at ${usd(bought)} per hour of work.`),
+      : `Above ${percent(cheapest.utilization)} busy, ${cheapest.cluster.provider} ${terms(cheapest.cluster.tier)} at ${usd(held)} an hour costs less than ${against.provider} at ${usd(bought)} per hour of work.`),
     chart({
       title: "Cost of an hour by how busy the GPU is",
       series: [{ name: `${against.provider}, bought`, kind: "line", style: "two", values: shares.map((share) => share * bought) }, { name: `${cheapest.cluster.provider}, held`, kind: "line", style: "one", values: shares.map(() => held) }],
@@ -61,7 +61,7 @@ function answered(found) {
       x: (step) => `${step} %`, y: dollars, full: true }),
     table(`Breakevens against ${against.provider}`, [
       { head: "Held", header: true, cell: (pair) => `${pair.cluster.provider} ${pair.cluster.sku}` },
-      { head: "Tier", cell: (pair) => pair.cluster.tier.replace("_", " ") },
+      { head: "Terms", cell: (pair) => terms(pair.cluster.tier) },
       { head: "$/GPU-hour", number: true, cell: (pair) => usd(pair.held_usd_per_hour) },
       { head: `Against ${against.provider}`, number: true, cell: (pair) => (pair.utilization > 1 ? "never pays" : `above ${percent(pair.utilization)}`) },
       { head: "Age of prices", quiet: true, cell: (pair) => (pair.cluster.stale || pair.serverless.stale ? state("stale") : "") },
@@ -76,7 +76,7 @@ function list(offers) {
     { head: "Provider", header: true, cell: (each) => each.provider },
     { head: "What", cell: (each) => `${each.sku}${each.gpu_count > 1 ? `, ${each.gpu_count} GPUs` : ""}` },
     { head: "Region", cell: (each) => each.region || "everywhere" },
-    { head: "Tier", cell: (each) => each.tier.replace("_", " ") },
+    { head: "Terms", cell: (each) => terms(each.tier) },
     { head: "$/GPU-hour", number: true, cell: (each) => usd(each.usd_per_gpu_hour) },
     { head: "Since", cell: (each) => each.valid_from },
     { head: "Age", number: true, cell: (each) => `${each.age_days} days` },
