@@ -131,6 +131,12 @@ async def test_what_can_not_be_planned_for_is_said(asked: Asked, http, query: di
     assert words in answer.text
 
 
+async def test_hours_are_too_little_to_plan_from(service: Service, http) -> None:
+    keep_jobs(service._broker.store, 1, NOW + 20 * HOUR_NS, held=HALF)
+    answer = await http.get("/v1/plan")
+    assert (answer.status_code, "has been seen for 4 hours" in answer.json()["detail"]) == (422, True)
+
+
 async def test_a_broker_that_ran_nothing_says_so(http) -> None:
     answer = await http.get("/v1/plan")
     assert (answer.status_code, "no job with a GPU has run yet" in answer.json()["detail"]) == (422, True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from broker.decide.buying import Way
 
 DAYS: Final = 14.0
+LEAST_HOURS: Final = 24  # that a forecast must have seen to be more than a guess
 TIMEOUT_S: Final = 600.0  # nobody sits and waits for it
 DEMAND_FILE: Final = "demand.csv"
 POOLS_FILE: Final = "pools.json"  # JSON is YAML too
@@ -60,7 +61,8 @@ class Planning:
     async def plan(self, gpu: str | None = None, days: float = DAYS, max_age_s: float = 0.0) -> OwnPlan:
         """The plan for so many days to come, as of now or at most so long ago; without a GPU, of the one used most.
 
-        Raises `InvalidInput` where no job with such a GPU ran or nothing is known to buy, and what a study raises.
+        Raises `InvalidInput` where no job with such a GPU ran, or all within a day, or nothing is known to buy, and
+        what a study raises.
         """
         return await self._kept.answer((gpu, days), max_age_s, partial(self._made, gpu, days))
 
@@ -96,6 +98,9 @@ class Planning:
         if not found:
             raise InvalidInput(f"no price of {model} is known: give its pools prices, see `broker prices`")
         demand = tuple(map(float, buying.busy_gpus(runs, model, since_ns, now_ns)))
+        if len(demand) < LEAST_HOURS:
+            seen = f"{len(demand)} hour{'' if len(demand) == 1 else 's'}"
+            raise InvalidInput(f"work on {model} has been seen for {seen}: what comes is a guess until a day is over")
         return _Question(gpu=model, gpu_hours=hours, demand=demand, ways=found)
 
 
