@@ -123,7 +123,8 @@ def _has(row: Row) -> str:
     return f"{row['max_units']} × ({gpu}{unit['cpus']:g} CPUs, {unit['memory_bytes'] / 2**30:.3g} GiB)"
 
 
-def _prices(row: Row) -> str:
+def prices_of(row: Row) -> str:
+    """What the nodes or containers of a pool cost, and its head."""
     if not row["prices"]:
         return "not known"
     shown = [_price(price, row["kind"] == "serverless") for price in row["prices"][:3]]
@@ -134,9 +135,10 @@ def _prices(row: Row) -> str:
 
 def _price(price: Row, serverless: bool) -> str:
     parts = []
-    if price["gpu_count"] or not serverless:
+    by_parts = price["tier"] == "serverless"
+    if price["gpu_count"] or not by_parts or float(price["usd_per_hour"]):
         whole = "container" if serverless else "node"  # the largest one, where it is priced as a part of a node
-        parts.append(f"${price['usd_per_hour']}/{price['gpu_model'] if price['tier'] == 'serverless' else whole}-h")
+        parts.append(f"${price['usd_per_hour']}/{(by_parts and price['gpu_model']) or whole}-h")
     if price["usd_per_cpu_hour"] is not None:
         parts.append(f"${price['usd_per_cpu_hour']}/CPU-h")
     if price["usd_per_gib_hour"] is not None:
@@ -150,7 +152,7 @@ _POOLS = [
     Column(head="executor", cell=lambda row: str(row["executor"]), spare=3),
     Column(head="has", cell=_has),
     Column(head="up", cell=lambda row: str(len(row["units"])), right=True),
-    Column(head="price", cell=_prices, wrap=True),
+    Column(head="price", cell=prices_of, wrap=True),
     Column(head="isolation", cell=lambda row: str(row["isolation"]), spare=1),
     Column(head="state", cell=lambda row: row["problem"] or row["note"] or "ready", wrap=True),
 ]

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from broker.decide.budgets import asked
 from broker.model.budgets import Action, Budget, Period
-from broker.model.errors import Conflict, LeaseLost
+from broker.model.errors import Conflict, LeaseLost, OverBudget
 from broker.model.jobs import AttemptState, JobState
 from broker.model.money import ZERO, Money
+from broker.run.money import budgets
 from broker.run.settings.leases import LeaseTimes
 from tests.decide.placing import offer
 from tests.run.several import CPUS, Town, a_pool, crash, until
@@ -127,6 +129,36 @@ async def test_budgets_hold_though_two_brokers_begin_jobs_at_once(town: Town) ->
     standing = town.store().standings(asked(town.budgets, 0), brokers[0].clock.now_ns())[0]
     assert ZERO < standing.committed <= limit
     assert len(town.launches()) < 16
+
+
+async def test_a_budget_holds_though_a_broker_has_not_heard_of_what_another_began(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows of no other, and reads what was left of the budget before."""
+    monkeypatch.setattr(budgets, "FRESH_S", 0.0)
+    limit = Money.of_usd(Decimal("0.006"))  # of one job: a quarter of a node for a minute at most
+    town.budgets = [Budget(name="all", limit=limit, period=Period.TOTAL, action=Action.HOLD)]
+    town.run_s = None
+    broker = town.broker("b", [a_pool("own", offers=(offer("1"),))])
+    decide, before = broker.store.decide, broker.store.standings(asked(town.budgets, 0), 0, ())
+    refused: list[str] = []
+
+    def watched(**news: Any) -> frozenset[str]:
+        try:
+            return decide(**news)
+        except OverBudget as error:
+            refused.append(str(error))
+            raise
+
+    broker.store.decide = watched  # type: ignore[method-assign]
+    broker.store.standings = lambda *_: before  # type: ignore[method-assign]
+    async with town.running(broker):
+        town.submit(broker, "j0", max_duration_s=60.0)
+        await until(lambda: "j0-a1" in town.launches())
+        town.submit(broker, "j1", max_duration_s=60.0)
+        await until(lambda: len(refused) >= 2)
+        assert town.launches() == {"j0-a1": 1}
+    assert all("j1: budget all" in said for said in refused)
 
 
 async def test_an_api_worker_wakes_brokers_and_knows_what_they_know(town: Town) -> None:
