@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -27,8 +28,16 @@ from broker.testing.fakes import FakeExecutor
 from tests.api.conftest import House
 
 BYTES = "application/octet-stream"
-# The pools of the examples, as large as their numbers say, in which nothing really runs.
-STAND_INS = tuple(replace(pool, executor="fake", capabilities=FakeExecutor.capabilities) for pool in POOLS)
+# The pools of the examples, as large as they say, in which nothing really runs; their prices hold on any day.
+STAND_INS = tuple(
+    replace(
+        pool,
+        executor="fake",
+        capabilities=FakeExecutor.capabilities,
+        offers=tuple(replace(offer, valid_from=date(2020, 1, 1)) for offer in pool.offers),
+    )
+    for pool in POOLS
+)
 
 
 @pytest.fixture(scope="module")
