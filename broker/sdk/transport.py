@@ -10,6 +10,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -183,7 +184,15 @@ def unanswered(address: str, error: Exception, *, late: bool) -> Unanswered:
     if late:
         return Unanswered(f"the broker at {address} did not answer in time: see `broker status`, or try again")
     said = str(error) or type(error).__name__
-    return Unanswered(f"the broker at {address} does not answer ({said}): start it with `broker up`")
+    return Unanswered(f"the broker at {address} does not answer ({said}): {_what_to_do(address, error)}")
+
+
+def _what_to_do(address: str, error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "where its certificate is your own, SSL_CERT_FILE names the file to trust"
+    if address.startswith("https:"):
+        return "see that BROKER_URL is right, and that it runs there"
+    return "start it with `broker up`"
 
 
 def _heard(connection: HTTPConnection) -> bool:

@@ -95,10 +95,17 @@ def what_to_do(problem: Problem, plan: Plan, unbound_usd: float | None = None) -
             verb = "Leave" if each.offer.kind is Kind.SERVERLESS else "Hold"
             where = "to" if each.offer.kind is Kind.SERVERLESS else "of"
             mean = each.gpu_hours / problem.hours
-            yield f"{verb} {mean:,.1f} GPUs on average {where} {name}, {dollars(each.cost_usd)}."
+            yield f"{verb} {mean:,.1f} GPUs on average {where} {name}{_moves(each)}, {dollars(each.cost_usd)}."
     if unbound_usd is not None:
         more, share = dollars(unbound_usd - plan.cost_usd), unbound_usd / max(plan.cost_usd, LITTLE) - 1
         yield f"Without any commitment the cheapest mix costs {dollars(unbound_usd)}: {share:+.1%}, {more} more."
+
+
+def _moves(each: Holding) -> str:
+    """Between which sizes a cluster moves: its mean alone is no size to hold."""
+    low, high = float(each.gpus.min()), float(each.gpus.max())
+    moves = each.offer.kind is Kind.HELD and high - low > 1
+    return f" (between {low:,.0f} and {high:,.0f} over time)" if moves else ""
 
 
 def _commitment(name: str, each: Holding) -> Iterator[str]:

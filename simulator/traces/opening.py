@@ -23,15 +23,20 @@ Opened = tuple[TextIO, str, str]
 def opened(source: str) -> Iterator[Opened]:
     """The text, its beginning (still to be read), and its name. Raises `InvalidInput` where it can't be read."""
     if source == "-":
-        if sys.stdin.isatty():
-            raise InvalidInput("no trace was given: name a file, or pipe one in, such as `broker trace synth` makes")
-        yield _text(sys.stdin.buffer, "standard input")
+        yield _text(piped().buffer, "standard input")
         return
     try:
         with _watched(source) as raw:
             yield _text(raw, source)
     except OSError as error:
         raise InvalidInput(Problem(file=source, message=str(error.strerror or error))) from None
+
+
+def piped() -> Any:
+    """Standard input. Raises `InvalidInput` where it is a terminal, which would be waited for without a word."""
+    if sys.stdin.isatty():
+        raise InvalidInput("no trace was given: name a file, or pipe one in, such as `broker trace synth` makes")
+    return sys.stdin
 
 
 @contextmanager

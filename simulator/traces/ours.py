@@ -6,7 +6,6 @@ a level in GPUs in the second column. What else a file holds is left alone.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +15,7 @@ import pandas as pd
 from broker.decide.demand import Demand
 from broker.decide.workload import Floats, Workload
 from broker.model.errors import InvalidInput, Problem
+from simulator.traces.opening import piped
 
 JOBS = ("submit_s", "duration_s", "gpus")
 TEXTS = ("user", "kind", "gpu_type")
@@ -27,7 +27,7 @@ def load(source: str, step_s: float = 300.0) -> Workload | Demand:
     Raises `InvalidInput`, with file, line and column, for what can't be read, is no number, or is negative.
     """
     name = "standard input" if source == "-" else source
-    return history_of(table_of(sys.stdin if source == "-" else source, name), name, step_s)
+    return history_of(table_of(piped() if source == "-" else source, name), name, step_s)
 
 
 def history_of(table: pd.DataFrame, name: str, step_s: float = 300.0) -> Workload | Demand:
@@ -49,7 +49,11 @@ def table_of(source: str | IO[str], name: str) -> pd.DataFrame:
         table = pd.read_csv(source, low_memory=False)
     except FileNotFoundError:
         raise InvalidInput(Problem(file=name, message="there is no such file")) from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except pd.errors.EmptyDataError:
+        raise InvalidInput(Problem(file=name, message="is empty: its first line names the columns")) from None
+    except OSError as error:
+        raise InvalidInput(Problem(file=name, message=f"can't be read: {error.strerror or error}")) from None
+    except (UnicodeDecodeError, ValueError) as error:
         raise InvalidInput(Problem(file=name, message=f"can't be read as CSV: {error}")) from None
     if table.empty:
         raise InvalidInput(Problem(file=name, message="there are no rows in it"))

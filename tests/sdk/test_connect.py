@@ -1,6 +1,7 @@
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from broker.run import lifecycle
 from broker.run.lifecycle import DaemonFile, only_daemon
 from broker.sdk import connect as connecting
 from broker.sdk.connect import connect
+from broker.sdk.transport import unanswered
 from tests.sdk.conftest import Served, serve
 
 
@@ -72,3 +74,15 @@ def test_the_client_loads_nothing_heavy() -> None:
     code = "import sys, json, broker.sdk.connect; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     assert not {"httpx", "pydantic", "fastapi", "sqlalchemy", "rich", "cloudpickle", "structlog"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "advice"),
+    [
+        ("https://broker.example", ssl.SSLCertVerificationError(1, "self-signed certificate"), "SSL_CERT_FILE"),
+        ("https://broker.example", ConnectionRefusedError(111, "Connection refused"), "BROKER_URL"),
+        ("unix:/run/broker.sock", FileNotFoundError(2, "No such file"), "`broker up`"),
+    ],
+)
+def test_a_broker_that_does_not_answer_is_told_with_what_to_do(address: str, error: Exception, advice: str) -> None:
+    assert advice in str(unanswered(address, error, late=False))

@@ -83,7 +83,7 @@ def test_what_does_not_exist_is_named(trace: Path, words: tuple[str, ...], compl
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "can't be read as CSV"),
+        ("", "is empty: its first line names the columns"),
         ("submit_s,duration_s,gpus\n", "there are no rows"),
         ("submit,duration\n1,2\n", "no column submit_s, duration_s, gpus"),
         ("submit_s,duration_s,gpus\n0,5,1\n1,x,1\n", ":3: duration_s: 'x'"),
