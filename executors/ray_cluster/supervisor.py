@@ -11,6 +11,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ Report = dict[str, Any]
 Kind = Hashable
 
 
+@dataclass
+class Place:
+    """Nodes, and the attempt that holds them now."""
+
+    nodes: list[str]
+    order: Order
+    lost: bool = False  # with its worker: nothing is passed on any more
+    watching: asyncio.Task[None] | None = None
+
+
 class Supervisor:
     """The actor's state: one report an attempt, with versions, and who holds which node."""
 
@@ -46,7 +57,7 @@ class Supervisor:
         self._news = News(self._reports)
         self._cancelled: set[str] = set()
         self._notices: dict[str, float] = {}  # attempts whose node is being taken away: how long they have
-        self._watching: dict[str, asyncio.Task[None]] = {}
+        self._places: dict[str, Place] = {}  # by the attempt that holds it
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         modules = context.runtime_env.get("py_modules")
@@ -139,38 +150,56 @@ class Supervisor:
 
     def _begin(self, order: Order, nodes: list[str]) -> None:
         self._working[_kind(order)] += 1
-        self._watching[order.attempt_id] = asyncio.create_task(self._watch(order, nodes))
+        self._places[order.attempt_id] = place = Place(nodes, order)
+        place.watching = asyncio.create_task(self._watch(place))
 
-    async def _watch(self, order: Order, nodes: list[str]) -> None:
+    async def _watch(self, place: Place) -> None:
         try:
-            outcome = await self._run(order, nodes)
+            outcome = await self._run(place.order, place.nodes)
         except ray.exceptions.RayError as error:
-            await asyncio.to_thread(end, lambda: marked("BROKER_ATTEMPT_ID", order.attempt_id), 0.0)
+            place.lost = True
+            await asyncio.to_thread(end, lambda: marked("BROKER_ATTEMPT_ID", place.order.attempt_id), 0.0)
             outcome = {"state": "interrupted", "reason": f"its Ray worker or node was lost: {_first_line(error)}"}
         except Exception as error:
             outcome = {"state": "failed", "reason": f"the runner failed: {type(error).__name__}: {_first_line(error)}"}
+        order = self._places.pop(place.order.attempt_id).order
         if order.attempt_id in self._cancelled and outcome["state"] != "succeeded":
             outcome["state"] = "cancelled"
         elif (notice_s := self._notices.pop(order.attempt_id, None)) and outcome["state"] != "succeeded":
             outcome |= {"state": "interrupted", "reason": _taken_away(notice_s)}
         self._folder(order.attempt_id).close_if_open(outcome)
         self._working[_kind(order)] -= 1
-        await self._ended(order.attempt_id, outcome, self._follow(order, nodes, outcome))
-        self._watching.pop(order.attempt_id, None)
+        # Nobody takes over a place whose node may be gone.
+        following = None if outcome["state"] == "interrupted" else self._next(order)
+        if following is not None:
+            self._begin(following, place.nodes)
+        await self._ended(order.attempt_id, outcome, following)
         if not self._working[_kind(order)]:
             del self._working[_kind(order)]
             for waiting in self._line.all(_kind(order)):
                 self._line.leave(waiting.attempt_id)
                 self._refuse(waiting)
 
-    def _follow(self, order: Order, nodes: list[str], outcome: Report) -> Order | None:
-        """The next in line, which takes over the place of one that ended; not that of one whose node may be gone."""
-        following = self._line.first(_kind(order))
-        if following is None or outcome["state"] == "interrupted":
+    async def pass_on(self, attempt_id: str, outcome: Report) -> Order | None:
+        """The end of what a runner ran, and what takes over its place there.
+
+        None: nothing does. Then the end is not noted either, but told by the end of the runner's task, as others are.
+        """
+        place = self._places.get(attempt_id)
+        if place is None or place.lost or attempt_id in self._cancelled or attempt_id in self._notices:
             return None
-        self._line.leave(following.attempt_id)
-        self._begin(following, nodes)
+        if (following := self._next(place.order)) is None:
+            return None
+        self._folder(attempt_id).close_if_open(outcome)
+        place.order = following
+        self._places[following.attempt_id] = self._places.pop(attempt_id)
+        await self._ended(attempt_id, outcome, following)
         return following
+
+    def _next(self, order: Order) -> Order | None:
+        """The next in line for the place of an order, which stands in it no longer."""
+        following = self._line.first(_kind(order))
+        return following and self._line.leave(following.attempt_id)
 
     def _refuse(self, order: Order) -> None:
         """It has waited in vain."""
@@ -343,7 +372,8 @@ class Supervisor:
                 await self._end_unplaced(name, "cancelled", "cancelled before it ran")
         held = [name for name in going if self._reports[name]["ended_ns"] is None]
         await asyncio.gather(*(self._end_on_nodes(name, 2.0) for name in held))
-        await asyncio.gather(*self._watching.values(), *self._unplaced)
+        watching = [place.watching for place in self._places.values() if place.watching is not None]
+        await asyncio.gather(*watching, *self._unplaced)
 
 
 def _kind(order: Order) -> Kind:

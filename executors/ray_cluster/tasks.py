@@ -25,8 +25,28 @@ Report = dict[str, Any]
 
 
 def run_attempt(order: Order, supervisor: Any) -> Report:
-    """The task of an attempt: runs its order on the node that Ray chose."""
+    """The task of a place: runs an order on the node that Ray chose, then those that take over its place.
 
+    Returns the end of the last one. To start a task takes longer than to ask what comes next.
+    """
+    while True:
+        outcome = _run(order, supervisor)
+        following = _following(order, outcome, supervisor)
+        if following is None:
+            return outcome
+        order = following
+
+
+def _following(order: Order, outcome: Report, supervisor: Any) -> Order | None:
+    """What takes over the place, where the supervisor takes note of this end now. Others than short jobs don't ask."""
+    if not order.in_line or outcome["signal"] is not None or outcome["state"] not in ("succeeded", "failed"):
+        return None
+    asking = supervisor.pass_on.remote(order.attempt_id, outcome)
+    following: Order | None = asking.future().result()  # `ray.get` would give our CPUs away meanwhile
+    return following
+
+
+def _run(order: Order, supervisor: Any) -> Report:
     def started(at_ns: int) -> None:
         supervisor.started.remote(order.attempt_id, at_ns)
 

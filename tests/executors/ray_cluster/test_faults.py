@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -16,10 +17,19 @@ import pytest_asyncio
 
 from broker.model.errors import BrokerError, Misconfigured, NoCapacity, Unreachable
 from broker.model.jobs import AttemptState
-from broker.model.resources import Resources
+from broker.model.resources import GIB, Resources
 from executors.on_machine.processes import session_members
 from executors.ray_cluster import RayCluster
-from tests.executors.ray_cluster.driving import SMALL, Driver, alive, context, gang, gone, request
+from tests.executors.ray_cluster.driving import (
+    SMALL,
+    Driver,
+    alive,
+    context,
+    gang,
+    gone,
+    kill_worker_of,
+    request,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -130,6 +140,21 @@ async def test_a_killed_worker_interrupts_its_attempt_and_leaves_nothing(pool: D
     for pid in (command, child):
         await gone(pid)
     assert (await pool.run(request("true"))).state is AttemptState.SUCCEEDED
+
+
+async def test_a_killed_worker_interrupts_what_took_over_a_place_in_it_and_not_what_had_it_before(pool: Driver) -> None:
+    half = Resources(cpus=1, memory_bytes=GIB)
+    running = [request("sleep 300", held=half) for _ in range(2)]
+    for what in running:
+        await pool.executor.launch(what)
+    before, after = (replace(request(f"echo $PPID; {run}", held=half), in_line=True) for run in ("true", "sleep 300"))
+    await asyncio.gather(*(pool.executor.launch(what) for what in (before, after)))
+    await pool.executor.cancel(running[0].attempt_id, 0.0)
+    await pool.running(after.attempt_id)
+    assert await pool.says(after.attempt_id, b"\n") == await pool.output(before.attempt_id)
+    kill_worker_of(after.attempt_id)
+    assert (await pool.ended(after.attempt_id)).state is AttemptState.INTERRUPTED
+    assert pool.reports[before.attempt_id].state is AttemptState.SUCCEEDED
 
 
 async def test_a_killed_supervisor_interrupts_what_ran_and_remembers_what_ended(pool: Driver, tmp_path: Path) -> None:
