@@ -32,7 +32,7 @@ from executors.on_machine.output import Output
 from executors.on_machine.processes import children, descendants, end, is_zombie, send
 from executors.on_machine.warm import Fork, in_memory, warm
 
-QUIET_START_S = 0.02  # a command that ends sooner is not announced as running first
+QUIET_START_S = 0.05  # a command that ends sooner is not announced as running first
 GIVE_UP_S = 10.0  # after the grace, a tree that SIGKILL does not end is left to the kernel
 LOOK_S = 0.25  # how often it is looked whether its time is up
 _PR_SET_PDEATHSIG = 1
