@@ -9,7 +9,6 @@ from broker.api.examples import jobs, studies, tenancy
 from broker.api.examples.money import BUDGET
 from broker.api.examples.past import ARRAY_BODY, BODY, PROJECT, USER
 
-JSON: Final = "application/json"
 _SCHEDULE: Final[dict[str, Any]] = {
     "name": "nightly",
     "cron": "0 2 * * *",

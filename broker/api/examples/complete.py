@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel
@@ -30,7 +29,7 @@ def _operation(name: str, operation: dict[str, Any]) -> None:
     for status, answer in operation["responses"].items():
         for media, content in answer.get("content", {}).items():
             if media == MEDIA_TYPE:
-                content["example"] = problem(name, HTTPStatus(int(status)))
+                content["example"] = problem(name, int(status))
             else:
                 content["example"] = _answer(name, status, media)
 

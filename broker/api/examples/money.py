@@ -11,13 +11,12 @@ from broker.api import prices as price_views
 from broker.api import spending
 from broker.api.examples.past import PROJECT, ledger, record
 from broker.api.examples.pools import CLUSTER, MODAL, OFFERS
-from broker.api.examples.times import MIDNIGHT, NOW, TODAY
+from broker.api.examples.times import NOW, TODAY
 from broker.decide.breakeven import Conditions
-from broker.decide.focus import COLUMNS, focus
 from broker.decide.spend import SpendReport, parse_period, spend_report, this_period, to_csv
 from broker.model.budgets import Action, Budget, Period, Standing
 from broker.model.money import ZERO, Money
-from broker.model.usage import BilledLine, ChargeKind, SpendRow
+from broker.model.usage import ChargeKind, SpendRow
 from broker.run.money.breakeven_table import Asked, breakeven_table
 
 BUDGET: Final = Budget(
@@ -41,32 +40,6 @@ def spend_csv() -> str:
     """The same as CSV."""
     text = io.StringIO()
     csv.writer(text).writerows(to_csv(report()))
-    return text.getvalue()
-
-
-def spend_focus() -> str:
-    """The charges behind one job, as cost tools read them."""
-    job = record().standing.job
-    lines = [
-        BilledLine(
-            day_ns=MIDNIGHT,
-            pool=charge.pool,
-            unit_id=charge.unit_id,
-            kind=charge.kind,
-            job_id=job.id,
-            job_name=job.spec.name,
-            user=job.user,
-            tags=job.spec.tags,
-            duration_ns=charge.ended_ns - charge.started_ns,
-            amount=charge.amount,
-            offer=charge.offer,
-        )
-        for charge in record().charges
-    ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(focus(lines, job.user))
     return text.getvalue()
 
 
