@@ -1,5 +1,8 @@
 """What jobs and their users say is shown, and never obeyed by a terminal."""
 
+from collections import defaultdict
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,9 +29,9 @@ def test_what_people_write_is_shown_as_it_is() -> None:
 def test_tables_lines_and_jobs_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
     render.table([Column(head="name", cell=lambda row: row["name"])], [{"name": f"a{ESCAPES}b"}])
     render.say(f"a{ESCAPES}b")
-    found = dict.fromkeys(("placement", "endpoint", "ended"), None) | {"made": [], "changes": [], "charges": []}
-    texts = {name: f"a{ESCAPES}b" for name in ("id", "name", "state", "reason", "command", "user", "project")}
-    show_job({**found, **texts, "priority": 50, "gpus": "", "tags": {"t": f"a{ESCAPES}b"}, "estimates": []})
+    said = {name: f"a{ESCAPES}b" for name in ("id", "name", "state", "reason", "command", "user", "project")}
+    nothing = defaultdict[str, Any](list, {"priority": 50, "gpus": "", "tags": {"t": f"a{ESCAPES}b"}})
+    show_job(nothing | said)
     out, err = capsys.readouterr()
     assert not set(ESCAPES) & set(out + err) - set("[2J]0;rotm31")
     assert out.count("b") > 7
