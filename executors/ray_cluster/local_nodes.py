@@ -161,7 +161,7 @@ async def _start(
         if process.poll() is not None or time.monotonic() > limit:
             node.end()
             said = log_path.read_text(errors="replace").strip().splitlines()
-            raise Unreachable(f"pool {pool.name}: Ray did not start: {said[-1] if said else 'no output'} ({log_path})")
+            raise Unreachable(f"Ray did not start: {said[-1] if said else 'no output'} ({log_path})")
         await asyncio.sleep(0.1)
     return node
 
