@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from broker.api.routes.events import _stream
 from broker.model.jobs import AttemptState
+from broker.run.telling.events import Event
 from tests.api.conftest import House
 
 ROOT = Path(__file__).parents[2]
@@ -71,8 +72,12 @@ def base(name: str) -> str:
     return re.sub("_(total|bucket|count|sum)$", "", name)
 
 
+async def everything(_: Event) -> bool:
+    return True
+
+
 async def test_events_come_as_they_happen_and_only_those_asked_for(house: House, http, submitted: str) -> None:
-    stream = _stream(house.service, ("job.running", "attempt"), None, None)
+    stream = _stream(house.service, ("job.running", "attempt"), everything, None)
     assert (await anext(stream)).startswith(b": listening\nid: ")
     await house.start(submitted)
     seen = []

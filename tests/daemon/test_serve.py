@@ -71,6 +71,7 @@ def test_workers_answer_with_tokens_and_a_job_goes_on_after_sigterm(here: Daemon
         until(lambda: len(workers_of(process.pid)) == 2, "both workers run")
         os.kill(workers_of(process.pid)[0], signal.SIGKILL)
         until(lambda: len(workers_of(process.pid)) == 2, "another worker has taken its place")
+        until(lambda: answers(url) == 200, "one of them answers, and so has not just begun")
         process.terminate()
         until(lambda: answers(url) == 503, "it says that it is about to end")
         assert asked.get(f"/v1/jobs/{job}").json()["state"] == "running"

@@ -25,7 +25,7 @@ def trace(tmp_path: Path) -> str:
 def test_rules_are_compared_the_cheapest_first(trace: str) -> None:
     result = CliRunner().invoke(app, [trace], catch_exceptions=False)
     head, *lines = result.stdout.splitlines()
-    assert head.split("\t")[:2] == ["rule", "cost"]
+    assert head.split("\t")[:2] == ["rule", "cost, GPU-hours of the cluster"]
     cells = [line.split("\t") for line in lines]
     assert len(cells) == 12
     for marked in (False, True):
