@@ -68,7 +68,6 @@ class Gateway:
             get_if_exists=True,
             num_cpus=0,
             max_concurrency=1000,
-            enable_task_events=False,  # of its calls: a page of them for each attempt's one task
             scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True),
         )
         return actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])

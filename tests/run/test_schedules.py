@@ -269,6 +269,7 @@ def test_of_many_firings_the_last_ones_are_kept(house: House) -> None:
     made = house.made()
     firings = [replace(by_hand(made, START_NS + n), state=FiringState.SKIPPED) for n in range(KEPT + 50)]
     house.store.keep_firings(made.id, firings, START_NS)
+    assert house.store.keep_firings(made.id, firings[-3:], START_NS) == ()
     kept = house.store.firings(made.id, 2 * KEPT)
     assert [firing.at_ns for firing in kept] == [firing.at_ns for firing in firings[: -KEPT - 1 : -1]]
 
