@@ -65,10 +65,10 @@ class StoredSchedules(Transactions):
         with self._write() as connection:
             if not connection.execute(select(schedules.c.id).where(schedules.c.id == schedule)).first():
                 return ()
+            # Of an insert, only what it returns says whether there was a row: its count does not on PostgreSQL.
+            keeping = insert_new(connection, firings).returning(firings.c.at_ns)
             new = tuple(
-                firing
-                for firing in decided
-                if connection.execute(insert_new(connection, firings).values(_firing_values(firing))).rowcount
+                firing for firing in decided if connection.execute(keeping.values(_firing_values(firing))).first()
             )
             _decided(connection, schedule, decided_ns)
             _drop_old(connection, schedule)
