@@ -20,6 +20,7 @@ import executors
 from broker.model.resources import canonical_gpu
 from executors.on_machine.frames import read_frame, write_frame
 from executors.ray_cluster.draining import drained
+from executors.ray_cluster.staying import staying
 from executors.ray_cluster.supervisor import Supervisor
 from executors.ray_cluster.targets import targets
 
@@ -62,14 +63,7 @@ class Gateway:
 
     def _made(self, node: str) -> Any:
         """The supervisor as it is, or else a new one on a node."""
-        actor: Any = ray.remote(Supervisor).options(
-            name=f"supervisor-{self._hello['pool']}",
-            lifetime="detached",
-            get_if_exists=True,
-            num_cpus=0,
-            max_concurrency=1000,
-            scheduling_strategy=ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True),
-        )
+        actor = staying(Supervisor, f"supervisor-{self._hello['pool']}", node, max_concurrency=1000)
         return actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])
 
     async def call(self, method: str, arguments: tuple[Any, ...]) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 import ray
 import ray.autoscaler.sdk
 
+from executors.ray_cluster.staying import staying
+
 NAME = "node-targets"
 
 Bundle = Mapping[str, float]
@@ -38,5 +40,4 @@ def request(wanted: Mapping[str, tuple[int, Bundle, Labels]]) -> tuple[list[dict
 
 def targets() -> Any:
     """The actor of this cluster, made where there is none."""
-    actor: Any = ray.remote(Targets)
-    return actor.options(name=NAME, lifetime="detached", get_if_exists=True, num_cpus=0).remote()
+    return staying(Targets, NAME, ray.get_runtime_context().get_node_id()).remote()
