@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +39,7 @@ Fill = Callable[[Store, int], None]
 
 
 def priced(name: str, tier: Tier, usd: str, **more: Any) -> Offer:
-    return replace(offer(name, tier, usd), gpu_model="L4", gpu_count=1, valid_from=date.today(), **more)
+    return replace(offer(name, tier, usd), gpu_model="L4", gpu_count=1, valid_from=datetime.now(UTC).date(), **more)
 
 
 POOLS = (
