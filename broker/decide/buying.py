@@ -14,6 +14,7 @@ from datetime import date
 from typing import Literal
 
 from broker.decide.demand import demand
+from broker.decide.own_hardware import HOURS_PER_YEAR
 from broker.decide.price_book import PriceBook, unit_price
 from broker.decide.proposing import commitments
 from broker.decide.workload import Floats, Workload
@@ -24,7 +25,7 @@ from broker.model.runs import Run
 
 STEP_S = 3_600.0
 WayKind = Literal["committed", "cluster", "serverless"]  # as in a file of pools
-TERM_H = {Tier.COMMIT_1Y: 8_760.0, Tier.COMMIT_3Y: 3 * 8_760.0}
+TERM_H = {Tier.COMMIT_1Y: float(HOURS_PER_YEAR), Tier.COMMIT_3Y: 3.0 * HOURS_PER_YEAR}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from broker.decide.outlook import came, counted
 from broker.decide.steering import NO_ALTERNATIVE, QUEUE, market
 from broker.decide.warm.fleet import play
 from broker.decide.warm.steering import ran_anywhere
-from broker.decide.wording import number, seconds
+from broker.decide.wording import number, seconds, several
 from broker.decide.workload import Floats
 from broker.model.money import NS_PER_S, Money
 from broker.model.pools import KeepWarm, Pool, PoolKind
@@ -138,7 +138,7 @@ def _held(busy: Demand, terms: Market) -> Iterator[Alternative]:
 
 
 def _all_the_time(nodes: int) -> str:
-    return f"{number(nodes)} node{'' if nodes == 1 else 's'} all the time"
+    return f"{several(nodes, 'node')} all the time"
 
 
 def _static(size: int, gpus: Floats, terms: Market) -> Money:

@@ -21,7 +21,12 @@ def gibibytes(value: int) -> str:
 
 def cpus(value: float) -> str:
     """Virtual CPUs for people: `1 CPU`, `2.5 CPUs`."""
-    return f"{number(value)} CPU{'' if value == 1 else 's'}"
+    return several(value, "CPU")
+
+
+def several(value: float, one: str) -> str:
+    """A count of things for people: `1 node`, `2 nodes`."""
+    return f"{number(value)} {one}{'' if value == 1 else 's'}"
 
 
 def start(in_s: float) -> str:

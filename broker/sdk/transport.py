@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import socket
 import ssl
 import time
@@ -22,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 from weakref import finalize
 
 from broker.model.errors import DaemonError
+from broker.run.heard import heard
 from broker.sdk.problems import raise_problem
 
 _JSON: Final = "application/json"
@@ -132,7 +132,7 @@ class Transport:
     def _connection(self, timeout_s: float) -> HTTPConnection:
         while kept := self._take():
             connection, since = kept
-            if time.monotonic() - since < _KEPT_S and not _heard(connection):
+            if time.monotonic() - since < _KEPT_S and not heard(connection.sock.fileno()):
                 connection.timeout = timeout_s
                 connection.sock.settimeout(timeout_s)
                 return connection
@@ -193,13 +193,6 @@ def _what_to_do(address: str, error: Exception) -> str:
     if address.startswith("https:"):
         return "see that BROKER_URL is right, and that it runs there"
     return "start it with `broker up`"
-
-
-def _heard(connection: HTTPConnection) -> bool:
-    """Whether something has come on an idle connection: its end."""
-    readable = select.poll()
-    readable.register(connection.sock, select.POLLIN)
-    return bool(readable.poll(0))
 
 
 class _UnixConnection(HTTPConnection):

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from broker.decide.plan import Holding, Kind, Plan, Problem
+from simulator.planning.offers import YEAR_H
 from simulator.planning.options import alternatives, between
 from simulator.traces.describe import busy_shares
 
 LITTLE = 1e-6  # GPUs
 MONTH_H = 730.0
-YEAR_H = 8_760.0
 CENTS_BELOW = 100.0  # dollars
 
 

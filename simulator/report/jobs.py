@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from broker.decide.wording import several
 from simulator.jobs.table import COLUMNS, Played, Runs, duration, in_words, ordered, rows
 from simulator.jobs.terms import Terms
 from simulator.report.costs import Bar, costs
@@ -34,7 +35,7 @@ def page(trace: str, runs: Runs, terms: Terms) -> str:
     jobs = played[0].result.jobs
     return Page(
         title=f"{trace}, job by job",
-        subtitle=f"{jobs:,} job{'' if jobs == 1 else 's'}; {in_words(terms)}; costs in {terms.unit}",
+        subtitle=f"{several(jobs, 'job')}; {in_words(terms)}; costs in {terms.unit}",
         lead=_lead(played, terms),
         advice=tuple(_advice(played)),
         figures=tuple(_figures(played, terms)),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from broker.decide.wording import several
 from broker.model.errors import InvalidInput, Problem
 from broker.model.foresight import LOOK_BACK_S
 from broker.model.money import NS_PER_S
@@ -99,7 +100,7 @@ class Planning:
             raise InvalidInput(f"no price of {model} is known: give its pools prices, see `broker prices`")
         demand = tuple(map(float, buying.busy_gpus(runs, model, since_ns, now_ns)))
         if len(demand) < LEAST_HOURS:
-            seen = f"{len(demand)} hour{'' if len(demand) == 1 else 's'}"
+            seen = several(len(demand), "hour")
             raise InvalidInput(f"work on {model} has been seen for {seen}: what comes is a guess until a day is over")
         return _Question(gpu=model, gpu_hours=hours, demand=demand, ways=found)
 

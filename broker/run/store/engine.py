@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from select import POLLIN, poll
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, inspect, make_url, select, text
@@ -24,6 +23,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from broker.model.errors import StoreAway, StoreError
+from broker.run.heard import heard
 
 # The newest migration: a database marked with it needs none, so that Alembic is not imported. A test compares.
 SCHEMA: Final = "0016"
@@ -218,19 +218,12 @@ def _postgresql(url: URL) -> Engine:
         if (used_s := record.info.get("used_s")) is None:
             return  # it is new
         try:
-            if time.monotonic() - used_s > _LIVES_S or _heard(connection.fileno()):
+            if time.monotonic() - used_s > _LIVES_S or heard(connection.fileno()):
                 engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
             raise InvalidatePoolError from error  # this one, and all that are as old
 
     return engine
-
-
-def _heard(file: int) -> bool:
-    """Whether something has come on an idle connection, such as its end."""
-    readable = poll()
-    readable.register(file, POLLIN)
-    return bool(readable.poll(0))
 
 
 def _upgrade(engine: Engine) -> None:
