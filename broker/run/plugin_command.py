@@ -36,13 +36,21 @@ def main(arguments: list[str]) -> int:
         (found,) = entry_points(group=COMMANDS, name=name)
         app.command(name)(found.load())
         app(rest, standalone_mode=False)
-    except (BrokerError, ValueError, ImportError) as error:
-        problems = error.problems if isinstance(error, InvalidInput) else (Problem(message=str(error)),)
-        if not isinstance(error, BrokerError):
-            problems = (Problem(message=f"the command {name!r} is not installed, or can't be loaded: {error}"),)
+    except (BrokerError, ValueError, ImportError, MemoryError) as error:
+        problems = error.problems if isinstance(error, InvalidInput) else (Problem(message=_said(name, error)),)
         print(json.dumps([asdict(each) for each in problems]), file=sys.stderr)
         return REFUSED
     return 0
+
+
+def _said(name: str, error: Exception) -> str:
+    if isinstance(error, BrokerError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            f"{name} needs more than {MOST_MEMORY >> 30} GiB: ask for less (a shorter time, longer steps, fewer GPUs)"
+        )
+    return f"the command {name!r} is not installed, or can't be loaded: {error}"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from simulator.traces.ours import numbers
 
 SEED = 1
 DAY_S = 86_400.0
-TOTAL = "gpus_busy"
+STEP, TOTAL = "step", "gpus_busy"
 
 Histories = list[Workload | Demand]
 
@@ -31,10 +31,22 @@ def of_file(file: Path, step_s: float, classes: Sequence[Class]) -> Histories:
     except (OSError, ValueError) as error:
         raise InvalidInput(Problem(file=str(file), message=f"can't be read as CSV: {error}")) from None
     columns = [each.name for each in classes] if len(classes) > 1 else [TOTAL]
-    if table.empty or any(column not in table for column in columns):
-        said = f"needs rows and the columns step, {', '.join(columns)}"
+    if table.empty or any(column not in table for column in (STEP, *columns)):
+        said = f"needs rows and the columns {STEP}, {', '.join(columns)}"
         raise InvalidInput(Problem(file=str(file), line=1, message=said))
+    _check_steps(table, str(file))
     return [Demand(step_s=step_s, gpus=numbers(table, column, str(file))) for column in columns]
+
+
+def _check_steps(table: pd.DataFrame, name: str) -> None:
+    """Raises `InvalidInput`, with the line, where a step has no row: the demand after it would come too early."""
+    steps = numbers(table, STEP, name)
+    if len(astray := np.flatnonzero(np.diff(steps) != 1)):
+        row = int(astray[0])
+        said = (
+            f"{steps[row + 1]:g} does not follow {steps[row]:g}: each step has a row, in order, also where none is busy"
+        )
+        raise InvalidInput(Problem(file=name, line=row + 3, field=STEP, message=said))
 
 
 def of_trace(trace: str, step_s: float, classes: Sequence[Class], matches: Sequence[Match | None]) -> Histories:

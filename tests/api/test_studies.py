@@ -39,6 +39,14 @@ async def test_what_the_command_refuses_is_said_with_its_place(http) -> None:
     assert (answer.status_code, "nonsense" in answer.json()["detail"]) == (422, True)
 
 
+async def test_what_needs_too_much_memory_is_refused_and_says_what_to_ask_for(http) -> None:
+    apart = "submit_s,duration_s,gpus\n0,1,1\n1e12,1,1\n"
+    answer = await http.post(
+        "/v1/plan", json={"trace": apart, "pools": {"pools": {"x": {"kind": "serverless", "price": 5}}}}
+    )
+    assert (answer.status_code, "shorter time" in answer.text) == (422, True), answer.text
+
+
 @pytest.mark.parametrize(
     "wish", [{"policies": ["--html"]}, {"gpu": "--lp=x"}, {"step_s": 0}, {"period": "never"}, {"tracee": ""}, {}]
 )

@@ -115,6 +115,9 @@ def test_a_part_of_a_node_is_said_to_be_one_and_whole_nodes_are_bought_when_aske
     [
         ("demand", "step,gpus\n0,1\n", "needs rows and the columns step, gpus_busy"),
         ("demand", "step,gpus_busy\n0,1\n1,-4\n", ":3: gpus_busy: '-4'"),
+        ("demand", "gpus_busy\n1\n", "needs rows and the columns step, gpus_busy"),
+        ("demand", "step,gpus_busy\n0,1\n1,4\n5,2\n", ":4: step: 5 does not follow 1"),
+        ("demand", "step,gpus_busy\n0,1e300\n1,2\n", "takes no number of 1e+15 or more"),
         ("pools", "pools: {}", "name at least one pool"),
         ("pools", "pools:\n  a:\n    kind: cloud", "pools.yaml:3: pools.a.kind: must be 'committed'"),
         ("pools", "pools: {a: {kind: cluster}}", "pools.a.usd_per_hour: is required"),

@@ -9,11 +9,13 @@ import highspy
 import numpy as np
 import numpy.typing as npt
 
+from broker.decide.plan.no_plan import NoPlan
 from broker.decide.plan.programme import Arrays
 from broker.decide.workload import Floats
 
 GAP = 1e-9  # of whole programmes: what need not be proved
 MOST_SECONDS = 600.0
+LARGEST = 1e15  # of a coefficient, as HiGHS has it; what it takes for infinite begins later
 
 
 class Status(StrEnum):
@@ -51,7 +53,10 @@ class Solution:
 
 
 def loaded(arrays: Arrays, start: Basis | None = None) -> highspy.Highs:
-    """A solver that holds the programme; to begin with a basis, which need be neither whole nor optimal."""
+    """A solver that holds the programme; to begin with a basis, which need be neither whole nor optimal.
+
+    Raises `NoPlan` for numbers that the solver does not take: it would solve an empty programme instead.
+    """
     lp = highspy.HighsLp()
     lp.num_row_, lp.num_col_ = arrays.matrix.shape
     lp.col_cost_, lp.col_lower_, lp.col_upper_ = arrays.cost, arrays.lower, arrays.upper
@@ -66,7 +71,8 @@ def loaded(arrays: Arrays, start: Basis | None = None) -> highspy.Highs:
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("mip_rel_gap", GAP)
     solver.setOptionValue("time_limit", MOST_SECONDS)
-    solver.passModel(lp)
+    if solver.passModel(lp) == highspy.HighsStatus.kError:
+        raise NoPlan(f"the solver takes no number of {LARGEST:g} or more: GPUs, prices and limits must be below that")
     if start is not None:
         basis = highspy.HighsBasis()
         basis.col_status, basis.row_status = start.columns.tolist(), start.rows.tolist()
