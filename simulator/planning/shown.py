@@ -5,12 +5,26 @@ from __future__ import annotations
 import json
 import math
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from broker.decide.plan import Holding, Kind, Plan, Problem
 from simulator.planning.options import alternatives, options
 from simulator.planning.solved import Solved
-from simulator.planning.told import advice, assumptions, figures, how_sure, in_words, lead, what_to_do
+from simulator.planning.told import (
+    advice,
+    assumptions,
+    beyond,
+    dollars,
+    figures,
+    how_sure,
+    in_words,
+    lead,
+    what_to_do,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
 
@@ -35,25 +49,44 @@ def _row(problem: Problem, each: Holding) -> tuple[str, ...]:
 def print_plan(problem: Problem, found: Solved) -> None:
     """A table where somebody looks, tab-separated lines elsewhere; and the words."""
     plan = found.plan
-    lines = [in_words(problem, plan), *advice(problem, plan, found.turns, found.unbound_usd)]
+    others = [(each.title, dollars(each.usd), beyond(each.usd, plan)) for each in options(problem, plan)[1:]]
+    lines = list(advice(problem, plan, found.turns, found.unbound_usd))
     if not sys.stdout.isatty():
         print("\n".join("\t".join(row) for row in (COLUMNS, *rows(problem, plan))))
-        print("\n".join(lines))
+        print("\n".join([in_words(problem, plan), *lines]))
         return
-    from rich import box
     from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(lead(problem, plan), style="bold", markup=False)
+    console.print(_table(COLUMNS, rows(problem, plan), names=2))
+    console.print(_bullets(lines))
+    if others:
+        console.print(_table(("one offer alone", "cost", "beside the plan"), others, names=1))
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], names: int) -> Table:
+    """`names`: how many columns hold words, which stand to the left and are folded where they are too long."""
+    from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column in ("offer", "kind") else "right", overflow="fold")
-    for row in rows(problem, plan):
-        table.add_row(*row)
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(lines[0], style="bold")
-    for line in lines[1:]:
-        console.print(f"  {line}", markup=False)
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="left" if number < names else "right", overflow="fold", no_wrap=number >= names)
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _bullets(lines: Sequence[str]) -> Table:
+    """Each line with a dot before it, and what doesn't fit on one line below its beginning."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1), pad_edge=True)
+    for line in lines:
+        grid.add_row("•", Text(line))
+    return grid
 
 
 def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -26,10 +26,17 @@ def in_words(problem: Problem, plan: Plan) -> str:
     if 0 < firm <= len(shares):
         text += f" The last committed GPU is busy {shares[firm - 1]:.0%} of the time"
         text += f", the next would be {shares[firm]:.0%}." if firm < len(shares) else "."
-    for name, cost in alternatives(problem).items():
-        if cost > 0:
-            text += f" Instead, {name} would cost {dollars(cost)} ({cost / max(plan.cost_usd, 1e-9) - 1:+.0%})."
+    others = {name: cost for name, cost in alternatives(problem).items() if cost > 0}
+    if others:
+        name, cost = min(others.items(), key=lambda each: each[1])
+        text += f" Of one offer alone, {name} would cost least, {dollars(cost)} ({beyond(cost, plan)})."
     return text
+
+
+def beyond(usd: float, plan: Plan) -> str:
+    """How much more than the plan something costs: a share, or where it is several times as much, how many."""
+    more = usd / max(plan.cost_usd, LITTLE) - 1
+    return f"{more:+.0%}" if more < 1 else f"{more + 1:,.1f} times as much"
 
 
 def _bought(each: Holding) -> str:
@@ -97,8 +104,35 @@ def what_to_do(problem: Problem, plan: Plan, unbound_usd: float | None = None) -
             mean = each.gpu_hours / problem.hours
             yield f"{verb} {mean:,.1f} GPUs on average {where} {name}{_moves(each)}, {dollars(each.cost_usd)}."
     if unbound_usd is not None:
-        more, share = dollars(unbound_usd - plan.cost_usd), unbound_usd / max(plan.cost_usd, LITTLE) - 1
-        yield f"Without any commitment the cheapest mix costs {dollars(unbound_usd)}: {share:+.1%}, {more} more."
+        yield from _worth_signing(problem, plan, unbound_usd)
+
+
+def _worth_signing(problem: Problem, plan: Plan, unbound_usd: float) -> Iterator[str]:
+    """What commitments save, and how long demand has to last for that to be more than they still oblige to pay."""
+    saved, share = unbound_usd - plan.cost_usd, unbound_usd / max(plan.cost_usd, LITTLE) - 1
+    yield f"Without any commitment the cheapest mix costs {dollars(unbound_usd)}: {share:+.1%}, {dollars(saved)} more."
+    owed = [
+        (each.now_gpus * each.offer.usd_per_gpu_hour, each.offer.term_hours)
+        for each in plan.holdings.values()
+        if each.obliged_usd > LITTLE and each.offer.term_hours
+    ]
+    if owed:
+        last_h = lasting_hours(owed, max(saved, 0.0) / problem.hours)
+        yield (
+            f"So signing saves {dollars(saved / months(problem))} a month, and pays only if demand like this lasts "
+            f"{last_h / MONTH_H:,.3g} of {max(term_h for _, term_h in owed) / MONTH_H:,.3g} months: should it end "
+            "earlier, the rest is paid for nothing."
+        )
+
+
+def lasting_hours(owed: Sequence[tuple[float, float]], saved_per_hour: float) -> float:
+    """How long demand has to last for what commitments save until then to pay what they still cost after it.
+
+    `owed`: dollars an hour of each commitment, and for how many hours.
+    """
+    ends = np.array(sorted({0.0, *(term_h for _, term_h in owed)}))
+    idle = sum(usd * np.maximum(term_h - ends, 0.0) for usd, term_h in owed)
+    return float(np.interp(0.0, saved_per_hour * ends - idle, ends))
 
 
 def _moves(each: Holding) -> str:
@@ -117,7 +151,7 @@ def _commitment(name: str, each: Holding) -> Iterator[str]:
     yield f"Commit to {each.now_gpus:,.4g} GPUs of {name}{sold}{term} at ${offer.usd_per_gpu_hour:.4g} an hour{share}."
     if each.obliged_usd > LITTLE:
         total, later = dollars(each.cost_usd + each.obliged_usd), dollars(each.obliged_usd)
-        yield f"That obliges to pay {total} in all, {later} of it after the time planned: it pays only if demand stays."
+        yield f"That obliges to pay {total} in all, {later} of it after the time planned."
 
 
 def _term(hours: float) -> str:

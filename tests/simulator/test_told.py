@@ -1,15 +1,19 @@
 """What a plan advises, held against the numbers that it was made of."""
 
 import io
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broker.decide.plan import Class, Kind, Offer, Problem, Scenario
 from broker.model.errors import InvalidInput
+from simulator.planning.shown import print_plan
 from simulator.planning.solved import solved
-from simulator.planning.told import advice
+from simulator.planning.told import advice, lasting_hours
 from simulator.traces import load
 
 HOURS = 48
@@ -38,6 +42,34 @@ def test_a_commitment_says_its_term_what_it_comes_to_and_what_doing_without_it_c
     later = 8 * (3 * 8_760 - HOURS)
     assert f"to pay ${8 * 3 * 8_760:,} in all, ${later:,} of it after the time planned" in said
     assert "Without any commitment the cheapest mix costs $576: +50.0%, $192 more." in said
+    # 4 dollars an hour are saved and 8 are owed: 24 months of savings pay for the last 12 of 36
+    assert "saves $2,920 a month, and pays only if demand like this lasts 24 of 36 months" in said
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 99.0), st.floats(1.0, 999.0)), min_size=1, max_size=4), st.floats(0.01, 50.0))
+def test_what_commitments_save_while_demand_lasts_pays_for_what_they_cost_after_it(
+    owed: list[tuple[float, float]], saved_per_hour: float
+) -> None:
+    until_h = lasting_hours(owed, saved_per_hour)
+    after = sum(usd * max(term_h - until_h, 0.0) for usd, term_h in owed)
+    assert saved_per_hour * until_h == pytest.approx(after)
+
+
+def test_on_a_terminal_what_it_costs_comes_first_and_other_ways_to_buy_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "dumb")
+    asked = problem(STEADY)
+    print_plan(asked, solved(asked, sensitivity=False))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert lines[0].startswith("The cheapest mix costs $5,840 a month, ")
+    assert [line.split("  ")[0] for line in lines if "for the peak" in line][-2:] == [
+        "firm for the peak",
+        "daily for the peak",
+    ]
+    assert lines[-1].split()[-5:] == ["$1,536", "4.0", "times", "as", "much"]
 
 
 def test_where_nothing_is_committed_to_nothing_is_said_of_doing_without() -> None:
