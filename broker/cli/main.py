@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import wraps
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +35,7 @@ from broker.cli.breakeven import breakeven
 from broker.cli.connection import name_state_dir, use_config
 from broker.cli.plugins import add_plugin_commands
 from broker.cli.reconcile import reconcile
+from broker.cli.slips import TakesACommand
 from broker.model.errors import BrokerError
 
 EXIT_CODES = """
@@ -90,6 +92,7 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     daemon.version,
 )
 
+TAKING_A_COMMAND = (submit.submit, submit.offers)
 OUR_COMMANDS_WITHOUT_PRICES = {each.__name__.removesuffix("_jobs") for each in COMMANDS} - {"breakeven"}
 
 
@@ -107,7 +110,8 @@ def _exiting(command: Callable[..., int | None]) -> Callable[..., None]:
 app.add_typer(token.app, name="token")
 
 for each in COMMANDS:
-    app.command(each.__name__.removesuffix("_jobs"))(_exiting(each))
+    kind = TakesACommand if each in TAKING_A_COMMAND else None
+    app.command(each.__name__.removesuffix("_jobs"), cls=kind)(_exiting(each))
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(importing.app, name="import")
 
@@ -121,6 +125,9 @@ app.add_typer(volume.app, name="volume")
 def main() -> None:
     """Runs the command line and exits with its code."""
     add_plugin_commands(app)
+    for out in (sys.stdout, sys.stderr):
+        if isinstance(out, TextIOWrapper):
+            out.reconfigure(errors="replace")  # a terminal that has no → shows a question mark
     try:
         app()
     except BrokerError as error:

@@ -10,11 +10,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from broker.cli.slips import JOB_FILES, left_behind, refuse_what_is_no_command
+
 # Command line parameter -> field of the job document, type, help.
 _FLAGS: dict[str, tuple[str, str, Any, str]] = {
     "name": ("name", "--name,-n", str, "Name; by default made of the command."),
-    "gpus": ("resources.accelerators", "--gpus", str, "GPUs of each node: H100, H100:8, A100-80GB:0.5."),
-    "cpus": ("resources.cpus", "--cpus", str, "Virtual CPUs of each node."),
+    "gpus": ("resources.accelerators", "--gpus,--gpu", str, "GPUs of each node: H100, H100:8, A100-80GB:0.5."),
+    "cpus": ("resources.cpus", "--cpus,--cpu", str, "Virtual CPUs of each node."),
     "memory": ("resources.memory", "--memory", str, "Memory of each node: 32 (GB), 16GiB."),
     "num_nodes": ("resources.num_nodes", "--num-nodes", str, "Nodes; all start or none."),
     "spot_policy": ("resources.spot_policy", "--spot-policy", str, "auto, spot or on-demand."),
@@ -86,8 +88,11 @@ def document_of(words: list[str], flags: dict[str, Any]) -> dict[str, Any]:
     from broker.spec.read import from_flags
 
     file, argv = _file_and_command(words)
+    if file is None:
+        refuse_what_is_no_command(argv, flags)
     parsed = from_flags(flags, argv, file=file)
-    for note in parsed.ignored:
+    notes = [*parsed.ignored, *(left_behind(argv, flags) if file is None else ())]
+    for note in notes:
         say(f"note: {note}", style="dim")
     fields: dict[str, Any] = json.loads(dump(parsed.document))
     fields.pop("format", None)
@@ -99,6 +104,6 @@ def _file_and_command(words: list[str]) -> tuple[Path | str | None, list[str]]:
         from broker.spec.source import MAX_BYTES, decode
 
         return decode(sys.stdin.buffer.read(MAX_BYTES + 1), "stdin"), words[1:]
-    if words and words[0].endswith((".yaml", ".yml")):
+    if words and words[0].endswith(JOB_FILES):
         return Path(words[0]), words[1:]
     return None, words

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 Row = Mapping[str, Any]
 # Control characters but the end of a line and a tab, and those that turn the direction of writing.
-_OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 STATE_STYLES = {
     "queued": "yellow",
@@ -43,7 +43,7 @@ class Column:
 
 def plain(text: str) -> str:
     """A text with nothing in it that a terminal would obey: jobs and their users say what they like."""
-    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
+    return OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def line(text: str = "") -> None:
@@ -90,7 +90,7 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Row], title: str, foot
 
 def as_json(data: Any) -> None:
     """Prints one JSON document."""
-    json.dump(data, sys.stdout, indent=2, ensure_ascii=False)
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=sys.stdout.encoding.lower() != "utf-8")
     print()
 
 

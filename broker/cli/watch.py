@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -11,7 +12,9 @@ from broker.cli import render
 from broker.cli.connection import client
 
 if TYPE_CHECKING:
+    from broker.cli.job_output import JobOutput
     from broker.sdk.client import Client
+    from broker.sdk.events import StreamName
 
 _LOST: Final = "the connection was lost; it is made again"
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job or an array.")]
@@ -22,23 +25,25 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
     stderr: Annotated[bool, typer.Option("--stderr", help="What it wrote to stderr only.")] = False,
     attempt: Annotated[int | None, typer.Option(help="Number of the attempt; by default the last.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="On a terminal, too, what would control it.")] = False,
 ) -> None:
     """Print what a job wrote.
 
-    Its stdout to stdout, its stderr to stderr.
+    Its stdout to stdout, its stderr to stderr. A terminal gets colours, and nothing that would control it; a pipe gets
+    every byte.
 
     Example: broker logs k3f9a2 -f
     """
     connected = client()
     if follow:
-        _stream(connected, job)
+        _stream(connected, job, raw=raw)
         return
-    for name, out in (("stdout", sys.stdout), ("stderr", sys.stderr)):
+    for name, out in _outputs(raw=raw).items():
         if stderr and name == "stdout":
             continue
-        for data in connected.output(job, name, attempt=attempt):  # type: ignore[arg-type]
-            out.buffer.write(data)
-        out.flush()
+        for data in connected.output(job, name, attempt=attempt):
+            out.write(data)
+        out.close()
 
 
 def wait(
@@ -69,7 +74,23 @@ def follow(connected: Client, job_id: str, *, array: bool) -> int:
     return exit_code(found)
 
 
-def _stream(connected: Client, job_id: str) -> dict[str, Any]:
+def _outputs(*, raw: bool = False) -> dict[StreamName, JobOutput]:
+    from broker.cli.job_output import JobOutput
+
+    return {"stdout": JobOutput(sys.stdout, raw=raw), "stderr": JobOutput(sys.stderr, raw=raw)}
+
+
+def _stream(connected: Client, job_id: str, *, raw: bool = False) -> dict[str, Any]:
+    outputs = _outputs(raw=raw)
+    try:
+        _show_events(connected, job_id, outputs)
+    finally:
+        for out in outputs.values():
+            out.close()
+    return connected.wait(job_id, timeout_s=0)
+
+
+def _show_events(connected: Client, job_id: str, outputs: Mapping[StreamName, JobOutput]) -> None:
     from broker.sdk.events import Seen
 
     last: dict[str, Any] = {}
@@ -79,10 +100,7 @@ def _stream(connected: Client, job_id: str) -> dict[str, Any]:
                 render.say(f"[{event.job['state']}] {event.job['reason']}", style="dim")
             last = event.job
             continue
-        out = sys.stdout if event.stream == "stdout" else sys.stderr
-        out.buffer.write(event.data)
-        out.flush()
-    return connected.wait(job_id, timeout_s=0)
+        outputs[event.stream].write(event.data)
 
 
 def _follow_array(connected: Client, array_id: str) -> dict[str, Any]:
@@ -102,8 +120,7 @@ def _follow_array(connected: Client, array_id: str) -> dict[str, Any]:
 
 def summary(found: dict[str, Any]) -> str:
     """One line about an ended job or array."""
-    cost = found.get("cost") or {}
-    paid = render.usd(cost.get("usd")) + ("" if cost.get("complete", True) else " so far")
+    paid = _paid(found.get("cost") or {})
     if found["kind"] == "array":
         counts = ", ".join(f"{count} {state}" for state, count in found["counts"].items())
         return f"{found['id']} {found['state']}: {found['tasks']} tasks ({counts}), {paid}"
@@ -112,9 +129,19 @@ def summary(found: dict[str, Any]) -> str:
         if found["pool"]
         else ""
     )
-    took = render.span(found["started_at"], found["ended_at"])
+    took = f" after {render.span(found['started_at'], found['ended_at'])}" if found["started_at"] else ""
     why = f": {found['reason']}" if found["reason"] and found["state"] != "succeeded" else ""
-    return f"{found['id']} {found['state']}{where} after {took}, {paid}{why}"
+    return f"{found['id']} {found['state']}{where}{took}, {paid}{why}"
+
+
+def _paid(cost: Mapping[str, Any]) -> str:
+    """What it cost; right after an end, its last seconds are still to be charged."""
+    if cost.get("complete", True):
+        return render.usd(cost.get("usd"))
+    from broker.model.money import Money
+
+    paid = Money.of_usd(cost["usd"] or "0")
+    return f"{paid} so far" if paid else "not charged yet"
 
 
 def exit_code(found: dict[str, Any]) -> int:

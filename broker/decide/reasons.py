@@ -95,7 +95,8 @@ def _wanted(option: Option) -> str:
         return ""
     share = option.full_share
     why = f": all nodes are expected to be wanted {share:.0%} of that time" if share else ""
-    return f", {Money.total(held)} of it for work that it keeps from there{why}"
+    total = Money.total(held)
+    return f", {'all' if total == option.quote.marginal else total} of it for work that it keeps from there{why}"
 
 
 def _idle(option: Option) -> str:

@@ -68,7 +68,7 @@ def _end(reason: str) -> RetryDecision:
 def _why_not(job: Job, cause: Cause, refused: int) -> str:
     policy = job.spec.retry
     if cause not in policy.on:
-        return f"not retried: the job's retry does not cover {cause}"
+        return f"not retried: its retry.on_events does not have {cause}"
     if cause is not Cause.NO_CAPACITY and job.attempts - refused >= policy.max_attempts:
         return f"not retried: it was attempt {job.attempts - refused} of {policy.max_attempts}"
     return ""
@@ -89,6 +89,7 @@ def _count(job: Job, cause: Cause, refused: int) -> str:
 
 def _what(attempt: Attempt, cause: Cause) -> str:
     done = "was stopped" if attempt.state is AttemptState.TIMED_OUT else _WORDS[cause]
-    code = f" (exit code {attempt.exit_code})" if attempt.exit_code else ""
-    why = f": {attempt.reason}" if attempt.reason else ""
-    return f"attempt {attempt.number} in {attempt.pool} {done}{code}{why}"
+    code = f"exit code {attempt.exit_code}" if attempt.exit_code else ""
+    said = attempt.reason.removeprefix(code).removeprefix("; ")
+    why = f": {said}" if said else ""
+    return f"attempt {attempt.number} in {attempt.pool} {done}{f' ({code})' if code else ''}{why}"

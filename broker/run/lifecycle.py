@@ -93,7 +93,11 @@ def start_daemon(state_dir: Path, config: Path | None, progress: Callable[[str],
 
     `progress` gets a line for each step. Raises `DaemonError` with the daemon's own words when it does not come up.
     """
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        where = "name another in BROKER_STATE_DIR, or as state_dir in the configuration"
+        raise DaemonError(f"the state folder {state_dir} can't be made ({error.strerror}): {where}") from error
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", SERVER_MODULE, "--ready-fd", str(write_end)]
     if config is not None:

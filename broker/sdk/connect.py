@@ -41,12 +41,31 @@ def connect(
 
 
 def elsewhere(url: str, token: str | None) -> Client:
-    """A client of a broker that somebody else runs. Raises `InvalidInput` for an address that would show the token."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        message = f"must be https://HOST, or http:// on this machine (an SSH tunnel, say), not {url!r}"
-        raise InvalidInput(Problem(field="BROKER_URL", message=message))
+    """A client of a broker that somebody else runs.
+
+    Raises `InvalidInput` for an address that would show the token, and for a token that can't be one.
+    """
+    if problem := _address_problem(url):
+        raise InvalidInput(Problem(field="BROKER_URL", message=problem))
+    token = (token or "").strip()
+    if not all("!" <= character <= "~" for character in token):
+        message = "has a character that no token has: copy what `broker token create` printed, and only that"
+        raise InvalidInput(Problem(field="BROKER_TOKEN", message=message))
     return Client(url, token)
+
+
+def _address_problem(url: str) -> str:
+    """What is wrong with an address; nothing if it is one of a broker."""
+    try:
+        parts = urlsplit(url)
+        is_host = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        return f"is no address: {error}"
+    if is_host and (parts.username or parts.path.strip("/") or parts.query or parts.fragment):
+        return "must end after the host and its port: a broker has a host of its own, and BROKER_TOKEN has the token"
+    if not is_host or not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)):
+        return f"must be https://HOST, or http:// on this machine (an SSH tunnel, say), not {url!r}"
+    return ""
 
 
 def _soon(state_dir: Path, user: str | None) -> Client:

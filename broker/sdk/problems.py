@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, Final, NoReturn
 
 from broker.model import errors
@@ -35,7 +36,22 @@ def raise_problem(status: int, content: bytes) -> NoReturn:
     type_ = _TYPES.get(kind, errors.BrokerError)
     if issubclass(type_, errors.InvalidInput):
         raise type_(*_problems(body))
+    if kind == "no-token":
+        raise type_(_no_token())
     raise type_(str(body.get("detail") or f"the broker answered with status {status}"))
+
+
+def _no_token() -> str:
+    """Where the token comes from, in place of the header that the broker speaks of."""
+    if not os.environ.get("BROKER_TOKEN"):
+        return (
+            "the broker lets nobody in without a token: set BROKER_TOKEN to yours; "
+            "`broker token create NAME` on the broker's machine makes one"
+        )
+    return (
+        "the broker refuses the token in BROKER_TOKEN: it is mistyped, has expired or was revoked; "
+        "`broker token list` on the broker's machine shows which, `broker token create NAME` makes another"
+    )
 
 
 def _body(content: bytes) -> dict[str, Any]:

@@ -192,6 +192,8 @@ def _what_to_do(address: str, error: Exception) -> str:
         return "where its certificate is your own, SSL_CERT_FILE names the file to trust"
     if address.startswith("https:"):
         return "see that BROKER_URL is right, and that it runs there"
+    if address.startswith("http:"):
+        return "see that BROKER_URL is right and that the broker, or a tunnel to it, runs there"
     return "start it with `broker up`"
 
 

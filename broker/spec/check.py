@@ -50,7 +50,7 @@ def contradictions(job: JobDocument, world: World) -> Found:
 def _command(job: JobDocument) -> Found:
     given = [name for name in ("run", "argv", "function") if getattr(job, name)]
     if not given:
-        yield (), "says nothing to run: give run, or a command after --"
+        yield (), "nothing to run: give run, or a command after --"
     elif len(given) > 1:
         yield (given[1],), f"{given[0]} is given too: a job runs one of them"
     if job.argv and not job.argv[0].strip():

@@ -33,12 +33,14 @@ def test_it_ends_with_the_last_attempt() -> None:
     last = after(tried(3), ended(exit_code=3, reason="no luck"), NOW)
     assert (last.again_ns, last.final) == (None, JobState.FAILED)
     assert last.reason == "attempt 1 in ray failed (exit code 3): no luck; not retried: it was attempt 3 of 3"
+    unsaid = after(tried(3), ended(exit_code=3, reason="exit code 3"), NOW)
+    assert unsaid.reason == "attempt 1 in ray failed (exit code 3); not retried: it was attempt 3 of 3"
 
 
 def test_only_causes_that_are_named_are_retried() -> None:
     decision = after(tried(1, RetryPolicy()), ended(), NOW)
     assert (decision.again_ns, decision.final) == (None, JobState.FAILED)
-    assert "does not cover error" in decision.reason
+    assert "does not have error" in decision.reason
     assert after(tried(1, RetryPolicy()), ended(AttemptState.INTERRUPTED), NOW).again_ns is not None
     assert after(tried(1, RetryPolicy(on=frozenset())), ended(AttemptState.REFUSED), NOW).again_ns is None
 

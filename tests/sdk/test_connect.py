@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from broker.model.errors import DaemonError
+from broker.model.errors import DaemonError, InvalidInput
 from broker.run import lifecycle
 from broker.run.lifecycle import DaemonFile, only_daemon
 from broker.sdk import connect as connecting
-from broker.sdk.connect import connect
+from broker.sdk.connect import connect, elsewhere
 from broker.sdk.transport import unanswered
 from tests.sdk.conftest import Served, serve
 
@@ -86,3 +86,36 @@ def test_the_client_loads_nothing_heavy() -> None:
 )
 def test_a_broker_that_does_not_answer_is_told_with_what_to_do(address: str, error: Exception, advice: str) -> None:
     assert advice in str(unanswered(address, error, late=False))
+
+
+@pytest.mark.parametrize("url", ["https://h:port", "https://", "https://mia:secret@h", "https://h/x", "http://h", ""])
+def test_an_address_that_is_none_is_refused_and_shows_no_password(url: str) -> None:
+    with pytest.raises(InvalidInput, match="BROKER_URL") as refused:
+        elsewhere(url, "broker_x")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_token_that_can_be_none_is_refused_and_not_shown() -> None:
+    elsewhere("https://h", "broker_a-b_c\n")
+    with pytest.raises(InvalidInput, match="BROKER_TOKEN") as refused:
+        elsewhere("https://h", "broker_café")
+    assert "caf" not in str(refused.value)
+
+
+def test_who_has_no_good_token_is_told_of_the_variable_that_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for served in serve(tmp_path, token="s3cret"):
+        address = DaemonFile.read(served.state_dir).address  # type: ignore[union-attr]
+        monkeypatch.delenv("BROKER_TOKEN", raising=False)
+        with pytest.raises(DaemonError, match="set BROKER_TOKEN"):
+            elsewhere(address, None).status()
+        monkeypatch.setenv("BROKER_TOKEN", "another")
+        with pytest.raises(DaemonError, match="refuses the token in BROKER_TOKEN"):
+            elsewhere(address, "another").status()
+
+
+def test_a_state_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DaemonError, match="BROKER_STATE_DIR"):
+        lifecycle.start_daemon(tmp_path / "file" / "state", None)

@@ -97,8 +97,8 @@ def test_is_refused_with_line_and_field(written: str, said: str) -> None:
 
 
 def test_nothing_to_run() -> None:
-    assert refused("name: x") == ["job.yaml: says nothing to run: give run, or a command after --"]
-    assert refused("") == ["job.yaml: says nothing to run: give run, or a command after --"]
+    assert refused("name: x") == ["job.yaml: nothing to run: give run, or a command after --"]
+    assert refused("") == ["job.yaml: nothing to run: give run, or a command after --"]
 
 
 def test_every_problem_is_said_in_the_order_of_the_file() -> None:

@@ -248,7 +248,7 @@ class Register:
 
 def _started(job: Job, placement: Placement, now_ns: int) -> tuple[Held, StateChange]:
     attempt = attempt_of(job, placement, now_ns)
-    reason = f"attempt {attempt.number} in {attempt.pool}: {placement.reason}"
+    reason = f"attempt {attempt.number} in {attempt.pool}: {placement.reason.removeprefix(f'{attempt.pool}: ')}"
     moved = replace(job, state=JobState.STARTING, attempts=attempt.number, reason=reason)
     held = Held(job=moved, attempt=attempt, quote=placement.chosen, launched=False)
     return held, _change(job, moved, now_ns)
