@@ -12,7 +12,6 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from broker.model.bills import Correction, LedgerLine
 from broker.model.budgets import Asked, Budget, Reservation, Standing
-from broker.model.foresight import Decision, Outlook
 from broker.model.jobs import Attempt, AttemptReport, Job, JobState, LaunchRequest, StateChange
 from broker.model.money import Money
 from broker.model.offers import Offer
@@ -20,7 +19,6 @@ from broker.model.placement import Placement
 from broker.model.pools import Capability, Capacity, KeepWarm, Pool
 from broker.model.projects import Waiting
 from broker.model.query import JobFilter, JobPage, Recorded, SpendFilter
-from broker.model.runs import Run
 from broker.model.submissions import Entry
 from broker.model.usage import BilledLine, Charge, SpendRow, UnitUsage, UsageReport
 from broker.node_group import NodeGroup as NodeGroup
@@ -289,34 +287,6 @@ class Store(StoreParts, Protocol):
 
     def runtimes(self, user: str, name: str, limit: int = 50) -> tuple[float, ...]:
         """Seconds that the last succeeded attempts of a user's jobs of this name ran, newest first."""
-        ...
-
-    def runs(self, since_ns: int) -> tuple[Run, ...]:
-        """Attempts that had not ended before `since_ns`, once for each of their nodes, by the time they began."""
-        ...
-
-    def cold_starts(self, pool: str, limit: int = 50) -> tuple[float, ...]:
-        """Seconds from when the last units, no heads, were asked (or paid) for until they were ready, newest first."""
-        ...
-
-    def keep_outlook(self, outlook: Outlook) -> None:
-        """Appends a forecast."""
-        ...
-
-    def outlooks(self, pool: str, since_ns: int, until_ns: int) -> tuple[Outlook, ...]:
-        """Forecasts for a pool made from `since_ns` on and before `until_ns`, oldest first."""
-        ...
-
-    def last_outlook(self, pool: str) -> Outlook | None:
-        """The newest forecast for a pool."""
-        ...
-
-    def keep_decisions(self, decisions: Sequence[Decision]) -> None:
-        """Appends decisions about capacity."""
-        ...
-
-    def decisions(self, since_ns: int, until_ns: int, pool: str | None = None) -> tuple[Decision, ...]:
-        """Decisions made from `since_ns` on and before `until_ns`, oldest first."""
         ...
 
     def changes(self, job_id: str) -> tuple[StateChange, ...]:

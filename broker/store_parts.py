@@ -6,6 +6,7 @@ from typing import Protocol
 
 from broker.audit_store import AuditStore
 from broker.blob_store import BlobStore
+from broker.foresight_store import ForesightStore
 from broker.lease_store import LeaseStore
 from broker.project_store import ProjectStore
 from broker.schedule_store import ScheduleStore
@@ -15,6 +16,15 @@ from broker.volume_store import VolumeStore
 
 
 class StoreParts(
-    BlobStore, LeaseStore, TokenStore, ScheduleStore, SecretStore, VolumeStore, ProjectStore, AuditStore, Protocol
+    BlobStore,
+    LeaseStore,
+    TokenStore,
+    ScheduleStore,
+    SecretStore,
+    VolumeStore,
+    ProjectStore,
+    AuditStore,
+    ForesightStore,
+    Protocol,
 ):
-    """All that is kept beside jobs, money and what is foreseen."""
+    """All that is kept beside jobs and money."""

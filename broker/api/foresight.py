@@ -115,6 +115,7 @@ class DemandView(BaseModel):
     kind: Literal["cluster", "serverless"]
     max_units: int
     since: datetime
+    seen_since: datetime = Field(description="When the first job of all began, where that is later than `since`.")
     step_s: float
     busy: list[float] = Field(description="Units busy in each step, on average; all work that they could hold counts.")
     usd_per_unit_hour: float | None = Field(description="Of a node, busy or not. Null: of containers, or not known.")
@@ -140,6 +141,7 @@ def _demand(found: Demanded) -> DemandView:
         kind=found.pool.kind.value,
         max_units=found.pool.max_units,
         since=time(found.since_ns),
+        seen_since=time(found.seen_since_ns),
         step_s=found.step_s,
         busy=list(found.busy),
         usd_per_unit_hour=found.usd_per_hour,

@@ -53,7 +53,7 @@ def foresee(pool: Pool, runs: Sequence[Run], now_ns: int) -> Outlook | None:
         quantiles=tuple(tuple(map(float, row)) for row in rows),
         coverage=found.coverage,
         pinball=found.pinball,
-        reason=found.reason.replace("GPUs", "nodes" if pool.kind is PoolKind.CLUSTER else "containers"),
+        reason=found.reason.replace("GPU", "node" if pool.kind is PoolKind.CLUSTER else "container"),
     )
 
 

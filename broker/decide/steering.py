@@ -28,6 +28,7 @@ STEP_S = 60.0
 HISTORY_S = 14 * 86_400.0
 NO_ALTERNATIVE = 1_000.0  # times the node's price, where no serverless pool could take its work
 QUEUE = ""  # where what waits is, instead of a pool
+LEARNT_S = 86_400.0  # of work, before which little is known of what pays
 PATIENCE = 2  # decisions in a row that want fewer nodes, before one is ended
 
 
@@ -136,7 +137,7 @@ def wish(pool: Pool, others: Sequence[Pool], runs: Sequence[Run], now_ns: int, d
     nodes = min(int(found.cluster_gpus[-1]), pool.max_units)
     here, queued, away = (_work(runs, pool, where) for where in (pool.name, QUEUE, None))
     work = f"{here:.1f} nodes' work runs here, {away:.1f} elsewhere, and {queued:.1f} waits"
-    return Wish(pool=pool.name, nodes=nodes, reason=_because(terms, work, nodes, pool.max_units))
+    return Wish(pool=pool.name, nodes=nodes, reason=_because(terms, work, _learnt(runs, now_ns), nodes, pool.max_units))
 
 
 def _work(runs: Sequence[Run], pool: Pool, where: str | None) -> float:
@@ -150,7 +151,15 @@ def _is(found: str, where: str | None, here: str) -> bool:
     return found == where if where is not None else found not in (here, QUEUE)
 
 
-def _because(terms: Market, work: str, nodes: int, most: int) -> str:
+def _learnt(runs: Sequence[Run], now_ns: int) -> str:
+    """What the number is drawn from: before a day is over, from little more than what runs."""
+    began_ns = min((run.started_ns for run in runs), default=now_ns)
+    if now_ns - began_ns >= LEARNT_S * NS_PER_S:
+        return "by what has paid until now"
+    return "no work was seen more than a day ago, so by what runs now"
+
+
+def _because(terms: Market, work: str, learnt: str, nodes: int, most: int) -> str:
     if terms.serverless >= NO_ALTERNATIVE * terms.cluster:
         price = f"a node costs ${terms.cluster:.4g} an hour and nothing else can take its work"
     else:
@@ -159,7 +168,7 @@ def _because(terms: Market, work: str, nodes: int, most: int) -> str:
             f"it pays above {terms.breakeven:.0%} busy"
         )
     limit = f", and {most} is the most" if nodes == most else ""
-    return f"{work}; {price}; by what has paid until now {nodes} should be held{limit}"
+    return f"{work}; {price}; {learnt} {nodes} should be held{limit}"
 
 
 def steer(wished: Wish, up: int, fewer: int) -> Step:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from broker.model.environment import environment_key
 from broker.model.foresight import NodesDecision, Outlook, Proposal, WarmDecision
+from broker.model.jobs import AttemptState
 from broker.model.money import NS_PER_S, Money
 from broker.model.pools import KeepWarm
 from broker.ports import Store
@@ -87,6 +88,14 @@ class ForesightContract:
         store.settle("home", report(9 * NS_PER_S), made)
         found = store.charges(pool="home", since_ns=NS_PER_S, until_ns=3 * NS_PER_S)
         assert [each.key for each in found] == ["1", "2"]
+
+    def test_the_first_run_is_known_where_none_had_ended_before(self, store: Store) -> None:
+        assert store.first_run_ns(0) is None
+        first, second = job("a"), job("b")
+        store.add_jobs([first, second], "{}", "h")
+        over = replace(attempt(first), state=AttemptState.SUCCEEDED, started_ns=20, ended_ns=50)
+        store.record(attempts=[over, replace(attempt(second), started_ns=30)])
+        assert [store.first_run_ns(since_ns) for since_ns in (0, 25, 50, 51)] == [20, 20, 20, None]
 
     def test_runs_say_whose_they_are_and_what_they_need(self, store: Store) -> None:
         stored = job("a")

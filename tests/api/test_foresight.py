@@ -101,6 +101,15 @@ async def test_what_else_it_could_have_cost(past, capsys: pytest.CaptureFixture[
     assert "what was paid" in said and "regret:" in said and "note: the work is what ran in ray" in said
 
 
+async def test_the_time_before_the_first_job_is_told_apart(past) -> None:
+    """Work of 16 days: in it a week is a week, a longer time begins with the first job."""
+    whole, longer = [(await asked(past, f"demand?pool=ray&period={each}"))["demands"][0] for each in ("7d", "30d")]
+    assert whole["seen_since"] == whole["since"]
+    assert longer["since"] < longer["seen_since"] and not any(longer["busy"][:10])
+    (found,) = (await asked(past, "counterfactual?period=30d"))["counterfactuals"]
+    assert found["since"] == longer["seen_since"]
+
+
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [

@@ -99,6 +99,7 @@ def test_work_that_has_run_elsewhere_for_long_is_worth_a_node() -> None:
     assert found.nodes == 3
     assert "0.0 nodes' work runs here, 2.5 elsewhere, and 0.0 waits" in found.reason
     assert "above 40% busy" in found.reason
+    assert "by what has paid until now 3 should be held" in found.reason
 
 
 def test_what_waits_counts_as_work_where_it_may_run() -> None:
@@ -111,6 +112,7 @@ def test_what_waits_counts_as_work_where_it_may_run() -> None:
     found = wish(CLUSTER, [BURST], queued, NOW, DAY)
     assert found is not None and found.nodes == 2
     assert "and 2.0 waits" in found.reason
+    assert "no work was seen more than a day ago, so by what runs now 2 should be held" in found.reason
 
 
 def test_no_more_nodes_are_wished_for_than_there_may_be() -> None:

@@ -26,6 +26,7 @@ def demand() -> foresight.DemandList:
     morning = Demanded(
         pool=CLUSTER,
         since_ns=MIDNIGHT,
+        seen_since_ns=MIDNIGHT,
         step_s=3_600.0,
         busy=busy,
         usd_per_hour=float(RENTED.usd_per_hour),

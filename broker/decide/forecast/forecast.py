@@ -9,10 +9,10 @@ import numpy as np
 
 from broker.decide.demand import Demand
 from broker.decide.forecast.backtest import PRIOR, Backtest, backtest
+from broker.decide.forecast.because import because
 from broker.decide.forecast.calibration import Calibration
-from broker.decide.forecast.models import MODELS, PRIOR_GPUS, mixture, unknown
+from broker.decide.forecast.models import MODELS, mixture, unknown
 from broker.decide.forecast.past import DAY_S, Past, days_before, known_at
-from broker.decide.wording import number
 from broker.decide.workload import Floats, Workload
 
 PATHS = 200
@@ -60,14 +60,15 @@ def forecast(
     then = days_before(known, now_s, per_slot * step_s, -(-horizon_steps // per_slot), rng)
     looked_back = backtest(then, rng)
     drawn = _paths(then, looked_back, paths, rng)
+    shares = _shares(then, looked_back)
     return Forecast(
         now_s=now_s,
         step_s=step_s,
         paths=np.repeat(drawn, per_slot, axis=1)[:, :horizon_steps],
-        models=_shares(then, looked_back),
+        models=shares,
         coverage=looked_back.coverage if len(looked_back) else None,
         pinball=looked_back.pinball if len(looked_back) else None,
-        reason=_reason(then, looked_back),
+        reason=because(then, looked_back, shares),
     )
 
 
@@ -85,27 +86,3 @@ def _shares(then: Past, looked_back: Backtest) -> tuple[tuple[str, float], ...]:
         return (("unknown", 1.0),)
     weights = looked_back.weights if len(looked_back) else PRIOR
     return tuple(sorted(zip(MODELS, map(float, weights), strict=True), key=lambda share: -share[1]))
-
-
-def _reason(then: Past, looked_back: Backtest) -> str:
-    now = len(then) - 1
-    held = f"{number(round(float(then.level[now]), 1))} GPUs are busy now"
-    stay = float(then.stay[now].mean(0)[: then.slots].mean())
-    lasting = f"of them, as such jobs last, {number(round(stay, 1))} on average over the next {_span(then)}"
-    if not now:
-        guess = f"{number(PRIOR_GPUS[0])} to {number(PRIOR_GPUS[-1])} GPUs"
-        return f"{held}; {lasting}. Not a whole day has been seen: what comes beside them is a guess, {guess}."
-    coming = float(then.come[then.rows(now), : then.slots].mean())
-    text = f"{held}; {lasting}; what came in earlier days has held {number(round(coming, 1))} on its first day."
-    mixed = ", ".join(f"{name} {share:.0%}" for name, share in _shares(then, looked_back))
-    if not len(looked_back):
-        return f"{text} Mixed from {mixed}, as on other clusters: no forecast could be compared with what came yet."
-    return (
-        f"{text} Mixed from {mixed}, by their errors of the last {len(looked_back)} days, "
-        f"in which the 90 % band held {looked_back.coverage:.0%} of the time."
-    )
-
-
-def _span(then: Past) -> str:
-    hours = min(then.ahead, then.slots) * then.block_s / then.slots / 3_600
-    return f"{number(round(hours, 1))} h"

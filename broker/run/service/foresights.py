@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from statistics import median
@@ -57,6 +57,7 @@ class Demanded:
 
     pool: Pool
     since_ns: int
+    seen_since_ns: int  # when the first job of all began, where that is later: before it, nothing could be busy
     step_s: float
     busy: tuple[float, ...]  # on average in each step
     usd_per_hour: float | None  # of a node; None: of a serverless pool, or not known
@@ -107,7 +108,8 @@ class Foresights:
 
     async def _all_alternatives(self, clusters: Sequence[Pool], period: tuple[int, int]) -> tuple[Counterfactual, ...]:
         await self._settling.within(_FRESH_S)
-        found = [await asyncio.to_thread(self._alternatives, each, period) for each in clusters]
+        seen = await asyncio.to_thread(self._seen, period)
+        found = [await asyncio.to_thread(self._alternatives, each, seen) for each in clusters]
         return tuple(each for each in found if each is not None)
 
     async def regrets(self) -> dict[str, float]:
@@ -135,13 +137,19 @@ class Foresights:
         until_ns = min(found.until_ns or now_ns, now_ns)
         since_ns = found.since_ns
         if since_ns is None:
-            runs = await asyncio.to_thread(self._broker.store.runs, 0)
-            since_ns = min((run.started_ns for run in runs), default=until_ns - _DAY_NS)
+            first_ns = await asyncio.to_thread(self._broker.store.first_run_ns, 0)
+            since_ns = until_ns - _DAY_NS if first_ns is None else first_ns
         if since_ns >= until_ns:
             raise InvalidInput(Problem(field="period", message=f"{words!r} has not begun yet"))
         if until_ns - since_ns > _MOST_DAYS * _DAY_NS:
             raise InvalidInput(Problem(field="period", message=f"{words!r} is longer than {_MOST_DAYS} days"))
         return since_ns, until_ns
+
+    def _seen(self, period: tuple[int, int]) -> tuple[int, int]:
+        """A period without the time before the first job of all, where that ran in it."""
+        since_ns, until_ns = period
+        first_ns = self._broker.store.first_run_ns(since_ns)
+        return (since_ns if first_ns is None or first_ns >= until_ns else max(since_ns, first_ns)), until_ns
 
     def _demands(self, pools: Sequence[Pool], period: tuple[int, int]) -> tuple[Demanded, ...]:
         since_ns, until_ns = period
@@ -149,7 +157,9 @@ class Foresights:
         steps = max((until_ns - since_ns) // (step_s * NS_PER_S), 1)
         begin_ns = until_ns - steps * step_s * NS_PER_S
         runs = self._broker.store.runs(begin_ns)
-        return tuple(self._demand(pool, runs, begin_ns, until_ns, steps) for pool in pools)
+        seen_ns = self._seen((begin_ns, until_ns))[0]
+        found = [self._demand(pool, runs, begin_ns, until_ns, steps) for pool in pools]
+        return tuple(replace(each, seen_since_ns=seen_ns) for each in found)
 
     def _demand(self, pool: Pool, runs: Sequence[Run], begin_ns: int, until_ns: int, steps: int) -> Demanded:
         from broker.decide.outlook import came
@@ -162,6 +172,7 @@ class Foresights:
         return Demanded(
             pool=pool,
             since_ns=begin_ns,
+            seen_since_ns=begin_ns,
             step_s=step_s,
             busy=tuple(round(float(each), 4) for each in busy),
             usd_per_hour=terms.cluster if terms else None,

@@ -101,7 +101,7 @@ class Planning:
         demand = tuple(map(float, buying.busy_gpus(runs, model, since_ns, now_ns)))
         if len(demand) < LEAST_HOURS:
             seen = several(len(demand), "hour")
-            raise InvalidInput(f"work on {model} has been seen for {seen}: what comes is a guess until a day is over")
+            raise InvalidInput(f"work on {model} has been seen for {seen}: after a day of it, a plan is made")
         return _Question(gpu=model, gpu_hours=hours, demand=demand, ways=found)
 
 

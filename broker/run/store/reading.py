@@ -147,6 +147,17 @@ def attempt(connection: Connection, attempt_id: str) -> Attempt:
     return attempt_of(row)
 
 
+def first_run_ns(connection: Connection, since_ns: int) -> int | None:
+    """When the first attempt of all began; None where one had ended before a time: that is found by the index."""
+    ended = select(attempts.c.id).where(attempts.c.ended_ns < since_ns).limit(1)
+    if connection.execute(ended).first() is not None:
+        return None
+    began: int | None = connection.execute(
+        select(func.min(func.coalesce(attempts.c.started_ns, attempts.c.stored_ns)))
+    ).scalar()
+    return began
+
+
 def runs(connection: Connection, specs: Specs, since_ns: int) -> tuple[Run, ...]:
     """Attempts that had not ended before a time, once for each node, by when they began."""
     began = func.coalesce(attempts.c.started_ns, attempts.c.stored_ns)

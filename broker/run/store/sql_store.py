@@ -236,6 +236,11 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
         with self._read() as connection:
             return reading.runs(connection, self._specs, since_ns)
 
+    def first_run_ns(self, since_ns: int) -> int | None:
+        """When the first attempt of all began; None where one had ended before a time already, or there is none."""
+        with self._read() as connection:
+            return reading.first_run_ns(connection, since_ns)
+
     def cold_starts(self, pool: str, limit: int = 50) -> tuple[float, ...]:
         """Seconds that the last units of a pool took to be ready, newest first."""
         with self._read() as connection:

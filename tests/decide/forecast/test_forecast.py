@@ -90,7 +90,7 @@ def test_that_nothing_is_known_is_said() -> None:
         assert "guess" in found.reason
         assert found.models == (("unknown", 1.0),)
         assert found.coverage is None
-    assert "no forecast could be compared" in _ask(_jobs(1), 1.5 * DAY).reason
+    assert "could be checked yet" in _ask(_jobs(1), 1.5 * DAY).reason
 
 
 @pytest.mark.parametrize(("steps", "step_s"), [(0, 300.0), (10, 0.0), (10, 7_000.0)])

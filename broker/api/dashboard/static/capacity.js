@@ -1,5 +1,13 @@
 // What busy units cost when so many are held and the rest is bought by the second: the question of the capacity page.
 
+export const LEAST_H = 24;  // of work that must have been seen before it says how much pays
+
+// Of demand, what was busy since the first job of all began: before it, nothing could be.
+export function seen({ since, seen_since, busy, step_s }) {
+  const begin = new Date(since).getTime(), unseen_s = Math.max((new Date(seen_since) - begin) / 1000, 0);
+  return { busy: busy.slice(Math.min(Math.floor(unseen_s / step_s), busy.length - 1)), hours: (busy.length * step_s - unseen_s) / 3600 };
+}
+
 // terms: usd (of a held unit per hour), serverless (of a bought unit-hour), growth and staff as shares.
 export function costs({ busy, step_s }, terms) {
   const grown = busy.map((value) => value * (1 + terms.growth));

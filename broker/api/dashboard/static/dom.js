@@ -87,7 +87,7 @@ export function against(value, base, name = "") {
   if (!base) return "";
   const ratio = value / base;
   if (Math.abs(ratio - 1) < 0.005) return "the same";
-  if (ratio > 3) return `${short(ratio)} times ${name}`;
+  if (ratio > 3) return `${short(ratio)} times ${name || "as much"}`;
   return `${ratio >= 1 ? "+" : "−"}${percent(Math.abs(ratio - 1))}${name ? ` against ${name}` : ""}`;
 }
 

@@ -1,13 +1,13 @@
 // What the same work would have cost bought otherwise, and what the autopilot decided.
 
 import { get } from "../api.js";
-import { against, card, h, number, sentence, table, usd, when } from "../dom.js";
+import { against, card, h, number, seconds, sentence, table, usd, when } from "../dom.js";
 
-const RECENT_S = 600;
+const RECENT_S = 600, WEEK_S = 7 * 86400;
 
 export async function better(signal) {
   const [other, autopilot] = await Promise.all([get("/v1/counterfactual", { period: "7d", max_age_s: RECENT_S }, signal), get("/v1/autopilot", {}, signal)]);
-  const found = other.counterfactuals.map((each) => card(`The last seven days of ${each.pool}, bought otherwise`, bought(each)));
+  const found = other.counterfactuals.map((each) => card(`The last ${lasted(each)} of ${each.pool}, bought otherwise`, bought(each)));
   const decisions = autopilot.decisions.slice(0, 5);
   found.push(card(`Autopilot: ${autopilot.mode}`,
     autopilot.mode === "off" ? h("p", { class: "soft" }, "It changes nothing. ", h("code", {}, 'autopilot.mode = "dry-run"'), " in the configuration shows what it would do.") : null,
@@ -18,6 +18,12 @@ export async function better(signal) {
       { head: "Why", cell: (each) => each.reason },
     ], decisions) : null));
   return found;
+}
+
+// Of a broker whose first job ran later than that, since then.
+function lasted({ since, until }) {
+  const passed_s = (new Date(until) - new Date(since)) / 1000;
+  return passed_s > WEEK_S - 60 ? "seven days" : seconds(passed_s);
 }
 
 function bought(each) {

@@ -1,9 +1,9 @@
 // How busy pools were and will be, beside what is up and what pays.
 
 import { get } from "../api.js";
-import { costs } from "../capacity.js";
+import { LEAST_H, costs, seen } from "../capacity.js";
 import { chart } from "../chart.js";
-import { card, h, hour, percent, refresh, short } from "../dom.js";
+import { card, h, hour, percent, refresh, seconds, short } from "../dom.js";
 
 const SHOWN_H = 48, FRESH_S = 3600, RECENT_S = 60;
 
@@ -26,16 +26,19 @@ const clustersFirst = (one, other) => (other.kind === "cluster") - (one.kind ===
 function picture({ demand, pool, outlook }) {
   const gpus = pool.unit.gpus || 1, what = pool.unit.gpus ? "GPUs" : demand.kind === "cluster" ? "nodes" : "containers";
   const title = `${demand.pool}: busy ${what}`;
-  const lines = demand.kind === "cluster" ? levels(demand, pool, gpus) : [];
-  return card(title, busyChart(title, demand, outlook, lines, gpus), outlook ? h("details", {}, h("summary", {}, "Why this forecast"), h("p", { class: "soft" }, outlook.reason)) : null);
+  const cluster = demand.kind === "cluster", known = seen(demand);
+  const lines = cluster ? levels({ ...demand, busy: known.busy }, pool, gpus, known.hours) : [];
+  return card(title, busyChart(title, demand, outlook, lines, gpus),
+    cluster && known.hours < LEAST_H ? h("p", { class: "soft" }, `Jobs have run here for ${seconds(known.hours * 3600)}: how many ${what} pay is said after a day. Until then the autopilot, where it is on, follows what runs.`) : null,
+    outlook ? h("details", {}, h("summary", {}, "Why this forecast"), h("p", { class: "soft" }, outlook.reason)) : null);
 }
 
-function levels(demand, pool, gpus) {
+function levels(demand, pool, gpus, known_h) {
   const { usd_per_unit_hour: held, serverless_usd_per_unit_hour: serverless } = demand;
   const up = pool.units.length * gpus, found = [{ value: up, name: `${short(up)} up`, style: "three" }];
-  if (held === null || serverless === null) return found;
+  if (held === null || serverless === null || known_h < LEAST_H) return found;
   const { best, breakeven } = costs(demand, { usd: held, serverless, growth: 0, staff: 0 });
-  return [...found, { value: best.size * gpus, name: best.size ? `${short(best.size * gpus)} pay: busy over the breakeven of ${percent(breakeven)} of the week` : `none pays: none is busy over the breakeven of ${percent(breakeven)}`, style: "four" }];
+  return [...found, { value: best.size * gpus, name: best.size ? `${short(best.size * gpus)} pay: busy over the breakeven of ${percent(breakeven)} of the last ${seconds(known_h * 3600)}` : `none pays: none is busy over the breakeven of ${percent(breakeven)}`, style: "four" }];
 }
 
 function busyChart(title, demand, outlook, lines, gpus) {

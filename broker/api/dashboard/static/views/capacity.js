@@ -1,9 +1,9 @@
 // How many units to hold: the plan for what may come; of what ran, demand, its load-duration curve against the breakeven, and what each size would have cost.
 
 import { get } from "../api.js";
-import { costs, loadDuration, soBusy } from "../capacity.js";
+import { LEAST_H, costs, loadDuration, seen, soBusy } from "../capacity.js";
 import { chart } from "../chart.js";
-import { against, card, dollars, figure, h, number, percent, short, table, usd } from "../dom.js";
+import { against, card, dollars, figure, h, number, percent, seconds, short, table, usd, when } from "../dom.js";
 import { planning, whole } from "./plan.js";
 
 const RECENT_S = 60, RARELY_MS = 600000;
@@ -27,16 +27,26 @@ async function whatIf(place, period, choose, signal) {
     h("div", { class: "row" }, h("label", { for: "period" }, "With hindsight, what ran in the last"),
       h("select", { id: "period", onchange: (event) => choose(event.target.value) }, Object.entries(PERIODS).map(([value, label]) => h("option", { value, selected: value === period }, label)))));
   const clusters = past.demands.filter((each) => each.kind === "cluster");
-  place.append(...clusters.map((each) => card(`${each.pool}: how many nodes would have paid`, each.busy.some((value) => value > 0) ? question(each) : h("p", { class: "soft" }, "Nothing ran in this time."))));
+  const late = past.demands.find((each) => each.seen_since > each.since);
+  if (late) place.append(h("p", { class: "soft" }, "The first job began ", when(late.seen_since), ": the time before is not counted."));
+  place.append(...clusters.map((each) => card(`${each.pool}: how many nodes would have paid`, asked(each))));
   if (!clusters.length) place.append(card(null, h("p", { class: "soft" }, "No cluster is configured: there is nothing to hold.")));
   const { accounts } = await get("/v1/accuracy", { period }, signal);  // takes longer than what is asked first
   place.append(...accounts.map(happened).filter((each) => each.days.length).map(account));
 }
 
+// The question, where enough has been seen to answer it.
+function asked(demand) {
+  const { hours, busy } = seen(demand);
+  if (!busy.some((value) => value > 0)) return h("p", { class: "soft" }, "Nothing ran in this time.");
+  if (hours < LEAST_H && demand.seen_since > demand.since) return h("p", { class: "soft" }, `Jobs have run here for ${seconds(hours * 3600)}: how many nodes pay is said after a day.`);
+  return question(demand);
+}
+
 function question(demand) {
   const terms = { usd: demand.usd_per_unit_hour ?? 1, serverless: demand.serverless_usd_per_unit_hour ?? 2, growth: 0, staff: 0 };
   const answer = h("div", { class: "stack", "aria-live": "polite" });
-  const refresh = () => answer.replaceChildren(...answered(demand, costs(demand, terms)));
+  const refresh = () => answer.replaceChildren(...answered(demand, costs({ ...demand, busy: seen(demand).busy }, terms)));
   const slider = (name, label, least, most, step, written) => {
     const id = `${demand.pool}-${name}`, shown = h("output", { for: id }, written(terms[name]));
     const moved = (event) => { terms[name] = Number(event.target.value); shown.textContent = written(terms[name]); refresh(); };

@@ -2,7 +2,7 @@
 // and keeps it; what was found last is shown with its time, also while a newer one is made.
 
 import { Problem, get } from "../api.js";
-import { against, card, figure, h, number, percent, refresh, roughly, state, table, terms, usd, when, words } from "../dom.js";
+import { against, card, figure, h, number, percent, refresh, roughly, sentence, state, table, terms, usd, when, words } from "../dom.js";
 import { capacity } from "./planned.js";
 
 const DAY_S = 86400;
@@ -19,7 +19,7 @@ export function planning({ signal, gpu, draw }) {
       refresh(answer, draw(found, again));
     } catch (error) {
       if (!(error instanceof Problem) || !HERE.includes(error.status)) throw error;
-      refresh(answer, [card("What the plan recommends", h("p", { class: "soft" }, `${error.message}.`))]);
+      refresh(answer, [card("What the plan recommends", h("p", { class: "soft" }, sentence(error.message)))]);
     } finally {
       stop();
       place.removeAttribute("aria-busy");
