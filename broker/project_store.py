@@ -24,7 +24,7 @@ class ProjectStore(Protocol):
         ...
 
     def drop_project(self, name: str) -> None:
-        """Removes a project and its members; the jobs that have ended keep its name.
+        """Removes a project, its members and its shares of volumes; the jobs that have ended keep its name.
 
         Raises `UnknownName`, and `Conflict` while it has jobs that have not ended.
         """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from broker.model.volumes import Volume
+from broker.model.volumes import Access, Volume
 
 
 class VolumeStore(Protocol):
     """Keeps which volumes there are. Every method is one transaction, as all of `Store`."""
 
     def add_volume(self, volume: Volume) -> None:
-        """Stores a new volume. Raises `Conflict` when there is one of this name."""
+        """Stores a new volume. Raises `Conflict` when there is one of this name, `InvalidInput` without its project."""
         ...
 
     def volumes(self) -> tuple[Volume, ...]:
@@ -20,6 +20,17 @@ class VolumeStore(Protocol):
 
     def volume(self, name: str) -> Volume:
         """Raises `UnknownName`."""
+        ...
+
+    def share_volume(self, name: str, project: str, access: Access | None) -> Volume:
+        """Says what jobs of another project, or of `EVERYBODY`, may do with a volume; None: nothing any more.
+
+        Raises `UnknownName`, and `InvalidInput` without this project.
+        """
+        ...
+
+    def give_volume(self, name: str, project: str) -> Volume:
+        """Makes a volume a project's. Raises `UnknownName`, and `InvalidInput` without this project."""
         ...
 
     def jobs_with(self, name: str, limit: int) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from broker.cli.render import Column, Row
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keep checkpoints and data between jobs.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+EVERYBODY: Final = "*"
+With = Annotated[str, typer.Option("--project", help="The other project; * is all.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the volume.", show_default=False)]
 
 
@@ -21,13 +23,14 @@ def create(
     place: Annotated[
         str | None, typer.Option(help="Where it lives, as pools say it. Default: on the broker's machine.")
     ] = None,
+    project: Annotated[str, typer.Option(help="Whose jobs may use it.")] = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Make a volume.
+    """Make a volume of a project.
 
-    Example: broker volume create checkpoints
+    Example: broker volume create checkpoints --project vision
     """
-    _print(client(start=True).create_volume(name, place), as_json)
+    _print(client(start=True).create_volume(name, place, project=project), as_json)
 
 
 @app.command("list")
@@ -47,6 +50,42 @@ def show(name: Name, as_json: AsJson = False) -> None:
     Example: broker volume show checkpoints
     """
     _print(client().volume(name), as_json)
+
+
+@app.command()
+def share(
+    name: Name,
+    project: With = EVERYBODY,
+    write: Annotated[bool, typer.Option("--write", help="Let them write to it, too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let jobs of another project, or of all, read a volume. For admins of its project.
+
+    Example: broker volume share imagenet --project speech
+    """
+    _print(client().share_volume(name, project, "write" if write else "read"), as_json)
+
+
+@app.command()
+def unshare(name: Name, project: With = EVERYBODY, as_json: AsJson = False) -> None:
+    """Take that back; jobs that run keep what they have.
+
+    Example: broker volume unshare imagenet --project speech
+    """
+    _print(client().share_volume(name, project, None), as_json)
+
+
+@app.command()
+def move(
+    name: Name,
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="Its project from now on.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Make a volume another project's. For admins of both.
+
+    Example: broker volume move imagenet vision
+    """
+    _print(client().give_volume(name, project), as_json)
 
 
 @app.command()
@@ -71,6 +110,12 @@ def _print(found: Row, as_json: bool) -> None:
     render.row(COLUMNS, found, as_json)
 
 
+def _whose(row: Row) -> str:
+    """`vision; read: speech; write: everybody`."""
+    said = [f"{access}: {'everybody' if other == EVERYBODY else other}" for other, access in row["shares"].items()]
+    return "; ".join([row["project"], *said])
+
+
 def _size(row: Row) -> str:
     size = row["size_bytes"]
     if size is None:
@@ -83,6 +128,7 @@ def _size(row: Row) -> str:
 
 COLUMNS = [
     Column(head="volume", cell=lambda row: str(row["name"])),
+    Column(head="project", cell=_whose, wrap=True),
     Column(head="place", cell=lambda row: str(row["place"])),
     Column(head="pools", cell=lambda row: ", ".join(row["pools"]) or "none", wrap=True),
     Column(head="size", cell=_size, right=True),

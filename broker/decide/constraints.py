@@ -121,6 +121,10 @@ def _by_capability(spec: JobSpec, pool: Pool) -> Iterator[Refusal]:
         there = f"has volumes at {pool.volumes}" if pool.volumes else "has no volumes"
         message = f"it needs the volume {names}, which is at {spec.volumes_at}; the pool {there}"
         yield _refusal(pool, "volumes", message, pool.volumes, spec.volumes_at)
+    elif spec.volumes_read_only and Capability.READ_ONLY_VOLUMES not in pool.capabilities:
+        names = ", ".join(spec.volumes_read_only)
+        message = f"its project {spec.project} may only read the volume {names}; the pool keeps no job from writing"
+        yield _refusal(pool, "volumes", message, "", Capability.READ_ONLY_VOLUMES)
     if nodes > pool.max_units:
         message = f"it needs {number(nodes)} nodes; the pool has {number(pool.max_units)} at most"
         yield _refusal(pool, "nodes", message, number(pool.max_units), number(nodes))

@@ -65,6 +65,7 @@ class JobSpec:
     file_mounts: dict[str, str] = field(default_factory=dict)  # path in the job -> local path
     volumes: dict[str, str] = field(default_factory=dict)  # path in the job -> name of a volume
     volumes_at: str = ""  # where all of them live; pools that share them say the same
+    volumes_read_only: tuple[str, ...] = ()  # names of those that its project may only read
     envs: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()  # names; values are looked up at launch and never stored
     image: str | None = None

@@ -35,6 +35,7 @@ class Capability(StrEnum):
     HEAD = "head"  # meters a head beside the units that run attempts
     KEEP_WARM = "keep_warm"  # implements Warmable
     VOLUMES = "volumes"  # named folders that outlive attempts
+    READ_ONLY_VOLUMES = "read_only_volumes"  # and jobs that may only read them are kept from writing
     NODE_SHARES = "node_shares"  # serverless: its containers are parts of nodes, and may be priced as such
 
 

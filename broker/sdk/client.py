@@ -342,9 +342,20 @@ class Client(Tenancy):
         """Seals all secrets with a new key; how many versions there are."""
         return int(self._json("POST", "/v1/secrets/rotate-key")["sealed"])
 
-    def create_volume(self, name: str, place: str | None = None) -> Json:
-        """Makes a named folder that outlives jobs: `VolumeView`. `place` is as pools say it."""
-        return self._json("POST", "/v1/volumes", body={"name": name, "place": place})
+    def create_volume(self, name: str, place: str | None = None, *, project: str = "default") -> Json:
+        """Makes a named folder that outlives jobs of a project: `VolumeView`. `place` is as pools say it."""
+        return self._json("POST", "/v1/volumes", body={"name": name, "place": place, "project": project})
+
+    def share_volume(self, name: str, project: str = "*", access: str | None = "read") -> Json:
+        """Lets jobs of another project, or of all, `read` a volume or `write` to it; None: neither: `VolumeView`."""
+        path = f"/v1/volumes/{quote(name, safe='')}/shares/{quote(project, safe='*')}"
+        if access is None:
+            return self._json("DELETE", path)
+        return self._json("PUT", path, body={"access": access})
+
+    def give_volume(self, name: str, project: str) -> Json:
+        """Makes a volume another project's: `VolumeView`."""
+        return self._json("PATCH", f"/v1/volumes/{quote(name, safe='')}", body={"project": project})
 
     def volumes(self) -> list[Json]:
         """All volumes by name: `VolumeView`s."""

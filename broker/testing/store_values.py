@@ -42,6 +42,7 @@ FULL_SPEC: Final = JobSpec(
     file_mounts={"/data": "./data"},
     volumes={"/checkpoints": "runs"},
     volumes_at="local",
+    volumes_read_only=("runs",),
     envs={"EPOCHS": "3"},
     secrets=("HF_TOKEN",),
     image="python:3.11",

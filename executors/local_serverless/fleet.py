@@ -122,14 +122,15 @@ class Fleet:
         """What a container for an order sees; the plain one serves most, so that prepared ones are of use to all."""
         plain = self._plain()
         modules = ("cloudpickle", *self._bounds.options.preload) if order.payload is not None else plain.modules
-        volumes = tuple(Path(folder) for folder in sorted(set(order.volumes.values())))
+        volumes = tuple(Path(folder) for folder in sorted(set(order.volumes.values()) - order.read_only))
+        readable = (*plain.readable, *map(Path, sorted(order.read_only)))
         if not environment.wanted(order):
-            return View(kind=plain.kind, readable=plain.readable, writable=volumes, modules=modules)
+            return View(kind=plain.kind, readable=readable, writable=volumes, modules=modules)
         python = environment.python_of(order) if order.payload is not None else sys.executable
         return View(
             kind=plain.kind,
             writable=volumes,
-            readable=(*plain.readable, environment.home_of(order)),
+            readable=(*readable, environment.home_of(order)),
             python=python,
             modules=modules,
         )

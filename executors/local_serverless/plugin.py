@@ -38,7 +38,13 @@ class LocalServerless:
     """Runs attempts in containers on this machine; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.FUNCTIONS, Capability.SCALE, Capability.KEEP_WARM, Capability.VOLUMES}
+        {
+            Capability.FUNCTIONS,
+            Capability.SCALE,
+            Capability.KEEP_WARM,
+            Capability.VOLUMES,
+            Capability.READ_ONLY_VOLUMES,
+        }
     )
 
     @classmethod
@@ -59,6 +65,7 @@ class LocalServerless:
         self._host_failed = False
         self._last: dict[str, Any] | None = None  # what was used, of a host that was stopped
         self._note = ""
+        self._isolation = self._options.isolation
 
     async def open(self) -> None:
         """Connects to the pool's host, started when there is none."""
@@ -74,6 +81,7 @@ class LocalServerless:
         isolation = self._options.isolation
         if isolation == "auto":
             isolation = await asyncio.to_thread(sandbox.strongest)
+        self._isolation = isolation
         held = limits.kind() if limits.kind().startswith("cgroup") else "rlimits"
         self._note = f"containers on this machine: {isolation}, {held}"
         return Bounds(
@@ -162,6 +170,9 @@ class LocalServerless:
         gone = [volume for volume in spec.volumes.values() if not Path(self._context.volumes, volume).is_dir()]
         if gone:
             raise Rejected(f"pool {name}: the folder of the volume {gone[0]} is not in {self._context.volumes}")
+        if spec.volumes_read_only and self._isolation != "bubblewrap":
+            message = f"its containers ({self._isolation}) keep no job from writing to {spec.volumes_read_only[0]}"
+            raise Rejected(f"pool {name}: {message}, which project {spec.project} may only read: install bubblewrap")
         models = {self._pool.unit.gpu_model, *self._pool.gpu_models}
         asked = request.resources
         if asked.gpus and asked.gpu_model and asked.gpu_model not in models:

@@ -44,8 +44,12 @@ class Site(RemoteSite):
         import modal
 
         known = {"environment_name": self.options.environment or None, "client": self.connection.client}
-        names = set(request.spec.volumes.values())
-        return {f"{VOLUMES}/{n}": modal.Volume.from_name(n, create_if_missing=True, **known) for n in sorted(names)}
+        found = {}
+        for name in sorted(set(request.spec.volumes.values())):
+            volume = modal.Volume.from_name(name, create_if_missing=True, **known)
+            read_only = name in request.spec.volumes_read_only
+            found[f"{VOLUMES}/{name}"] = volume.with_mount_options(read_only=True) if read_only else volume
+        return found
 
     def secrets(self) -> list[Any]:
         """Modal's own secrets that every attempt gets."""

@@ -22,6 +22,7 @@ class Order:
     workdir: str | None
     file_mounts: dict[str, str]
     volumes: dict[str, str]  # path in the job -> folder on the node
+    read_only: frozenset[str]  # those of these folders that it may only read
     requirements: tuple[str, ...]
     setup: str | None
     environment: str  # key of requirements and setup, and of the project
@@ -58,6 +59,7 @@ def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: st
         workdir=spec.workdir,
         file_mounts=spec.file_mounts,
         volumes={path: f"{volumes}/{name}" for path, name in spec.volumes.items()},
+        read_only=frozenset(f"{volumes}/{name}" for name in spec.volumes_read_only),
         requirements=spec.requirements,
         setup=spec.setup,
         environment=environment_key(spec),

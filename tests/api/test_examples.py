@@ -19,7 +19,7 @@ from broker.api.examples.past import ARRAY_ID, JOB_ID, PROJECT
 from broker.api.examples.pools import POOLS
 from broker.api.schemas import ShutdownWish
 from broker.api.studies import PlanWish, SimulationWish
-from broker.api.volumes import VolumeWish
+from broker.api.volumes import OwnerWish, ShareWish, VolumeWish
 from broker.run.secrecy.keys import Keys
 from broker.run.secrecy.secrets import Secrets
 from broker.run.service import Service
@@ -169,6 +169,8 @@ NOT_HERE = {
     "POST /v1/simulate": SimulationWish,
     "POST /v1/shutdown": ShutdownWish,
     "POST /v1/volumes": VolumeWish,
+    "PATCH /v1/volumes/{name}": OwnerWish,
+    "PUT /v1/volumes/{name}/shares/{project}": ShareWish,
 }
 BINARY = {"POST /v1/calls"}
 
@@ -250,7 +252,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "POST /v1/projects": {"json": {"name": NAMELESS}},
     "POST /v1/schedules": {"json": {"name": "nightly", "cron": "every night", "job": {"run": "true"}}},
     "PATCH /v1/schedules/{name}": {"json": {"cronn": ""}},
-    "POST /v1/volumes": {"json": {"name": "checkpoints", "place": "the-moon"}},
+    "POST /v1/volumes": {"json": {"name": "checkpoints", "place": "the-moon", "project": "default"}},
+    "PATCH /v1/volumes/{name}": {"json": {}},
+    "PUT /v1/volumes/{name}/shares/{project}": {"json": {"access": "all"}},
     "POST /v1/shutdown": {"json": {"mode": "later"}},
 }
 
@@ -269,7 +273,13 @@ async def test_a_broker_refuses_what_is_wrong_in_these_words(document, asked: ht
             continue
         method, path = filled(document, name)
         if name not in WRONG:
-            path = name.split()[1].replace("{user}", "mia").replace("{name}", NAMELESS).replace("{sha256}", "0")
+            path = (
+                name.split()[1]
+                .replace("{user}", "mia")
+                .replace("{name}", NAMELESS)
+                .replace("{sha256}", "0")
+                .replace("{project}", "*")
+            )
         answer = await asked.request(method, path.replace(JOB_ID, ARRAY_ID), **WRONG.get(name, {}))
         said[name], shown[name] = answer.json(), example(document, name, "422", MEDIA_TYPE)
     assert said == shown

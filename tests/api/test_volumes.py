@@ -1,10 +1,15 @@
 """Volumes as a client makes, uses and removes them."""
 
+import httpx
 import pytest
 
 from broker.model.pools import Capability, PoolKind
+from broker.model.tokens import Scope
 from broker.testing.fakes import FakeExecutor
 from tests.api.conftest import House, pool
+from tests.api.test_projects import project
+from tests.api.test_tokens import client
+from tests.api.test_tokens import made as token
 
 CAN = FakeExecutor.capabilities | {Capability.VOLUMES}
 POOLS = (
@@ -105,3 +110,90 @@ async def test_a_volume_that_was_removed_ends_what_is_launched_later_with_the_re
     job = (await http.post("/v1/jobs", json={**JOB, "retry": {"max_attempts": 1}})).json()["id"]
     await house.reaches(job, "failed")
     assert "there is no volume 'sets'" in (await http.get(f"/v1/jobs/{job}")).json()["reason"]
+
+
+async def in_projects(owner: httpx.AsyncClient, **members: str) -> None:
+    for name in ("vision", "speech"):
+        await project(owner, name)
+    for user, name in members.items():
+        await owner.put(f"/v1/projects/{name}/members/{user}", json={"role": "submitter"})
+
+
+async def test_another_project_s_is_refused_hidden_and_kept(house: House, http) -> None:
+    await in_projects(http, mia="vision", ben="speech")
+    async with (
+        client(house, await token(house, Scope.SUBMIT)) as mia,
+        client(house, await token(house, Scope.SUBMIT, "ben")) as ben,
+    ):
+        refused = await ben.post("/v1/volumes", json={"name": "sets", "project": "vision"})
+        assert (refused.status_code, refused.json()["problems"][0]["field"]) == (422, "project")
+        assert (await made(mia, project="vision"))["project"] == "vision"
+        taken = await ben.post("/v1/jobs", json={**JOB, "project": "speech"})
+        nothing = await ben.post("/v1/jobs", json={"run": "true", "volumes": {"/data": "none"}, "project": "speech"})
+        assert taken.status_code == nothing.status_code == 422
+        assert taken.text.replace("sets", "none") == nothing.text
+        assert taken.json()["problems"][0]["field"] == "volumes./data"
+        assert (await ben.get("/v1/volumes")).json() == {"volumes": []}
+        for method, path, body in (
+            ("GET", "", None),
+            ("DELETE", "", None),
+            ("PATCH", "", {"project": "speech"}),
+            ("PUT", "/shares/speech", {"access": "write"}),
+            ("DELETE", "/shares/vision", None),
+        ):
+            answers = [await ben.request(method, f"/v1/volumes/{name}{path}", json=body) for name in ("sets", "none")]
+            assert [answer.status_code for answer in answers] == [404, 404], (method, path)
+            assert answers[0].text.replace("sets", "none") == answers[1].text
+        assert (await mia.post("/v1/jobs", json={**JOB, "project": "vision"})).status_code == 201
+        assert (await mia.post("/v1/jobs", json=JOB)).status_code == 422  # it is not of the default project
+
+
+async def test_it_is_shared_to_read_and_to_write_by_admins_alone(house: House, http) -> None:
+    await in_projects(http, mia="vision", ben="speech")
+    async with (
+        client(house, await token(house, Scope.SUBMIT)) as mia,
+        client(house, await token(house, Scope.SUBMIT, "ben")) as ben,
+    ):
+        await made(mia, project="vision")
+        assert (await mia.put("/v1/volumes/sets/shares/*", json={})).status_code == 403
+        assert (await http.put("/v1/volumes/sets/shares/vision", json={})).status_code == 409
+        assert (await http.put("/v1/volumes/sets/shares/nobody", json={})).status_code == 404
+        shared = (await http.put("/v1/volumes/sets/shares/speech", json={})).json()
+        assert shared["shares"] == {"speech": "read"}
+        assert (await mia.get("/v1/volumes/sets")).json()["shares"] == {}  # that there is such a project is not hers
+        offered = (await ben.post("/v1/offers", json={**JOB, "project": "speech"})).json()
+        said = {refusal["pool"]: refusal["message"] for refusal in offered["refusals"]}
+        assert said["steady"] == "its project speech may only read the volume sets; the pool keeps no job from writing"
+        assert (await ben.delete("/v1/volumes/sets")).status_code == 403
+        await http.put("/v1/volumes/sets/shares/speech", json={"access": "write"})
+        assert (await ben.post("/v1/offers", json={**JOB, "project": "speech"})).json()["chosen"]["pool"] == "steady"
+        assert (await http.delete("/v1/volumes/sets/shares/speech")).json()["shares"] == {}
+        assert (await ben.get("/v1/volumes/sets")).status_code == 404
+
+
+async def test_it_is_given_to_another_project_and_removed_by_who_made_it(house: House, http) -> None:
+    await in_projects(http, mia="vision")
+    async with client(house, await token(house, Scope.SUBMIT)) as mia:
+        await made(mia)
+        assert (await mia.patch("/v1/volumes/sets", json={"project": "vision"})).status_code == 403
+        assert (await http.patch("/v1/volumes/sets", json={"project": "vision"})).json()["project"] == "vision"
+        assert (await http.delete("/v1/projects/vision")).status_code == 409
+        assert (await mia.delete("/v1/volumes/sets")).status_code == 200
+    assert (await http.delete("/v1/projects/vision")).status_code == 200
+
+
+async def test_what_is_not_shared_any_more_ends_what_is_launched_later(house: House, http) -> None:
+    await in_projects(http)
+    await made(http)
+    await http.put("/v1/volumes/sets/shares/speech", json={"access": "write"})
+    keep = house.store.add_batch
+
+    def unshared(*given, **more):
+        stored = keep(*given, **more)
+        house.store.share_volume("sets", "speech", None)
+        return stored
+
+    house.store.add_batch = unshared  # type: ignore[method-assign]
+    job = (await http.post("/v1/jobs", json={**JOB, "project": "speech", "retry": {"max_attempts": 1}})).json()["id"]
+    await house.reaches(job, "failed")
+    assert "speech has no volume 'sets'" in (await http.get(f"/v1/jobs/{job}")).json()["reason"]

@@ -38,6 +38,12 @@ CALL = FunctionCall(blob="0" * 64, name="f", python="3.11")
             "the volume sets, which is at local; the pool has volumes at modal",
         ),
         (spec(volumes={"d": "sets"}, volumes_at="local"), cluster(), "volumes", "has no volumes"),
+        (
+            spec(volumes={"d": "sets"}, volumes_at="x", volumes_read_only=("sets",), project="speech"),
+            cluster(capabilities=frozenset({Capability.VOLUMES}), volumes="x"),
+            "volumes",
+            "its project speech may only read the volume sets; the pool keeps no job from writing",
+        ),
         (spec(volumes={"d": "sets"}, volumes_at="x"), cluster(capabilities=NONE, volumes="x"), "volumes", "sets"),
         (spec(num_nodes=2), cluster(max_units=4, capabilities=NONE), "nodes", "2 nodes at once"),
         (spec(num_nodes=2), cluster(), "nodes", "needs 2 nodes; the pool has 1 at most"),

@@ -8,9 +8,10 @@ import pytest
 
 from broker.model.errors import Conflict, InvalidInput, UnknownName
 from broker.model.jobs import Job, JobSpec, JobState
-from broker.model.volumes import Volume, variable
+from broker.model.projects import Project
+from broker.model.volumes import Access, Volume, variable
 from broker.ports import Store
-from broker.run.service.volume_places import common_place
+from broker.run.volume_access import check_access, with_volumes
 from broker.run.volumes import MOST_FILES, Volumes
 from broker.testing.store_values import job
 
@@ -92,14 +93,87 @@ def test_too_many_files_are_not_counted(tmp_path: Path, monkeypatch: pytest.Monk
     assert folders.size_bytes(DATA) is None
 
 
+def spec(project: str = DATA.project, **volumes: str) -> JobSpec:
+    return JobSpec(name="work", run="true", volumes=volumes, project=project)
+
+
 def test_all_volumes_of_a_job_are_in_one_place() -> None:
-    known = {"data": DATA, "cache": replace(DATA, name="cache"), "far": replace(DATA, name="far", place="modal")}
-    assert common_place({"a": "data", "b": "cache"}, known) == "local"
+    known = (DATA, replace(DATA, name="cache"), replace(DATA, name="far", place="modal"))
+    assert with_volumes(spec(a="data", b="cache"), known).volumes_at == "local"
     with pytest.raises(InvalidInput, match="data is at local and far is at modal"):
-        common_place({"a": "data", "b": "far"}, known)
-    with pytest.raises(InvalidInput, match=r"volumes.b: there is no volume 'none'.*volume create none") as caught:
-        common_place({"a": "data", "b": "none"}, known)
+        with_volumes(spec(a="data", b="far"), known)
+    with pytest.raises(InvalidInput, match=r"volumes.b: .*default has no volume 'none'.*volume create none") as caught:
+        with_volumes(spec(a="data", b="none"), known)
     assert not isinstance(caught.value, UnknownName)
+
+
+def test_a_volume_is_its_projects_and_of_whom_it_is_shared_with() -> None:
+    hers = replace(DATA, project="vision", shares={"speech": Access.READ})
+    assert [hers.access(each) for each in ("vision", "speech", "default")] == [Access.WRITE, Access.READ, None]
+    assert with_volumes(spec("vision", a="data"), [hers]).volumes_read_only == ()
+    assert with_volumes(spec("speech", a="data", b="data"), [hers]).volumes_read_only == ("data",)
+    said = r"default has no volume '{}'.*volume share {} --project default`; it may use: none"
+    for name in ("data", "none"):  # what is another project's is as if it were not there
+        with pytest.raises(InvalidInput, match=said.format(name, name)):
+            with_volumes(spec(a=name), [hers])
+
+
+def test_the_wider_of_two_shares_counts() -> None:
+    assert replace(DATA, project="v", shares={"*": Access.READ, "s": Access.WRITE}).access("s") is Access.WRITE
+    assert replace(DATA, project="v", shares={"*": Access.WRITE, "s": Access.READ}).access("s") is Access.WRITE
+
+
+def test_who_may_do_less_than_when_a_job_was_submitted_is_told_so() -> None:
+    submitted = with_volumes(spec("speech", a="data"), [replace(DATA, shares={"*": Access.WRITE})])
+    check_access(submitted, replace(DATA, shares={"*": Access.WRITE}))
+    with pytest.raises(InvalidInput, match="speech may only read the volume data by now"):
+        check_access(submitted, replace(DATA, shares={"*": Access.READ}))
+    with pytest.raises(InvalidInput, match="speech has no volume 'data'"):
+        check_access(submitted, DATA)
+    check_access(replace(submitted, volumes_read_only=("data",)), replace(DATA, shares={"*": Access.READ}))
+
+
+def test_it_is_shared_unshared_and_given_away(store: Store) -> None:
+    for name in ("vision", "speech"):
+        store.add_project(Project(name=name))
+    store.add_volume(replace(DATA, project="vision"))
+    with pytest.raises(InvalidInput, match="no project 'nobody'"):
+        store.add_volume(replace(DATA, name="other", project="nobody"))
+    assert store.share_volume("data", "speech", Access.READ).shares == {"speech": Access.READ}
+    store.share_volume("data", "*", Access.READ)
+    both = {"speech": Access.WRITE, "*": Access.READ}
+    assert store.share_volume("data", "speech", Access.WRITE) == replace(DATA, project="vision", shares=both)
+    assert store.volume("data").shares == both
+    assert store.share_volume("data", "*", None).shares == {"speech": Access.WRITE}
+    for change in (store.share_volume, store.give_volume):
+        rest = (Access.READ,) if change == store.share_volume else ()
+        with pytest.raises(InvalidInput, match="no project 'nobody'"):
+            change("data", "nobody", *rest)
+        with pytest.raises(UnknownName, match="volume list"):
+            change("none", "speech", *rest)
+    assert store.give_volume("data", "default").project == "default"
+
+
+def test_a_project_with_volumes_stays_and_leaves_no_share_behind(store: Store) -> None:
+    for name in ("vision", "speech"):
+        store.add_project(Project(name=name))
+    store.add_volume(replace(DATA, project="vision"))
+    store.share_volume("data", "speech", Access.WRITE)
+    with pytest.raises(Conflict, match="'vision' has volumes, data for one"):
+        store.drop_project("vision")
+    assert "vision" in {each.name for each in store.projects()}
+    store.drop_project("speech")
+    store.add_project(Project(name="speech"))
+    assert store.volume("data").shares == {}
+
+
+def test_volumes_from_before_they_had_projects_stay_everybodys(store: Store) -> None:
+    """As the migration leaves them: by what the columns are without being said."""
+    with store._write() as connection:  # type: ignore[attr-defined]
+        connection.exec_driver_sql(
+            "INSERT INTO volumes (name, place, user_name, created_ns) VALUES ('data', 'local', 'mia', 5)"
+        )
+    assert store.volume("data") == replace(DATA, shares={"*": Access.WRITE})
 
 
 def test_a_job_finds_a_volume_by_its_name() -> None:

@@ -40,6 +40,8 @@ BODIES: Final[Mapping[str, Mapping[str, object]]] = {
     "POST /v1/schedules": {"nightly": _SCHEDULE},
     "PATCH /v1/schedules/{name}": {"later": {"cron": "30 3 * * *"}},
     "PUT /v1/secrets/{name}": {"token": {"value": "hf_EXAMPLE", "projects": [PROJECT]}},
-    "POST /v1/volumes": {"here": {"name": "checkpoints"}},
+    "POST /v1/volumes": {"here": {"name": "checkpoints", "project": PROJECT}},
+    "PATCH /v1/volumes/{name}": {"given": {"project": PROJECT}},
+    "PUT /v1/volumes/{name}/shares/{project}": {"read": {"access": "read"}},
     "POST /v1/shutdown": {"drain": {"mode": "drain"}},
 }

@@ -10,6 +10,7 @@ from broker.api.examples.money import BUDGET
 from broker.api.examples.past import ARRAY_ID, BODY, JOB_ID, PROJECT, USER, running
 from broker.api.examples.pools import CLUSTER
 from broker.api.examples.tenancy import TOKEN_ID
+from broker.model.volumes import EVERYBODY
 
 _NOUNS: Final[Mapping[str, str]] = {
     "budgets": BUDGET.name,
@@ -34,6 +35,8 @@ _VALUES: Final[Mapping[str, object]] = {
     "GET /v1/jobs cursor": CURSOR,
     "GET /v1/audit cursor": 410,
     "project": [PROJECT],
+    "PUT /v1/volumes/{name}/shares/{project} project": EVERYBODY,
+    "DELETE /v1/volumes/{name}/shares/{project} project": EVERYBODY,
     "pool": CLUSTER.name,
     "array": ARRAY_ID,
     "tag": ["model=resnet50"],

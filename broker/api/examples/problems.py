@@ -78,6 +78,9 @@ _CONTRADICTS: Final[Mapping[str, BrokerError]] = {
     "/v1/volumes/{name}": Conflict(
         f"the volume 'checkpoints' is in use by {ARRAY_ID}.16: cancel what uses it, or wait for its end"
     ),
+    "/v1/volumes/{name}/shares": Conflict(
+        f"the volume 'checkpoints' is of the project {PROJECT!r}, which may read and write anyway"
+    ),
     "/v1/shutdown": Conflict(
         "this process only answers: `broker down` at a broker ends that one, SIGTERM ends this one"
     ),
@@ -142,6 +145,9 @@ _WRONG: Final[Mapping[str, tuple[str, str]]] = {
         "@yearly, @annually",
     ),
     "PATCH /v1/schedules/{name}": ("cronn", _EXTRA),
+    "PATCH /v1/volumes/{name}": ("project", "field required"),
+    "PUT /v1/volumes/{name}/shares/{project}": ("access", "input should be 'read' or 'write'"),
+    "DELETE /v1/volumes/{name}/shares/{project}": ("name", _NAME),
     "POST /v1/volumes": ("place", "no pool has volumes at 'the-moon'; places: nfs-us-east-1 (ray)"),
     "POST /v1/shutdown": ("mode", "input should be 'drain' or 'now'"),
 }

@@ -22,7 +22,7 @@ from broker.model.projects import DEFAULT_PROJECT, Project, Role
 from broker.model.schedules import Concurrency, Firing, FiringState, Schedule
 from broker.model.secrets import Secret
 from broker.model.tokens import Scope, Token
-from broker.model.volumes import Volume
+from broker.model.volumes import EVERYBODY, Access, Volume
 from broker.run.service.scheduling import ScheduleStanding
 from broker.run.service.secret_keeping import SecretStanding
 from broker.run.service.volumes import VolumeStanding
@@ -65,6 +65,10 @@ _SCHEDULE: Final = Schedule(
     starting_deadline_s=3_600.0,
     created_ns=at("00:00") - DAY_NS,
     decided_ns=NOW,
+)
+
+_VOLUME: Final = Volume(
+    name="checkpoints", place=CLUSTER.volumes, user=USER, created_ns=at("08:58:12"), project=PROJECT
 )
 
 
@@ -124,10 +128,15 @@ def secret() -> secret_views.SecretView:
     return secret_views.view(SecretStanding(newest=made, key_id="9d1c40ab"))
 
 
-def volume(used_by: tuple[str, ...] = (f"{ARRAY_ID}.16",)) -> volume_views.VolumeView:
+def volume(used_by: tuple[str, ...] = (f"{ARRAY_ID}.16",), found: Volume | None = None) -> volume_views.VolumeView:
     """A folder that outlives jobs, on the file server of the cluster's nodes."""
-    made = Volume(name="checkpoints", place=CLUSTER.volumes, user=USER, created_ns=at("08:58:12"))
-    return volume_views.view(VolumeStanding(volume=made, pools=(CLUSTER.name,), used_by=used_by, size_bytes=None))
+    standing = VolumeStanding(volume=found or _VOLUME, pools=(CLUSTER.name,), used_by=used_by, size_bytes=None)
+    return volume_views.view(standing)
+
+
+def volume_shared() -> volume_views.VolumeView:
+    """The same when everybody may read it."""
+    return volume(found=replace(_VOLUME, shares={EVERYBODY: Access.READ}))
 
 
 def volume_made() -> volume_views.VolumeView:

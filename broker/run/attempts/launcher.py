@@ -28,6 +28,7 @@ from broker.run.attempts.live import Held
 from broker.run.attempts.register import Register
 from broker.run.pools import RunningPool
 from broker.run.secrecy.secrets import check_project
+from broker.run.volume_access import check_access
 
 log = structlog.get_logger()
 
@@ -114,7 +115,7 @@ class Launcher:
     def _request(self, held: Held) -> LaunchRequest:
         spec, store = held.job.spec, self._register.store
         for name in spec.volumes.values():
-            store.volume(name)  # removed since it was submitted?
+            check_access(spec, store.volume(name))  # removed, or not its project's any more, since it was submitted?
         if spec.secrets:
             check_project(store.sealed(spec.secrets), spec.project)
         return launch_request(held, self._blobs, self._secrets)

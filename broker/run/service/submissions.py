@@ -25,7 +25,7 @@ from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
 from broker.run.service.intake import Intake
 from broker.run.service.owned import owned
-from broker.run.service.volume_places import common_place
+from broker.run.volume_access import with_volumes
 from broker.spec.build import dump, fingerprint, to_spec
 from broker.spec.check import World
 from broker.spec.document import JobDocument
@@ -166,8 +166,7 @@ class Submissions:
         spec = to_spec(document, now_ns)
         if not spec.volumes:
             return spec
-        known = {each.name: each for each in await asyncio.to_thread(self._broker.store.volumes)}
-        return replace(spec, volumes_at=common_place(spec.volumes, known))
+        return with_volumes(spec, await asyncio.to_thread(self._broker.store.volumes))
 
     def earlier(self, document: JobDocument) -> tuple[Job, ...]:
         """The jobs that this very document was before. Raises `Conflict` when its id is another document's."""

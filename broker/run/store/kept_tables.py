@@ -61,4 +61,6 @@ volumes: Final = Table(
     Column("place", Text, nullable=False),
     Column("user_name", Text, nullable=False),
     Column("created_ns", BigInteger, nullable=False),
+    Column("project", Text, nullable=False, server_default="default"),
+    Column("shares", Text, nullable=False, server_default='{"*": "write"}'),  # those that came before projects had any
 )

@@ -13,6 +13,7 @@ from broker.model.errors import Conflict, InvalidInput, Problem, UnknownName
 from broker.model.jobs import JOB_ENDS, JobState
 from broker.model.projects import DEFAULT_PROJECT, Project, Quota, Role
 from broker.run.store.engine import insert_new, upsert
+from broker.run.store.kept_tables import volumes
 from broker.run.store.rows import Values
 from broker.run.store.tables import jobs
 from broker.run.store.tenancy_tables import members, projects
@@ -43,7 +44,7 @@ class StoredProjects(Transactions):
     def add_project(self, project: Project) -> None:
         """Stores a new one. Raises Conflict when there is one of this name."""
         with self._write() as connection:
-            if _there(connection, project.name):
+            if there_is(connection, project.name):
                 raise Conflict(f"there is a project {project.name!r}: choose another name")
             about(project.name)
             connection.execute(insert(projects).values(_values(project)))
@@ -63,7 +64,7 @@ class StoredProjects(Transactions):
             )
 
     def drop_project(self, name: str) -> None:
-        """Removes it and its members. Raises UnknownName, and Conflict while it has jobs that have not ended."""
+        """Removes it and its members. Raises UnknownName, and Conflict while it has volumes, or jobs that run."""
         with self._write() as connection:
             live = select(jobs.c.id).where(jobs.c.project == name, jobs.c.state.in_(_LIVE)).limit(1)
             if name == DEFAULT_PROJECT:
@@ -71,19 +72,23 @@ class StoredProjects(Transactions):
             _changed(connection.execute(delete(projects).where(projects.c.name == name)).rowcount, name)
             if (job := connection.execute(live).scalar()) is not None:
                 raise Conflict(f"the project {name!r} has jobs that have not ended, {job} for one: cancel them first")
+            if volume := connection.execute(select(volumes.c.name).where(volumes.c.project == name)).scalar():
+                message = f"the project {name!r} has volumes, {volume} for one"
+                raise Conflict(f"{message}: delete them, or give them away with `broker volume move`")
             connection.execute(delete(members).where(members.c.project == name))
+            _unshare(connection, name)
 
     def keep_member(self, project: str, user: str, role: Role) -> None:
         """Makes somebody a member, or gives a member another role. Raises UnknownName."""
         with self._write() as connection:
-            _changed(_there(connection, project), project)
+            _changed(there_is(connection, project), project)
             upsert(connection, members, [_member(project, user, role)])
 
     def drop_member(self, project: str, user: str) -> None:
         """Ends a membership. Raises UnknownName."""
         mine = (members.c.project == project) & (members.c.user_name == user)
         with self._write() as connection:
-            _changed(_there(connection, project), project)
+            _changed(there_is(connection, project), project)
             if not connection.execute(delete(members).where(mine)).rowcount:
                 raise UnknownName(f"{user!r} is no member of the project {project!r}")
 
@@ -98,9 +103,19 @@ class StoredProjects(Transactions):
         return None
 
 
-def _there(connection: Connection, name: str) -> bool:
+def there_is(connection: Connection, name: str) -> bool:
+    """Whether there is a project of this name."""
     found = connection.execute(select(projects.c.name).where(projects.c.name == name)).first()
     return name == DEFAULT_PROJECT or found is not None
+
+
+def _unshare(connection: Connection, project: str) -> None:
+    """Who makes a project of the same name later gets nothing of what was shared with this one."""
+    for row in connection.execute(select(volumes.c.name, volumes.c.shares)).all():
+        shares = json.loads(row.shares)
+        if shares.pop(project, None):
+            mine = volumes.c.name == row.name
+            connection.execute(update(volumes).where(mine).values(shares=json.dumps(shares, sort_keys=True)))
 
 
 def _changed(done: object, name: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from broker.model.errors import Conflict, UnknownName
 from broker.model.jobs import JOB_ENDS
-from broker.model.volumes import Volume
+from broker.model.volumes import EVERYBODY, Access, Volume
 from broker.run.store.kept_tables import volumes
+from broker.run.store.projects import no_project, there_is
+from broker.run.store.rows import Values
 from broker.run.store.specs import chunks
 from broker.run.store.tables import jobs, specs
 from broker.run.store.transactions import Transactions
@@ -22,14 +25,16 @@ class StoredVolumes(Transactions):
     """`broker.volume_store.VolumeStore` in SQL."""
 
     def add_volume(self, volume: Volume) -> None:
-        """Stores a new one. Raises Conflict when there is one of this name."""
+        """Stores a new one. Raises Conflict when there is one of this name, InvalidInput without its project."""
         values = {
             "name": volume.name,
             "place": volume.place,
             "user_name": volume.user,
             "created_ns": volume.created_ns,
+            **_of_projects(volume),
         }
         with self._write() as connection:
+            _check_project(connection, volume.project)
             if connection.execute(select(volumes.c.name).where(volumes.c.name == volume.name)).first():
                 raise Conflict(f"there is a volume {volume.name!r}: use it, or choose another name")
             connection.execute(insert(volumes).values(values))
@@ -42,10 +47,25 @@ class StoredVolumes(Transactions):
     def volume(self, name: str) -> Volume:
         """One of them. Raises UnknownName."""
         with self._read() as connection:
-            row = connection.execute(select(volumes).where(volumes.c.name == name)).first()
-        if row is None:
-            raise _unknown(name)
-        return _volume(row)
+            return _named(connection, name)
+
+    def share_volume(self, name: str, project: str, access: Access | None) -> Volume:
+        """Says what jobs of another project, or of `EVERYBODY`, may do with it; None: nothing any more.
+
+        Raises UnknownName, and InvalidInput without this project.
+        """
+        with self._write() as connection:
+            if access is not None and project != EVERYBODY:
+                _check_project(connection, project)
+            volume = _named(connection, name)
+            others = {other: given for other, given in volume.shares.items() if other != project}
+            return _changed(connection, replace(volume, shares=others | ({project: access} if access else {})))
+
+    def give_volume(self, name: str, project: str) -> Volume:
+        """Makes it a project's. Raises UnknownName, and InvalidInput without this project."""
+        with self._write() as connection:
+            _check_project(connection, project)
+            return _changed(connection, replace(_named(connection, name), project=project))
 
     def jobs_with(self, name: str, limit: int) -> tuple[str, ...]:
         """Jobs that use a volume and have not ended, oldest first."""
@@ -62,7 +82,7 @@ class StoredVolumes(Transactions):
                     "cancel what uses it, or wait for its end"
                 )
             if not connection.execute(delete(volumes).where(volumes.c.name == name)).rowcount:
-                raise _unknown(name)
+                raise no_volume(name)
 
 
 def _jobs_with(connection: Connection, name: str, limit: int) -> tuple[str, ...]:
@@ -78,11 +98,40 @@ def _jobs_with(connection: Connection, name: str, limit: int) -> tuple[str, ...]
     return tuple(found[:limit])
 
 
-def _unknown(name: str) -> UnknownName:
+def no_volume(name: str) -> UnknownName:
+    """The error for a volume that there is not, or that is not somebody's to see."""
     return UnknownName(
         f"there is no volume {name!r}: `broker volume list` shows them, `broker volume create` makes one"
     )
 
 
 def _volume(row: Any) -> Volume:
-    return Volume(name=row.name, place=row.place, user=row.user_name, created_ns=row.created_ns)
+    return Volume(
+        name=row.name,
+        place=row.place,
+        user=row.user_name,
+        created_ns=row.created_ns,
+        project=row.project,
+        shares={project: Access(access) for project, access in json.loads(row.shares).items()},
+    )
+
+
+def _named(connection: Connection, name: str) -> Volume:
+    row = connection.execute(select(volumes).where(volumes.c.name == name)).first()
+    if row is None:
+        raise no_volume(name)
+    return _volume(row)
+
+
+def _changed(connection: Connection, volume: Volume) -> Volume:
+    connection.execute(update(volumes).where(volumes.c.name == volume.name).values(_of_projects(volume)))
+    return volume
+
+
+def _of_projects(volume: Volume) -> Values:
+    return {"project": volume.project, "shares": json.dumps(volume.shares, sort_keys=True)}
+
+
+def _check_project(connection: Connection, name: str) -> None:
+    if not there_is(connection, name):
+        raise no_project(name)

@@ -100,11 +100,12 @@ async def test_volumes_of_a_job_are_modals_own_made_when_they_are_first_used(
     server: ModalServer, tmp_path: Path
 ) -> None:
     async with open_pool(server, tmp_path / "state") as watch:
-        request = launch_request("true", volumes={"/out": "runs", "sets": "datasets"}, volumes_at="modal")
+        volumes = {"/out": "runs", "sets": "datasets"}
+        request = launch_request("true", volumes=volumes, volumes_at="modal", volumes_read_only=("datasets",))
         await watch.run(request)
     (made,) = server.world.seen("SandboxCreateV2")
-    mounted = [volume.mount_path for volume in made.definition.volume_mounts]
-    assert mounted == ["/broker/volumes/datasets", "/broker/volumes/runs"]
+    mounted = [(volume.mount_path, volume.read_only) for volume in made.definition.volume_mounts]
+    assert mounted == [("/broker/volumes/datasets", True), ("/broker/volumes/runs", False)]
     assert {"datasets", "runs"} <= set(server.volumes.names)
 
 
