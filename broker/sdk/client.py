@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from broker.model.errors import DaemonError
 from broker.sdk.events import Event, Happened, JobEvents, Json, StreamName, happened
-from broker.sdk.flow import CALLS, TIMEOUT_S, Ask, Asked, Called, Flow, adrive, drive
+from broker.sdk.flow import CALLS, LONG_S, TIMEOUT_S, Ask, Asked, Called, Flow, adrive, drive
 from broker.sdk.following import Followed, Read
 from broker.sdk.problems import raise_problem
 from broker.sdk.results import WAIT_S, results_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from broker.sdk.asking import Asking
 
 R = TypeVar("R")
-LONG_S: Final = 300.0  # for what has to be computed from a long history
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -321,53 +320,6 @@ class Client(Tenancy):
     def delete_schedule(self, name: str) -> None:
         """Removes a schedule; its jobs stay, and go on."""
         self._send("DELETE", f"/v1/schedules/{quote(name, safe='')}")
-
-    def set_secret(self, name: str, value: str, projects: Sequence[str] = ()) -> Json:
-        """Sets a secret, which jobs of these projects, or of all, find in their environment: `SecretView`.
-
-        Nobody is told the value again.
-        """
-        body = {"value": value, "projects": list(projects)}
-        return self._json("PUT", f"/v1/secrets/{quote(name, safe='')}", body=body)
-
-    def secrets(self) -> list[Json]:
-        """All secrets by name, without their values: `SecretView`s."""
-        return list(self._json("GET", "/v1/secrets")["secrets"])
-
-    def delete_secret(self, name: str) -> None:
-        """Removes a secret with all its versions."""
-        self._send("DELETE", f"/v1/secrets/{quote(name, safe='')}")
-
-    def rotate_secrets_key(self) -> int:
-        """Seals all secrets with a new key; how many versions there are."""
-        return int(self._json("POST", "/v1/secrets/rotate-key")["sealed"])
-
-    def create_volume(self, name: str, place: str | None = None, *, project: str = "default") -> Json:
-        """Makes a named folder that outlives jobs of a project: `VolumeView`. `place` is as pools say it."""
-        return self._json("POST", "/v1/volumes", body={"name": name, "place": place, "project": project})
-
-    def share_volume(self, name: str, project: str = "*", access: str | None = "read") -> Json:
-        """Lets jobs of another project, or of all, `read` a volume or `write` to it; None: neither: `VolumeView`."""
-        path = f"/v1/volumes/{quote(name, safe='')}/shares/{quote(project, safe='*')}"
-        if access is None:
-            return self._json("DELETE", path)
-        return self._json("PUT", path, body={"access": access})
-
-    def give_volume(self, name: str, project: str) -> Json:
-        """Makes a volume another project's: `VolumeView`."""
-        return self._json("PATCH", f"/v1/volumes/{quote(name, safe='')}", body={"project": project})
-
-    def volumes(self) -> list[Json]:
-        """All volumes by name: `VolumeView`s."""
-        return list(self._json("GET", "/v1/volumes", timeout_s=LONG_S)["volumes"])
-
-    def volume(self, name: str) -> Json:
-        """One volume: `VolumeView`."""
-        return self._json("GET", f"/v1/volumes/{quote(name, safe='')}", timeout_s=LONG_S)
-
-    def delete_volume(self, name: str) -> Json:
-        """Removes a volume with all that is in it: `VolumeRemoved`."""
-        return self._json("DELETE", f"/v1/volumes/{quote(name, safe='')}", timeout_s=LONG_S)
 
     def status(self) -> Json:
         """The daemon and what it has to do: `StatusView`."""

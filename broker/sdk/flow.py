@@ -17,6 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 TIMEOUT_S: Final = 30.0
+LONG_S: Final = 300.0  # for what has to be computed from a long history
 LARGE_S: Final = 600.0  # for what may be large
 CALLS: Final = "/v1/calls"
 

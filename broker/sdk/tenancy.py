@@ -1,16 +1,17 @@
-"""The part of the client that is about projects, their members, and who did what."""
+"""The part of the client that is about projects, their members, what is theirs to keep, and who did what."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from broker.sdk.events import Json
+from broker.sdk.flow import LONG_S
 
 
 class Tenancy:
-    """Projects and their members."""
+    """Projects, their members, secrets and volumes."""
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
         raise NotImplementedError
@@ -25,28 +26,75 @@ class Tenancy:
 
     def project(self, name: str) -> Json:
         """One project: `ProjectView`."""
-        return self._json("GET", _path(name))
+        return self._json("GET", _path("projects", name))
 
     def set_project(self, name: str, wish: Mapping[str, Any]) -> Json:
         """Writes all of a project but its members: `ProjectView`."""
-        return self._json("PUT", _path(name), body=dict(wish))
+        return self._json("PUT", _path("projects", name), body=dict(wish))
 
     def delete_project(self, name: str) -> None:
         """Deletes a project without jobs that wait or run."""
-        self._json("DELETE", _path(name))
+        self._json("DELETE", _path("projects", name))
 
     def set_member(self, project: str, user: str, role: str = "submitter") -> Json:
         """Makes somebody a member, or gives a member another role: `ProjectView`."""
-        return self._json("PUT", f"{_path(project)}/members/{quote(user, safe='')}", body={"role": role})
+        return self._json("PUT", f"{_path('projects', project)}/members/{quote(user, safe='')}", body={"role": role})
 
     def remove_member(self, project: str, user: str) -> Json:
         """Ends a membership: `ProjectView`."""
-        return self._json("DELETE", f"{_path(project)}/members/{quote(user, safe='')}")
+        return self._json("DELETE", f"{_path('projects', project)}/members/{quote(user, safe='')}")
+
+    def set_secret(self, name: str, value: str, projects: Sequence[str] = ()) -> Json:
+        """Sets a secret, which jobs of these projects, or of all, find in their environment: `SecretView`.
+
+        Nobody is told the value again.
+        """
+        body = {"value": value, "projects": list(projects)}
+        return self._json("PUT", _path("secrets", name), body=body)
+
+    def secrets(self) -> list[Json]:
+        """All secrets by name, without their values: `SecretView`s."""
+        return list(self._json("GET", "/v1/secrets")["secrets"])
+
+    def delete_secret(self, name: str) -> None:
+        """Removes a secret with all its versions."""
+        self._json("DELETE", _path("secrets", name))
+
+    def rotate_secrets_key(self) -> int:
+        """Seals all secrets with a new key; how many versions there are."""
+        return int(self._json("POST", "/v1/secrets/rotate-key")["sealed"])
+
+    def create_volume(self, name: str, place: str | None = None, *, project: str = "default") -> Json:
+        """Makes a named folder that outlives jobs of a project: `VolumeView`. `place` is as pools say it."""
+        return self._json("POST", "/v1/volumes", body={"name": name, "place": place, "project": project})
+
+    def share_volume(self, name: str, project: str = "*", access: str | None = "read") -> Json:
+        """Lets jobs of another project, or of all, `read` a volume or `write` to it; None: neither: `VolumeView`."""
+        path = f"{_path('volumes', name)}/shares/{quote(project, safe='*')}"
+        if access is None:
+            return self._json("DELETE", path)
+        return self._json("PUT", path, body={"access": access})
+
+    def give_volume(self, name: str, project: str) -> Json:
+        """Makes a volume another project's: `VolumeView`."""
+        return self._json("PATCH", _path("volumes", name), body={"project": project})
+
+    def volumes(self) -> list[Json]:
+        """All volumes by name: `VolumeView`s."""
+        return list(self._json("GET", "/v1/volumes", timeout_s=LONG_S)["volumes"])
+
+    def volume(self, name: str) -> Json:
+        """One volume: `VolumeView`."""
+        return self._json("GET", _path("volumes", name), timeout_s=LONG_S)
+
+    def delete_volume(self, name: str) -> Json:
+        """Removes a volume with all that is in it: `VolumeRemoved`."""
+        return self._json("DELETE", _path("volumes", name), timeout_s=LONG_S)
 
     def audit(self, **wanted: Any) -> Json:
         """One page of the audit log, newest first: `AuditList`. Takes user, action, since, until, limit, cursor."""
         return self._json("GET", "/v1/audit", params={key: value for key, value in wanted.items() if value is not None})
 
 
-def _path(project: str) -> str:
-    return f"/v1/projects/{quote(project, safe='')}"
+def _path(noun: str, name: str) -> str:
+    return f"/v1/{noun}/{quote(name, safe='')}"
