@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from broker.sdk.image import Image
     from broker.sdk.job import Job, JobFailed
     from broker.sdk.mapping import Mapped
+    from broker.sdk.planning import plan
     from broker.sdk.spending import spend
     from broker.sdk.submit import client, job, jobs, submit
 
@@ -41,6 +42,7 @@ __all__ = [
     "function",
     "job",
     "jobs",
+    "plan",
     "spend",
     "submit",
 ]
@@ -56,6 +58,7 @@ _WHERE = {
     "Image": "broker.sdk.image",
     "Mapped": "broker.sdk.mapping",
     "breakeven": "broker.sdk.breakevens",
+    "plan": "broker.sdk.planning",
     "spend": "broker.sdk.spending",
 }
 

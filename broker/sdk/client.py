@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from broker.sdk.asking import Asking
 
 R = TypeVar("R")
+PLAN_S: Final = 600.0  # for the broker's own plan, which it makes while nobody else wants the processor
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -114,6 +115,11 @@ class Client(Tenancy):
     def plan(self, **wish: Any) -> Json:
         """What to hold for the broker's own history (`period`), a `trace` or a `demand` (CSV): `Study`."""
         return self._json("POST", "/v1/plan", body=given(wish), timeout_s=LONG_S)
+
+    def own_plan(self, gpu: str | None = None, days: float = 14.0, max_age_s: float = 0.0) -> Json:
+        """What to hold for the broker's own work in the days to come, at its pools' prices: `OwnPlanView`."""
+        params = given({"gpu": gpu, "days": days, "max_age_s": max_age_s})
+        return self._json("GET", "/v1/plan", params=params, timeout_s=PLAN_S)
 
     def simulate(self, **wish: Any) -> Json:
         """What `policies` would have cost under `scenarios` on the broker's own history or a `trace`: `Study`."""

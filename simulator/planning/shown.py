@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from broker.decide.plan import Holding, Kind, Plan, Problem
+from broker.decide.plan import Kind, Problem
 from simulator.planning.options import alternatives, options
 from simulator.planning.solved import Solved
 from simulator.planning.told import (
@@ -29,38 +28,39 @@ if TYPE_CHECKING:
 COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
 
 
-def rows(problem: Problem, plan: Plan) -> list[tuple[str, ...]]:
-    """A row for each offer."""
-    return [_row(problem, each) for each in plan.holdings.values()]
+def rows(plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each offer of a plan's document."""
+    return [_row(plan, name, terms) for name, terms in plan["terms"].items()]
 
 
-def _row(problem: Problem, each: Holding) -> tuple[str, ...]:
+def _row(plan: Mapping[str, Any], name: str, terms: Mapping[str, Any]) -> tuple[str, ...]:
+    busy = plan["busy_share"][name]
     return (
-        each.offer.name,
-        each.offer.kind.value,
-        f"{each.offer.usd_per_gpu_hour:.4g}",
-        f"{each.gpu_hours / problem.hours:.2f}",
-        "" if each.busy_share is None or each.offer.kind is Kind.SERVERLESS else f"{each.busy_share:.0%}",
-        f"{each.gpu_hours:,.0f}",
-        f"${each.cost_usd:,.0f}",
+        name,
+        terms["kind"],
+        f"{terms['usd_per_gpu_hour']:.4g}",
+        f"{terms['mean_gpus']:.2f}",
+        "" if busy is None or terms["kind"] == Kind.SERVERLESS.value else f"{busy:.0%}",
+        f"{plan['gpu_hours'][name]:,.0f}",
+        f"${plan['cost_by_offer_usd'][name]:,.0f}",
     )
 
 
-def print_plan(problem: Problem, found: Solved) -> None:
-    """A table where somebody looks, tab-separated lines elsewhere; and the words."""
-    plan = found.plan
-    others = [(each.title, dollars(each.usd), beyond(each.usd, plan)) for each in options(problem, plan)[1:]]
-    lines = list(advice(problem, plan, found.turns, found.unbound_usd))
+def print_plan(plan: Mapping[str, Any]) -> None:
+    """A plan's document: a table where somebody looks, tab-separated lines elsewhere; and the words."""
     if not sys.stdout.isatty():
-        print("\n".join("\t".join(row) for row in (COLUMNS, *rows(problem, plan))))
-        print("\n".join([in_words(problem, plan), *lines]))
+        print("\n".join("\t".join(row) for row in (COLUMNS, *rows(plan))))
+        print("\n".join([plan["in_words"], *plan["advice"]]))
         return
     from rich.console import Console
 
+    others = [
+        (each["title"], dollars(each["usd"]), beyond(each["usd"], plan["cost_usd"])) for each in plan["options"][1:]
+    ]
     console = Console(highlight=False)
-    console.print(lead(problem, plan), style="bold", markup=False)
-    console.print(_table(COLUMNS, rows(problem, plan), names=2))
-    console.print(_bullets(lines))
+    console.print(plan["lead"], style="bold", markup=False)
+    console.print(_table(COLUMNS, rows(plan), names=2))
+    console.print(_bullets(plan["advice"]))
     if others:
         console.print(_table(("one offer alone", "cost", "beside the plan"), others, names=1))
 
@@ -144,8 +144,3 @@ def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dic
 
 def _finite(usd: float | None) -> float | str | None:
     return "any" if usd is not None and math.isinf(usd) else usd
-
-
-def print_json(problem: Problem, found: Solved, why: str, prices_from: str) -> None:
-    """One JSON document."""
-    print(json.dumps(document(problem, found, why, prices_from)))

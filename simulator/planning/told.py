@@ -29,13 +29,13 @@ def in_words(problem: Problem, plan: Plan) -> str:
     others = {name: cost for name, cost in alternatives(problem).items() if cost > 0}
     if others:
         name, cost = min(others.items(), key=lambda each: each[1])
-        text += f" Of one offer alone, {name} would cost least, {dollars(cost)} ({beyond(cost, plan)})."
+        text += f" Of one offer alone, {name} would cost least, {dollars(cost)} ({beyond(cost, plan.cost_usd)})."
     return text
 
 
-def beyond(usd: float, plan: Plan) -> str:
+def beyond(usd: float, plan_usd: float) -> str:
     """How much more than the plan something costs: a share, or where it is several times as much, how many."""
-    more = usd / max(plan.cost_usd, LITTLE) - 1
+    more = usd / max(plan_usd, LITTLE) - 1
     return f"{more:+.0%}" if more < 1 else f"{more + 1:,.1f} times as much"
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from broker.decide.plan import Kind, Plan, Problem
 from simulator.planning.options import alternatives
-from simulator.planning.shown import COLUMNS, rows
+from simulator.planning.shown import COLUMNS, document, rows
 from simulator.planning.solved import Solved
 from simulator.planning.told import advice, assumptions, figures, lead
 from simulator.report.costs import Bar, costs
@@ -33,15 +33,15 @@ def page(trace: str, problem: Problem, found: Solved, prices_from: str, why: str
         lead=lead(problem, plan),
         advice=tuple(advice(problem, plan, {}, found.unbound_usd)),  # where it turns has a table of its own
         figures=tuple(figures(problem, plan)),
-        sections=tuple(_sections(problem, plan, found.turns)),
+        sections=tuple(_sections(problem, plan, found.turns, rows(document(problem, found, why, prices_from)))),
         assumptions=tuple(assumptions(problem, why)),
     ).html()
 
 
-def _sections(problem: Problem, plan: Plan, turns: Mapping[str, float | None]) -> Iterator[Section]:
-    yield Section(
-        title="What is bought", parts=(cost_chart(problem, plan), Table(heads=COLUMNS, rows=rows(problem, plan)))
-    )
+def _sections(
+    problem: Problem, plan: Plan, turns: Mapping[str, float | None], lines: list[tuple[str, ...]]
+) -> Iterator[Section]:
+    yield Section(title="What is bought", parts=(cost_chart(problem, plan), Table(heads=COLUMNS, rows=lines)))
     yield Section(title="Capacity against demand", parts=(capacity_chart(problem, plan),))
     yield Section(title="The load-duration curve", parts=(curve_chart(plan),))
     yield Section(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broker.decide.plan import Class, Kind, Offer, Problem, Scenario
 from broker.model.errors import InvalidInput
-from simulator.planning.shown import print_plan
+from simulator.planning.shown import document, print_plan
 from simulator.planning.solved import solved
 from simulator.planning.told import advice, lasting_hours
 from simulator.traces import load
@@ -62,7 +62,7 @@ def test_on_a_terminal_what_it_costs_comes_first_and_other_ways_to_buy_last(
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "dumb")
     asked = problem(STEADY)
-    print_plan(asked, solved(asked, sensitivity=False))
+    print_plan(document(asked, solved(asked, sensitivity=False), "as it was", ""))
     lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert lines[0].startswith("The cheapest mix costs $5,840 a month, ")
     assert [line.split("  ")[0] for line in lines if "for the peak" in line][-2:] == [
