@@ -14,16 +14,15 @@ export function h(tag, attributes = {}, ...children) {
 
 const SVG = new Set(["g", "path", "line", "rect", "circle", "text", "title", "desc"]);
 
+// `number`: to the right; `quiet`: its head is for those who listen; `spare`: left out where there is no width for it.
 export function table(caption, columns, rows, empty = "Nothing here yet.") {
-  if (!rows.length) return h("p", { class: "soft" }, empty);
-  const cell = (column, row) => {
-    const shown = column.cell(row);
-    return h(column.header ? "th" : "td", { scope: column.header ? "row" : null, class: column.number ? "number" : null }, shown ?? "–");
-  };
+  if (!rows.length) return h("p", { class: "soft" }, words(empty));
+  const kind = (column) => [column.number && "number", column.spare && "spare"].filter(Boolean).join(" ") || null;
+  const cell = (column, row) => h(column.header ? "th" : "td", { scope: column.header ? "row" : null, class: kind(column) }, column.cell(row) ?? "–");
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
     h("table", {},
       h("caption", { class: "hidden" }, caption),
-      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: column.number ? "number" : null }, column.quiet ? h("span", { class: "hidden" }, column.head) : column.head)))),
+      h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col", class: kind(column) }, column.quiet ? h("span", { class: "hidden" }, column.head) : column.head)))),
       h("tbody", {}, rows.map((row) => h("tr", {}, columns.map((column) => cell(column, row)))))));
 }
 
@@ -49,14 +48,15 @@ export function state(name) {
   return h("span", { class: `state ${name}` }, name);
 }
 
-// Dollars: cents from one dollar on, more digits below, so that a cost of a fraction of a cent is not shown as nothing.
+// Dollars: cents from one dollar on, more digits below; of a fraction of a cent, as in the command line, the four that count.
 export function usd(amount, least = 2) {
   if (amount === null || amount === undefined) return "unknown";
   const value = Number(typeof amount === "object" ? amount.usd : amount);
   if (amount && typeof amount === "object" && amount.usd === null) return "unknown";
   const size = Math.abs(value);
-  const digits = size === 0 || size >= 1 ? 2 : size >= 0.01 ? 4 : 6;
-  return (value < 0 ? "−$" : "$") + size.toLocaleString("en-US", { minimumFractionDigits: Number.isInteger(value) && size >= 100 ? least : 2, maximumFractionDigits: digits });
+  const least_digits = Number.isInteger(value) && size >= 100 ? least : 2;
+  const digits = size > 0 && size < 0.01 ? { maximumSignificantDigits: 4 } : { minimumFractionDigits: least_digits, maximumFractionDigits: size === 0 || size >= 1 ? 2 : 4 };
+  return (value < 0 ? "−$" : "$") + size.toLocaleString("en-US", digits);
 }
 
 // Dollars of what is only expected: whole ones, with cents where they count.

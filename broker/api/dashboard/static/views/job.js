@@ -78,7 +78,7 @@ function actions(job) {
 async function behind(job, path, signal) {
   const why = await get(`${path}/explain`, {}, signal);
   return [
-    card(job.ended || job.placement?.verdict === "run" ? "Why there" : "Why it waits", h("p", { class: "why" }, why.reason), why.flip ? h("p", {}, why.flip) : null,
+    card(job.ended || job.placement?.verdict === "run" ? "Why there" : "Why it waits", h("p", { class: "why" }, why.reason), why.flip ? h("p", {}, `Otherwise: ${why.flip}.`) : null,
       why.rejected.length ? h("ul", {}, why.rejected.map((line) => h("li", {}, line))) : null,
       why.warnings.map((line) => h("p", { class: "soft" }, sentence(line))), quotes(job.placement),
       why.actual.map((line) => h("p", {}, sentence(line)))),
@@ -109,17 +109,19 @@ function charged(lines) {
   return table("Charges", [
     { head: "For", header: true, cell: (each) => [each.kind.replace("_", " "), each.book === "correction" ? h("small", {}, " by the provider's bill") : null] },
     { head: "Pool", cell: (each) => each.pool },
-    { head: "From", cell: (each) => when(each.started_at) },
-    { head: "To", cell: (each) => when(each.ended_at) },
+    { head: "From", spare: true, cell: (each) => when(each.started_at) },
+    { head: "To", spare: true, cell: (each) => when(each.ended_at) },
     { head: "Cost", number: true, cell: (each) => [usd(each.amount), each.unknown && each.amount ? h("small", {}, ` and ${each.unknown} unknown`) : null] },
-    { head: "Charges", number: true, cell: (each) => number(each.count, 0) },
+    { head: "Charges", number: true, spare: true, cell: (each) => number(each.count, 0) },
     { head: "Price", cell: (each) => each.prices.length ? each.prices.map(rate) : "unknown" },
   ], lines, "Nothing is charged yet.");
 }
 
 function rate(price) {
-  const what = price.tier === "serverless" ? "GPU" : "node";
-  return h("div", { title: `${price.offer}, from ${price.source}, ${price.valid_from}` }, `$${Number(price.usd_per_hour).toFixed(4)}/h `, h("small", {}, `a ${what}`));
+  const per = [[price.usd_per_hour, price.tier === "serverless" ? "GPU" : "node"], [price.usd_per_cpu_hour, "CPU"], [price.usd_per_gib_hour, "GiB"]];
+  const parts = per.filter(([amount, what]) => Number(amount) || (what === "node" && amount));
+  return h("div", { title: `${price.offer}, from ${price.source}, ${price.valid_from}` },
+    parts.map(([amount, what], number) => [number ? " + " : "", `$${Number(amount).toFixed(4)}/h `, h("small", {}, `a ${what}`)]));
 }
 
 function attempts(made) {
@@ -127,7 +129,7 @@ function attempts(made) {
     { head: "No.", header: true, cell: (each) => String(each.number) },
     { head: "Pool", cell: (each) => each.pool },
     { head: "State", cell: (each) => state(each.state) },
-    { head: "Held", cell: (each) => h("span", { class: "whole" }, `${each.resources.gpus ? `${each.resources.gpus} ${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPU${each.resources.cpus === 1 ? "" : "s"}, ${gib(each.resources.memory_bytes)}`) },
+    { head: "Held", spare: true, cell: (each) => h("span", { class: "whole" }, `${each.resources.gpus ? `${each.resources.gpus} ${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPU${each.resources.cpus === 1 ? "" : "s"}, ${gib(each.resources.memory_bytes)}`) },
     { head: "Ran", number: true, cell: (each) => between(each.started_at, each.ended_at) },
     { head: "Why", quiet: true, cell: (each) => each.reason },
   ], made, "It has not been started yet.");

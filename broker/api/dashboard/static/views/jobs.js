@@ -13,7 +13,7 @@ export async function show(place, { query, live, signal }) {
   place.append(h("h1", {}, "Jobs"), card(null, filters(query, pools.pools, projects.projects)), card(null, list));
   await live(AGAIN_MS, async () => {
     const page = await get("/v1/jobs", { ...wanted, limit: PAGE, collapse: true }, signal);
-    refresh(list, [jobs(page.items), pages(query, page.next_cursor)]);
+    refresh(list, [jobs(page.items, query.size > 0), pages(query, page.next_cursor)]);
   });
 }
 
@@ -33,17 +33,23 @@ function filters(query, pools, projects) {
     text("name", "Name", "train"), text("user", "User", "mia"), text("tag", "Tag", "team=vision"), h("button", { type: "submit" }, "Filter"));
 }
 
-function jobs(items) {
+function jobs(items, filtered) {
   return table("Jobs", [
     { head: "Job", header: true, cell: (job) => [h("a", { href: `#/job/${encodeURIComponent(job.id)}` }, job.name), h("br"), h("small", {}, job.id)] },
     { head: "State", cell: (job) => state(job.state) },
-    { head: "User", cell: (job) => [job.user, job.project && job.project !== "default" ? [h("br"), h("small", {}, job.project)] : null] },
-    { head: "GPUs", cell: (job) => job.kind === "array" ? `${job.tasks} tasks` : job.gpus + (job.num_nodes > 1 ? ` × ${job.num_nodes}` : "") },
+    { head: "User", spare: true, cell: (job) => [job.user, job.project && job.project !== "default" ? [h("br"), h("small", {}, job.project)] : null] },
+    { head: "GPUs", spare: true, cell: gpus },
     { head: "Pool", cell: (job) => job.kind === "array" ? counts(job) : job.pool },
-    { head: "Submitted", cell: (job) => when(job.submitted_at) },
+    { head: "Submitted", spare: true, cell: (job) => when(job.submitted_at) },
     { head: "Ran", number: true, cell: (job) => job.kind === "array" ? "" : between(job.started_at, job.ended_at) },
     { head: "Cost", number: true, cell: (job) => job.cost ? usd(job.cost) : "" },
-  ], items, "No job matches.");
+  ], items, filtered ? "No job matches." : "No job yet: `broker submit echo hello` runs one.");
+}
+
+function gpus(job) {
+  if (job.kind === "array") return `${job.tasks} tasks`;
+  if (!job.gpus) return "–";
+  return [job.gpus + (job.num_nodes > 1 ? ` × ${job.num_nodes}` : ""), job.emulated ? [h("br"), h("small", {}, "emulated")] : null];
 }
 
 function counts(job) {

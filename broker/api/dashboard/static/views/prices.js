@@ -2,20 +2,20 @@
 
 import { get } from "../api.js";
 import { chart } from "../chart.js";
-import { card, dollars, h, percent, state, table, terms, usd } from "../dom.js";
+import { card, dollars, h, percent, state, table, terms, usd, words } from "../dom.js";
 
 export async function show(place, { query, signal }) {
   const { offers, day } = await get("/v1/prices", {}, signal);
   const models = [...new Set(offers.filter((each) => each.tier !== "serverless").map((each) => each.gpu_model))].sort();
   const gpu = query.get("gpu") ?? (models.includes("H100") ? "H100" : models[0]);
   const choose = (event) => { location.hash = `#/prices?${new URLSearchParams({ gpu: event.target.value })}`; };
-  const answer = h("div", { class: "stack" });
+  const answer = h("div", { class: "stack" }), shown = offers.filter((each) => each.gpu_model === gpu);
   place.append(
     h("h1", {}, "Prices and breakeven"),
     h("div", { class: "row" }, h("label", { for: "gpu" }, "GPU"),
       h("select", { id: "gpu", onchange: choose }, models.map((model) => h("option", { value: model, selected: model === gpu }, model)))),
     card(`${gpu}: when holding one pays`, conditions(gpu, answer, signal), answer),
-    card(`${gpu}: all offers on ${day}`, list(offers.filter((each) => each.gpu_model === gpu))));
+    card(`${gpu}: all offers on ${day}`, list(shown), shown.some((each) => each.stale) ? h("p", { class: "soft" }, words("A stale price may have changed since: `broker prices refresh` asks providers for today's.")) : null));
 }
 
 function conditions(gpu, answer, signal) {
@@ -75,10 +75,10 @@ function list(offers) {
   return table("Offers", [
     { head: "Provider", header: true, cell: (each) => each.provider },
     { head: "What", cell: (each) => `${each.sku}${each.gpu_count > 1 ? `, ${each.gpu_count} GPUs` : ""}` },
-    { head: "Region", cell: (each) => each.region || "everywhere" },
+    { head: "Region", spare: true, cell: (each) => each.region || "everywhere" },
     { head: "Terms", cell: (each) => terms(each.tier) },
     { head: "$/GPU-hour", number: true, cell: (each) => usd(each.usd_per_gpu_hour) },
-    { head: "Since", cell: (each) => each.valid_from },
+    { head: "Since", spare: true, cell: (each) => each.valid_from },
     { head: "Age", number: true, cell: (each) => `${each.age_days} days` },
     { head: "Condition", quiet: true, cell: (each) => (each.stale ? state("stale") : "") },
   ], offers, "No offer has it.");
