@@ -90,11 +90,14 @@ async def _invalid_request(_request: Request, error: Exception) -> Response:
     """Query parameters, headers and small bodies, which FastAPI checks."""
     if not isinstance(error, RequestValidationError):
         raise error
-    problems = tuple(
-        errors.Problem(field=".".join(str(part) for part in found["loc"][1:]), message=_message(found))
-        for found in error.errors()
-    )
+    problems = tuple(errors.Problem(field=_field(found["loc"]), message=_message(found)) for found in error.errors())
     return problem_response("invalid-input", 422, "\n".join(map(str, problems)), problems)
+
+
+def _field(where: tuple[str | int, ...]) -> str:
+    """What is wrong by its name: of a parameter that is given several times, not which of them."""
+    kind, *names = where
+    return ".".join(str(name) for name in names if kind != "query" or isinstance(name, str))
 
 
 def _message(found: dict[str, object]) -> str:

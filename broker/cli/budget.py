@@ -23,7 +23,7 @@ def list_budgets(as_json: AsJson = False) -> None:
     from broker.cli.connection import client
 
     found = client().budgets()
-    render.rows(COLUMNS, found, as_json)
+    render.rows(COLUMNS, found, as_json, "no budget yet: `broker budget set NAME --limit 500` makes one")
 
 
 @app.command()

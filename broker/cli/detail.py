@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from broker.cli import render
@@ -29,7 +30,7 @@ def show_job(found: dict[str, Any]) -> None:
     if found["ended"]:
         render.line(f"ended      {summary(found)}")
     render.table(_ATTEMPTS, found["made"], title="attempts")
-    render.table(_CHANGES, found["changes"], title="history")
+    render.table(_CHANGES, list(said_once(found["changes"])), title="history")
     if found["charged"]:
         render.table(_CHARGED, found["charged"], title="charges")
     for told in found["estimates"]:
@@ -54,6 +55,14 @@ def _corrects(row: render.Row) -> str:
 
 def _unpriced(row: render.Row) -> str:
     return f" and {row['unknown']} unknown" if row["unknown"] and row["amount"] else ""
+
+
+def said_once(changes: Sequence[render.Row]) -> Iterator[render.Row]:
+    """What an attempt and its job have in common is said once."""
+    said = ""
+    for each in changes:
+        yield {**each, "reason": "" if each["reason"] == said else each["reason"]}
+        said = each["reason"] or said
 
 
 def _second(iso: str) -> str:

@@ -32,7 +32,10 @@ def fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple
 def lines_below(key: Column, below: Sequence[Column], rows: Sequence[Row]) -> list[str]:
     """A line for each row and column that has something to say, by the row's name."""
     return [
-        f"{key.shown(row)} · {column.head}: {text}" for column in below for row in rows if (text := column.shown(row))
+        f"{key.shown(row)}{f' · {column.head}' if column.head else ''}: {text}"
+        for column in below
+        for row in rows
+        if (text := column.shown(row))
     ]
 
 

@@ -15,6 +15,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
 _LONGEST_PAGE = 1_000  # that the API gives at once
+_NO_JOB = "no job yet: `broker submit echo hello` runs one"
+_NO_MATCH = "no job matches"
 
 
 def _page(wanted: dict[str, Any], limit: int) -> dict[str, Any]:
@@ -46,12 +48,17 @@ def list_jobs(
 
     Example: broker list --state running --tag team=research
     """
+    from broker.model.errors import InvalidInput, Problem
+
+    if wrong := [each for each in tag or () if "=" not in each]:
+        raise InvalidInput(*(Problem(field="--tag", message=f"must be KEY=VALUE, not {each!r}") for each in wrong))
     wanted = {"state": state, "user": user, "name": name, "pool": pool, "tag": tag, "array": array, "project": project}
     page = _page(wanted | {"collapse": array is None and not tasks}, limit)
     if as_json:
         render.as_json(page)
         return
-    render.table(_LIST, page["items"])
+    is_filtered = any(each is not None for each in wanted.values())
+    render.table(_LIST, page["items"], none=_NO_MATCH if is_filtered else _NO_JOB)
     if page["next_cursor"]:
         render.say(f"(more: --limit {2 * limit})")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -134,12 +135,24 @@ def main() -> None:
         sys.exit(_explained(error))
 
 
+def in_our_words(error: BrokerError) -> str:
+    """What is wrong, by what was written here: the API's period is given as --for."""
+    from broker.model.errors import InvalidInput
+
+    if not isinstance(error, InvalidInput):
+        return str(error)
+    return "\n".join(
+        str(replace(problem, field="--for")) if problem.field == "period" else str(problem)
+        for problem in error.problems
+    )
+
+
 def _explained(error: BrokerError) -> int:
     """Says what went wrong in words and returns the exit code."""
     from broker.cli.render import say
     from broker.model import errors
 
-    for line in str(error).splitlines():
+    for line in in_our_words(error).splitlines():
         say(f"error: {line}", style="red")
     codes: dict[type[BrokerError], int] = {
         errors.InvalidInput: 2,

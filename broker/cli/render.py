@@ -51,14 +51,24 @@ def line(text: str = "") -> None:
     print(plain(text))
 
 
-def table(columns: Sequence[Column], rows: Sequence[Row], *, title: str = "", footer: Row | None = None) -> None:
-    """Prints rows; a table with colours on a terminal, tab-separated without decoration in a pipe."""
+def table(
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    *,
+    title: str = "",
+    footer: Row | None = None,
+    none: str = "nothing here yet",
+) -> None:
+    """Prints rows; a table with colours on a terminal, or `none`; tab-separated without decoration in a pipe."""
     if not sys.stdout.isatty():
         print("\t".join(column.head for column in columns))
         for row in [*rows, *([footer] if footer else [])]:
             print("\t".join(column.shown(row).replace("\n", " ") for column in columns))
         return
-    _rich_table(columns, rows, title, footer)
+    if rows or footer:
+        _rich_table(columns, rows, title, footer)
+    else:
+        say(f"{title}: {none}" if title else none, style="dim")
 
 
 def _rich_table(columns: Sequence[Column], rows: Sequence[Row], title: str, footer: Row | None) -> None:
@@ -94,12 +104,14 @@ def as_json(data: Any) -> None:
     print()
 
 
-def rows(columns: Sequence[Column], found: Sequence[Row], as_json_document: bool) -> None:
-    """Prints what was found, as one JSON document or as a table."""
+def rows(
+    columns: Sequence[Column], found: Sequence[Row], as_json_document: bool, none: str = "nothing here yet"
+) -> None:
+    """Prints what was found, as one JSON document or as a table; on a terminal `none` where nothing was."""
     if as_json_document:
         as_json(found)
     else:
-        table(columns, found)
+        table(columns, found, none=none)
 
 
 def row(columns: Sequence[Column], found: Row, as_json_document: bool) -> None:

@@ -100,7 +100,7 @@ def list_schedules(as_json: AsJson = False) -> None:
     Example: broker schedule list
     """
     found = client().schedules()
-    render.rows(COLUMNS, found, as_json)
+    render.rows(COLUMNS, found, as_json, "no schedule yet: `broker schedule create NAME --cron … train.yaml` makes one")
 
 
 @app.command()

@@ -34,7 +34,7 @@ def submit(
     """Run a job where it costs least, and follow it to its end.
 
     The broker is started if it is not up. Exits with the job's own exit code; Ctrl-C leaves the job running.
-    Examples: broker submit train.yaml    broker submit --gpus H100 --max-cost 5 -- python train.py
+    Examples: broker submit train.yaml    broker submit --gpus H100 --workdir . -- python train.py
     """
     document = document_of(words or [], flags)
     connected = client(start=True)

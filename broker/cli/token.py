@@ -61,7 +61,7 @@ def list_tokens(as_json: AsJson = False) -> None:
     Example: broker token list
     """
     found = client().tokens()
-    render.rows(_COLUMNS, found, as_json)
+    render.rows(_COLUMNS, found, as_json, "no token yet: `broker token create NAME` makes one")
 
 
 @app.command()
@@ -74,13 +74,17 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="As `list`
     print(f"the token {ended['id']} of {ended['user']} is revoked")
 
 
-def _day(field: str) -> Column:
-    return Column(head=field.removesuffix("_at"), cell=lambda row: str(row[field] or "–")[:19].replace("T", " "))
+def _day(field: str, spare: int = 0) -> Column:
+    return Column(
+        head=field.removesuffix("_at"), cell=lambda row: str(row[field] or "–")[:19].replace("T", " "), spare=spare
+    )
 
 
 _COLUMNS = [
     Column(head="id", cell=lambda row: str(row["id"])),
     Column(head="user", cell=lambda row: str(row["user"])),
     Column(head="scope", cell=lambda row: str(row["scope"])),
-    *map(_day, ("created_at", "expires_at", "revoked_at")),
+    _day("created_at", spare=1),
+    _day("expires_at"),
+    _day("revoked_at"),
 ]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from broker.cli import render, watch
-from broker.cli.main import COMMANDS
+from broker.cli.detail import said_once
+from broker.cli.main import COMMANDS, in_our_words
 from broker.cli.options import document_of
-from broker.model.errors import InvalidInput
+from broker.model.errors import InvalidInput, Problem
 
 BROKER = str(Path(sys.executable).with_name("broker"))
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -109,3 +110,23 @@ def test_in_a_pipe_a_table_is_tab_separated(capsys: pytest.CaptureFixture[str]) 
 )
 def test_a_followed_job_gives_its_own_exit_code(state: str, code: int | None, given: int) -> None:
     assert watch.exit_code({"state": state, "exit_code": code}) == given
+
+
+def test_a_terminal_is_told_that_there_is_nothing_and_a_pipe_gets_the_heads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = [render.Column(head="a", cell=lambda row: str(row["a"]))]
+    render.table(columns, [], none="no job yet")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    render.table(columns, [], title="attempts")
+    assert capsys.readouterr() == ("a\n", "attempts: nothing here yet\n")
+
+
+def test_what_the_broker_calls_a_period_is_called_by_its_option() -> None:
+    error = InvalidInput(Problem(field="period", message="is none"), Problem(field="by", message="is none"))
+    assert in_our_words(error) == "--for: is none\nby: is none"
+
+
+def test_a_reason_that_an_attempt_and_its_job_share_is_said_once() -> None:
+    changes = [{"reason": reason} for reason in ("room", "room", "", "room", "lost")]
+    assert [each["reason"] for each in said_once(changes)] == ["room", "", "", "", "lost"]

@@ -44,3 +44,8 @@ def test_text_goes_below_a_narrow_table_by_the_row_s_name() -> None:
     shown, below = fitting(COLUMNS, rows, READABLE + PADDING)
     assert [column.head for column in below] == ["why"]
     assert lines_below(shown[0], below, rows) == ["k3f9a2 · why: " + "x" * READABLE]
+
+
+def test_text_of_a_column_without_a_head_goes_below_by_the_row_s_name_alone() -> None:
+    noted = Column(head="", cell=lambda row: str(row["note"]), wrap=True)
+    assert lines_below(COLUMNS[0], [noted], [{"id": "k3f9a2", "note": "at once"}]) == ["k3f9a2: at once"]

@@ -39,9 +39,9 @@ function jobs(items, filtered) {
     { head: "State", cell: (job) => state(job.state) },
     { head: "User", spare: true, cell: (job) => [job.user, job.project && job.project !== "default" ? [h("br"), h("small", {}, job.project)] : null] },
     { head: "GPUs", spare: true, cell: gpus },
-    { head: "Pool", cell: (job) => job.kind === "array" ? counts(job) : job.pool },
+    { head: "Pool", spare: true, cell: (job) => job.kind === "array" ? counts(job) : job.pool },
     { head: "Submitted", spare: true, cell: (job) => when(job.submitted_at) },
-    { head: "Ran", number: true, cell: (job) => job.kind === "array" ? "" : between(job.started_at, job.ended_at) },
+    { head: "Ran", number: true, spare: true, cell: (job) => job.kind === "array" ? "" : between(job.started_at, job.ended_at) },
     { head: "Cost", number: true, cell: (job) => job.cost ? usd(job.cost) : "" },
   ], items, filtered ? "No job matches." : "No job yet: `broker submit echo hello` runs one.");
 }

@@ -120,5 +120,5 @@ function runningTable(items) {
 }
 
 function latestTable(items) {
-  return table("Latest jobs", [name, { head: "State", cell: (job) => state(job.state) }, where, cost], items, "No job yet: `broker submit echo hello` runs one.");
+  return table("Latest jobs", [name, { head: "State", cell: (job) => state(job.state) }, { ...where, spare: true }, cost], items, "No job yet: `broker submit echo hello` runs one.");
 }
