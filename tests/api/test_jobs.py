@@ -168,6 +168,8 @@ async def test_the_list_takes_filters(house: House, http) -> None:
     assert await listed(user="nobody") == []
     assert await listed(since="9999-01-01T00:00:00Z") == []
     assert await listed(until="0001-01-01T00:00:00Z") == []
+    wrong = await http.get("/v1/jobs", params={"state": ["queued", "gone"]})
+    assert (wrong.status_code, wrong.json()["problems"][0]["field"]) == (422, "state")
 
 
 async def test_an_array_is_one_line_when_collapsed(house: House, http) -> None:
