@@ -1,5 +1,7 @@
 """Forecast, accuracy and counterfactual of a broker with weeks behind it: what the API answers and people read."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from broker.cli.sparkline import sparkline
 from broker.decide.rules import PlacementRules
 from broker.run.broker import Broker
 from broker.run.service import Service
+from broker.run.service.foresights import Foresights
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import SqlStore, open_store
 from broker.testing.fakes import FakeClock, FakeExecutor
@@ -108,6 +111,28 @@ async def test_the_time_before_the_first_job_is_told_apart(past) -> None:
     assert longer["since"] < longer["seen_since"] and not any(longer["busy"][:10])
     (found,) = (await asked(past, "counterfactual?period=30d"))["counterfactuals"]
     assert found["since"] == longer["seen_since"]
+
+
+async def test_many_that_ask_at_once_leave_threads_for_the_brokers_own_work(
+    past: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computing, may_end = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> tuple[()]:
+        computing.set()
+        may_end.wait()
+        return ()
+
+    monkeypatch.setattr(Foresights, "_demands", slow)
+    asking = [asyncio.create_task(past.get("/v1/demand", params={"period": f"{hours}h"})) for hours in range(1, 61)]
+    try:
+        async with asyncio.timeout(60):
+            await asyncio.to_thread(computing.wait)
+            for _ in range(60):  # a store's call, or any other
+                await asyncio.to_thread(int)
+    finally:
+        may_end.set()
+    assert {answer.status_code for answer in await asyncio.gather(*asking)} == {200}
 
 
 @pytest.mark.parametrize(

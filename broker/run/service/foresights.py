@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from broker.decide.spend import Period, parse_period
 from broker.model.errors import InvalidInput, Problem
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from broker.decide.counterfactual import Counterfactual
 
 _FRESH_S: Final = 1.0
+_AT_ONCE: Final = 2  # questions that are computed; the broker's own work needs threads too
 _DAY_NS: Final = 86_400 * NS_PER_S
 _MOST_DAYS: Final = 400
 _STEPS_S: Final = (10, 60, 300, 900, 3_600, 4 * 3_600, 86_400)
 _MOST_STEPS: Final = 400  # as many as can be told apart in a picture
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Foresights:
         self._settling = settling
         self._demanded: Kept[tuple[Demanded, ...]] = Kept(broker.clock)
         self._otherwise: Kept[tuple[Counterfactual, ...]] = Kept(broker.clock)
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def forecast(self, pool: str | None = None, max_age_s: float = 0.0) -> tuple[Foreseen, ...]:
         """The forecast of each pool, or of one, made now unless one is at most so old. Raises `UnknownName`."""
@@ -84,14 +87,14 @@ class Foresights:
         Raises `InvalidInput` for a period, `UnknownName`.
         """
         pools, period = [each.pool for each in self._pools(pool)], await self._period(words)
-        made = partial(asyncio.to_thread, self._demands, pools, period)
+        made = partial(self._computed, partial(self._demands, pools, period))
         return await self._demanded.answer((pool, words), max_age_s, made)
 
     async def accuracy(self, pool: str | None, words: str) -> tuple[Account, ...]:
         """Day by day what was forecast, planned, and came. Raises `InvalidInput` for a period, `UnknownName`."""
         pools, period = self._pools(pool), await self._period(words)
         await self._settling.within(_FRESH_S)
-        return tuple([await asyncio.to_thread(self._account, each.pool, period) for each in pools])
+        return tuple([await self._computed(partial(self._account, each.pool, period)) for each in pools])
 
     async def counterfactual(self, pool: str | None, words: str, max_age_s: float = 0.0) -> tuple[Counterfactual, ...]:
         """What else the work of each cluster, or of one, could have cost; none for clusters without a price.
@@ -108,8 +111,8 @@ class Foresights:
 
     async def _all_alternatives(self, clusters: Sequence[Pool], period: tuple[int, int]) -> tuple[Counterfactual, ...]:
         await self._settling.within(_FRESH_S)
-        seen = await asyncio.to_thread(self._seen, period)
-        found = [await asyncio.to_thread(self._alternatives, each, seen) for each in clusters]
+        seen = await self._computed(partial(self._seen, period))
+        found = [await self._computed(partial(self._alternatives, each, seen)) for each in clusters]
         return tuple(each for each in found if each is not None)
 
     async def regrets(self) -> dict[str, float]:
@@ -121,7 +124,13 @@ class Foresights:
         kept = self._broker.foresight.current.get(running.pool.name)
         if kept is not None and self._broker.clock.now_ns() - kept.at_ns <= max_age_s * NS_PER_S:
             return kept
-        return await self._broker.foresight.look(running)
+        async with self._room:
+            return await self._broker.foresight.look(running)
+
+    async def _computed(self, make: Callable[[], Found]) -> Found:
+        """What takes long, in a thread, when it is its turn."""
+        async with self._room:
+            return await asyncio.to_thread(make)
 
     def _pools(self, name: str | None) -> list[RunningPool]:
         pools = self._broker.pools
