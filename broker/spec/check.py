@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from math import prod
 from pathlib import PurePosixPath
 from typing import Final
 
 from broker.model.environment import copied, is_dockerfile
 from broker.model.resources import GPU_MEMORY_GIB
 from broker.spec.complaints import nearest
-from broker.spec.document import MAX_TASKS, JobDocument
+from broker.spec.document import ADDED_TAGS, MAX_TASKS, JobDocument
 from broker.spec.quantities import NS_PER_S, deadline_ns, plain
 from broker.spec.source import Keys
 
 MAX_GPUS: Final = 4_096
+MAX_TAGS: Final = 64  # each is kept for every task
+MAX_TASK_TEXT: Final = 16 << 20  # characters of variables of a matrix, of all tasks together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ def contradictions(job: JobDocument, world: World) -> Found:
     yield from _image(job)
     yield from _paths(job)
     yield from _tasks(job)
+    yield from _tags(job)
     yield from _times(job)
     yield from _resources(job, world.gpu_models)
     yield from _pools(job, world.pools)
@@ -74,20 +76,35 @@ def _image(job: JobDocument) -> Found:
 def _paths(job: JobDocument) -> Found:
     """Nothing can be at the place of a volume, or inside it, but what is in the volume."""
     places = {path: PurePosixPath(path.removeprefix("~/").lstrip("/")) for path in (*job.volumes, *job.file_mounts)}
+    volumes = {places[path]: path for path in job.volumes}
+    for path, place in places.items():
+        for above in (place, *place.parents):
+            if (volume := volumes.get(above, path)) != path:
+                yield ("volumes", volume), f"is a volume, and {path} would be inside it: give it another path"
     for path in job.volumes:
-        for other, place in places.items():
-            if other != path and place.is_relative_to(places[path]):
-                yield ("volumes", path), f"is a volume, and {other} would be inside it: give it another path"
-            elif other == path and path in job.file_mounts:
-                yield ("volumes", path), "is in file_mounts, too: keep one"
+        if path in job.file_mounts:
+            yield ("volumes", path), "is in file_mounts, too: keep one"
 
 
 def _tasks(job: JobDocument) -> Found:
     if empty := [name for name, values in job.matrix.items() if not values]:
         yield ("matrix", empty[0]), "has no values: there would be no task"
-    tasks = (job.array or 1) * prod(len(values) for values in job.matrix.values())
-    if tasks > MAX_TASKS:
-        yield ("matrix",), f"makes {tasks:,} tasks, more than {MAX_TASKS:,}, the most of one job"
+        return
+    tasks = job.array or 1
+    for values in job.matrix.values():
+        tasks *= len(values)
+        if tasks > MAX_TASKS:
+            yield ("matrix",), f"makes {tasks:,} tasks or more, and {MAX_TASKS:,} are the most of one job"
+            return
+    sizes = ((len(name) * len(values) + sum(map(len, values)), len(values)) for name, values in job.matrix.items())
+    if (text := sum(size * tasks // count for size, count in sizes)) > MAX_TASK_TEXT:
+        said = f"gives all tasks together {text >> 20:,} MiB of variables, and {MAX_TASK_TEXT >> 20} are the most"
+        yield ("matrix",), f"{said} of one job: keep long values in a file, and tell each task which are its own"
+
+
+def _tags(job: JobDocument) -> Found:
+    if (count := len(job.tags.keys() - ADDED_TAGS)) > MAX_TAGS:
+        yield ("tags",), f"are {count:,}, and {MAX_TAGS} are the most of one job"
 
 
 def _times(job: JobDocument) -> Found:
@@ -118,8 +135,9 @@ def _resources(job: JobDocument, models: Collection[str] | None) -> Found:
 
 def _pools(job: JobDocument, known: Collection[str] | None) -> Found:
     place = job.placement
+    denied = set(place.not_pools)
     for name in place.pools:
-        if name in place.not_pools or name.split("/")[0] in place.not_pools:
+        if not denied.isdisjoint((name, name.split("/")[0])):
             yield ("placement", "not_pools"), f"{name} is allowed in pools, too: keep one"
     if known is None:
         return

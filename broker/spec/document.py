@@ -52,6 +52,9 @@ ADOPTED: Final = object()  # context of a validation: what is validated is in ou
 MAX_TASKS: Final = 100_000
 MAX_NODES: Final = 1_000
 MAX_ATTEMPTS: Final = 100
+RETRY_OF: Final = "retry_of"  # the tag that names the job before
+SCHEDULE: Final = "schedule"  # the tag that names the schedule of a job
+ADDED_TAGS: Final = frozenset({RETRY_OF, SCHEDULE})  # by the broker
 
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _NAME: Final = re.compile(r"\w[\w ._/@+=:-]{0,99}")

@@ -1,6 +1,10 @@
 """Volumes of a job, as different tools write them, and what can't be."""
 
+from pathlib import PurePosixPath
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from broker.model.errors import InvalidInput
 from broker.spec.build import dump, load, to_spec
@@ -46,3 +50,33 @@ def test_nothing_else_is_put_into_a_volume(tmp_path) -> None:
         text = f"run: x\nvolumes: {{/data: sets}}\nfile_mounts: {{{target}: {tmp_path}/file}}\n"
         with pytest.raises(InvalidInput, match=r"volumes\./data"):
             read_yaml(text)
+
+
+PATHS = st.lists(
+    st.sampled_from(["", "/", "~/"]).flatmap(
+        lambda start: st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map(lambda parts: start + "/".join(parts))
+    ),
+    max_size=4,
+    unique=True,
+)
+
+
+@given(volumes=PATHS, mounts=PATHS)
+def test_nothing_is_at_the_place_of_a_volume_or_inside_it(volumes: list[str], mounts: list[str]) -> None:
+    def place(path: str) -> PurePosixPath:
+        return PurePosixPath(path.removeprefix("~/").lstrip("/"))
+
+    others = [(volume, other) for volume in volumes for other in {*volumes, *mounts} if other != volume]
+    wrong = {*volumes} & {*mounts} or any(place(other).is_relative_to(place(volume)) for volume, other in others)
+    asked = {"run": "x", "volumes": dict.fromkeys(volumes, "v"), "file_mounts": dict.fromkeys(mounts, "/etc")}
+    if wrong:
+        with pytest.raises(InvalidInput, match=r"inside it|file_mounts, too"):
+            from_python(**asked)
+    else:
+        assert len(from_python(**asked).document.volumes) == len(volumes)
+
+
+def test_very_many_are_looked_at_once_each() -> None:
+    many = {f"/p{n}": "v" for n in range(20_000)}
+    with pytest.raises(InvalidInput, match="/p7/x would be inside it"):
+        from_python(run="x", volumes={**many, "/p7/x": "v"})

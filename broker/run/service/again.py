@@ -11,9 +11,8 @@ from broker.model.jobs import Job, JobState
 from broker.model.query import JobFilter
 from broker.ports import Store
 from broker.spec.build import load
-from broker.spec.document import JobDocument
+from broker.spec.document import RETRY_OF, JobDocument
 
-RETRY_OF: Final = "retry_of"  # the tag that names the job before
 _AGAIN: Final = frozenset({JobState.FAILED, JobState.CANCELLED})
 _PAGE: Final = 1_000
 

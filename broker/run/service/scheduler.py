@@ -26,6 +26,7 @@ from broker.run.service.owned import owned
 from broker.run.service.submissions import Submissions
 from broker.run.service.zones import zone_of
 from broker.run.telling.events import Event
+from broker.spec.document import SCHEDULE
 
 log = structlog.get_logger()
 
@@ -33,7 +34,6 @@ LOOK_AGAIN_S: Final = (
     15.0  # another broker or API worker may have made a schedule, and the wall clock may have been set
 )
 AFTER_ERROR_S: Final = 1.0
-SCHEDULE: Final = "schedule"  # the tag that names the schedule of a job
 SCHEDULED_AT: Final = "SCHEDULED_AT"  # the environment variable with the time of the firing
 
 
