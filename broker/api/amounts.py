@@ -7,10 +7,10 @@ from typing import Final
 
 from broker.api import schemas
 from broker.model.money import Money
+from broker.model.times import bounded
 from broker.run.service import Cost
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LARGEST_NS: Final = 2**63 - 1
 
 
 def time(ns: int) -> datetime:
@@ -27,8 +27,7 @@ def nanoseconds(moment: datetime | None) -> int | None:
     """Nanoseconds since the epoch, within what a store can hold."""
     if moment is None:
         return None
-    exact = (moment - _EPOCH) // timedelta(microseconds=1) * 1_000
-    return max(min(exact, _LARGEST_NS), -_LARGEST_NS)
+    return bounded((moment - _EPOCH) // timedelta(microseconds=1) * 1_000)
 
 
 def money(amount: Money) -> schemas.Money:

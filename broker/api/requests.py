@@ -23,8 +23,13 @@ Seeing = Callable[[], Awaitable[frozenset[str] | None]]  # the projects that are
 
 _TEXT: Final = r"^[^\x00-\x1f\x7f]+$"  # no database takes a zero, and no name has control characters
 
+MOST_TERMS: Final = 16  # of a filter or a grouping: each is a join, of which no database takes very many
+
 Text = Annotated[str, Query(pattern=_TEXT, max_length=256)]
-ProjectFilter = Annotated[list[Text], Query(alias="project", description="Only of this project; several: any of them.")]
+ProjectFilter = Annotated[
+    list[Text],
+    Query(alias="project", max_length=1_000, description="Only of this project; several: any of them."),
+]
 Since = Annotated[AwareDatetime | None, Query(description="Not before this time (ISO 8601 with a zone).")]
 Until = Annotated[AwareDatetime | None, Query(description="Before this time (ISO 8601 with a zone).")]
 MaxAge = Annotated[float, Query(ge=0, le=86_400, description="Made anew where the broker has none that is so young.")]
@@ -39,7 +44,7 @@ BrokerUser = Annotated[
 ]
 TagFilter = Annotated[
     list[Annotated[str, Query(pattern=r"^[^\x00-\x1f\x7f=]+=[^\x00-\x1f\x7f]*$", max_length=512)]],
-    Query(alias="tag", description="KEY=VALUE; several must all be there."),
+    Query(alias="tag", max_length=MOST_TERMS, description="KEY=VALUE; several must all be there."),
 ]
 
 JOB_BODY: Final[dict[str, Any]] = {
@@ -260,6 +265,7 @@ __all__ = [
     "BATCH_BODY",
     "JOB_BODY",
     "LOCATION",
+    "MOST_TERMS",
     "BatchJobs",
     "JobFields",
     "JobId",

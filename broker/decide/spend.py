@@ -13,7 +13,7 @@ from typing import Final
 
 from broker.model.errors import InvalidInput
 from broker.model.money import NS_PER_HOUR, Money
-from broker.model.times import begin_of, day_of
+from broker.model.times import begin_of, bounded, day_of
 from broker.model.usage import SpendRow
 
 PERIODS: Final = (
@@ -54,13 +54,13 @@ def parse_period(words: str, now_ns: int) -> Period:
     if said == "all":
         return Period(since_ns=None, until_ns=None)
     if match := _ROLLING.fullmatch(said):
-        return Period(since_ns=now_ns - int(match[1]) * _HOURS[match[2]] * NS_PER_HOUR, until_ns=now_ns)
+        return Period(since_ns=bounded(now_ns - int(match[1]) * _HOURS[match[2]] * NS_PER_HOUR), until_ns=now_ns)
     first, _, last = said.partition("..")
     try:
         since, until = _days(first, today)
         if last:
             until = _days(last, today)[1]
-        period = Period(since_ns=begin_of(since), until_ns=begin_of(until))
+        period = Period(since_ns=bounded(begin_of(since)), until_ns=bounded(begin_of(until)))
     except (ValueError, OverflowError) as error:
         raise InvalidInput(f"{words!r} is no period: say one of {PERIODS}") from error
     if since >= until:

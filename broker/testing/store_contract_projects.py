@@ -101,3 +101,11 @@ class ProjectsContract:
             one_each = store.jobs(JobFilter(projects=frozenset(wanted), limit=1))
             assert (one_each.next_cursor is not None) == (len(wanted) > 1)
         assert store.spend(SpendFilter(by=("project",), projects=frozenset({"vision"}))) == ()
+
+    def test_jobs_of_very_many_projects_are_found(self, store: Store) -> None:
+        store.add_project(VISION)
+        for name in ("vision", DEFAULT_PROJECT):
+            store.add_jobs([in_project(name, f"{name}-1")], "{}", name)
+        wanted = frozenset({"vision", *(f"p{number}" for number in range(500))})
+        assert [one.id for one in store.jobs(JobFilter(projects=wanted)).jobs] == ["vision-1"]
+        assert store.jobs(JobFilter(projects=wanted), collapse=True).next_cursor is None

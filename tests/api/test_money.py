@@ -114,3 +114,28 @@ async def test_the_charges_are_exported_for_cost_tools_and_add_up(house: House, 
     assert total >= Decimal(report["total"]["total"]["usd"]) > 0
     assert {row["x_Job"] for row in rows} == {"", id}
     assert answer.headers["x-unknown-charges"] == "0"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=9999-12-31T23:59:59-23:00&by=day",
+        "until=0001-01-01T00:00:00%2B23:00&by=user",
+        "period=99999w&format=focus",
+        "period=0001&by=tag:team",
+        "period=9000-01",
+        "period=0001..9000&by=day",
+    ],
+)
+async def test_times_that_no_store_can_hold_are_answered_for(http, query: str) -> None:
+    answer = await http.get(f"/v1/spend?{query}")
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("path", ["jobs?tag=a=1", "spend?tag=a=1", "spend?by=user", "events?kind=job"])
+async def test_more_terms_than_a_database_takes_are_refused(http, path: str) -> None:
+    route, _, term = path.partition("?")
+    answer = await http.get(f"/v1/{route}?{'&'.join([term] * 1_500)}")
+    assert answer.status_code == 422, answer.text
+    most = await http.get(f"/v1/spend?{'&'.join(f'by=tag:k{n}&tag=k{n}=v' for n in range(16))}")
+    assert most.status_code == 200, most.text

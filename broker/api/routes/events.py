@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from broker.api import streaming
 from broker.api.events import as_json
-from broker.api.requests import ReadingAnew, Seeing, identity, problems, still
+from broker.api.requests import MOST_TERMS, ReadingAnew, Seeing, identity, problems, still
 from broker.api.streaming import EVENTS, event
 from broker.model.errors import UnknownName
 from broker.model.tokens import Identity
@@ -21,7 +21,7 @@ from broker.run.telling.events import Event
 PROMETHEUS: Final = "text/plain; version=0.0.4; charset=utf-8"
 Kind = Annotated[
     list[Annotated[str, Query(pattern="^[a-z_.]+$", max_length=40)]],
-    Query(description="Only these kinds, or those that begin with them: job, job.failed, plan."),
+    Query(max_length=MOST_TERMS, description="Only these kinds, or those that begin with them: job, job.failed, plan."),
 ]
 
 

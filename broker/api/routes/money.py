@@ -13,7 +13,19 @@ from fastapi.responses import Response
 from broker.api import schemas, spending
 from broker.api.amounts import nanoseconds
 from broker.api.decisions import placement
-from broker.api.requests import JOB_BODY, JobFields, Reading, Since, TagFilter, Text, Until, User, problems, tags_of
+from broker.api.requests import (
+    JOB_BODY,
+    MOST_TERMS,
+    JobFields,
+    Reading,
+    Since,
+    TagFilter,
+    Text,
+    Until,
+    User,
+    problems,
+    tags_of,
+)
 from broker.decide.focus import COLUMNS, focus, unknown
 from broker.decide.spend import PERIODS, SpendReport, to_csv
 from broker.model.query import SpendFilter
@@ -25,7 +37,10 @@ UNKNOWN: Final = "X-Unknown-Charges"  # how many lines have no row, as nobody kn
 ACCOUNT: Final = "gpu-broker"  # whose bill it is, where it is of all users
 By = Annotated[
     list[Text],
-    Query(description="Columns: job, user, project, name, pool, day, kind, tag:KEY; several split further."),
+    Query(
+        max_length=MOST_TERMS,
+        description="Columns: job, user, project, name, pool, day, kind, tag:KEY; several split further.",
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from broker.api import prices as views
-from broker.api.requests import Text, problems
+from broker.api.requests import MOST_TERMS, Text, problems
 from broker.decide.breakeven import Conditions
 from broker.run.service import Service
 
@@ -28,7 +28,9 @@ def routes(service: Service) -> APIRouter:
     @router.get("/breakeven", responses=problems(404, 409, 422))
     async def breakeven(
         gpu: Annotated[Text, Query(description=GPU)],
-        serverless: Annotated[list[Text], Query(description="Only these serverless providers.")] = [],  # noqa: B006 - FastAPI copies it
+        serverless: Annotated[
+            list[Text], Query(max_length=MOST_TERMS, description="Only these serverless providers.")
+        ] = [],  # noqa: B006 - FastAPI copies it
         job_s: Annotated[float, Query(gt=0, le=1e9, allow_inf_nan=False, description="Length of a job.")] = 600.0,
         cold_start_s: Annotated[
             float, Query(ge=0, le=1e7, allow_inf_nan=False, description="Billed before each job.")

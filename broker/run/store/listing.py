@@ -44,6 +44,7 @@ _AFTER_NS: Final = bindparam("after_ns", type_=BigInteger)
 _AFTER_SEQ: Final = bindparam("after_seq", type_=BigInteger)
 _AT_MOST: Final = bindparam("at_most", type_=Integer)
 _MANY: Final = 1_000  # jobs of a tag: that many are read without looking for a better way
+_MOST_SCANS: Final = 300  # merged in one statement: SQLite takes no more than 500
 _NO_TAG: Final = -1
 
 
@@ -126,8 +127,9 @@ def _by_state(wanted: JobFilter, tag_ids: Sequence[int] = ()) -> Select[Any]:
     """Merges one ordered scan for each state: no index has several states in the order of the list."""
     states = sorted(wanted.states or JobState)
     period = _period(wanted, jobs.c.submitted_ns, jobs.c.seq)
-    # Nor has one several projects.
-    apart = [[jobs.c.project == name] for name in sorted(wanted.projects)] if wanted.projects else [[]]
+    # Nor has one several projects, of which there may be too many to scan each: then they are told apart in the scan.
+    names = sorted(wanted.projects or ())
+    apart = [[jobs.c.project == name] for name in names] if 0 < len(names) * len(states) <= _MOST_SCANS else [[]]
     scans = [
         _matching(wanted, tag_ids)
         .where(jobs.c.state == state.value, *project, *period)
