@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial, update_wrapper
+from functools import cache, partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from broker.model.errors import InvalidInput, Problem
 from broker.sdk.call import Call
+from broker.sdk.chunks import Arguments, again, chunks, one_by_one
 from broker.sdk.flow import Both, Flow
 from broker.sdk.image import Image
-from broker.sdk.mapping import Mapped
+from broker.sdk.mapping import Mapped, Pickled
 from broker.sdk.pickling import PYTHON, PickledFunction, name_of, pickled_arguments, pickled_function
 from broker.sdk.sending import sent
 from broker.spec.check import World
@@ -85,18 +86,22 @@ class Function(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         order_outputs: bool = True,
         return_exceptions: bool = False,
+        chunksize: int = 1,
     ) -> Mapped[R]:
         """Calls it for each element (of several iterables: for what stands together), and iterates over the results.
 
         They come in the order of the elements, or, without `order_outputs`, as they are ready. An exception ends it,
         unless `return_exceptions` asks for it as a result. Elements are taken as there is room, so that there may be
         infinitely many. Who leaves early, by `break` for instance, cancels what is left. Both `for` and `async for`.
+
+        With `chunksize` one job calls it for so many elements, one after the other: for calls that take less than a
+        job costs.
         """
         more = dict(kwargs or {})
         if not iterables:
             raise InvalidInput(Problem(field="map", message="takes at least one iterable"))
         calls = ((args, more) for args in zip(*iterables, strict=False))
-        return self._mapped(calls, order_outputs, return_exceptions)
+        return self._mapped(calls, order_outputs, return_exceptions, chunksize)
 
     def starmap(
         self,
@@ -105,10 +110,12 @@ class Function(Generic[P, R]):
         kwargs: Mapping[str, Any] | None = None,
         order_outputs: bool = True,
         return_exceptions: bool = False,
+        chunksize: int = 1,
     ) -> Mapped[R]:
         """As `map`, but each element is all positional arguments of a call: `f.starmap([(1, 2), (3, 4)])`."""
         more = dict(kwargs or {})
-        return self._mapped(((tuple(args), more) for args in iterable), order_outputs, return_exceptions)
+        calls = ((tuple(args), more) for args in iterable)
+        return self._mapped(calls, order_outputs, return_exceptions, chunksize)
 
     def with_options(self, *, image: Image | None = None, **fields: Any) -> Function[P, R]:
         """The same function with other fields, or another image: `f.with_options(gpu="A100").remote(x)`."""
@@ -139,16 +146,21 @@ class Function(Generic[P, R]):
         found = yield from sent(self._document, name, self._function(), arguments, client.sent, awaited=awaited)
         return Call(client, found["id"])
 
-    def _mapped(self, calls: Iterable[tuple[Any, Any]], ordered: bool, exceptions: bool) -> Mapped[R]:
-        arguments = (pickled_arguments(self._call, *call) for call in calls)
-        name = name_of(self._call)
+    def _mapped(self, calls: Iterable[Arguments], ordered: bool, exceptions: bool, chunksize: int) -> Mapped[R]:
+        some_each = chunks(calls, chunksize)
+        name, function = name_of(self._call), self._function
+        if chunksize == 1:
+            pickled = (Pickled(pickled_arguments(self._call, *call)) for (call,) in some_each)
+        else:
+            pickled = (Pickled(pickled_arguments(self._call, each, {}), len(each)) for each in some_each)
+            function = cache(lambda: pickled_function(one_by_one(self._call, again(self._document))))
 
         def submit(client: Any, some: list[bytes]) -> Flow[str]:
             document = {**self._document, "array": len(some)}
-            found = yield from sent(document, name, self._function(), some, client.sent)
+            found = yield from sent(document, name, function(), some, client.sent)
             return str(found["id"])
 
-        return Mapped(self._client, arguments, submit, ordered=ordered, exceptions=exceptions)
+        return Mapped(self._client, pickled, submit, ordered=ordered, exceptions=exceptions)
 
     def _function(self) -> PickledFunction:
         if self._pickled is None:

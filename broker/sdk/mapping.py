@@ -28,6 +28,21 @@ _MOST_ARRAYS: Final = 64  # of one question for results
 Submit = Callable[["Client", list[bytes]], Flow[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Pickled:
+    """The arguments of what one job does: of a call, or of a chunk of calls."""
+
+    data: bytes
+    calls: int | None = None  # in the chunk; None: it is a call
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """What came of a call instead of a value."""
+
+    error: BaseException
+
+
 @dataclass(slots=True)
 class _Array:
     """Calls that were submitted together and have not all ended."""
@@ -42,26 +57,28 @@ class Mapped(Generic[R]):
     def __init__(
         self,
         client: Callable[[], Client],
-        calls: Iterator[bytes],
+        calls: Iterator[Pickled],
         submit: Submit,
         *,
         ordered: bool,
         exceptions: bool,
     ) -> None:
         self._find = client
-        self._calls: Iterator[bytes] | None = calls
+        self._calls: Iterator[Pickled] | None = calls
         self._submit = submit
         self._ordered = ordered
         self._exceptions = exceptions
         self._arrays: dict[str, _Array] = {}
-        self._ready: dict[int, Ended] = {}  # by which of all calls
+        self._ready: dict[int, Ended] = {}  # by which of all calls, or chunks
+        self._sizes: dict[int, int | None] = {}  # of those that are under way
         self._submitted = self._given = 0
 
     def __iter__(self) -> Iterator[R]:
         client = self._find()
         try:
             while (ended := client.run(self._next(client))) is not None:
-                yield client.run(self._value(client, ended))
+                for outcome in client.run(self._outcomes(client, *ended)):
+                    yield self._value(outcome)
         finally:
             client.run(self._left())
 
@@ -71,7 +88,8 @@ class Mapped(Generic[R]):
         client = await asyncio.to_thread(self._find)
         try:
             while (ended := await client.arun(self._next(client))) is not None:
-                yield await client.arun(self._value(client, ended))
+                for outcome in await client.arun(self._outcomes(client, *ended)):
+                    yield self._value(outcome)
         finally:
             await client.arun(self._left())
 
@@ -96,8 +114,11 @@ class Mapped(Generic[R]):
         client = await asyncio.to_thread(self._find)
         await client.arun(self._left())
 
-    def _next(self, client: Client) -> Flow[Ended | None]:
-        """The next result to be given out, submitting what there is room for meanwhile; None after the last."""
+    def _next(self, client: Client) -> Flow[tuple[Ended, int | None] | None]:
+        """The next result to be given out, submitting what there is room for meanwhile; None after the last.
+
+        With it how many calls it is of, where it is of a chunk.
+        """
         while (place := self._place()) is None:
             full = yield from self._fill(client)
             if not self._arrays:
@@ -106,7 +127,7 @@ class Mapped(Generic[R]):
                 continue
             yield from self._collect(60.0 if full else 0.0)
         self._given += 1
-        return self._ready.pop(place)
+        return self._ready.pop(place), self._sizes.pop(place)
 
     def _place(self) -> int | None:
         if self._ordered:
@@ -120,19 +141,20 @@ class Mapped(Generic[R]):
             some = self._taken(min(room, TOGETHER), until)
             if some:
                 array = _Array(self._submitted, set(range(len(some))))
-                self._arrays[(yield from self._submit(client, some))] = array
+                self._arrays[(yield from self._submit(client, [each.data for each in some]))] = array
+                self._sizes |= {self._submitted + at: each.calls for at, each in enumerate(some)}
                 self._submitted += len(some)
             if time.monotonic() >= until:
                 return self._calls is None
         return True
 
-    def _taken(self, most: int, until: float) -> list[bytes]:
-        taken: list[bytes] = []
+    def _taken(self, most: int, until: float) -> list[Pickled]:
+        taken: list[Pickled] = []
         size = 0
         assert self._calls is not None
         for call in self._calls:
             taken.append(call)
-            size += len(call)
+            size += len(call.data)
             if len(taken) >= most or size >= TOGETHER_BYTES or time.monotonic() >= until:
                 return taken
         self._calls = None
@@ -149,14 +171,20 @@ class Mapped(Generic[R]):
             if not array.going:
                 del self._arrays[name]
 
-    def _value(self, client: Client, ended: Ended) -> Flow[R]:
-        value: Any
+    def _outcomes(self, client: Client, ended: Ended, chunk: int | None) -> Flow[list[Any]]:
+        """What came of a call, or of each of a chunk; what ended the job before it had said so came of all of them."""
         try:
             value = yield from value_of(Job(client, ended.id), ended)
         except (Exception, SystemExit) as error:
+            return [_Raised(error)] * (chunk or 1)
+        return [value] if chunk is None else [_unpacked(each) for each in value]
+
+    def _value(self, outcome: Any) -> R:
+        value = outcome
+        if isinstance(outcome, _Raised):
             if not self._exceptions:
-                raise
-            value = error
+                raise outcome.error
+            value = outcome.error
         found: R = value
         return found
 
@@ -166,6 +194,15 @@ class Mapped(Generic[R]):
             name, _ = self._arrays.popitem()
             with suppress(BrokerError):
                 yield from cancelled(name)
+
+
+def _unpacked(outcome: bytes) -> Any:
+    from broker.sdk.pickling import unpacked
+
+    try:
+        return unpacked(outcome)
+    except Exception as error:
+        return _Raised(error)
 
 
 def listed(indexes: set[int]) -> str:

@@ -1,7 +1,9 @@
 """Many calls: in order or as they come, with as many under way as there is room for, and nothing left behind."""
 
 import itertools
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -118,6 +120,66 @@ def test_what_the_elements_raise_is_raised(at_work: list[str]) -> None:
 
     with pytest.raises(LookupError, match="no more"):
         list(half.map(broken()))
+
+
+def test_a_chunk_is_one_job(at_work: list[str]) -> None:
+    assert list(half.map(range(0, 46, 2), chunksize=5)) == list(range(23))
+    assert len(at_work) == 5
+    assert list(power.starmap([(2, 4), (5, 2), (3, 2)], chunksize=2)) == [16, 25, 9]
+    assert sorted(half.map(range(0, 20, 2), order_outputs=False, kwargs={"plus": 1}, chunksize=3)) == list(range(1, 11))
+    assert list(half.map([], chunksize=3)) == []
+
+
+def test_what_one_of_a_chunk_raises_keeps_no_other_from_its_turn(at_work: list[str]) -> None:
+    results = half.map([2, 3, 4, 6], return_exceptions=True, chunksize=3)
+    first, second, *others = results
+    assert (first, others) == (1, [2, 3])
+    assert isinstance(second, ValueError) and "raised in the job" in str(second.__notes__)
+    got = []
+    with pytest.raises(ValueError, match="3 is odd"):
+        for value in half.map([2, 3, 4], chunksize=3):
+            got.append(value)
+    assert got == [1]
+
+
+def test_what_ends_the_job_of_a_chunk_came_of_all_of_it(at_work: list[str]) -> None:
+    @broker.function
+    def leaves(x: int) -> int:
+        if x == 1:
+            raise SystemExit("enough")
+        return x
+
+    *ended, last = leaves.map(range(4), return_exceptions=True, chunksize=3)
+    assert last == 3 and [type(each) for each in ended] == [SystemExit] * 3
+
+
+def test_what_raises_in_a_chunk_is_repeated_as_often_as_retries_say(at_work: list[str], tmp_path: Path) -> None:
+    def flaky(x: int) -> int:
+        with (tmp_path / str(x)).open("a") as seen:
+            seen.write("x")
+        if (tmp_path / str(x)).stat().st_size <= x:
+            raise ValueError(f"{x} again")
+        return x
+
+    patient = broker.function(retries=2)(flaky)
+    *good, bad = patient.map(range(4), return_exceptions=True, chunksize=4)
+    assert good == [0, 1, 2] and isinstance(bad, ValueError)
+    assert (tmp_path / "3").read_text() == "xxx"
+    assert len(at_work) == 1
+
+
+def test_what_a_chunk_can_not_send_back_is_an_error_of_its_call(at_work: list[str]) -> None:
+    @broker.function
+    def lock(wanted: bool) -> object:
+        return threading.Lock() if wanted else 7
+
+    refused, good = lock.map([True, False], return_exceptions=True, chunksize=2)
+    assert isinstance(refused, TypeError) and good == 7
+
+
+def test_a_chunk_has_calls() -> None:
+    with pytest.raises(broker.InvalidInput, match="chunksize"):
+        half.map([2], chunksize=0)
 
 
 @given(st.sets(st.integers(0, 50)))
