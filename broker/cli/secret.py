@@ -50,6 +50,15 @@ def list_secrets(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show one secret, without its value.
+
+    Example: broker secret show HF_TOKEN
+    """
+    render.row(COLUMNS, client().secret(name), as_json)
+
+
+@app.command()
 def delete(name: Name) -> None:
     """Remove a secret with all its versions.
 

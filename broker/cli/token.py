@@ -11,6 +11,7 @@ from broker.cli import render
 from broker.cli.connection import client
 from broker.cli.render import Column
 
+TokenId = Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Make, list and revoke tokens for others.")
 
@@ -65,7 +66,16 @@ def list_tokens(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")]) -> None:
+def show(token_id: TokenId, as_json: AsJson = False) -> None:
+    """Show one token, without its text.
+
+    Example: broker token show 4f2a9c01d7be
+    """
+    render.row(_COLUMNS, client().token(token_id), as_json)
+
+
+@app.command()
+def revoke(token_id: TokenId) -> None:
     """End a token at once.
 
     Example: broker token revoke 4f2a9c01d7be

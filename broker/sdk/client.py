@@ -275,18 +275,6 @@ class Client(Tenancy):
         """Whether pools are steered by themselves, what was decided last and is proposed: `AutopilotView`."""
         return self._json("GET", "/v1/autopilot")
 
-    def create_token(self, user: str, scope: str = "submit", lives_s: float | None = None) -> Json:
-        """Makes a token and shows its text, this once: `TokenMade`."""
-        return self._json("POST", "/v1/tokens", body={"user": user, "scope": scope, "lives_s": lives_s})
-
-    def tokens(self) -> list[Json]:
-        """All tokens that were ever made, newest first: `TokenView`s."""
-        return list(self._json("GET", "/v1/tokens")["tokens"])
-
-    def revoke_token(self, token_id: str) -> Json:
-        """Ends a token at once: `TokenView`."""
-        return self._json("DELETE", f"/v1/tokens/{quote(token_id, safe='')}")
-
     def create_schedule(self, name: str, document: Mapping[str, Any], *, cron: str, **wish: Any) -> Json:
         """Submits a job again and again: `ScheduleView`.
 

@@ -11,7 +11,7 @@ from broker.sdk.flow import LONG_S
 
 
 class Tenancy:
-    """Projects, their members, secrets and volumes."""
+    """Projects, their members, tokens, secrets and volumes."""
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
         raise NotImplementedError
@@ -44,6 +44,22 @@ class Tenancy:
         """Ends a membership: `ProjectView`."""
         return self._json("DELETE", f"{_path('projects', project)}/members/{quote(user, safe='')}")
 
+    def create_token(self, user: str, scope: str = "submit", lives_s: float | None = None) -> Json:
+        """Makes a token and shows its text, this once: `TokenMade`."""
+        return self._json("POST", "/v1/tokens", body={"user": user, "scope": scope, "lives_s": lives_s})
+
+    def tokens(self) -> list[Json]:
+        """All tokens that were ever made, newest first: `TokenView`s."""
+        return list(self._json("GET", "/v1/tokens")["tokens"])
+
+    def token(self, token_id: str) -> Json:
+        """One token, without its text: `TokenView`."""
+        return self._json("GET", _path("tokens", token_id))
+
+    def revoke_token(self, token_id: str) -> Json:
+        """Ends a token at once: `TokenView`."""
+        return self._json("DELETE", _path("tokens", token_id))
+
     def set_secret(self, name: str, value: str, projects: Sequence[str] = ()) -> Json:
         """Sets a secret, which jobs of these projects, or of all, find in their environment: `SecretView`.
 
@@ -55,6 +71,10 @@ class Tenancy:
     def secrets(self) -> list[Json]:
         """All secrets by name, without their values: `SecretView`s."""
         return list(self._json("GET", "/v1/secrets")["secrets"])
+
+    def secret(self, name: str) -> Json:
+        """One secret, without its value: `SecretView`."""
+        return self._json("GET", _path("secrets", name))
 
     def delete_secret(self, name: str) -> None:
         """Removes a secret with all its versions."""

@@ -44,8 +44,9 @@ async def test_a_budget_is_set_shown_changed_and_removed(http) -> None:
     assert (only["limit"]["usd"], only["action"], only["period"], only["tag"]) == ("500.00", "hold", "month", None)
     assert (await http.get("/v1/budgets/lab")).json() == only
     assert (await http.delete("/v1/budgets/lab")).json() == {"budgets": []}
-    assert (await http.get("/v1/budgets/lab")).status_code == 404
-    assert (await http.delete("/v1/budgets/lab")).status_code == 404
+    gone = [await http.request(method, "/v1/budgets/lab") for method in ("GET", "DELETE")]
+    assert [answer.status_code for answer in gone] == [404, 404]
+    assert gone[0].text == gone[1].text
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ async def test_a_token_opens_what_its_scope_is_good_for_and_nothing_else(house: 
         ("GET", "/v1/jobs", "read"),
         ("POST", "/v1/jobs", "submit"),
         ("GET", "/v1/tokens", "admin"),
+        ("GET", "/v1/tokens/x", "admin"),
         ("DELETE", "/v1/tokens/x", "admin"),
         ("POST", "/v1/shutdown", "admin"),
         ("GET", "/metrics", "read"),
@@ -120,7 +121,10 @@ async def test_a_token_is_shown_once_and_kept_as_a_hash(house: House) -> None:
         answer = await owner.post("/v1/tokens", json={"user": "mia", "scope": "read", "lives_s": 60})
         text = answer.json()["token"]
         listed = await owner.get("/v1/tokens")
+        shown = await owner.get(f"/v1/tokens/{answer.json()['id']}")
+        assert (await owner.get("/v1/tokens/none")).status_code == 404
     assert listed.json()["tokens"][0]["id"] == answer.json()["id"] and text not in listed.text
+    assert listed.json()["tokens"] == [shown.json()]
     secret = text.rpartition("_")[2] if text.count("_") == 2 else text.split("_", 2)[2]
     assert secret.encode() not in b"".join(path.read_bytes() for path in house.state_dir.glob("broker.db*"))
 

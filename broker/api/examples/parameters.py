@@ -23,6 +23,7 @@ _NOUNS: Final[Mapping[str, str]] = {
 # Where a name means something else in one operation, that stands before it.
 _VALUES: Final[Mapping[str, object]] = {
     "id": JOB_ID,
+    "GET /v1/tokens/{id} id": TOKEN_ID,
     "DELETE /v1/tokens/{id} id": TOKEN_ID,
     "sha256": BLOB,
     "user": USER,

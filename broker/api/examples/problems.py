@@ -17,6 +17,11 @@ from broker.decide.throttle import Bucket, take
 from broker.model.errors import BrokerError, Conflict, InvalidInput, PriceMissing, Problem, StoreAway, UnknownName
 from broker.model.tokens import Scope
 from broker.run.service.jobs import an_array
+from broker.run.settings.secrets import NO_VALUE
+from broker.run.store.budgeting import no_budget
+from broker.run.store.sealing import no_secret
+from broker.run.store.tokens import no_token
+from broker.run.store.volume_keeping import no_volume
 from broker.spec.complaints import unknown
 
 Said = TypeVar("Said")
@@ -39,22 +44,19 @@ _NOT_THERE: Final[Mapping[str, BrokerError]] = {
     "/v1/jobs/{id}": UnknownName(f"there is no job {JOB_ID!r}"),
     "/v1/results": UnknownName(f"there is no array {ARRAY_ID!r}"),
     "/v1/blobs/{sha256}": UnknownName(f"there is no blob {BLOB!r}"),
-    "/v1/budgets/{name}": UnknownName("there is no budget 'vision-month'; there are: none"),
-    "DELETE /v1/budgets/{name}": UnknownName("there is no budget 'vision-month' in the store"),
+    "/v1/budgets/{name}": no_budget("vision-month"),
     "/v1/breakeven": UnknownName(f"H1000: {unknown('H1000', ['H100'], 'GPU')}"),
     "/v1/pools/{name}": _NO_POOL,
     "/v1/demand": _NO_POOL,
     "/v1/forecast": _NO_POOL,
     "/v1/accuracy": _NO_POOL,
     "/v1/counterfactual": _NO_POOL,
-    "/v1/tokens/{id}": UnknownName(f"there is no token {TOKEN_ID!r}: `broker token list` shows them"),
+    "/v1/tokens/{id}": no_token(TOKEN_ID),
     "PUT /v1/projects/{name}": UnknownName(f"there is no project {PROJECT!r}"),
     "DELETE /v1/projects/{name}": UnknownName(f"there is no project {PROJECT!r}"),
     "/v1/schedules/{name}": UnknownName("there is no schedule 'nightly': `broker schedule list` shows them"),
-    "/v1/secrets/{name}": UnknownName("there is no secret 'HF_TOKEN': `broker secret list` shows them"),
-    "/v1/volumes/{name}": UnknownName(
-        "there is no volume 'checkpoints': `broker volume list` shows them, `broker volume create` makes one"
-    ),
+    "/v1/secrets/{name}": no_secret("HF_TOKEN"),
+    "/v1/volumes/{name}": no_volume("checkpoints"),
 }
 _CONTRADICTS: Final[Mapping[str, BrokerError]] = {
     "/v1/jobs": _OTHER_CONTENT,
@@ -99,7 +101,7 @@ _WRONG: Final[Mapping[str, tuple[str, str]]] = {
     "POST /v1/jobs:batch": ("jobs[1].gpuz", _UNKNOWN),
     "POST /v1/offers": ("gpuz", _UNKNOWN),
     "POST /v1/calls": ("function", "is missing: a call is one of a function"),
-    "POST /v1/jobs/{id}/retry": ("secrets", "secret HF_TOKEN has no value: `broker secret set HF_TOKEN`"),
+    "POST /v1/jobs/{id}/retry": ("secrets", NO_VALUE.format(name="HF_TOKEN")),
     "GET /v1/jobs": ("limit", f"{_LEAST} 1"),
     "GET /v1/jobs/{id}/logs": ("limit", f"{_LEAST} 1"),
     "GET /v1/jobs/{id}/wait": ("timeout_s", f"{_LEAST} 0"),

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Path, Request
 from broker.api import budgets as views
 from broker.api.requests import Reading, identity, problems
 from broker.model.budgets import Standing
-from broker.model.errors import UnknownName
 from broker.model.tokens import Identity
 from broker.run.service import Service
 from broker.run.settings.budgets import budget_of
+from broker.run.store.budgeting import no_budget
 
 Name = Annotated[str, Path(description="Name of a budget.", pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
@@ -33,8 +33,7 @@ def routes(service: Service) -> APIRouter:
         found = _seen(await service.budgets.standings(), projects, identity(request))
         wanted = [each for each in found if each.budget.name == name]
         if not wanted:
-            known = ", ".join(each.budget.name for each in found) or "none"
-            raise UnknownName(f"there is no budget {name!r}; there are: {known}")
+            raise no_budget(name)
         return views.view(wanted[0])
 
     @router.put("/{name}", responses=problems(409, 422, 503))

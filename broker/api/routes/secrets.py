@@ -22,6 +22,11 @@ def routes(service: Service) -> APIRouter:
         """Lists secrets without their values: those that jobs of one's own projects may name."""
         return views.secrets(await service.secrets.every(projects))
 
+    @router.get("/{name}", responses=problems(404, 422, 503))
+    async def show(name: Name, projects: Reading) -> views.SecretView:
+        """Shows one secret without its value: one that jobs of one's own projects may name."""
+        return views.view(await service.secrets.one(name, projects))
+
     @router.put("/{name}", responses=problems(409, 422, 503))
     async def set_(name: Name, wish: views.SecretWish, user: User, request: Request) -> views.SecretView:
         """Sets a secret: a new version, which attempts get that are launched from now on."""

@@ -28,6 +28,11 @@ def routes(service: Service) -> APIRouter:
         """Lists all tokens that were ever made, newest first, without their texts."""
         return views.TokenList(tokens=[views.token(each) for each in await service.tokens.every()])
 
+    @router.get("/{id}", responses=problems(404, 503))
+    async def show(id: TokenId) -> views.TokenView:
+        """Shows one token, without its text."""
+        return views.token(await service.tokens.one(id))
+
     @router.delete("/{id}", responses=problems(404, 503))
     async def revoke(id: TokenId) -> views.TokenView:
         """Ends a token at once."""

@@ -14,12 +14,13 @@ import structlog
 
 from broker.decide.budgets import asked, begun, covers, exhausted, in_words, passed, taken
 from broker.model.budgets import Asked, Budget, Reservation, Standing
-from broker.model.errors import BrokerError, Conflict, UnknownName
+from broker.model.errors import BrokerError, Conflict
 from broker.model.jobs import Job, JobSpec
 from broker.model.money import NS_PER_S, Money
 from broker.model.placement import Placement, Verdict
 from broker.ports import Clock, Store
 from broker.run.attempts.register import Register
+from broker.run.store.budgeting import no_budget
 from broker.run.telling.events import Event
 
 log = structlog.get_logger()
@@ -86,8 +87,7 @@ class Budgets:
         """How all budgets stand, or one of them. Raises `UnknownName`."""
         wanted = [budget for budget in self.every if name in (None, budget.name)]
         if name is not None and not wanted:
-            known = ", ".join(budget.name for budget in self.every) or "none"
-            raise UnknownName(f"there is no budget {name!r}; there are: {known}")
+            raise no_budget(name)
         return await self._now(wanted)
 
     async def reservation(self, spec: JobSpec, user: str, each: Money | None) -> Reservation | None:

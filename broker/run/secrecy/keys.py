@@ -76,8 +76,10 @@ class Keys:
 
     @property
     def where(self) -> str:
-        """Where they come from, for people."""
-        return f"secrets.key_command ({shlex.split(self._command)[0]})" if self._command else str(self._file)
+        """Where they come from, for whoever submits a job: without paths, and the command without its arguments."""
+        if self._command:
+            return f"secrets.key_command ({os.path.basename(shlex.split(self._command)[0])})"
+        return f"{self._file.name} of the broker's folder"
 
     def _read(self) -> list[Key]:
         text = self._said() if self._command is not None else self._written()
@@ -98,8 +100,8 @@ class Keys:
         except FileNotFoundError:
             return ""
         if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid():
-            message = "holds the keys of secrets, but is not yours alone: chown it to you and chmod 600"
-            raise InvalidInput(Problem(message=message, file=str(self._file)))
+            message = "holds the keys of secrets, but is not its owner's alone: chown and chmod 600 it"
+            raise InvalidInput(Problem(message=message, file=self.where))
         return read_text(self._file)
 
     def _said(self) -> str:
@@ -134,7 +136,7 @@ class Keys:
             else:
                 draft.replace(self._file)
         except FileExistsError:
-            raise Conflict(f"{self._file} was made by another process meanwhile: try again") from None
+            raise Conflict(f"{self.where} was made by another process meanwhile: try again") from None
         finally:
             draft.unlink(missing_ok=True)
         self._known = keys

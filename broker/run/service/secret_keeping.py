@@ -11,6 +11,7 @@ from broker.model.errors import Conflict, InvalidInput, Problem
 from broker.model.secrets import Secret
 from broker.run.broker import Broker
 from broker.run.secrecy.secrets import Secrets
+from broker.run.store.sealing import no_secret
 from broker.spec.fields import env_name
 
 LONGEST: Final = 65_536  # bytes; a process takes no longer variable than twice that
@@ -55,8 +56,18 @@ class SecretKeeping:
 
     async def every(self, projects: Collection[str] | None = None) -> tuple[SecretStanding, ...]:
         """All of them by name that jobs of one of these projects may name; None: all."""
+        return await self._named(None, projects)
+
+    async def one(self, name: str, projects: Collection[str] | None = None) -> SecretStanding:
+        """One of these. Raises `UnknownName`."""
+        found = await self._named([name], projects)
+        if not found:
+            raise no_secret(name)
+        return found[0]
+
+    async def _named(self, names: Sequence[str] | None, projects: Collection[str] | None) -> tuple[SecretStanding, ...]:
         newest: dict[str, SecretStanding] = {}
-        for each in await asyncio.to_thread(self._store.sealed):
+        for each in await asyncio.to_thread(self._store.sealed, names):
             newest.setdefault(each.secret.name, SecretStanding(newest=each.secret, key_id=each.key_id))
         found = newest.values()
         return tuple(

@@ -15,6 +15,7 @@ from typing import Final
 from broker.model.money import NS_PER_S
 from broker.model.tokens import Identity, Scope, Token
 from broker.ports import Clock, Store
+from broker.run.store.tokens import no_token
 
 _FORM: Final = re.compile(r"broker_([0-9a-f]{12})_([\w-]{20,100})")
 
@@ -42,6 +43,12 @@ class Tokens:
     async def every(self) -> tuple[Token, ...]:
         """All that were ever made, newest first."""
         return await asyncio.to_thread(self._store.tokens)
+
+    async def one(self, token_id: str) -> Token:
+        """One of them. Raises `UnknownName`."""
+        if (known := await asyncio.to_thread(self._store.token, token_id)) is None:
+            raise no_token(token_id)
+        return known[0]
 
     async def revoke(self, token_id: str) -> Token:
         """Ends a token at once. Raises `UnknownName`."""

@@ -7,9 +7,12 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from broker.model.errors import InvalidInput, Problem, UnknownName
 from broker.spec.source import read_text
+
+NO_VALUE: Final = "secret {name} has no value: `broker secret set {name}`, or have it set where the broker runs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +32,7 @@ class ConfiguredSecrets:
         there |= {name: value for name in wanted if (value := self.environment.get(self.prefix + name)) is not None}
         for name in wanted:
             if name not in there:
-                places = f"the environment variable {self.prefix}{name}" + (f" or {self.file}" if self.file else "")
-                message = f"secret {name} has no value: `broker secret set {name}`, or set {places}"
-                raise UnknownName(Problem(message=message, field="secrets"))
+                raise UnknownName(Problem(message=NO_VALUE.format(name=name), field="secrets"))
         return {name: there[name] for name in wanted}
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
@@ -46,14 +47,18 @@ class ConfiguredSecrets:
             return {}
         status = self.file.stat()
         if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.getuid():
-            message = "holds secrets, but is not yours alone: chown it to you and chmod 600"
-            raise InvalidInput(Problem(message=message, file=str(self.file)))
+            raise _of_the_file("is not its owner's alone: chown and chmod 600 it")
         values: dict[str, str] = {}
         for number, line in enumerate(read_text(self.file).splitlines(), 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             name, equals, value = line.partition("=")
             if not equals:
-                raise InvalidInput(Problem(message="is not NAME=value", file=str(self.file), line=number))
+                raise _of_the_file(f"has a line that is not NAME=value, {number}")
             values[name.strip()] = value.strip()
         return values
+
+
+def _of_the_file(what: str) -> InvalidInput:
+    """Whoever submits a job reads this: it does not say where the file is."""
+    return InvalidInput(Problem(message=f"the broker's file of secrets (`secrets.file`) {what}", field="secrets"))

@@ -61,7 +61,12 @@ def keep(connection: Connection, budget: Budget) -> None:
 def drop(connection: Connection, name: str) -> None:
     """Removes a budget. Raises UnknownName."""
     if not connection.execute(delete(budgets).where(budgets.c.name == name)).rowcount:
-        raise UnknownName(f"there is no budget {name!r} in the store")
+        raise no_budget(name)
+
+
+def no_budget(name: str) -> UnknownName:
+    """The error for a budget that there is not, or that is not somebody's to see."""
+    return UnknownName(f"there is no budget {name!r}: `broker budget list` shows them")
 
 
 def standings(

@@ -60,7 +60,12 @@ class StoredSecrets(Transactions):
         """Removes one with all its versions. Raises UnknownName."""
         with self._write() as connection:
             if not connection.execute(delete(secrets).where(secrets.c.name == name)).rowcount:
-                raise UnknownName(f"there is no secret {name!r}: `broker secret list` shows them")
+                raise no_secret(name)
+
+
+def no_secret(name: str) -> UnknownName:
+    """The error for a secret that there is not, or that is not somebody's to see."""
+    return UnknownName(f"there is no secret {name!r}: `broker secret list` shows them")
 
 
 def _sealed(row: Any) -> Sealed:

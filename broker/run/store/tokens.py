@@ -44,8 +44,13 @@ def revoke(connection: Connection, token_id: str, at_ns: int) -> Token:
     mine = tokens.c.id == token_id
     connection.execute(update(tokens).where(mine, tokens.c.revoked_ns.is_(None)).values(revoked_ns=at_ns))
     if (found := find(connection, token_id)) is None:
-        raise UnknownName(f"there is no token {token_id!r}: `broker token list` shows them")
+        raise no_token(token_id)
     return found[0]
+
+
+def no_token(token_id: str) -> UnknownName:
+    """The error for a token that was never made."""
+    return UnknownName(f"there is no token {token_id!r}: `broker token list` shows them")
 
 
 def _token(row: Any) -> Token:
