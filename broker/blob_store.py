@@ -21,6 +21,10 @@ class BlobStore(Protocol):
         """The bytes. Raises `UnknownName`."""
         ...
 
+    def blob_bytes(self) -> int:
+        """How many bytes all of them have."""
+        ...
+
     def drop_blobs(self, before_ns: int, but: Collection[str]) -> int:
         """Drops what nobody has wanted since a time, but these; how many there were."""
         ...

@@ -33,6 +33,7 @@ KINDS: Final[tuple[tuple[type[errors.BrokerError], str, int], ...]] = (
     (errors.Misconfigured, "misconfigured", 503),
     (errors.ExecutorError, "executor-error", 502),
     (errors.PriceMissing, "price-missing", 409),
+    (errors.StoreFull, "store-full", HTTPStatus.INSUFFICIENT_STORAGE),
     (errors.StoreError, "store-error", 503),
     (errors.DaemonError, "daemon-error", 503),
     (errors.BrokerError, "broker-error", 500),

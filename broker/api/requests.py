@@ -90,6 +90,7 @@ PROBLEMS: Final[dict[int, str]] = {
     422: "What was sent is wrong; nothing was stored.",
     429: "This user asks too often, or keeps too many answers open; or this address sends too many wrong tokens.",
     503: "The store or a pool does not answer.",
+    507: "There is no room for it; nothing was stored.",
 }
 
 

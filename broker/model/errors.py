@@ -14,6 +14,7 @@ BrokerError
 │   └── Misconfigured          tell a person: credentials, a missing program, a bad setting
 ├── PriceMissing               no price is known for this thing at this time
 ├── StoreError                 the store can't be read or written (disk full, wrong version)
+│   ├── StoreFull              what is sent has no room, as a setting limits it; nothing was stored
 │   ├── StoreAway              the database does not answer: whether the last write was done is not known
 │   └── LeaseLost              this broker was taken for gone, and another one has what it had
 └── DaemonError                the broker's daemon is not there, is another one, or does not answer
@@ -98,6 +99,10 @@ class PriceMissing(BrokerError):
 
 class StoreError(BrokerError):
     """The store can't be read or written."""
+
+
+class StoreFull(StoreError):
+    """There is no room for what is sent; nothing was stored."""
 
 
 class StoreAway(StoreError):

@@ -110,7 +110,7 @@ class Broker:
         self.masks = Masks(secrets)
         self.volumes = Volumes(folders.volumes)
         self.archive = Archive(folders.archive)
-        self.blobs = Blobs(folders.blobs, store, clock)
+        self.blobs = Blobs(folders.blobs, store, clock, logs.max_blob_bytes)
         self.ledger = Ledger(store, clock)
         self.events = Events()
         self.register = Register(store, clock, self.events, self.masks)

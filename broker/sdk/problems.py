@@ -22,6 +22,7 @@ _TYPES: Final[dict[str, type[errors.BrokerError]]] = {
     "executor-error": errors.ExecutorError,
     "price-missing": errors.PriceMissing,
     "store-error": errors.StoreError,
+    "store-full": errors.StoreFull,
     "daemon-error": errors.DaemonError,
     "no-token": errors.DaemonError,
     "too-many-failures": errors.DaemonError,

@@ -26,8 +26,10 @@ class BlobsContract:
 
     def test_blobs(self, store: Store) -> None:
         for _ in range(2):
+            assert store.blob_bytes() in (0, 2)
             store.put_blob("ab", b"\x00\xff", NOW_NS)
         assert store.blob("ab") == b"\x00\xff"
+        assert store.blob_bytes() == 2
         assert store.want_blob("ab", NOW_NS) and not store.want_blob("cd", NOW_NS)
         with pytest.raises(UnknownName, match="cd"):
             store.blob("cd")

@@ -11,6 +11,7 @@ from broker.model import calls
 from broker.model.jobs import AttemptState
 from broker.model.placement import Verdict
 from broker.model.query import JobFilter
+from broker.run.attempts.blob_room import Room
 from tests.api.conftest import House
 
 
@@ -160,3 +161,18 @@ async def test_the_same_call_under_the_same_id_is_found(house: House, http: http
     again = await called(http, calls.joined([b"x"]), id="mine")
     assert (first.status_code, again.status_code) == (201, 200) and not json.loads(again.content)["created"]
     assert (await called(http, calls.joined([b"y"]), id="mine")).status_code == 409
+
+
+async def test_what_has_no_room_is_refused_by_name_and_what_is_here_is_called_on(house: House, http) -> None:
+    function = b"f" * 1_000
+    sha256 = hashlib.sha256(function).hexdigest()
+    assert (await http.put(f"/v1/blobs/{sha256}", content=function)).status_code == 200
+    house.broker.blobs.room = Room(2_000, house.broker.blobs._bytes)
+    large = b"x" * (1 << 20)
+    refused = await http.put(f"/v1/blobs/{hashlib.sha256(large).hexdigest()}", content=large)
+    assert (refused.status_code, refused.json()["type"]) == (507, "urn:gpu-broker:store-full")
+    assert "1,000 of the 2,000 bytes" in refused.json()["detail"] and "logs.max_blobs" in refused.json()["detail"]
+    job = json.dumps({"function": {"blob": sha256, "name": "f", "python": "3.11"}}).encode() + b"\n"
+    for size, status in ((1_500, 507), (100, 201), (900, 507), (100, 201)):
+        inputs = calls.joined([b"a" * size])
+        assert (await http.post("/v1/calls", content=job + inputs)).status_code == status, size

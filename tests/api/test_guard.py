@@ -75,6 +75,7 @@ async def test_a_path_or_method_that_there_is_not_is_a_problem_too(http, method:
 
 STATUS = {
     errors.StoreError("the store: the disk is full: free space there"): 507,
+    errors.StoreFull("too much is here"): 507,
     errors.StoreError("the store is locked"): 503,
     errors.NoCapacity("no room"): 503,
     errors.Unreachable("no answer"): 503,

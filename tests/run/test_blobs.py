@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.model import calls
-from broker.model.errors import InvalidInput, StoreError, UnknownName
+from broker.model.errors import InvalidInput, StoreError, StoreFull, UnknownName
 from broker.model.jobs import FunctionCall
 from broker.run.attempts.blobs import SMALL, Blobs
 from broker.run.attempts.payloads import check_inputs, payload
@@ -127,3 +127,51 @@ def test_arguments_are_checked_before_anything_is_stored(blobs: Blobs) -> None:
     for damaged in (b"", b"x" * 100, calls.joined([b"a", b"b"])[:-1]):
         with pytest.raises(InvalidInput, match=r"function\.inputs"):
             check_inputs(keep(blobs, damaged), 2, blobs)
+
+
+LITTLE = 4 * SMALL
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Iterator[Blobs]:
+    """With little room, and counted anew whenever something does not fit."""
+    store = open_store(f"sqlite:///{tmp_path / 'broker.db'}")
+    yield Blobs(tmp_path / "blobs", store, SystemClock(), LITTLE)
+    store.close()
+
+
+@pytest.fixture
+def always_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.run.attempts.blob_room.COUNTED_S", 0.0)
+
+
+@pytest.mark.usefixtures("always_counted")
+def test_all_together_have_no_more_than_they_may(little: Blobs) -> None:
+    keep(little, b"s" * SMALL)
+    large = keep(little, b"l" * 2 * SMALL)
+    for _ in range(9):  # what is here already takes no more
+        keep(little, b"s" * SMALL)
+    with pytest.raises(StoreFull, match=rf"have 196,608 of the {LITTLE:,} bytes .*`logs.max_blobs`"):
+        keep(little, b"m" * 2 * SMALL)
+    assert len(files(little)) == 1, "nothing is left of what had no room"
+    keep(little, b"n" * SMALL)
+    assert not little.room.take_at_hand(1)
+    little._file(large).unlink()  # by another broker that shares the folder
+    keep(little, b"o" * 2 * SMALL)
+
+
+def test_what_comes_at_the_same_time_is_counted(little: Blobs) -> None:
+    with little.draft("0" * 64) as first, little.draft("1" * 64) as second:
+        first.write(b"x" * 3 * SMALL)
+        with pytest.raises(StoreFull):
+            second.write(b"y" * 2 * SMALL)
+    keep(little, b"z" * LITTLE)  # both gave back what they had taken, counted or not
+
+
+def test_after_some_were_dropped_there_is_room_again(little: Blobs) -> None:
+    keep(little, b"x" * LITTLE)
+    with pytest.raises(StoreFull):
+        little.room.take(1)
+    assert little.expire(SystemClock().now_ns() + DAY_NS) == 1
+    assert not little.room.take_at_hand(1), "it is not known how much before it is counted"
+    little.room.take(LITTLE)

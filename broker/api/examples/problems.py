@@ -16,6 +16,7 @@ from broker.decide.spend import PERIODS
 from broker.decide.throttle import Bucket, take
 from broker.model.errors import BrokerError, Conflict, InvalidInput, PriceMissing, Problem, StoreAway, UnknownName
 from broker.model.tokens import Scope
+from broker.run.attempts.blob_room import no_room
 from broker.run.service.jobs import an_array
 from broker.run.settings.secrets import NO_VALUE
 from broker.run.store.budgeting import no_budget
@@ -184,7 +185,7 @@ def _standing_before(method: str, path: str) -> dict[int, dict[str, Any]]:
         429: too_often,
     }
     told = {status: json.loads(bytes(answer.body)) for status, answer in answers.items()}
-    return told | {503: _told(_AWAY)}
+    return told | {503: _told(_AWAY), 507: _told(no_room(49_999_731_288, 50 * 10**9))}
 
 
 def _told(error: BrokerError) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def _calls(router: APIRouter, service: Service) -> None:
         "/calls",
         status_code=201,
         response_class=Response,
-        responses={201: {**_BYTES, "description": _CALLED}, **problems(409, 413, 422, 503)},
+        responses={201: {**_BYTES, "description": _CALLED}, **problems(409, 413, 422, 503, 507)},
         openapi_extra={"requestBody": {"required": True, "description": _CALL, **_BYTES}},
     )
     async def call(request: Request, user: User, timeout_s: Timeout = 0.0) -> Response:
@@ -104,7 +104,7 @@ def _results(router: APIRouter, service: Service) -> None:
 def _blobs(router: APIRouter, service: Service) -> None:
     @router.put(
         "/blobs/{sha256}",
-        responses=problems(413, 422, 503),
+        responses=problems(413, 422, 503, 507),
         openapi_extra={"requestBody": {"required": True, **_BYTES}},
     )
     async def put_blob(sha256: Sha256, request: Request) -> BlobKept:

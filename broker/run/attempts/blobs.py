@@ -20,17 +20,21 @@ from broker.model.errors import InvalidInput, Problem, StoreError
 from broker.model.jobs import FunctionCall
 from broker.model.money import NS_PER_S
 from broker.ports import Clock, Store
+from broker.run.attempts.blob_room import Room
 
 SMALL: Final = 1 << 16  # bytes; up to here, whoever shares the store has it as well
 _IN_MEMORY: Final = 8 << 20  # bytes of small ones that are kept at hand
+_DRAFTS: Final = "drafts"  # a folder beside those of the first letters of hashes
 _NOTED_NS: Final = 60 * NS_PER_S  # how soon after one was wanted it need not be noted again
 
 
 class Blobs:
     """Keeps blobs. `StoreError` when it can't be done."""
 
-    def __init__(self, folder: Path, store: Store, clock: Clock) -> None:
+    def __init__(self, folder: Path, store: Store, clock: Clock, most_bytes: int = 50 * 10**9) -> None:
+        """They may have `most_bytes` together."""
         self.folder = folder
+        self.room = Room(most_bytes, self._bytes)
         self._store = store
         self._clock = clock
         self._recent = _Recent()
@@ -48,6 +52,11 @@ class Blobs:
         for sha256, data in kept:
             self._recent.put(sha256, data)
             self._recent.note(sha256, self._clock.now_ns())
+
+    def _bytes(self) -> int:
+        """All that are kept."""
+        files = [file for file in self.folder.glob("*/*") if file.parent.name != _DRAFTS]
+        return self._store.blob_bytes() + sum(map(_size, files))
 
     def draft(self, sha256: str) -> Draft:
         """What is to be kept under a hash, to be written piece by piece."""
@@ -97,6 +106,7 @@ class Blobs:
                 if file.stat().st_mtime_ns < before_ns and file.name not in used:
                     file.unlink()
                     dropped += 1
+        self.room.forget()
         return dropped
 
     def keep(self, sha256: str, small: bytes | None, file: Path | None) -> None:
@@ -112,7 +122,7 @@ class Blobs:
 
     def new_file(self) -> Path:
         """Where a draft may be written."""
-        drafts = self.folder / "drafts"
+        drafts = self.folder / _DRAFTS
         drafts.mkdir(parents=True, exist_ok=True, mode=0o700)
         return drafts / secrets.token_hex(16)
 
@@ -170,10 +180,13 @@ class Draft:
         self._hash = hashlib.sha256()
         self._small = bytearray()
         self._path: Path | None = None
+        self._coming = 0  # bytes of room that were taken for it
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Takes the next piece. Raises `StoreError` when the disk takes it not."""
+        """Takes the next piece. Raises `StoreFull`, and `StoreError` when the disk takes it not."""
+        self._blobs.room.take(len(data))
+        self._coming += len(data)
         self._hash.update(data)
         self.size += len(data)
         self._small += data
@@ -193,8 +206,11 @@ class Draft:
             raise InvalidInput(Problem(field="sha256", message=f"is {self._sha256}, but the content has {found}"))
         if self._path is not None and self._small:
             self._spill()
+        known = self._blobs.has(self._sha256)
         self._blobs.keep(self._sha256, bytes(self._small) if self._path is None else None, self._path)
         self._path = None
+        self._blobs.room.came(self._coming, new=not known)
+        self._coming = 0
 
     def __enter__(self) -> Draft:
         return self
@@ -202,6 +218,14 @@ class Draft:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+        self._blobs.room.came(self._coming, new=False)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # it was dropped, or got its place, meanwhile
+        return 0
 
 
 @contextmanager

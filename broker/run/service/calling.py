@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -71,6 +72,7 @@ class Calling:
     ) -> tuple[bool, tuple[Job, ...]]:
         """Whether jobs were stored, and the jobs of this submission."""
         now_ns, blobs = self._broker.clock.now_ns(), ((_hash(inputs), inputs),)
+        await self._room(*blobs[0])
         new = await expanded(_calling(ready.spec, inputs), document.id or self._ids.new(now_ns), user, now_ns)
         wanted = replace(entry(document, new, ready, note), blobs=blobs)
         jobs = await self._broker.begin(wanted)
@@ -79,6 +81,15 @@ class Calling:
             self._broker.wake()
         self._broker.blobs.came(blobs)
         return jobs[0].submitted_ns == now_ns, jobs
+
+    async def _room(self, sha256: str, inputs: bytes) -> None:
+        """Raises `StoreFull` where there is none for what is not here already."""
+        kept = self._broker.blobs
+        if kept.lately_wanted(sha256):
+            return
+        if not kept.room.take_at_hand(len(inputs)):
+            await asyncio.to_thread(kept.room.take, len(inputs))
+        kept.room.came(len(inputs), new=True)
 
 
 def _of_a_function(parsed: Parsed) -> Parsed:

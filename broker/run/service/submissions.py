@@ -12,7 +12,7 @@ from broker.decide.expand import expand, task_count
 from broker.decide.quotas import impossible, waiting
 from broker.model.acting import ACTING
 from broker.model.budgets import Reservation
-from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, Problem, UnknownName
+from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, Problem, StoreFull, UnknownName
 from broker.model.jobs import FunctionCall, Job, JobSpec
 from broker.model.placement import Placement, Refusal, Verdict
 from broker.model.projects import Waiting
@@ -134,10 +134,18 @@ class Submissions:
         return replace(parsed, document=document, ignored=parsed.ignored + told), note
 
     async def put_blob(self, sha256: str, pieces: AsyncIterable[bytes]) -> int:
-        """Keeps a function or arguments under their hash; how many bytes. Raises `InvalidInput` for another hash."""
+        """Keeps a function or arguments under their hash; how many bytes.
+
+        Raises `InvalidInput` for another hash, `StoreFull`.
+        """
         with self._broker.blobs.draft(sha256) as draft:
-            async for piece in pieces:
-                await asyncio.to_thread(draft.write, piece)
+            try:
+                async for piece in pieces:
+                    await asyncio.to_thread(draft.write, piece)
+            except StoreFull:
+                async for _ in pieces:
+                    pass  # whoever is still sending would not see why it is refused
+                raise
             await asyncio.to_thread(draft.commit)
         return draft.size
 

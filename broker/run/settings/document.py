@@ -283,6 +283,7 @@ class LogsPart(Part):
 
     max_stream: Size = Field(10 * 10**9, description="The most that is kept of one stream of one attempt.")
     keep: LongerThanZero = Field(30 * 86_400.0, description="How long logs of ended jobs are kept.")
+    max_blobs: Size = Field(50 * 10**9, description="The most that functions and arguments of calls take together.")
 
 
 class LimitsPart(Part):

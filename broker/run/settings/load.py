@@ -203,7 +203,9 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
             failures=Rate(per_s=document.limits.failures_per_minute / 60, burst=document.limits.failures_per_minute),
             files=tuple(each for path in document.limits.files if (each := _local(path, tree, ("limits", "files")))),
         ),
-        logs=LogLimits(max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep),
+        logs=LogLimits(
+            max_stream_bytes=document.logs.max_stream, keep_s=document.logs.keep, max_blob_bytes=document.logs.max_blobs
+        ),
         receivers=tuple(_receiver(name, part) for name, part in document.notify.items()),
         secret_prefix=document.secrets.env_prefix,
         secret_file=_local(document.secrets.file, tree, ("secrets", "file")),

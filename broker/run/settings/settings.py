@@ -33,6 +33,7 @@ class LogLimits:
 
     max_stream_bytes: int = 10 * 10**9  # of one stream of one attempt
     keep_s: float = 30 * 86_400.0  # after the end of the attempt
+    max_blob_bytes: int = 50 * 10**9  # of functions and arguments, all together
 
 
 FAILURES: Final = Rate(per_s=1.0, burst=60)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from broker.model.errors import UnknownName
 from broker.model.jobs import JobState
@@ -47,6 +47,11 @@ class StoredBlobs(Transactions):
         if data is None:
             raise UnknownName(f"there is no blob {sha256!r}: submit the function again")
         return data
+
+    def blob_bytes(self) -> int:
+        """How many bytes all of them have."""
+        with self._read() as connection:
+            return int(connection.execute(select(func.coalesce(func.sum(func.length(blobs.c.data)), 0))).scalar_one())
 
     def drop_blobs(self, before_ns: int, but: Collection[str]) -> int:
         """Drops what nobody has wanted since a time; how many."""
