@@ -8,43 +8,41 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from simulator.compare import Comparison, Outcome
+from simulator.policies import Policy
 from simulator.report.unit import Unit
+from simulator.tables import print_bullets, print_table
+
+INTERVAL, COMMITTED = "90 % interval", "committed"
 
 Bands = Mapping[str, Mapping[str, tuple[float, float]]]
 
 
 def columns(unit: Unit) -> tuple[str, ...]:
     """The heads of a comparison's table."""
-    parts = ("cluster", "committed", "serverless")
-    return ("policy", f"cost, {unit.axis}", "over hindsight", "90 % interval", *parts, "work on serverless")
+    parts = ("cluster", COMMITTED, "serverless")
+    return ("policy", f"cost, {unit.axis}", "over hindsight", INTERVAL, *parts, "work on serverless")
 
 
 def print_tables(found: Mapping[str, Comparison], bands: Bands, unit: Unit) -> None:
-    """A table for each scenario; tab-separated where nobody looks."""
+    """A table for each scenario; one of all where nobody looks."""
+    lines = {
+        name: [_row(each, one, bands.get(name, {}), unit) for one in each.outcomes] for name, each in found.items()
+    }
     if not sys.stdout.isatty():
-        print("\t".join(("scenario", *columns(unit))))
-        for name, comparison in found.items():
-            for outcome in comparison.outcomes:
-                print("\t".join((name, *_row(comparison, outcome, bands.get(name, {}), unit))))
+        print_table(("scenario", *columns(unit)), [(name, *row) for name, rows in lines.items() for row in rows])
         return
-    console = Console()
     for name, comparison in found.items():
-        table = Table(title=f"{name}: {terms(comparison)}", title_justify="left", box=box.SIMPLE_HEAD)
-        for column in columns(unit):
-            table.add_column(column, justify="left" if column == "policy" else "right")
-        for outcome in comparison.outcomes:
-            style = "bold green" if outcome.policy.name == "broker" else "dim" if outcome.policy.hindsight else ""
-            table.add_row(*_row(comparison, outcome, bands.get(name, {}), unit), style=style)
-        console.print(table)
-        console.print(f"  {in_words(comparison)}\n")
-    console.print(
-        f"  Costs are in {unit.name}, after two weeks of history. * knows the future: a yardstick, not a choice."
-    )
+        left_out = (COMMITTED,) if comparison.market.commit is None else ()
+        styles = [_style(outcome.policy) for outcome in comparison.outcomes]
+        title = f"{name}: {terms(comparison)}"
+        print_table(columns(unit), lines[name], title=title, styles=styles, left_out=left_out)
+        print_bullets((in_words(comparison),))
+    print(f"\nCosts are in {unit.name}, after two weeks of history. * knows the future: a yardstick, not a choice.")
+
+
+def _style(policy: Policy) -> str:
+    return "bold green" if policy.name == "broker" else "dim" if policy.hindsight else ""
 
 
 def in_words(comparison: Comparison) -> str:
@@ -85,7 +83,7 @@ def _row(
         outcome.policy.title + (" *" if outcome.policy.hindsight else ""),
         unit.short(cost.total),
         f"+{_percent(comparison.ratio(outcome) - 1)}",
-        f"+{_percent(band[0] - 1)} … +{_percent(band[1] - 1)}" if band else "",
+        f"+{_percent(band[0] - 1, '')}…{_percent(band[1] - 1)}" if band else "",
         unit.short(cost.cluster),
         unit.short(cost.committed),
         unit.short(cost.serverless),
@@ -103,8 +101,8 @@ def _busy_hours(comparison: Comparison) -> float:
     return float(comparison.demand.gpus[market.warmup :].sum() * market.step_s / 3_600.0)
 
 
-def _percent(share: float) -> str:
-    return f"{max(share, 0.0) * 100:.1f} %"
+def _percent(share: float, unit: str = " %") -> str:
+    return f"{max(share, 0.0) * 100:.1f}{unit}"
 
 
 def print_json(trace: str, found: Mapping[str, Comparison], bands: Bands) -> None:

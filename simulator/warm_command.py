@@ -139,22 +139,10 @@ COLUMNS = ("kept warm", "window", "min", "buffer", "cold starts", "warm", "idle 
 
 
 def _print(found: dict[str, Row], choice: Choice, packed: dict[int, float]) -> None:
-    import sys
+    from simulator.tables import print_table
 
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    cells = [_cells(name, row) for name, row in found.items()]
-    if not sys.stdout.isatty():
-        print("\n".join("\t".join(line) for line in [COLUMNS, *cells]))
-    else:
-        table = Table(box=box.SIMPLE_HEAD)
-        for column in COLUMNS:
-            table.add_column(column, justify="left" if column == "kept warm" else "right")
-        for line in cells:
-            table.add_row(*line, style="bold green" if line[0] == "chosen" else "")
-        Console().print(table)
+    styles = ["bold green" if name == "chosen" else "" for name in found]
+    print_table(COLUMNS, [_cells(name, row) for name, row in found.items()], styles=styles)
     setting = choice.setting
     print(
         f"Set scaledown_window to {setting.scaledown_window_s:.0f} s, min_containers to {setting.min_containers} and "

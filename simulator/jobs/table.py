@@ -9,13 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from simulator.jobs.result import Result, document
 from simulator.jobs.rules import Named
 from simulator.jobs.terms import Live, Rule, Terms
+from simulator.tables import print_table
 
 COLUMNS = (
     "rule",
@@ -78,17 +75,11 @@ def print_runs(runs: Runs, terms: Terms) -> None:
     """A table; tab-separated where nobody looks."""
     heads, *lines = rows(runs)
     if not sys.stdout.isatty():
-        heads = (heads[0], f"{heads[1]}, {terms.unit}", *heads[2:])
-        print("\n".join("\t".join(line) for line in (heads, *lines)))
+        print_table((heads[0], f"{heads[1]}, {terms.unit}", *heads[2:]), lines)
         return
     jobs = next(iter(runs.values())).result.jobs
-    table = Table(title=f"{jobs:,} jobs, {in_words(terms)}", title_justify="left", box=box.SIMPLE_HEAD)
-    for column in heads:
-        table.add_column(column, justify="left" if column == "rule" else "right")
-    for line in lines:
-        table.add_row(*line)
-    Console().print(table)
-    print(f"  Costs are in {terms.unit}. * knows the workload: a yardstick, not a choice.")
+    print_table(heads, lines, title=f"{jobs:,} jobs, {in_words(terms)}")
+    print(f"Costs are in {terms.unit}. * knows the workload: a yardstick, not a choice.")
 
 
 def in_words(terms: Terms) -> str:

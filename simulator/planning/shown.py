@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from broker.decide.plan import Kind, Problem
 from simulator.planning.options import alternatives, options
@@ -21,9 +21,7 @@ from simulator.planning.told import (
     lead,
     what_to_do,
 )
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from simulator.tables import print_bullets, print_table
 
 COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
 
@@ -47,46 +45,21 @@ def _row(plan: Mapping[str, Any], name: str, terms: Mapping[str, Any]) -> tuple[
 
 
 def print_plan(plan: Mapping[str, Any]) -> None:
-    """A plan's document: a table where somebody looks, tab-separated lines elsewhere; and the words."""
+    """A plan's document: what is bought and what to do.
+
+    On a terminal also what it costs, first, and what one offer alone would, last.
+    """
     if not sys.stdout.isatty():
-        print("\n".join("\t".join(row) for row in (COLUMNS, *rows(plan))))
-        print("\n".join([plan["in_words"], *plan["advice"]]))
+        print_table(COLUMNS, rows(plan), names=2)
+        print_bullets([plan["in_words"], *plan["advice"]])
         return
-    from rich.console import Console
-
-    others = [
-        (each["title"], dollars(each["usd"]), beyond(each["usd"], plan["cost_usd"])) for each in plan["options"][1:]
-    ]
-    console = Console(highlight=False)
-    console.print(plan["lead"], style="bold", markup=False)
-    console.print(_table(COLUMNS, rows(plan), names=2))
-    console.print(_bullets(plan["advice"]))
+    print(plan["lead"])
+    print_table(COLUMNS, rows(plan), names=2)
+    print_bullets(plan["advice"])
+    others = plan["options"][1:]
     if others:
-        console.print(_table(("one offer alone", "cost", "beside the plan"), others, names=1))
-
-
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], names: int) -> Table:
-    """`names`: how many columns hold words, which stand to the left and are folded where they are too long."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for number, head in enumerate(heads):
-        table.add_column(head, justify="left" if number < names else "right", overflow="fold", no_wrap=number >= names)
-    for line in lines:
-        table.add_row(*line)
-    return table
-
-
-def _bullets(lines: Sequence[str]) -> Table:
-    """Each line with a dot before it, and what doesn't fit on one line below its beginning."""
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 1), pad_edge=True)
-    for line in lines:
-        grid.add_row("•", Text(line))
-    return grid
+        cells = [(each["title"], dollars(each["usd"]), beyond(each["usd"], plan["cost_usd"])) for each in others]
+        print_table(("one offer alone", "cost", "beside the plan"), cells)
 
 
 def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dict[str, Any]:

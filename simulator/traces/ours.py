@@ -18,6 +18,7 @@ from broker.model.errors import InvalidInput, Problem
 from simulator.traces.opening import piped
 
 JOBS = ("submit_s", "duration_s", "gpus")
+OTHERS = "`broker trace import` makes a trace of other systems' records, such as logs of requests"
 TEXTS = ("user", "kind", "gpu_type")
 
 
@@ -36,7 +37,7 @@ def history_of(table: pd.DataFrame, name: str, step_s: float = 300.0) -> Workloa
         return _series(table, name, step_s)
     missing = [column for column in JOBS if column not in table.columns]
     if missing:
-        said = f"neither jobs (no column {', '.join(missing)}) nor a series (time_s and a level)"
+        said = f"neither jobs (no column {', '.join(missing)}) nor a series (time_s and a level); {OTHERS}"
         raise InvalidInput(Problem(file=name, line=1, message=said))
     submit_s, duration_s, gpus = (numbers(table, column, name) for column in JOBS)
     texts = {column: table[column].fillna("").astype(str).tolist() for column in TEXTS if column in table.columns}
@@ -54,7 +55,7 @@ def table_of(source: str | IO[str], name: str) -> pd.DataFrame:
     except OSError as error:
         raise InvalidInput(Problem(file=name, message=f"can't be read: {error.strerror or error}")) from None
     except (UnicodeDecodeError, ValueError) as error:
-        raise InvalidInput(Problem(file=name, message=f"can't be read as CSV: {error}")) from None
+        raise InvalidInput(Problem(file=name, message=f"can't be read as CSV: {error}; {OTHERS}")) from None
     if table.empty:
         raise InvalidInput(Problem(file=name, message="there are no rows in it"))
     return table
