@@ -18,7 +18,8 @@ from broker.api.streaming import ABORT
 
 GRACE_S = 3  # that answers which have begun have to end
 MOST_FILES = 1 << 16  # open at once: a connection is one
-COLLECT = (50_000, 20, 50)  # new objects until the youngest are looked at; how often that, until older ones are
+COLLECT = (10_000, 100, 50)  # new objects until the youngest are looked at; how often that, until older ones are
+SWITCH_S = 0.001  # how long a thread that computes keeps the event loop from its turn
 
 
 class Connection(HttpToolsProtocol):
@@ -55,12 +56,13 @@ class Server(uvicorn.Server):
 
 
 def expect_many() -> None:
-    """Prepares this process for thousands of connections.
+    """Prepares this process for thousands of connections, none of which waits for what is done beside them.
 
     It may have as many files open as it may ask for, where it begins with 1,024. And what connections hold is not gone
     through for garbage again and again: that took half of the time, and seconds at once, while thousands follow a job.
     """
     gc.set_threshold(*COLLECT)
+    sys.setswitchinterval(SWITCH_S)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:

@@ -6,6 +6,7 @@ import gc
 import json
 import resource
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -15,7 +16,7 @@ import pytest
 
 from broker.api import streaming
 from broker.api.app import create_app
-from broker.api.server import COLLECT, MOST_FILES, Server, expect_many
+from broker.api.server import COLLECT, MOST_FILES, SWITCH_S, Server, expect_many
 from broker.run.service.crowd import Crowd
 from broker.run.service.turns import Turns
 from tests.api.conftest import WAIT_S, House
@@ -259,11 +260,13 @@ async def test_who_waits_goes_on_in_order_and_others_have_half_of_the_time() -> 
 
 def test_a_server_may_have_many_connections() -> None:
     before, collect = resource.getrlimit(resource.RLIMIT_NOFILE), gc.get_threshold()
+    switching_s = sys.getswitchinterval()
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, before[1]), before[1]))
         expect_many()
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(before[1], MOST_FILES), before[1])
-        assert gc.get_threshold() == COLLECT
+        assert gc.get_threshold() == COLLECT and sys.getswitchinterval() == pytest.approx(SWITCH_S)
     finally:
+        sys.setswitchinterval(switching_s)
         gc.set_threshold(*collect)
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -62,6 +62,7 @@ class Retirement:
         for attempt_id in batch:
             if not self._archive.holds(attempt_id):
                 await self._archive.keep(executor, attempt_id, await self._mask(attempt_id))
+                await asyncio.sleep(0)  # nothing in it may have waited, and a batch is long: others first
         await self._ledger.settle(self._pool.pool, executor)
         await executor.forget(batch)
         for attempt_id in batch:
