@@ -18,6 +18,9 @@ from executors.on_machine.link import Link
 from executors.ray_cluster.options import CLIENT
 
 ATTACH_TIMEOUT_S = 60.0
+# Now and then a client of Ray's is never answered, and the next one is: Ray starts a server for each, on a port that it
+# only knows to have been free a moment before.
+CLIENT_TRIES_S = (20.0, 40.0)
 LISTENS_TIMEOUT_S = 5.0
 _REFUSED = b"Unauthenticated"  # what Ray writes to its log again and again; its error does not say
 
@@ -49,9 +52,29 @@ class GatewayLink(Link):
 
     async def connect(self, hello: dict[str, Any], environment: Mapping[str, str]) -> None:
         """Starts the gateway and attaches it. Raises `Unreachable` with what Ray said, or `Misconfigured`."""
+        begins = self._log.stat().st_size if self._log.exists() else 0
+        said: Any = None
+        for within_s in CLIENT_TRIES_S if hello["address"].startswith(CLIENT) else (ATTACH_TIMEOUT_S,):
+            reader, writer = await self._started(hello, environment)
+            try:
+                async with asyncio.timeout(within_s):
+                    said = await read_frame(reader)
+                break
+            except TimeoutError:
+                said = (0, f"no answer within {within_s:g} s; see {self._log}", None)
+                writer.close()
+        if said is None or said[1] is not None:
+            writer.close()
+            await self.close()
+            raise self._refusal(hello["address"], said, self._log.read_bytes()[begins:])
+        self.attach(reader, writer)
+
+    async def _started(
+        self, hello: dict[str, Any], environment: Mapping[str, str]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A new gateway, told what to attach to."""
         await self.close()
         ours, theirs = socket.socketpair()
-        begins = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -68,22 +91,17 @@ class GatewayLink(Link):
         theirs.close()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         await write_frame(writer, hello)
-        try:
-            async with asyncio.timeout(ATTACH_TIMEOUT_S):
-                said = await read_frame(reader)
-        except TimeoutError:
-            said = (0, f"no answer within {ATTACH_TIMEOUT_S:g} s; see {self._log}", None)
-        if said is None or said[1] is not None:
-            writer.close()
-            await self.close()
-            if _REFUSED in self._log.read_bytes()[begins:]:
-                raise Misconfigured(
-                    f"pool {self._pool}: Ray at {hello['address']} refuses our token, or there is none: "
-                    "say where it is with the option token_file or token_env"
-                )
-            why = _first_and_last(said[1]) if said else f"it ended; see {self._log}"
-            raise Unreachable(f"pool {self._pool}: can't attach to Ray at {hello['address']}: {why}")
-        self.attach(reader, writer)
+        return reader, writer
+
+    def _refusal(self, address: str, said: Any, logged: bytes) -> Misconfigured | Unreachable:
+        """Why it is not attached, by what the gateway said, if anything, and Ray wrote to its log."""
+        if _REFUSED in logged:
+            return Misconfigured(
+                f"pool {self._pool}: Ray at {address} refuses our token, or there is none: "
+                "say where it is with the option token_file or token_env"
+            )
+        why = _first_and_last(said[1]) if said else f"it ended; see {self._log}"
+        return Unreachable(f"pool {self._pool}: can't attach to Ray at {address}: {why}")
 
     async def close(self) -> None:
         """Ends the gateway; what runs on the cluster goes on."""
