@@ -13,13 +13,13 @@ from typing import Final
 from broker.model.environment import copied, is_dockerfile
 from broker.model.resources import GPU_MEMORY_GIB
 from broker.spec.complaints import nearest
-from broker.spec.document import ADDED_TAGS, MAX_TASKS, JobDocument
+from broker.spec.document import JobDocument
+from broker.spec.footprint import excess, footprint, own_tags
 from broker.spec.quantities import NS_PER_S, deadline_ns, plain
 from broker.spec.source import Keys
 
 MAX_GPUS: Final = 4_096
-MAX_TAGS: Final = 64  # each is kept for every task
-MAX_TASK_TEXT: Final = 16 << 20  # characters of variables of a matrix, of all tasks together
+MOST: Final = {"tags": 64, "secrets": 128, "volumes": 128, "file_mounts": 1_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ def contradictions(job: JobDocument, world: World) -> Found:
     yield from _image(job)
     yield from _paths(job)
     yield from _tasks(job)
-    yield from _tags(job)
+    yield from _many(job)
     yield from _times(job)
     yield from _resources(job, world.gpu_models)
     yield from _pools(job, world.pools)
@@ -90,21 +90,15 @@ def _tasks(job: JobDocument) -> Found:
     if empty := [name for name, values in job.matrix.items() if not values]:
         yield ("matrix", empty[0]), "has no values: there would be no task"
         return
-    tasks = job.array or 1
-    for values in job.matrix.values():
-        tasks *= len(values)
-        if tasks > MAX_TASKS:
-            yield ("matrix",), f"makes {tasks:,} tasks or more, and {MAX_TASKS:,} are the most of one job"
-            return
-    sizes = ((len(name) * len(values) + sum(map(len, values)), len(values)) for name, values in job.matrix.items())
-    if (text := sum(size * tasks // count for size, count in sizes)) > MAX_TASK_TEXT:
-        said = f"gives all tasks together {text >> 20:,} MiB of variables, and {MAX_TASK_TEXT >> 20} are the most"
-        yield ("matrix",), f"{said} of one job: keep long values in a file, and tell each task which are its own"
+    for field, message in excess(footprint(job)):
+        yield (field,), f"{message} of one job"
 
 
-def _tags(job: JobDocument) -> Found:
-    if (count := len(job.tags.keys() - ADDED_TAGS)) > MAX_TAGS:
-        yield ("tags",), f"are {count:,}, and {MAX_TAGS} are the most of one job"
+def _many(job: JobDocument) -> Found:
+    named = {"tags": own_tags(job), **{name: getattr(job, name) for name in MOST if name != "tags"}}
+    for field, names in named.items():
+        if len(names) > MOST[field]:
+            yield (field,), f"are {len(names):,}, and {MOST[field]:,} are the most of one job"
 
 
 def _times(job: JobDocument) -> Found:

@@ -102,3 +102,9 @@ async def test_a_key_that_another_process_took_at_the_same_moment_is_left_to_it(
 async def test_too_many_tasks_are_too_many_together(house: House) -> None:
     with pytest.raises(InvalidInput, match="split them"):
         await house.service.batches.submit([{"run": "true", "array": 60_000}] * 2, "ann")
+
+
+async def test_what_a_batch_keeps_for_its_tasks_is_bounded_as_for_one_job(house: House) -> None:
+    tagged = {"run": "true", "array": 10_000, "tags": {f"k{n}": "v" for n in range(60)}}
+    with pytest.raises(InvalidInput, match="tags are kept for each task, 1,200,000 in all"):
+        await house.service.batches.submit([tagged] * 2, "ann")

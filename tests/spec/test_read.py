@@ -67,6 +67,11 @@ def refused(text: str, world: World | None = None) -> list[str]:
         ("matrix: {" + ", ".join(f"A{n}: [1, 2]" for n in range(20_000)) + "}", "matrix: makes 131,072 tasks or more"),
         ("array: 100000\nmatrix: {A: [" + 200 * "x" + "]}", "matrix: gives all tasks together 19 MiB of variables"),
         ("tags: {" + ", ".join(f"k{n}: v" for n in range(65)) + "}", "job.yaml:2: tags: are 65, and 64 are the most"),
+        (
+            "array: 100000\ntags: {" + ", ".join(f"k{n}: v" for n in range(11)) + "}",
+            "job.yaml:3: tags: are kept for each",
+        ),
+        ("secrets: [" + ", ".join(f"S{n}" for n in range(129)) + "]", "job.yaml:2: secrets: are 129, and 128 are the"),
         ("matrix: {A: []}", "job.yaml:2: matrix.A: has no values"),
         ("matrix: {A: 1}", "job.yaml:2: matrix.A: must be a list, not '1'"),
         ("matrix: {A: [1]}\nenvs: {A: 2}", "job.yaml:2: matrix.A: is set in envs, too"),

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.decide.expand import expand, task_count
+from broker.decide.expand import expand
 from broker.model.errors import Conflict, InvalidInput, OverBudget, OverQuota, Problem
 from broker.run.broker import Broker
 from broker.run.service.answers import Submission
 from broker.run.service.ids import Ids
 from broker.run.service.submissions import Ready, Submissions, entry, submission
-from broker.spec.document import MAX_TASKS
+from broker.spec.footprint import Footprint, excess, footprint
 from broker.spec.read import Parsed
 
 MOST_JOBS: Final = 1_000
@@ -114,10 +114,10 @@ class Batches:
                 else:
                     wrong.add(place, error)
         wrong.check()
-        if (tasks := sum(task_count(each.spec) for each in found)) > MAX_TASKS:
-            raise InvalidInput(
-                Problem(field="jobs", message=f"make {tasks:,} tasks, more than {MAX_TASKS:,}: split them")
-            )
+        whole = Footprint.total(footprint(each.document) for each in parsed)
+        for field, message in excess(whole):
+            said = f"are too much together, split them: {field} {message} of one batch"
+            raise InvalidInput(Problem(field="jobs", message=said))
         return found
 
 
