@@ -19,14 +19,13 @@ from broker.model.resources import Resources
 from executors.local_serverless import sandbox
 from executors.local_serverless.sandbox import View
 from executors.on_machine import limits
-from executors.on_machine.limits import Limits
+from executors.on_machine.limits import NO_MEMORY_LIMIT, Limits
 from executors.on_machine.processes import descendants, start_agent
 
 READY_TIMEOUT_S: Final = 20.0
 _MOST_SAID: Final = 1 << 16  # bytes of one message of an agent, which has little to say
 _DYING_LOOKS: Final = 100
 _PAUSE_S: Final = 0.02
-_NO_LIMIT: Final = 1 << 50  # bytes
 _NO_CPU_LIMIT: Final = 10_000.0
 
 
@@ -93,7 +92,7 @@ class Container:
 
     def _take_all(self) -> None:
         """Puts it under limits that are set later: to be moved takes a process longer than to be limited."""
-        self._limits = Limits(self.id, memory_bytes=_NO_LIMIT, pids=self.pids, cpus=_NO_CPU_LIMIT)
+        self._limits = Limits(self.id, memory_bytes=NO_MEMORY_LIMIT, pids=self.pids, cpus=_NO_CPU_LIMIT)
         if self._process is not None:
             for pid in (self._process.pid, *descendants(self._process.pid)):
                 self._limits.take(pid)
@@ -102,7 +101,9 @@ class Container:
         """Holds it, and all that it will run, to its resources."""
         self._memory_bytes = 0 if limits.kind().startswith("cgroup") else resources.memory_bytes
         if self._limits is not None:
-            self._limits.change(memory_bytes=resources.memory_bytes or _NO_LIMIT, cpus=resources.cpus or _NO_CPU_LIMIT)
+            self._limits.change(
+                memory_bytes=resources.memory_bytes or NO_MEMORY_LIMIT, cpus=resources.cpus or _NO_CPU_LIMIT
+            )
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -236,7 +237,7 @@ class Container:
 def end_left(root: Path) -> None:
     """Ends what an earlier host's containers may have left: processes, limits, folders."""
     for folder in (root / "containers").glob("c-*"):
-        Limits(folder.name, memory_bytes=_NO_LIMIT, pids=1, cpus=_NO_CPU_LIMIT).close(kill=True)
+        Limits(folder.name, memory_bytes=NO_MEMORY_LIMIT, pids=1, cpus=_NO_CPU_LIMIT).close(kill=True)
     shutil.rmtree(root / "containers", ignore_errors=True)
 
 

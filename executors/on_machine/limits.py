@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from executors.on_machine.processes import send
 
 _ROOT = Path("/sys/fs/cgroup")
 _PERIOD_US = 100_000
+NO_MEMORY_LIMIT: Final = 1 << 50  # bytes: for a limit that is set later
 
 
 def kind() -> str:
@@ -24,12 +26,21 @@ def kind() -> str:
     return "no limits on memory and processes"
 
 
+def drop_left(prefix: str) -> None:
+    """Removes groups of processes that have ended: of names like `{prefix}{pid}`, what no process is in."""
+    for group in [*_ROOT.glob(f"broker-{prefix}*"), *_ROOT.glob(f"memory/broker-{prefix}*")]:
+        pid = group.name.removeprefix(f"broker-{prefix}")
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            with suppress(OSError):
+                group.rmdir()
+
+
 class Limits:
     """Control groups for one tree of processes; zero limits nothing."""
 
     def __init__(self, name: str, *, memory_bytes: int = 0, pids: int = 0, cpus: float = 0.0) -> None:
         quota = str(max(int(cpus * _PERIOD_US), 1_000)) if cpus else ""
-        self._groups: list[Path] = []
+        self.groups: list[Path] = []
         if kind() == "cgroup v2":
             cpu_max = f"{quota} {_PERIOD_US}" if quota else ""
             self._make(_ROOT / f"broker-{name}", {"memory.max": memory_bytes, "pids.max": pids, "cpu.max": cpu_max})
@@ -46,18 +57,15 @@ class Limits:
             group.mkdir(exist_ok=True)
             for file, value in limits.items():
                 (group / file).write_text(str(value))
-            self._groups.append(group)
+            self.groups.append(group)
 
-    def change(self, *, memory_bytes: int, cpus: float) -> None:
-        """Other limits for those of memory and CPU time that were set when this was made."""
-        quota = str(max(int(cpus * _PERIOD_US), 1_000))
-        values = {
-            "memory.max": str(memory_bytes),
-            "memory.limit_in_bytes": str(memory_bytes),
-            "cpu.max": f"{quota} {_PERIOD_US}",
-            "cpu.cfs_quota_us": quota,
-        }
-        for group in self._groups:
+    def change(self, *, memory_bytes: int, cpus: float = 0.0) -> None:
+        """Other limits for those of memory and CPU time that were set when this was made; without CPUs, of memory."""
+        values = {"memory.max": str(memory_bytes), "memory.limit_in_bytes": str(memory_bytes)}
+        if cpus:
+            quota = str(max(int(cpus * _PERIOD_US), 1_000))
+            values |= {"cpu.max": f"{quota} {_PERIOD_US}", "cpu.cfs_quota_us": quota}
+        for group in self.groups:
             for file, value in values.items():
                 if (group / file).exists():
                     with suppress(OSError):
@@ -65,7 +73,7 @@ class Limits:
 
     def take(self, pid: int) -> None:
         """Puts a process, and all that it will start, under the limits."""
-        for group in self._groups:
+        for group in self.groups:
             with suppress(OSError):
                 (group / "cgroup.procs").write_text(str(pid))
 
@@ -73,7 +81,7 @@ class Limits:
     def oom_kills(self) -> int:
         """How many processes in it the kernel has ended for want of memory."""
         total = 0
-        for group in self._groups:
+        for group in self.groups:
             for file in ("memory.events", "memory.oom_control"):
                 with suppress(OSError):
                     counts = dict(line.split(" ", 1) for line in (group / file).read_text().splitlines())
@@ -83,7 +91,7 @@ class Limits:
     def members(self) -> list[int]:
         """Processes in it."""
         found: set[int] = set()
-        for group in self._groups:
+        for group in self.groups:
             with suppress(OSError):
                 found.update(int(pid) for pid in (group / "cgroup.procs").read_text().split())
         return sorted(found)
@@ -92,12 +100,12 @@ class Limits:
         """Removes the groups; with `kill`, ends what is in them, otherwise it moves up. False while something dies."""
         if kill:
             send(self.members(), 9)
-        for group in list(self._groups):
+        for group in list(self.groups):
             with suppress(OSError):
                 for pid in (group / "cgroup.procs").read_text().split():
                     with suppress(OSError):
                         (group.parent / "cgroup.procs").write_text(pid)
                 os.rmdir(group)
             if not group.exists():
-                self._groups.remove(group)
-        return not self._groups
+                self.groups.remove(group)
+        return not self.groups

@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from executors.on_machine import agent
+from executors.on_machine import agent, limits
+from executors.on_machine.limits import NO_MEMORY_LIMIT, Limits
 from executors.on_machine.processes import descendants, is_zombie, marked, start_agent
 
 _kept: dict[str, Warm] = {}  # of this process, by interpreter: the last that was asked for
@@ -23,8 +24,9 @@ _kept: dict[str, Warm] = {}  # of this process, by interpreter: the last that wa
 class Fork:
     """One call."""
 
-    def __init__(self, warm: Warm, pid: int, name: str) -> None:
+    def __init__(self, warm: Warm, pid: int, name: str, oom_kills: int) -> None:
         self.pid, self._name, self._warm = pid, name, warm
+        self._oom_kills = oom_kills  # before it began
         self._code: int | None = None
 
     def fileno(self) -> int:
@@ -43,6 +45,11 @@ class Fork:
             return [pid for pid in descendants(self._warm.pid) if not is_zombie(pid)]
         return marked("BROKER_ATTEMPT_ID", self._name)
 
+    @property
+    def oom(self) -> bool:
+        """Whether the kernel has ended some of it for want of memory."""
+        return self._warm.oom_kills > self._oom_kills
+
     def close(self) -> None:
         """The process serves the next one."""
 
@@ -58,16 +65,29 @@ class Warm:
         self.socket = ours
         self.pid = self._process.pid
         if "ready" not in self.hear():
-            self.end()
+            ours.close()
+            self._process.kill()
+            self._process.wait()
             raise OSError(f"{python} ended at once")
+        limits.drop_left("warm-")
+        # Its forks are born under its limits: to be moved takes a process longer than most short calls.
+        self._limits = Limits(f"warm-{self.pid}", memory_bytes=NO_MEMORY_LIMIT)
+        self._limits.take(self.pid)
 
     @property
     def alive(self) -> bool:
         """Whether it can be asked."""
         return self._process.poll() is None
 
-    def call(self, name: str, env: Mapping[str, str], cwd: Path, files: Sequence[int]) -> Fork:
+    @property
+    def oom_kills(self) -> int:
+        """How many of its forks, and of what they started, the kernel has ended for want of memory."""
+        return self._limits.oom_kills
+
+    def call(self, name: str, memory_bytes: int, env: Mapping[str, str], cwd: Path, files: Sequence[int]) -> Fork:
         """Calls a function for an attempt: `files` are its stdout, stderr, payload and result. Raises OSError."""
+        self._limits.change(memory_bytes=memory_bytes or NO_MEMORY_LIMIT)
+        oom_kills = self.oom_kills
         message = {"run": name, "argv": [], "env": dict(env), "cwd": str(cwd), "memory_bytes": 0}
         data = json.dumps(message).encode()
         there = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))]
@@ -77,7 +97,7 @@ class Warm:
         if "pid" not in said:
             self.end()
             raise OSError(said.get("errno", 0), "a warm process could not call a function")
-        return Fork(self, said["pid"], name)
+        return Fork(self, said["pid"], name, oom_kills)
 
     @property
     def heard(self) -> bool:
@@ -104,6 +124,7 @@ class Warm:
         self.socket.close()
         self._process.kill()
         self._process.wait()
+        self._limits.close()
 
 
 def warm(python: str) -> Warm:

@@ -107,21 +107,17 @@ def _build(order: Order, cwd: Path, envs: Mapping[str, str], log: IO[bytes]) -> 
 def _command(order: Order, folder: AttemptDir, argv: list[str], envs: Mapping[str, str], started: Started) -> Outcome:
     if folder.cancelled.exists():
         return ended("cancelled", reason="cancelled before it ran")
-    limits = Limits(order.attempt_id, memory_bytes=order.memory_bytes)
     started_ns = time.time_ns()
     with Output(folder, order.max_stream_bytes) as output:
         try:
             begun = _called(order, folder, envs, output) or _begin(order, folder, argv, envs, output)
         except OSError as error:
-            limits.close()
             folder.result.unlink(missing_ok=True)
             return not_started(argv[0], error.errno or 0, started_ns)
-        limits.take(begun.pid)
         with closing(begun):
             code, timed_out = _watch(order, begun, started_ns, started)
-        end(begun.left, 0.0)
-    oom = limits.oom_kills > 0
-    limits.close()
+            end(begun.left, 0.0)
+            oom = begun.oom
     if order.payload is not None and folder.result.exists() and not folder.result.stat().st_size:
         folder.result.unlink()  # it ended before it had written what came of it
     cancelled = folder.cancelled.exists()
@@ -146,6 +142,11 @@ class Begun(Protocol):
         """What it started and still runs, once it has ended."""
         ...
 
+    @property
+    def oom(self) -> bool:
+        """Whether the kernel has ended some of it for want of memory."""
+        ...
+
     def close(self) -> None:
         """Nobody waits for it any longer."""
         ...
@@ -154,9 +155,10 @@ class Begun(Protocol):
 class _Command:
     """A command; what runs `beside` it under this process is not its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], beside: set[int]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], limits: Limits, beside: set[int]) -> None:
         self.pid, self.poll = process.pid, process.poll
-        self._beside = beside
+        self._limits, self._beside = limits, beside
+        limits.take(process.pid)
         self._pidfd = os.pidfd_open(process.pid)
 
     def fileno(self) -> int:
@@ -165,8 +167,13 @@ class _Command:
     def left(self) -> list[int]:
         return [pid for pid in descendants(os.getpid()) if pid not in self._beside and _reap(pid)]
 
+    @property
+    def oom(self) -> bool:
+        return self._limits.oom_kills > 0
+
     def close(self) -> None:
         os.close(self._pidfd)
+        self._limits.close()
 
 
 def _called(order: Order, folder: AttemptDir, envs: Mapping[str, str], output: Output) -> Fork | None:
@@ -182,7 +189,7 @@ def _called(order: Order, folder: AttemptDir, envs: Mapping[str, str], output: O
     folder.write_private(folder.result, b"")
     with in_memory(order.payload) as payload, folder.result.open("wb") as result:
         files = (*output.writers, payload.fileno(), result.fileno())
-        fork = process.call(order.attempt_id, envs, folder.work, files)
+        fork = process.call(order.attempt_id, order.memory_bytes, envs, folder.work, files)
     output.started()
     return fork
 
@@ -204,7 +211,7 @@ def _begin(order: Order, folder: AttemptDir, argv: list[str], envs: Mapping[str,
         preexec_fn=preexec,
     )
     output.started()
-    return _Command(process, beside)
+    return _Command(process, Limits(order.attempt_id, memory_bytes=order.memory_bytes), beside)
 
 
 def _dying_with_parent(program: str, envs: Mapping[str, str], cwd: Path) -> tuple[list[str], Callable[[], None] | None]:

@@ -12,6 +12,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from executors.on_machine import limits
 from executors.on_machine.warm import Fork, Warm, in_memory, warm
 
 
@@ -22,11 +23,14 @@ def process() -> Iterator[Warm]:
     found.end()
 
 
-def begun(process: Warm, folder: Path, function: Callable[..., Any], **env: str) -> Fork:
+needs_cgroups = pytest.mark.skipif(not limits.kind().startswith("cgroup"), reason=f"here: {limits.kind()}")
+
+
+def begun(process: Warm, folder: Path, function: Callable[..., Any], *, memory_bytes: int = 0, **env: str) -> Fork:
     payload = cloudpickle.dumps((function, (), {}))
     with (folder / "out").open("wb") as out, (folder / "result").open("wb") as result, in_memory(payload) as call:
         files = (out.fileno(), out.fileno(), call.fileno(), result.fileno())
-        return process.call("j-a1", {"BROKER_ATTEMPT_ID": "j-a1", **env}, folder, files)
+        return process.call("j-a1", memory_bytes, {"BROKER_ATTEMPT_ID": "j-a1", **env}, folder, files)
 
 
 def ended(fork: Fork) -> int:
@@ -80,6 +84,32 @@ def test_one_that_kills_what_it_is_a_fork_of_ends_with_all_that_it_started(proce
         time.sleep(0.01)
     (sleeper,) = fork.left()
     os.kill(sleeper, signal.SIGKILL)
+
+
+@needs_cgroups
+def test_each_call_has_the_memory_of_its_own_order(process: Warm, tmp_path: Path) -> None:
+    def large() -> int:
+        return len(bytearray(256 << 20))
+
+    for memory_bytes, code in ((64 << 20, -signal.SIGKILL), (512 << 20, 0), (64 << 20, -signal.SIGKILL), (0, 0)):
+        fork = begun(process, tmp_path, large, memory_bytes=memory_bytes)
+        assert (ended(fork), fork.oom) == (code, code != 0)
+
+
+@needs_cgroups
+def test_limits_of_processes_that_have_ended_are_removed() -> None:
+    ended_, mine = (limits.Limits(f"warm-{pid}", memory_bytes=1 << 30) for pid in (gone_pid(), os.getpid()))
+    limits.drop_left("warm-")
+    try:
+        assert not any(group.exists() for group in ended_.groups) and all(group.exists() for group in mine.groups)
+    finally:
+        mine.close()
+
+
+def gone_pid() -> int:
+    child = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(child, 0)
+    return child
 
 
 def test_it_is_kept_until_it_is_gone(tmp_path: Path) -> None:
