@@ -39,6 +39,7 @@ KINDS: Final[tuple[tuple[type[errors.BrokerError], str, int], ...]] = (
     (errors.BrokerError, "broker-error", 500),
 )
 _DISK_FULL: Final = "disk is full"
+AWAY_AGAIN_S: Final = 5  # after which to ask again while the store can't be used
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -84,7 +85,8 @@ async def _broker_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, errors.StoreError):
         log.error("the store failed", error=str(error))
     told = details_of(error)
-    return Response(told.model_dump_json(), told.status, media_type=MEDIA_TYPE)
+    headers = {"Retry-After": str(AWAY_AGAIN_S)} if isinstance(error, errors.StoreAway) else None
+    return Response(told.model_dump_json(), told.status, headers, MEDIA_TYPE)
 
 
 async def _invalid_request(_request: Request, error: Exception) -> Response:

@@ -97,9 +97,14 @@ PROBLEMS: Final[dict[int, str]] = {
 LOCATION: Final[dict[str, Any]] = {
     "Location": {"description": "Where it is from now on.", "schema": {"type": "string"}},
 }
+_AGAIN: Final[dict[str, Any]] = {
+    "description": "Seconds after which to ask again.",
+    "schema": {"type": "integer"},
+}
 _HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": {"description": "Which kind of token.", "schema": {"type": "string"}}},
-    429: {"Retry-After": {"description": "Seconds after which to ask again.", "schema": {"type": "integer"}}},
+    429: {"Retry-After": _AGAIN},
+    503: {"Retry-After": _AGAIN | {"description": "Seconds after which to ask again, where it is the store."}},
 }
 
 

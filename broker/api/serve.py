@@ -104,10 +104,11 @@ async def _serve(settings: Settings, say: Say, door: Door | None = None, *, driv
     running = asyncio.create_task(broker.run())
     serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
     notifier = Notifier(settings.receivers, broker.secrets, broker.events, as_json)
-    notifying = asyncio.create_task(notifier.run())  # ends at once where nobody is to be told
+    # It ends at once where nobody is to be told.
+    notifying = asyncio.create_task(broker.failures.keep_going("notifications", notifier.run))
     beside = []
     if drives:
-        beside.append(asyncio.create_task(service.scheduler.run()))
+        beside.append(asyncio.create_task(broker.failures.keep_going("schedules", service.scheduler.run)))
     if workers is not None:
         beside.append(asyncio.create_task(workers.run()))
     _announce(settings.state_dir, listening)

@@ -6,6 +6,7 @@ A report that moves nothing (a repeat, or one that comes after the end) yields N
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from broker.decide.retry import RetryDecision, after
 from broker.decide.wording import seconds
@@ -20,6 +21,8 @@ from broker.model.jobs import (
 )
 from broker.model.money import NS_PER_S
 from broker.model.placement import Placement
+
+LARGEST: Final = 1 << 63  # of numbers, what a store has room for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +54,12 @@ def attempt_of(job: Job, placement: Placement, now_ns: int) -> Attempt:
 def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int, refused: int = 0) -> Progress | None:
     """What a report makes of an attempt and its job; None when it tells nothing new.
 
-    `refused` counts the job's earlier attempts that a pool took back for want of capacity.
+    `refused` counts the job's earlier attempts that a pool took back for want of capacity. Raises ValueError for a
+    report that makes no sense.
     """
     if report.state not in ATTEMPT_MOVES[attempt.state]:
         return None
+    _check(report)
     moved = replace(
         attempt,
         state=report.state,
@@ -68,6 +73,13 @@ def advance(job: Job, attempt: Attempt, report: AttemptReport, now_ns: int, refu
     job_moved = _ended(job, moved, retry) if retry else _going(job, moved)
     changes = _changes(job, job_moved, attempt, moved, now_ns)
     return Progress(job=job_moved, attempt=moved, changes=changes, unit_ids=report.unit_ids, retry=retry)
+
+
+def _check(report: AttemptReport) -> None:
+    for name in ("at_ns", "started_ns", "ended_ns", "exit_code", "signal"):
+        value: object = getattr(report, name)
+        if value is not None and not (isinstance(value, int) and abs(value) < LARGEST):
+            raise ValueError(f"{name} of {report.attempt_id} is reported as {value!r}: it is to be a whole number")
 
 
 def _reason(job: Job, report: AttemptReport) -> str:

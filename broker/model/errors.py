@@ -13,9 +13,10 @@ BrokerError
 │   ├── Unreachable            again: the pool did not answer
 │   └── Misconfigured          tell a person: credentials, a missing program, a bad setting
 ├── PriceMissing               no price is known for this thing at this time
-├── StoreError                 the store can't be read or written (disk full, wrong version)
+├── StoreError                 the store can't be read or written (damaged, wrong version)
 │   ├── StoreFull              what is sent has no room, as a setting limits it; nothing was stored
-│   ├── StoreAway              the database does not answer: whether the last write was done is not known
+│   ├── StoreAway              it can't be used now (silent, locked, disk full): whether a write was done is not known
+│   ├── Unreadable             jobs whose description is stored and can't be read; `job_ids` names them
 │   └── LeaseLost              this broker was taken for gone, and another one has what it had
 └── DaemonError                the broker's daemon is not there, is another one, or does not answer
 
@@ -106,7 +107,20 @@ class StoreFull(StoreError):
 
 
 class StoreAway(StoreError):
-    """The database does not answer; whether what was being written is stored has to be looked up."""
+    """The database can't be used now: it does not answer, its file is locked, its disk is full.
+
+    Whether what was being written is stored has to be looked up; the same may be done later.
+    """
+
+
+class Unreadable(StoreError):
+    """What is stored of some jobs can't be read: of another version, or damaged. Others can be."""
+
+    def __init__(self, job_ids: frozenset[str], error: Exception) -> None:
+        self.job_ids = job_ids
+        first, *more = sorted(job_ids)
+        who = f"{first} and {len(more)} other jobs" if more else first
+        super().__init__(f"what is stored of {who} can't be read: {type(error).__name__}: {error}")
 
 
 class LeaseLost(StoreError):

@@ -1,13 +1,14 @@
 """The running broker: pools followed, jobs dispatched, usage charged, until it is asked to stop.
 
 It works in sessions. When others have taken it for gone, or when nobody knows whether its last write is in the store,
-the session ends as if the process had been killed, and the next one begins with what the store says.
+the session ends as if the process had been killed, and the next one begins with what the store says. So it does when
+a part of it fails that the others can't go on without.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -37,6 +38,7 @@ from broker.run.attempts.register import Register
 from broker.run.attempts.retire import Retirement
 from broker.run.capacity.autopilot import Autopilot
 from broker.run.capacity.foresight import Foresight
+from broker.run.failures import Failures
 from broker.run.members.duties import Duties, Telling
 from broker.run.members.duty import Duty
 from broker.run.members.folders import Folders
@@ -104,6 +106,7 @@ class Broker:
         folders = folders or Folders(own=state_dir)
         self.store = store
         self.clock = clock
+        self.failures = Failures()
         self.settle_every_s = settle_every_s
         self.logs_kept_s = logs.keep_s
         self.secrets = secrets
@@ -139,7 +142,7 @@ class Broker:
         sharing = Sharing(self.membership, self.pools)
         lanes = Lanes(store, self.projects, self.pools)
         self.dispatcher = Dispatcher(
-            self.pools, self.register, self.launcher, rules, self.foresight, self.budgets, sharing, lanes
+            self.pools, self.register, self.launcher, rules, self.foresight, self.budgets, sharing, lanes, self.failures
         )
         self.peers = Peers(store, self.membership, self.register, lambda *asked: self.records.reply(*asked))
         self.records = Records(self.register, self.archive, self.pools, self.peers, self.masks, self._settle)
@@ -189,8 +192,8 @@ class Broker:
         """Runs until asked to stop. Raises `Conflict` where another broker has the store, which serves one."""
         try:
             while not self._stop.is_set():
-                if await self._joined():
-                    await self._session()
+                if await self._joined() and (pause_s := await self._session()):
+                    await self._pause(pause_s)
         finally:
             self.ended = True
             self.register.changes.happened()
@@ -203,14 +206,19 @@ class Broker:
             await self.peers.look_at_me()
         except (StoreAway, LeaseLost) as error:
             log.warning("the store can't be used; it is tried again", error=str(error))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REJOIN_S):
-                    await self._stop.wait()
+            await self._pause(REJOIN_S)
             return False
         return True
 
-    async def _session(self) -> None:
+    async def _pause(self, pause_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._stop.wait()
+
+    async def _session(self) -> float:
+        """Works until it is asked to stop, or has to begin anew: after how many seconds."""
         self.register.forget()
+        pause_s = 0.0
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in self._work()]
         ends: list[asyncio.Task[Any]] = [
             asyncio.create_task(event.wait()) for event in (self._stop, self.register.in_doubt)
@@ -220,10 +228,16 @@ class Broker:
             for task in tasks:
                 if task.done():
                     task.result()
-            if self._stop.is_set() and self._stop_pools:
-                await self._wind_down()
-        except LeaseLost as error:
-            log.error("this broker begins anew", error=str(error))
+            if self._stop.is_set():
+                if self._stop_pools:
+                    await self._wind_down()
+            elif self.register.in_doubt.is_set():
+                raise StoreAway("a write may or may not be in the store: all is read anew")
+        except (LeaseLost, StoreAway) as error:
+            pause_s = self.failures.again("session", error)
+            log.warning("this broker begins anew", error=str(error), again_in_s=pause_s)
+        except Exception as error:
+            pause_s = self.failures.failed("session", error)
         finally:
             for task in (*tasks, *ends):
                 task.cancel()
@@ -232,26 +246,32 @@ class Broker:
             with suppress(StoreError):
                 await self.membership.leave()
                 await self.peers.look_at_me()
+        return pause_s
 
     def _work(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """The first two are what it is a broker by: it begins anew where they fail. The others are begun anew alone."""
         yield self.membership.run()
         yield self.duties.run(self.wake)
-        yield self.peers.run()
-        yield self.budgets.run()
+        for part, work in self._parts():
+            yield self.failures.keep_going(part, work)
+
+    def _parts(self) -> Iterator[tuple[str, Callable[[], Awaitable[None]]]]:
+        yield "hearing others", self.peers.run
+        yield "budgets", self.budgets.run
         if self.repricing is not None:
-            yield self.repricing.run()
+            yield "prices", self.repricing.run
         if not self._drives:
             return
         if self.asking is not None:
-            yield self.asking.run()
-        yield Telling(self.membership, self.peers, self.dispatcher).run()
-        yield Orphans(self.membership, self.register).run()
-        yield self._dispatch_when_ready()
-        yield self._expire()
-        yield self.audit.run()
-        yield self.foresight.run()
+            yield "asking for prices", self.asking.run
+        yield "telling others", Telling(self.membership, self.peers, self.dispatcher).run
+        yield "orphans", Orphans(self.membership, self.register).run
+        yield "dispatching", self._dispatch_when_ready
+        yield "old records", self._expire
+        yield "audit log", self.audit.run
+        yield "foresight", self.foresight.run
         if self.autopilot.settings.mode is not Mode.OFF:
-            yield self.autopilot.run()
+            yield "autopilot", self.autopilot.run
 
     async def ready(self, progress: Callable[[str], None]) -> None:
         """Returns when each pool is up, or known not to come up."""
@@ -314,6 +334,8 @@ class Broker:
                     await self.ledger.settle(pool.pool, executor)
             except (BrokerError, OSError) as error:
                 log.warning("pool did not close cleanly", pool=pool.pool.name, error=str(error))
+            except Exception:
+                log.exception("pool did not close cleanly", pool=pool.pool.name)
 
     async def begin(self, entry: Entry) -> tuple[Job, ...] | None:
         """Stores a job and begins it in one step where that is possible: see `Dispatcher.begin`."""

@@ -93,6 +93,10 @@ class RunningPool:
             self.problem = str(error)
             log.warning("pool does not answer", pool=self.pool.name, error=str(error))
             return None
+        except Exception as error:
+            self.problem = f"its executor can't say what it has: {type(error).__name__}: {error}"
+            log.exception("pool does not say what it has", pool=self.pool.name)
+            return None
         return self.last_capacity
 
     async def close(self, *, stop: bool) -> None:

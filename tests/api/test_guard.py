@@ -1,10 +1,15 @@
 import asyncio
+import errno
+import sys
+from io import StringIO
 
 import httpx
 import pytest
+import structlog
 
 from broker.api.app import create_app
 from broker.api.guard import MAX_BLOB_BYTES, MAX_BODY_BYTES, PROBES
+from broker.api.server import log_as_json
 from broker.model import errors
 from tests.api.conftest import PATIENT, House
 
@@ -105,8 +110,10 @@ async def test_a_mistake_of_ours_says_nothing_of_its_insides(house: House, monke
     monkeypatch.setattr(house.service.operations, "status", fails)
     transport = httpx.ASGITransport(create_app(house.service), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://broker") as client:
-        response = await client.get("/v1/status")
+        with structlog.testing.capture_logs() as logged:
+            response = await client.get("/v1/status")
     assert (response.status_code, "hunter2" in response.text) == (500, False)
+    assert [str(line["exc_info"]) for line in logged] == ["password=hunter2"]
     assert response.headers["content-type"] == "application/problem+json"
 
 
@@ -114,3 +121,32 @@ async def test_many_can_wait_for_one_job(house: House, http, submitted) -> None:
     waiting = [asyncio.create_task(http.get(f"/v1/jobs/{submitted}/wait")) for _ in range(50)]
     await house.end(submitted)
     assert {(await each).json()["state"] for each in waiting} == {"succeeded"}
+
+
+@pytest.mark.parametrize("error", [errors.StoreAway("the store: the disk is full"), errors.StoreAway("it is locked")])
+async def test_who_is_refused_as_the_store_is_away_is_told_when_to_ask_again(
+    house: House, http, monkeypatch, error: errors.BrokerError
+) -> None:
+    async def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(house.service.operations, "status", fails)
+    response = await http.get("/v1/status")
+    assert (response.status_code, response.headers["Retry-After"]) == (507 if "disk" in str(error) else 503, "5")
+
+
+class Full(StringIO):
+    """A log on a disk that is full."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_that_can_t_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = structlog.get_config()
+    monkeypatch.setattr(sys, "stderr", Full())
+    log_as_json()
+    try:
+        structlog.get_logger().error("no room for this")
+    finally:
+        structlog.configure(**before)

@@ -1,6 +1,7 @@
 """The running broker over a real store and executors that do what a test says: nothing lost, nothing run twice."""
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
@@ -104,13 +105,19 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path, ("one",))
+def folder(sqlite_template: Path, tmp_path: Path) -> Path:
+    shutil.copy(sqlite_template, tmp_path / "broker.db")
+    return tmp_path
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> World:
-    return World(tmp_path, ("one", "two"))
+def world(folder: Path) -> World:
+    return World(folder, ("one",))
+
+
+@pytest.fixture
+def two(folder: Path) -> World:
+    return World(folder, ("one", "two"))
 
 
 async def finish(world: World, attempt_id: str, pool: str = "one") -> None:

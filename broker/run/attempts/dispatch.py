@@ -24,12 +24,14 @@ from broker.decide.rest import WELL
 from broker.decide.rules import PlacementRules
 from broker.model.budgets import Standing
 from broker.model.environment import environment_key
-from broker.model.errors import BrokerError, OverBudget
+from broker.model.errors import BrokerError, LeaseLost, OverBudget, StoreAway, Unreadable
 from broker.model.jobs import Job, JobSpec, JobState
 from broker.model.money import NS_PER_S
 from broker.model.placement import Duration, Placement, Verdict
 from broker.model.pools import Capacity
 from broker.model.submissions import Entry
+from broker.run.apart import apart
+from broker.run.attempts.aside import Aside
 from broker.run.attempts.gambling import Gambling
 from broker.run.attempts.histories import Histories
 from broker.run.attempts.lanes import Lanes
@@ -37,6 +39,7 @@ from broker.run.attempts.launcher import Launcher
 from broker.run.attempts.live import Held
 from broker.run.attempts.register import Register
 from broker.run.capacity.foresight import Foresight
+from broker.run.failures import Failures
 from broker.run.members.sharing import Sharing
 from broker.run.money.budgets import Budgets
 from broker.run.pools import RunningPool
@@ -51,6 +54,7 @@ WHOLE_PAGE_EVERY_S = 1.0
 LOOK_AGAIN_S = 60.0
 AFTER_ERROR_S = 1.0
 AGAIN_S = 0.05
+PASSING = (StoreAway, LeaseLost, OverBudget)  # what fails is no one job's fault
 PAUSES, LONGEST_PAUSE_S = 3, 0.05  # after a round that found no room, in times of what it took
 
 
@@ -67,8 +71,11 @@ class Dispatcher:
         budgets: Budgets,
         sharing: Sharing,
         lanes: Lanes,
+        failures: Failures,
     ) -> None:
         self._lanes = lanes
+        self._failures = failures
+        self._aside = Aside(register)
         self._sharing = sharing
         self._pools = pools
         self._register = register
@@ -99,7 +106,9 @@ class Dispatcher:
             self._register.room.clear()
             begun_s = time.monotonic()
             try:
-                if not await self.step():
+                begun = await self.step()
+                self._failures.well("dispatching")
+                if not begun:
                     await self._pause(time.monotonic() - begun_s)
                 await self._rest()
             except OverBudget as error:
@@ -109,6 +118,8 @@ class Dispatcher:
             except BrokerError as error:
                 log.error("dispatching failed; it is tried again", error=str(error))
                 await asyncio.sleep(AFTER_ERROR_S)
+            except Exception as error:
+                await asyncio.sleep(self._failures.failed("dispatching", error))
 
     async def _pause(self, took_s: float) -> None:
         """As long as the round took, and longer while nothing but submissions comes after those who wait already."""
@@ -179,25 +190,54 @@ class Dispatcher:
     async def _queued(self, limit: int, skip: frozenset[str]) -> tuple[Job, ...]:
         now, everyone = self._register.clock.now_ns(), self._looked_ns == self._whole_page_ns
         wanted = limit if everyone else limit * self._sharing.brokers
-        found = await self._lanes.next(now, wanted, skip)
+        try:
+            found = await self._lanes.next(now, wanted, skip | self._aside.now())
+        except Unreadable as error:
+            for job_id in error.job_ids:
+                self._aside.put_unread(job_id, error)
+            return await self._queued(limit, skip)
         return found if everyone else tuple(job for job in found if self._sharing.is_mine(job.id))[:limit]
 
     async def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
         by_id = {job.id: job for job in queued}
         quotas = await self._lanes.quotas()
-        decided = await self._placed(queued, await self._budgets.current(), quotas)
+        decided = await self._decided(queued, await self._budgets.current(), quotas)
         self._lanes.looked_at(by_id, decided)
         placements = self._sharing.own(decided, self._register.clock.now_ns())
         self._budgets.begin(by_id, placements)
         await self._launcher.launch(await self._begun(by_id, placements, quotas))
+        self._aside.decided(by_id.keys() - self._aside.now())
         return decided
+
+    async def _decided(
+        self, queued: Sequence[Job], standings: Sequence[Standing], quotas: Quotas
+    ) -> tuple[Placement, ...]:
+        """The decisions about all but those whose data make it fail: these are set aside. Raises where all do."""
+        try:
+            return await self._placed(queued, standings, quotas)
+        except BrokerError:
+            raise
+        except Exception:
+            await self.preview(JobSpec(name="plain", run="true"), "")  # it fails where no job is to blame
+            _, failed = await apart(queued, lambda some: self._placed(some, standings, quotas), PASSING)
+            if not failed:
+                raise
+            for job, error in failed:
+                await self._aside.put(job, error)
+        self._register.work.set()  # those behind them are looked at now
+        broken = {job.id for job, _ in failed}
+        return await self._decided([job for job in queued if job.id not in broken], standings, quotas)
 
     async def _begun(self, jobs: Mapping[str, Job], placements: Sequence[Placement], quotas: Quotas) -> list[Held]:
         told = [(jobs[placement.job_id], placement) for placement in placements]
-        if not self._register.store.shared:
-            return await self._register.decide(told)
         # Another broker may have begun jobs, or have come, since budgets and quotas were read.
-        begun = await self._register.decide(told, self._budgets.within(), quotas.projects)
+        more = (self._budgets.within(), quotas.projects) if self._register.store.shared else ()
+        pieces, failed = await apart(told, lambda some: self._register.decide(some, *more), PASSING)
+        if failed and not pieces:
+            raise failed[0][1]  # which of them are to blame shows as soon as there is one that is not
+        for (job, _), error in failed:
+            self._aside.put_unread(job.id, error)
+        begun = [held for piece in pieces for held in piece]
         if quotas.projects and len(begun) < sum(each.verdict is Verdict.RUN for each in placements):
             self._register.work.set()  # what a quota has kept back is looked at again, and told why it waits
         return begun
@@ -308,6 +348,8 @@ class Dispatcher:
             await pool.executor.cancel(held.attempt.id)
         except BrokerError as error:
             log.warning("cancel did not reach its pool; tried again", attempt=held.attempt.id, error=str(error))
+        except Exception:
+            log.exception("cancel failed in its pool; tried again", attempt=held.attempt.id)
 
     async def preview(self, spec: JobSpec, user: str, *, budgets: bool = True) -> Placement:
         """What would be decided for such a job now, within budgets or without them; nothing is stored or started."""

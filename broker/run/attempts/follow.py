@@ -56,6 +56,11 @@ class Follower:
                 self._pool.settled.set()
                 log.warning("pool is out of use", pool=self._pool.pool.name, error=str(error))
                 await asyncio.sleep(REOPEN_MISCONFIGURED_S if isinstance(error, Misconfigured) else REOPEN_S)
+            except Exception as error:
+                self._pool.problem = f"its executor fails: {type(error).__name__}: {error}; the broker's log says where"
+                self._pool.settled.set()
+                log.exception("pool is out of use: its executor fails", pool=self._pool.pool.name)
+                await asyncio.sleep(REOPEN_S)
 
     async def _recover(self, executor: Executor) -> int:
         """Relaunches what was stored but perhaps not launched (a repeat is harmless); declares lost what is gone."""

@@ -43,8 +43,13 @@ class Gambling:
         if self._rules.spot_rule is spot.SpotRule.CHEAPEST:
             return
         for held in self._register.live:
-            if self._may(held) and await self._should(held):
-                await self._leave(held)
+            try:
+                if self._may(held) and await self._should(held):
+                    await self._leave(held)
+            except BrokerError:
+                raise
+            except Exception:
+                log.exception("whether an attempt is to leave can't be told; it goes on", attempt=held.attempt.id)
 
     def _may(self, held: Held) -> bool:
         spec, pool = held.job.spec, self._pools.get(held.attempt.pool)

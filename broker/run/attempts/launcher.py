@@ -11,8 +11,8 @@ from typing import Final
 
 import structlog
 
+from broker.decide.holding import MOST_WORDS
 from broker.model.errors import (
-    BrokerError,
     ExecutorError,
     InvalidInput,
     Misconfigured,
@@ -76,10 +76,10 @@ class Launcher:
         pool = self._pools.get(held.attempt.pool)
         return pool.executor if pool is not None else None
 
-    async def _launch(self, held: Held, asked: LaunchRequest | BrokerError) -> AttemptReport | None:
+    async def _launch(self, held: Held, asked: LaunchRequest | Exception) -> AttemptReport | None:
         pool, executor = self._pools[held.attempt.pool], self._executor(held)
         try:
-            if isinstance(asked, BrokerError):
+            if isinstance(asked, Exception):
                 raise asked
             if executor is None or not self._may():
                 return None
@@ -97,19 +97,33 @@ class Launcher:
         except StoreError as error:
             log.warning("launch put off", attempt=held.attempt.id, error=str(error))
             return None
+        except Exception as error:
+            return await self._given_up(held, error)
         self._register.live.launched(held.attempt.id)
         return None
+
+    async def _given_up(self, held: Held, error: Exception) -> AttemptReport | None:
+        """The end of an attempt whose launch failed in a way that nobody foresaw, once it is sure that it won't run."""
+        log.error("a launch failed", attempt=held.attempt.id, pool=held.attempt.pool, exc_info=error)
+        try:
+            if (executor := self._executor(held)) is not None:
+                await executor.cancel(held.attempt.id)  # it may have been accepted all the same
+        except Exception:
+            log.exception("whether it runs is not known; it is launched again", attempt=held.attempt.id)
+            return None
+        said = f"{type(error).__name__}: {error}"[:MOST_WORDS]
+        return self._report(held, AttemptState.FAILED, f"{held.attempt.pool} failed at launching it: {said}")
 
     def _at_hand(self, held: Held) -> bool:
         """Whether its request can be made of what is in memory: then no thread need be waited for."""
         spec = held.job.spec
         return not (spec.volumes or spec.secrets) and (spec.function is None or self._blobs.at_hand(spec.function))
 
-    def _asked(self, held: Held) -> LaunchRequest | BrokerError:
+    def _asked(self, held: Held) -> LaunchRequest | Exception:
         """What is launched, or why it can't be."""
         try:
             return self._request(held)
-        except BrokerError as error:
+        except Exception as error:
             return error
 
     def _request(self, held: Held) -> LaunchRequest:

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import structlog
+
 from broker.decide import rest, spot
+from broker.decide.holding import MOST_WORDS
 from broker.decide.holding import held as is_held
 from broker.decide.progress import Progress, advance, attempt_of
 from broker.decide.reasons import HELD
 from broker.decide.rest import Health
 from broker.model.budgets import Reservation
-from broker.model.errors import BrokerError, StoreAway, UnknownName
+from broker.model.errors import BrokerError, LeaseLost, StoreAway, UnknownName, Unreadable
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState, StateChange
-from broker.model.placement import Placement, Verdict
+from broker.model.placement import Placement, Quote, Verdict
 from broker.model.projects import Project
 from broker.model.submissions import Entry
 from broker.ports import Clock, Store
+from broker.run.apart import apart
 from broker.run.attempts.lines import Freed, Lines
 from broker.run.attempts.live import Held, LiveAttempts
 from broker.run.attempts.waits import Waits
@@ -31,6 +35,8 @@ from broker.run.telling.changes import Changes
 from broker.run.telling.events import Event, Events
 
 T = TypeVar("T")
+log = structlog.get_logger()
+PASSING = (StoreAway, LeaseLost)  # errors that say nothing of what was to be stored
 
 
 class Register:
@@ -51,6 +57,7 @@ class Register:
         self.in_doubt = asyncio.Event()  # set when a write may or may not be in the store: all is to be read anew
         self._writing = asyncio.Lock()
         self._refused: Counter[str] = Counter()
+        self._left_alone: set[str] = set()  # attempts that can't be read, or their ends not written: nobody ends them
         self.health: dict[str, Health] = {}  # of pools, by what their attempts have shown
         self.avoid: dict[str, dict[str, int]] = {}  # job id -> pools that took it back -> until when to stay away
 
@@ -59,28 +66,58 @@ class Register:
         self.live = LiveAttempts()
         self._lines, self._waits = Lines(), Waits()
         self._refused.clear()
+        self._left_alone.clear()
         self.in_doubt.clear()
 
     async def load(self, pool: str) -> None:
         """Takes the open attempts of a pool from the store: what an earlier broker left."""
         for attempt in await asyncio.to_thread(self.store.open_attempts, pool):
-            recorded = await asyncio.to_thread(self.store.recorded, attempt.job_id)
-            taken = [one for one in recorded.placements if one.verdict is Verdict.RUN]
-            quote = taken[-1].chosen if taken else None
-            self.live.put(Held(job=recorded.job, attempt=attempt, quote=quote, launched=False))
+            try:
+                job, quote = await asyncio.to_thread(self._was, attempt.job_id)
+            except Unreadable:
+                # Its pool keeps it until a broker comes that can read it.
+                log.exception("an attempt is left alone", attempt=attempt.id)
+                self._left_alone.add(attempt.id)
+            else:
+                self.live.put(Held(job=job, attempt=attempt, quote=quote, launched=False))
+
+    def _was(self, job_id: str) -> tuple[Job, Quote | None]:
+        """A job as it is stored, and what was expected of its last attempt, where that can be read."""
+        try:
+            recorded = self.store.recorded(job_id)
+        except Unreadable as error:
+            job = self.store.job(job_id)
+            log.warning("it is not known any more what was expected of a job that runs", job=job_id, error=str(error))
+            return job, None
+        taken = [one for one in recorded.placements if one.verdict is Verdict.RUN]
+        return recorded.job, taken[-1].chosen if taken else None
 
     async def apply(self, reports: Sequence[AttemptReport]) -> list[str]:
         """Records what executors report. Returns the attempts that have ended, also those that had ended before."""
         async with self._writing:
             masked = await self._masked(reports)
-            progresses = [progress for report in masked if (progress := self._advance(report))]
-            if progresses:
-                await self._stored(self._write, progresses)
+            progresses = await self._recorded({report.attempt_id: report for report in masked})
             free = [held for progress in progresses if (held := self._follow(progress))]
         if progresses:
             self._announce(event for progress in progresses for event in _happened(progress))
             self._wake(progresses, room=self._lines.leave_room(free, self.live))
-        return [report.attempt_id for report in reports if report.state.ended]
+        ended = [report.attempt_id for report in reports if report.state.ended]
+        return [each for each in ended if each not in self._left_alone]
+
+    async def _recorded(self, reports: Mapping[str, AttemptReport]) -> Sequence[Progress]:
+        """What is new, as it is in the store now: what can't be stored of one attempt keeps nothing else out."""
+        new = [progress for report in reports.values() if (progress := self._advance(report))]
+        pieces, failed = await apart(new, self._written, PASSING)
+        for progress, error in failed:
+            plain = self._plain(reports[progress.attempt.id], error)
+            written, lost = await apart([plain] if plain else [], self._written, PASSING)
+            pieces += written
+            self._left_alone.update(one.attempt.id for one, _ in lost)
+        return [progress for piece in pieces for progress in piece]
+
+    async def _written(self, progresses: Sequence[Progress]) -> Sequence[Progress]:
+        await self._stored(self._write, progresses)
+        return progresses
 
     def _follow(self, progress: Progress) -> Freed | None:
         """Takes over what was recorded, and says what it has left: its place in the pool or in the line before it."""
@@ -117,8 +154,25 @@ class Register:
         held = self.live.get(report.attempt_id)
         if held is None:
             return None
-        report = spot.moved(held.job, held.attempt, report)
-        return advance(held.job, held.attempt, report, self.clock.now_ns(), self._refused[held.job.id])
+        try:
+            moved = spot.moved(held.job, held.attempt, report)
+            return advance(held.job, held.attempt, moved, self.clock.now_ns(), self._refused[held.job.id])
+        except Exception as error:
+            return self._plain(report, error)
+
+    def _plain(self, report: AttemptReport, error: Exception) -> Progress | None:
+        """The state alone that an executor reports, where the rest makes no sense; None where that doesn't help."""
+        log.error("a report can't be recorded as it is", attempt=report.attempt_id, exc_info=error)
+        now_ns = self.clock.now_ns()
+        reason = f"what its pool reported of it could not be recorded: {type(error).__name__}: {error}"[:MOST_WORDS]
+        plain = AttemptReport(attempt_id=report.attempt_id, state=report.state, at_ns=now_ns, reason=reason)
+        held = self.live.get(report.attempt_id)
+        try:
+            return advance(held.job, held.attempt, plain, now_ns, self._refused[held.job.id]) if held else None
+        except Exception:
+            log.exception("an attempt is left alone", attempt=report.attempt_id)
+            self._left_alone.add(report.attempt_id)
+            return None
 
     def _remember_refusal(self, progress: Progress, *, in_line: bool) -> None:
         """What a pool took back counts against no retry, stays away from it for a while, and speaks against it.

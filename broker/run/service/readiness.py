@@ -31,3 +31,5 @@ class Readiness:
             raise DaemonError(f"the database has not answered for {ANSWER_WITHIN_S:g} s") from None
         if not self._broker.membership.joined:
             raise DaemonError("it has no place among the brokers of its database yet, or has lost it")
+        if (problem := self._broker.failures.problem) is not None:
+            raise DaemonError(f"it begins no jobs: {problem}")

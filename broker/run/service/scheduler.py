@@ -65,13 +65,19 @@ class Scheduler:
         """Decides on what is due and submits it. Returns when the next firing is, None where there is none."""
         looked_ns = self._clock.now_ns()  # what falls due while it submits is not to be overlooked
         found = {each.id: each for each in await asyncio.to_thread(self._store.schedules)}
+        times: list[int] = []
         for schedule in found.values():
-            await self._decide(schedule)
+            try:
+                await self._decide(schedule)
+                times += upcoming(schedule, zone_of(schedule.timezone), looked_ns, 1)
+            except BrokerError:
+                raise
+            except Exception:
+                log.exception("a schedule can't be followed; the others are", schedule=schedule.name)
         for firing in await asyncio.to_thread(self._store.due_firings):
             if (mine := found.get(firing.schedule)) is not None:
                 await self._submit(mine, firing)
-        times = (upcoming(each, zone_of(each.timezone), looked_ns, 1) for each in found.values())
-        return min((ns for each in times for ns in each), default=None)
+        return min(times, default=None)
 
     async def fire(self, schedule: Schedule, firing: Firing) -> Firing:
         """Submits a firing that somebody asked for; what became of it."""

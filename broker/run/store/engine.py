@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from sqlalchemy.exc import (
     OperationalError,
     SQLAlchemyError,
 )
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from broker.model.errors import StoreAway, StoreError
@@ -30,7 +32,19 @@ SCHEMA: Final = "0017"
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 _BUSY_S: Final = 10.0
 _CONNECT_S: Final = 10
-_AWAY: Final = ("08", "57", "25")  # SQLSTATE: no connection, shut down or starting up, idle for too long
+# SQLSTATE: no connection, shut down or starting up, idle for too long, disk or memory full, disk failing
+_AWAY: Final = ("08", "57", "25", "53", "58")
+_FILE_AWAY: Final = frozenset(  # what an SQLite file does not stay for ever; the rest is said of what it has in it
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 # A broker that stands still in a transaction must not keep others from taking over: the server ends it.
 _IDLE_S: Final = 10
 _LIVES_S: Final = 1.0  # a connection that was used a moment ago, and has said nothing since, is not asked if it lives
@@ -88,11 +102,23 @@ def store_errors(url: URL) -> Iterator[None]:
 
 
 def _is_away(error: SQLAlchemyError | OSError) -> bool:
-    """Whether the connection is gone, or none can be made: not what a database says that answers."""
+    """Whether the database can't be used now, whatever it is asked: it is silent, its file locked, its disk full."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     said = isinstance(error, OperationalError) and (state is None or state[:2] in _AWAY)
-    return lost or (said and _is_postgresql(error))
+    of_file = _file_says(error) in _FILE_AWAY or isinstance(error, NoConnectionFree)
+    return lost or of_file or (said and _is_postgresql(error))
+
+
+def is_locked(error: StoreError) -> bool:
+    """Whether another process kept an SQLite file locked for as long as was waited."""
+    return _file_says(error.__cause__) == sqlite3.SQLITE_BUSY
+
+
+def _file_says(error: BaseException | None) -> int | None:
+    """SQLite's primary result code."""
+    code: int | None = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _is_postgresql(error: SQLAlchemyError | OSError) -> bool:

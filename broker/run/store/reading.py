@@ -7,18 +7,20 @@ from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
-from broker.model.errors import UnknownName
+from broker.model.errors import UnknownName, Unreadable
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import NS_PER_S
+from broker.model.placement import Placement
 from broker.model.projects import Holding
 from broker.model.query import Recorded
 from broker.model.runs import Run
 from broker.run.store.job_counts import counted
 from broker.run.store.placement_json import load_placement
 from broker.run.store.rows import attempt_of, resources_columns, shared
-from broker.run.store.specs import Specs, chunks
+from broker.run.store.specs import NONSENSE, Specs, chunks
 from broker.run.store.tables import (
     CANCELLING,
     DELAYED,
@@ -32,6 +34,8 @@ from broker.run.store.tables import (
     placements,
 )
 
+log = structlog.get_logger()
+
 _NEIGHBOURS: Final = 200
 
 ATTEMPTS: Final = select(attempts, jobs.c.id.label("job_id")).join(jobs, jobs.c.seq == attempts.c.job_seq)
@@ -43,7 +47,7 @@ def job(connection: Connection, specs: Specs, job_id: str) -> Job:
 
 
 def recorded(connection: Connection, specs: Specs, job_id: str) -> Recorded:
-    """One job with all that is known of it. Raises UnknownName."""
+    """One job with all that is known of it. Raises UnknownName, Unreadable."""
     row = _row(connection, job_id)
     runs = connection.execute(ATTEMPTS.where(attempts.c.job_seq == row.seq).order_by(attempts.c.number))
     decisions = connection.execute(
@@ -52,9 +56,16 @@ def recorded(connection: Connection, specs: Specs, job_id: str) -> Recorded:
     return Recorded(
         job=specs.jobs(connection, [row])[0],
         attempts=tuple(attempt_of(run) for run in runs),
-        placements=tuple(load_placement(x.body, job_id=job_id, at_ns=x.at_ns) for x in decisions),
+        placements=tuple(_placement(body, job_id, at_ns) for at_ns, body in decisions.all()),
         document=connection.execute(select(documents.c.body).where(documents.c.id == row.document_id)).scalar_one(),
     )
+
+
+def _placement(body: str, job_id: str, at_ns: int) -> Placement:
+    try:
+        return load_placement(body, job_id=job_id, at_ns=at_ns)
+    except NONSENSE as error:
+        raise Unreadable(frozenset({job_id}), error) from error
 
 
 def counts(connection: Connection, array_id: str | None) -> Mapping[JobState, int]:
@@ -125,9 +136,14 @@ def next_due_ns(connection: Connection, now_ns: int) -> int | None:
 
 
 def cancel_requested(connection: Connection, specs: Specs, limit: int) -> tuple[Job, ...]:
-    """Jobs to be cancelled that have not ended, oldest first."""
+    """Jobs to be cancelled that have not ended, oldest first; without those that can't be read."""
     query = select(jobs).where(CANCELLING).order_by(jobs.c.seq).limit(limit)
-    return specs.jobs(connection, connection.execute(query).all())
+    rows = connection.execute(query).all()
+    try:
+        return specs.jobs(connection, rows)
+    except Unreadable as error:
+        log.error("jobs can't be cancelled", error=str(error), jobs=sorted(error.job_ids))
+        return specs.jobs(connection, [row for row in rows if row.id not in error.job_ids])
 
 
 def open_attempts(connection: Connection, pool: str | None) -> tuple[Attempt, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import BindParameter, Connection, Row, Table, bindparam, insert, select
 
 from broker.model.environment import environment_key
+from broker.model.errors import StoreError, Unreadable
 from broker.model.jobs import Job, JobSpec
 from broker.run.lately import Lately
 from broker.run.store.engine import insert_new, insert_new_in
@@ -19,6 +20,8 @@ from broker.run.store.spec_json import dump_spec, load_spec
 from broker.run.store.tables import documents, specs, tags
 
 Item = TypeVar("Item")
+# What reading it may raise: of another version, or damaged.
+NONSENSE: Final = (StoreError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 _CHUNK: Final = 500  # names in one query: databases limit them
 _MOST_NEEDS: Final = 1_000_000
 
@@ -67,9 +70,19 @@ class Specs:
             self._needs.clear()
 
     def jobs(self, connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Job, ...]:
-        """Rows of `jobs` as jobs, in their order."""
-        found = self._of(connection, {row.spec_id for row in rows})
-        return tuple(job_of(row, found[row.spec_id]) for row in rows)
+        """Rows of `jobs` as jobs, in their order. Raises Unreadable, naming those whose description can't be read."""
+        try:
+            found = self._of(connection, {row.spec_id for row in rows})
+            return tuple(job_of(row, found[row.spec_id]) for row in rows)
+        except NONSENSE as error:
+            raise Unreadable(frozenset(self._unreadable(connection, rows)), error) from error
+
+    def _unreadable(self, connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[str]:
+        for row in rows:
+            try:
+                job_of(row, self._of(connection, {row.spec_id})[row.spec_id])
+            except NONSENSE:
+                yield row.id
 
     def each(self, connection: Connection, spec_ids: Iterable[int]) -> Iterator[JobSpec]:
         """The specs of these keys, a piece at a time."""
@@ -95,7 +108,7 @@ class Specs:
         fresh: dict[int, JobSpec] = {}
         for chunk in chunks(spec_ids - found.keys()):
             query = select(specs.c.id, specs.c.body).where(specs.c.id.in_(chunk))
-            fresh.update((row.id, load_spec(row.body)) for row in connection.execute(query))
+            fresh.update((spec_id, _loaded(spec_id, body)) for spec_id, body in connection.execute(query).all())
         self._read.put(fresh)
         return found | fresh
 
@@ -132,6 +145,13 @@ class Specs:
             self._tags.put({(key, value): stored})
             return int(stored)
         return int(connection.execute(insert(tags).values(key=key, value=value).returning(tags.c.id)).scalar_one())
+
+
+def _loaded(spec_id: int, body: str) -> JobSpec:
+    try:
+        return load_spec(body)
+    except NONSENSE as error:
+        raise StoreError(f"the description {spec_id} that is stored can't be read: {error!r}") from error
 
 
 @lru_cache

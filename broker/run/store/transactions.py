@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
+from time import monotonic
 
 from sqlalchemy import Connection, Engine
 
 from broker.model.acting import ACTING, Act
 from broker.model.audit import AuditEntry, AuditFilter
+from broker.model.errors import StoreAway
 from broker.run.store.auditing import append, expire, find
-from broker.run.store.engine import store_errors
+from broker.run.store.engine import is_locked, store_errors
 
 
 class Transactions:
@@ -22,6 +24,7 @@ class Transactions:
         self._writer = engine.execution_options(writes=True)
         # One writer at a time: SQLite has no more, and rows written together are numbered without gaps.
         self._writing = Lock()
+        self._in_vain = (0.0, "")  # when a writer last gave up on a file that another process locks, and what it said
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -29,11 +32,29 @@ class Transactions:
             yield connection
 
     @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """This thread's turn to write. Raises StoreAway for all that waited behind one that found the file locked.
+
+        Each for itself would wait in vain once more, one after another.
+        """
+        since_s = monotonic()
+        with self._writing:
+            gave_up_s, said = self._in_vain
+            if gave_up_s > since_s:
+                raise StoreAway(said)
+            try:
+                yield
+            except StoreAway as error:
+                if is_locked(error):
+                    self._in_vain = (monotonic(), str(error))
+                raise
+
+    @contextmanager
     def _write(self, acts: Sequence[Act] = ()) -> Iterator[Connection]:
         """For these requests, or else for the one under way."""
         if not acts and (one := ACTING.get()) is not None:
             acts = (one,)
-        with self._writing, store_errors(self._engine.url), self._writer.begin() as connection:
+        with self._turn(), store_errors(self._engine.url), self._writer.begin() as connection:
             yield connection
             if entries := [act.entry() for act in acts if not act.written]:
                 append(connection, entries)

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from broker.model.budgets import Standing
 from broker.model.errors import BrokerError
@@ -19,6 +19,7 @@ from broker.model.money import NS_PER_S
 from broker.model.query import SpendFilter
 from broker.model.usage import SpendRow
 from broker.run.broker import Broker
+from broker.run.failures import VITAL
 from broker.run.pools import RunningPool
 from broker.run.telling.events import Event
 
@@ -90,7 +91,7 @@ class Metrics:
         now = CollectorRegistry()
         pools = _pools(self._broker.pools, started)
         families = [*_jobs(counts), *pools, self._open(), *_spend(spent), _rate(lately), *_budgets(budgets)]
-        now.register(_Now([*families, *self._foresight(now_ns), self._regret(now_ns), self._asked()]))
+        now.register(_Now([*families, *self._foresight(now_ns), self._regret(now_ns), self._asked(), self._failed()]))
         return generate_latest(self._registry) + generate_latest(now)
 
     def _spent(self, since_ns: int, *by: str) -> tuple[SpendRow, ...]:
@@ -135,6 +136,14 @@ class Metrics:
                 failing.add_metric([provider], float(provider in asking.failing))
         return failing
 
+    def _failed(self) -> CounterMetricFamily:
+        failed = CounterMetricFamily(
+            "broker_failures", "How often a part of the broker failed and was begun anew.", labels=["part"]
+        )
+        for part in sorted({*VITAL, *self._broker.failures.count}):
+            failed.add_metric([part], self._broker.failures.count[part])
+        return failed
+
     def _regret(self, now_ns: int) -> GaugeMetricFamily:
         """As it was found last; found anew in the background once an hour, and not before anything was forecast."""
         if self._broker.foresight.current and now_ns - self._regretted_ns > REGRET_EVERY_NS:
@@ -159,10 +168,10 @@ class Metrics:
 class _Now:
     """Families that were just made, as a collector."""
 
-    def __init__(self, families: list[GaugeMetricFamily]) -> None:
+    def __init__(self, families: list[GaugeMetricFamily | CounterMetricFamily]) -> None:
         self._families = families
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         yield from self._families
 
 
