@@ -30,7 +30,10 @@ def check_files(job: Mapping[str, Any], folders: Sequence[Path], place: str = ""
 
 def _is_within(path: str, folders: Sequence[Path]) -> bool:
     try:
-        there = Path(path).expanduser().resolve()
+        there = Path(path).expanduser()
+        if not there.is_absolute() or "${" in path:
+            return False
+        there = there.resolve()
         return any(there.is_relative_to(folder.resolve()) for folder in folders)
     except (OSError, RuntimeError, ValueError):
         return False

@@ -11,7 +11,8 @@ from broker.model.errors import InvalidInput
 from broker.spec.dockerfile import dockerfile_at, is_path
 from broker.spec.source import Keys, read_text
 
-_LOCAL_REQUIREMENT: Final = re.compile(r"(?:^|@)\s*((?:[/~.]|(?:\w+\+)?file:).*|.*\.txt\s*$)", re.M | re.S)
+_ADDRESS: Final = re.compile(r"(\w+\+)?(https?|ssh|git)://", re.I)
+_BY_NAME: Final = re.compile(r"\w[^/\\@$:]*")  # of a package, with extras, versions and markers
 
 
 def make_absolute(data: dict[str, Any], base: Path | None) -> Iterator[tuple[Keys, str]]:
@@ -45,9 +46,23 @@ def named_files(data: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     if isinstance(mounts := data.get("file_mounts"), Mapping):
         yield from ((("file_mounts", path), local) for path, local in mounts.items() if isinstance(local, str))
     needed = data.get("requirements")
-    for line in needed if isinstance(needed, list | tuple) else [needed]:
-        if isinstance(line, str) and (found := _LOCAL_REQUIREMENT.search(line)):
-            yield ("requirements",), found[1]
+    for text in needed if isinstance(needed, list | tuple) else [needed]:
+        for line in text.splitlines() if isinstance(text, str) else ():
+            if path := _required_file(line.split(" #")[0].strip()):
+                yield ("requirements",), path
+
+
+def _required_file(requirement: str) -> str:
+    """The file that a requirement is read from; "" for a package that is known by its name, or is at an address.
+
+    Whatever is neither is a file, however it is written; so is a variable, which installers put a value in place of.
+    """
+    _, _, place = requirement.partition("@")
+    target = requirement if _ADDRESS.match(requirement) else place.strip() or requirement
+    if _ADDRESS.match(target):
+        return target if "${" in target else ""
+    named = target.startswith("#") or (_BY_NAME.fullmatch(target) and target == requirement)
+    return "" if not target or (named and not target.endswith(".txt")) else target
 
 
 def _mount(local: Any, base: Path | None) -> tuple[Any, str]:

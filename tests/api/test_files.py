@@ -26,6 +26,12 @@ NAMED: list[dict[str, Any]] = [
     {"requirements": ["numpy", "/etc"]},
     {"requirements": ["mine @ file:///etc"]},
     {"requirements": ["git+file:///srv/theirs"]},
+    {"requirements": ["mine @ FILE:///etc"]},
+    {"requirements": ["mine @ x/../../../etc"]},
+    {"requirements": ["x/../../../etc"]},
+    {"requirements": ["${HOME}/mine"]},
+    {"requirements": ["mine @ https://example.org/${HOME}"]},
+    {"requirements": "numpy\nmine @ ../../etc # of somebody else\n"},
     {"pip": ["/etc"]},
 ]
 
@@ -79,5 +85,11 @@ async def test_folders_that_are_shared_may_be_named_and_links_lead_nowhere_else(
 
 
 async def test_packages_by_name_and_files_in_the_job_are_no_files_of_the_broker(ask) -> None:
-    job = {"run": "cat /etc/hostname", "requirements": ["numpy>=2", "x @ https://example.org/x-1.whl"], "setup": "ls /"}
+    needed = [
+        "numpy>=2",
+        "x[a,b]~=1.0; python_version < '3.12'",
+        "x @ https://example.org/x-1.whl",
+        "git+ssh://git@h/x",
+    ]
+    job = {"run": "cat /etc/hostname", "requirements": needed, "setup": "ls /"}
     assert (await ask("/v1/jobs", json=job)).status_code == 201
