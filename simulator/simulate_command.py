@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+
+_LEAST_DAYS: Final = 7.0  # a week, for demand that has a weekly cycle
 
 if TYPE_CHECKING:
     from simulator.compare import Comparison
@@ -61,6 +63,7 @@ def simulate(
             if html is not None:
                 status.update(f"{name}: deciding anew at other prices")
                 sensitivities[name] = sensitivity(history, market)
+    warn_of_a_short_time(found[scenarios[0]])
     if html is not None:
         from simulator.report.simulation import page
 
@@ -72,6 +75,18 @@ def simulate(
         outcomes.print_json(trace, found, bands)
     else:
         outcomes.print_tables(found, bands, Unit(usd=usd))
+
+
+def warn_of_a_short_time(played: Comparison) -> None:
+    """Says so where so little is left after the history that the figures are those of chance."""
+    days = (len(played.demand) - played.market.warmup) * played.market.step_s / 86_400
+    if days < _LEAST_DAYS:
+        left = f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
+        typer.echo(
+            f"warning: after two weeks of history the trace has {left} left to play: take a longer one, "
+            "what so short a time costs is chance",
+            err=True,
+        )
 
 
 def _write(folder: Path, found: dict[str, Comparison]) -> None:

@@ -172,14 +172,14 @@ def _state(row: Row) -> str:
 
 _LIST = [
     Column(head="id", cell=lambda row: str(row["id"])),
-    Column(head="name", cell=lambda row: str(row["name"])),
+    Column(head="name", cell=lambda row: str(row["name"]), spare=1),
     Column(head="state", cell=_state, style=lambda row: render.STATE_STYLES.get(row["state"], "")),
-    Column(head="pool", cell=_pool),
-    Column(head="gpus", cell=lambda row: str(row.get("gpus", "")), spare=2),
-    Column(head="attempts", cell=lambda row: str(row.get("attempts", "")), right=True, spare=5),
-    Column(head="submitted", cell=lambda row: render.ago(row["submitted_at"]), right=True, spare=3),
-    Column(head="ran", cell=_took, right=True, spare=1),
+    Column(head="pool", cell=_pool, spare=2),
+    Column(head="gpus", cell=lambda row: str(row.get("gpus", "")), spare=4),
+    Column(head="attempts", cell=lambda row: str(row.get("attempts", "")), right=True, spare=7),
+    Column(head="submitted", cell=lambda row: render.ago(row["submitted_at"]), right=True, spare=5),
+    Column(head="ran", cell=_took, right=True, spare=3),
     Column(head="cost", cell=_cost, right=True),
-    Column(head="user", cell=lambda row: str(row["user"]), spare=4),
-    Column(head="project", cell=lambda row: str(row["project"]), spare=6),
+    Column(head="user", cell=lambda row: str(row["user"]), spare=6),
+    Column(head="project", cell=lambda row: str(row["project"]), spare=8),
 ]

@@ -15,7 +15,7 @@ from executors.on_machine.order import Order
 
 
 def copy(order: Order, work: Path) -> None:
-    """Makes the working copy, once. Raises OSError or shutil.Error."""
+    """Makes the working copy, once. Raises OSError."""
     if order.carried:
         _unpack(order, work)
     else:
@@ -26,10 +26,22 @@ def copy(order: Order, work: Path) -> None:
 
 def _copy_here(order: Order, work: Path) -> None:
     if order.workdir is not None and not work.exists():
-        shutil.copytree(order.workdir, work, symlinks=True)
+        _copy_tree("workdir", Path(order.workdir), work)
     work.mkdir(parents=True, exist_ok=True, mode=0o700)
     for target, source in order.file_mounts.items():
         _mount(work, target, Path(source))
+
+
+def _copy_tree(field: str, source: Path, place: Path) -> None:
+    if place.resolve().is_relative_to(source.resolve()):
+        message = "contains the broker's own folder, in which jobs run: the copy would never end; name a smaller folder"
+        raise OSError(f"{field}: {source} {message}")
+    try:
+        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+    except shutil.Error as error:
+        (path, _, why), *others = error.args[0]
+        more = f", and {len(others)} more" if others else ""
+        raise OSError(f"{field}: {path} can't be copied ({why}){more}") from error
 
 
 def _unpack(order: Order, work: Path) -> None:
@@ -49,7 +61,7 @@ def _mount(work: Path, target: str, source: Path) -> None:
     if not place.resolve().is_relative_to(work.resolve()):
         raise OSError(f"file_mounts: {target} would lie outside the job's working directory")
     if source.is_dir():
-        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+        _copy_tree("file_mounts", source, place)
     else:
         shutil.copy2(source, place)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -85,20 +86,25 @@ class Page:
         return f"<!doctype html><html lang='en'><head>{head}</head><body><main>{''.join(parts)}</main></body></html>"
 
 
+def _words(text: str) -> str:
+    """A text as HTML; what stands between backquotes is to be typed."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
+
+
 def _figures(figures: Sequence[tuple[str, str]]) -> str:
     cells = "".join(f"<div><b>{escape(number)}</b><span>{escape(what)}</span></div>" for number, what in figures)
     return f"<div class='figures'>{cells}</div>" if cells else ""
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    items = "".join(f"<li>{_words(line)}</li>" for line in lines)
     return f"<section><h2>{escape(title)}</h2><ul>{items}</ul></section>" if items else ""
 
 
 def _section(section: Section) -> str:
     parts = "".join(part.html() if isinstance(part, Table) else _chart(part) for part in section.parts)
-    says = f"<p>{escape(section.says)}</p>" if section.says else ""
-    notes = "".join(f"<p class='note'>{escape(note)}</p>" for note in section.notes)
+    says = f"<p>{_words(section.says)}</p>" if section.says else ""
+    notes = "".join(f"<p class='note'>{_words(note)}</p>" for note in section.notes)
     return f"<section><h2>{escape(section.title)}</h2>{says}{parts}{notes}</section>"
 
 

@@ -131,9 +131,14 @@ def _turns(plan: Plan, turns: Mapping[str, float | None]) -> Table | None:
             name,
             f"${plan.holdings[name].offer.usd_per_gpu_hour:,.4g}",
             "no price" if found is None else "any price" if math.isinf(found) else f"${found:,.4g}",
-            f"${plan.holdings[name].next_gpu_usd:,.0f}",
+            _whole_usd(plan.holdings[name].next_gpu_usd),
         )
         for name, found in turns.items()
     ]
     heads = ("offer", "$/GPU-h", "bought below", "the next GPU is worth")
     return Table(heads=heads, rows=lines) if lines else None
+
+
+def _whole_usd(amount: float) -> str:
+    whole = round(amount)
+    return f"{'−' if whole < 0 else ''}${abs(whole):,}"

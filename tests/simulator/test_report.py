@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 
 from broker.decide.market import Market
 from broker.decide.workload import Workload
@@ -12,6 +13,7 @@ from simulator.policies import POLICIES
 from simulator.report.simulation import page
 from simulator.report.unit import Unit
 from simulator.sensitivity import sensitivity
+from simulator.simulate_command import warn_of_a_short_time
 
 
 def _history() -> Workload:
@@ -48,3 +50,17 @@ def test_an_idle_cluster_has_a_page_too() -> None:
     nothing = Workload.of([0.0, 5 * 86_400.0], [1.0, 1.0], [1, 1])
     found = {"elastic": compare(nothing, Market(warmup=288), ["all-serverless", "clairvoyant"])}
     assert "all serverless" in page("idle", found, {}, {}, Unit())
+
+
+@pytest.mark.parametrize(("warmup", "said"), [(288 * 5, "hours left"), (0, "5.9 days left")])
+def test_what_is_played_for_days_only_is_said_to_be_chance(
+    warmup: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_of_a_short_time(compare(_history(), Market(warmup=warmup), ["all-serverless"]))
+    assert said in capsys.readouterr().err
+
+
+def test_a_week_and_more_is_played_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    weeks = Workload.of(np.array([0.0, 8 * 86_400.0]), np.array([60.0, 60.0]), np.ones(2))
+    warn_of_a_short_time(compare(weeks, Market(warmup=288), ["all-serverless"]))
+    assert not capsys.readouterr().err
