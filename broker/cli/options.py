@@ -23,6 +23,12 @@ _FLAGS: dict[str, tuple[str, str, Any, str]] = {
     "max_hourly_cost": ("resources.max_hourly_cost", "--max-hourly-cost", str, "Dollars per hour at most."),
     "env": ("envs", "--env", list[str], "KEY=VALUE; may be repeated."),
     "secret": ("secrets", "--secret", list[str], "Name of a secret; may be repeated."),
+    "secret_file": (
+        "secret_files",
+        "--secret-file",
+        list[str],
+        "VARIABLE=NAME of a secret in a file; may be repeated.",
+    ),
     "setup": ("setup", "--setup", str, "Script that builds the environment, once."),
     "pip": ("requirements", "--pip", list[str], "Python package of its environment; may be repeated."),
     "workdir": ("workdir", "--workdir", str, "Folder whose copy it runs in."),

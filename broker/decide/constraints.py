@@ -110,6 +110,12 @@ def _by_capability(spec: JobSpec, pool: Pool) -> Iterator[Refusal]:
             "system_packages",
             f"it needs the Debian packages {', '.join(spec.system_packages)}; the pool builds no images",
         ),
+        (
+            bool(spec.secret_files),
+            Capability.SECRET_FILES,
+            "secret_files",
+            f"it needs the secret {', '.join(sorted(set(spec.secret_files.values())))} in a file; the pool makes none",
+        ),
         (bool(spec.resources.extra), Capability.RAY_RUNTIME, "extra", "custom resources exist on Ray clusters only"),
         (nodes > 1, Capability.GANG, "nodes", f"it needs {nodes} nodes at once; the pool starts one at a time"),
     )

@@ -68,6 +68,7 @@ class JobSpec:
     volumes_read_only: tuple[str, ...] = ()  # names of those that its project may only read
     envs: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()  # names; values are looked up at launch and never stored
+    secret_files: dict[str, str] = field(default_factory=dict)  # variable, with a file's path -> secret that is in it
     image: str | None = None
     resources: ResourceRequest = ResourceRequest()
     max_duration_s: float | None = None  # running time after which an attempt is ended
@@ -88,6 +89,11 @@ class JobSpec:
     regions: tuple[str, ...] = ()  # residency; empty: anywhere
     isolation: Isolation = Isolation.SHARED  # DEDICATED: never on infrastructure shared with others
     runtime: str = "any"  # any | ray
+
+    @property
+    def named_secrets(self) -> tuple[str, ...]:
+        """Names of all secrets that it is given, once each."""
+        return tuple(dict.fromkeys((*self.secrets, *self.secret_files.values())))
 
 
 class JobState(StrEnum):
@@ -226,6 +232,7 @@ class LaunchRequest:
     resources: Resources  # per node, resolved: cpus, memory, GPUs of one model
     envs: dict[str, str]  # complete: job's, task's, BROKER_*, secrets
     secret_names: frozenset[str] = frozenset()  # names in `envs` whose values must never be shown or written
+    secret_files: frozenset[str] = frozenset()  # those of them whose values go to a file each, and its path to the job
     function_payload: bytes | None = None  # cloudpickle of (function, args, kwargs)
     in_line: bool = False  # where there is no room, it may wait in the pool for the place of one like it
 

@@ -36,6 +36,7 @@ class Capability(StrEnum):
     KEEP_WARM = "keep_warm"  # implements Warmable
     VOLUMES = "volumes"  # named folders that outlive attempts
     READ_ONLY_VOLUMES = "read_only_volumes"  # and jobs that may only read them are kept from writing
+    SECRET_FILES = "secret_files"  # secrets in files that only the attempt can read, for as long as it runs
     NODE_SHARES = "node_shares"  # serverless: its containers are parts of nodes, and may be priced as such
 
 

@@ -19,7 +19,7 @@ Found = tuple[Keys, str]  # where, and what to say about it
 Convert = Callable[[Any], Any]
 
 CONTAINERS: Final = frozenset({"resources", "retry", "placement", "runtime_env"})  # maps of fields
-_MAPS: Final = ("envs", "tags", "file_mounts")  # maps of what people name themselves
+_MAPS: Final = ("envs", "tags", "file_mounts", "secret_files")  # maps of what people name themselves
 _LISTS: Final = ("secrets", "placement.pools", "placement.not_pools", "placement.regions", "retry.on_events")
 _SHAPES: Final[Mapping[str, Convert]] = {
     "volumes": conversions.mounted,

@@ -57,6 +57,7 @@ def to_spec(document: JobDocument, now_ns: int) -> JobSpec:
         volumes=job.volumes,
         envs=job.envs,
         secrets=tuple(dict.fromkeys(job.secrets)),
+        secret_files=job.secret_files,
         image=job.image,
         resources=_request(job),
         max_duration_s=job.max_duration,

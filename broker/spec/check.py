@@ -63,6 +63,9 @@ def _environment(job: JobDocument) -> Found:
     for name in job.secrets:
         if name in job.envs or name in job.matrix:
             yield ("secrets",), f"{name} is an environment variable with a value, too: keep one"
+    for name in job.secret_files:
+        if name in job.envs or name in job.matrix or name in job.secrets:
+            yield ("secret_files", name), "is an environment variable with a value, too: keep one"
     for name in job.matrix:
         if name in job.envs:
             yield ("matrix", name), "is set in envs, too: keep one"

@@ -15,7 +15,7 @@ from broker.spec.source import Keys
 MOST_PROBLEMS: Final = 100  # that are said at once
 MOST_NAMES: Final = 15  # that are listed where none is near
 
-_CONFIDENTIAL: Final = frozenset({"envs", "env", "secrets"})
+_CONFIDENTIAL: Final = frozenset({"envs", "env", "secrets", "secret_files"})
 _WORDS: Final = {
     "missing": "is required",
     "bool_parsing": "must be true or false",

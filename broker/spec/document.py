@@ -37,6 +37,7 @@ from broker.spec.fields import (
     ProjectName,
     Requirement,
     Script,
+    SecretFiles,
     Size,
     SystemPackage,
     Tags,
@@ -177,6 +178,7 @@ class JobDocument(Part):
     volumes: Volumes = Field({}, description="Path in the job: name of a volume, which is there and outlives it.")
     envs: Envs = Field({}, description="Environment variables: a map, or a list of NAME=value.")
     secrets: tuple[EnvName, ...] = Field((), description="Names of secrets, which the job finds in its environment.")
+    secret_files: SecretFiles = Field({}, description="Variable with the path of a file: name of the secret in it.")
     image: Image | None = Field(None, description="Container image, or a Dockerfile: its path, or its text.")
     resources: ResourcesPart = Field(ResourcesPart(), description="What each node asks for.")
     max_duration: LongerThanZero | None = Field(None, description="Running time after which an attempt is ended.")

@@ -80,6 +80,14 @@ def one_line(value: Any) -> str:
     return found
 
 
+def secret_name(value: Any) -> str:
+    """The name of a secret, where somebody could write its value by mistake: that is not repeated."""
+    try:
+        return env_name(value)
+    except ValueError:
+        raise ValueError("must be the name of a secret: letters, digits and _; `broker secret set` sets it") from None
+
+
 def volume_name(value: Any) -> str:
     """The name of a volume."""
     if not isinstance(value, str) or not _VOLUME.fullmatch(value):
@@ -182,6 +190,8 @@ ProjectName = Annotated[
 Envs = Annotated[
     dict[EnvName, Text], AfterValidator(in_order), _map_of({"type": ["string", "number", "boolean", "null"]})
 ]
+SecretName = Annotated[str, PlainValidator(secret_name), WithJsonSchema(_TEXT)]
+SecretFiles = Annotated[dict[EnvName, SecretName], AfterValidator(in_order), _map_of(_TEXT)]
 Tags = Annotated[dict[Line, Text], AfterValidator(in_order), _map_of({"type": ["string", "number", "boolean"]})]
 Mounts = Annotated[dict[Line, Line], AfterValidator(in_order), _map_of(_TEXT)]
 VolumeName = Annotated[str, PlainValidator(volume_name), WithJsonSchema({**_TEXT, "pattern": f"^{_VOLUME.pattern}$"})]

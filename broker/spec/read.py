@@ -27,6 +27,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "resources.accelerators": "--gpus",
     "envs": "--env",
     "secrets": "--secret",
+    "secret_files": "--secret-file",
     "tags": "--tag",
     "requirements": "--pip",
     "file_mounts": "--mount",
@@ -39,7 +40,13 @@ FLAGS: Final[Mapping[str, str]] = {
     "argv": "-- COMMAND",
 }
 KNOWN_MODELS: Final = World(gpu_models=())  # refuses GPUs that only a pool would know
-_ADDED_TO: Final = CONTAINERS | {"envs", "tags", "file_mounts", "volumes"}  # maps whose keys override one by one
+_ADDED_TO: Final = CONTAINERS | {
+    "envs",
+    "tags",
+    "file_mounts",
+    "volumes",
+    "secret_files",
+}  # maps whose keys override one by one
 _COMMANDS: Final = ("run", "argv", "function")
 
 

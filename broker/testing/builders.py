@@ -30,6 +30,7 @@ def launch_request(run: str | None = None, **fields: Any) -> LaunchRequest:
         "resources": SMALL,
         "envs": {},
         "secret_names": frozenset[str](),
+        "secret_files": frozenset[str](),
         "function_payload": None,
         "in_line": False,
     }

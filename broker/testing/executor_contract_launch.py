@@ -130,6 +130,21 @@ class LaunchContract:
         )
         assert secret not in repr(await watch.run(request))
 
+    async def test_a_secret_in_a_file_is_its_owner_s_and_gone_at_the_end(self, watch: Watch) -> None:
+        if Capability.SECRET_FILES not in watch.executor.capabilities:
+            pytest.skip("this executor puts no secrets into files")
+        value = "line one\n  zwei ü\n\n"
+        given = {"envs": {"KEY": value}, "secret_names": frozenset({"KEY"}), "secret_files": frozenset({"KEY"})}
+        run = 'stat -c %a "$KEY" "$(dirname "$KEY")"; cat "$KEY"; ! env | grep zwei; echo "$KEY" >&2'
+        request = launch_request(run, **given)
+        assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+        assert await watch.output(request.attempt_id) == b"400\n700\n" + value.encode()
+        place = Path((await watch.output(request.attempt_id, "stderr")).decode().strip())
+        assert place.is_absolute() and place.name == "KEY"
+        async with asyncio.timeout(PATIENCE_S):
+            while place.exists():  # no event tells of it
+                await asyncio.sleep(0.02)
+
 
 class FunctionContract:
     """Python functions return and raise as themselves, where the executor runs any."""

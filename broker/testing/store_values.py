@@ -45,6 +45,7 @@ FULL_SPEC: Final = JobSpec(
     volumes_read_only=("runs",),
     envs={"EPOCHS": "3"},
     secrets=("HF_TOKEN",),
+    secret_files={"KUBECONFIG": "KUBE"},
     image="python:3.11",
     resources=ResourceRequest(
         gpu_choices=(Gpu(model="H100", count=8), Gpu(model="", count=0.5)),

@@ -48,6 +48,7 @@ class KubeRayJobs(KeptHere[Site]):
             Capability.RAY_RUNTIME,
             Capability.GANG,
             Capability.VOLUMES,
+            Capability.SECRET_FILES,
             Capability.HEAD,
             Capability.NODE_SHARES,
         }

@@ -44,6 +44,7 @@ class LocalServerless:
             Capability.KEEP_WARM,
             Capability.VOLUMES,
             Capability.READ_ONLY_VOLUMES,
+            Capability.SECRET_FILES,
         }
     )
 

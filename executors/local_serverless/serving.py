@@ -50,26 +50,32 @@ class Serving:
         await self._build()
         if not self.unit.ready:
             await self.fleet.start(self.unit)
-        await self._copy(self._cwd(self.unit.container))
+        await self._copy(self.unit.container)
 
     def _cwd(self, container: Container) -> Path:
         return container.folder / self.order.attempt_id
 
-    async def _copy(self, cwd: Path) -> None:
+    def _secrets(self, container: Container) -> Path:
+        return container.folder / f"secrets-{self.order.attempt_id}"
+
+    async def _copy(self, container: Container) -> None:
+        cwd = self._cwd(container)
+        if self.order.secret_files:
+            await asyncio.to_thread(self._aside, self._secrets(container), work.secret_files)
         if self.order.workdir is None and not self.order.file_mounts and not self.order.volumes:
             cwd.mkdir(parents=True, mode=0o700)
         else:
-            await asyncio.to_thread(self._copy_aside, cwd)
+            await asyncio.to_thread(self._aside, cwd, work.copy)
 
-    def _copy_aside(self, cwd: Path) -> None:
-        """Copies where no container sees it, then puts it in its place in one step.
+    def _aside(self, place: Path, make: Callable[[Order, Path], None]) -> None:
+        """Makes a folder where no container sees it, then puts it in its place in one step.
 
         What ran in the container before could have left a link there that leads what is copied out of it.
         """
-        aside = self.root / "containers" / f"copy-{self.order.attempt_id}"
+        aside = self.root / "containers" / f"aside-{self.order.attempt_id}"
         try:
-            work.copy(self.order, aside)
-            aside.rename(cwd)
+            make(self.order, aside)
+            aside.rename(place)
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
@@ -79,7 +85,7 @@ class Serving:
         envs = work.base_variables(self.order, str(self._cwd(container)), visible)
         if container.view.kind != "bubblewrap":
             envs["TMPDIR"] = str(container.folder)
-        envs |= self.order.envs
+        envs |= self.order.envs | work.secret_paths(self.order, self._secrets(container))
         return envs | environment.variables(self.order, envs["PATH"])
 
     async def _build(self) -> None:
@@ -95,7 +101,7 @@ class Serving:
             builder = Container(self.root, self.fleet.build_view(self.order, cache))
             try:
                 await builder.start()
-                await self._copy(self._cwd(builder))
+                await self._copy(builder)
                 for step in environment.steps(self.order):
                     await self._step(builder, step, cache)
                 (home / "ready").touch()
@@ -148,8 +154,10 @@ class Serving:
         return run
 
     async def tidy(self) -> None:
-        """Removes its working copy."""
+        """Removes its working copy, and its secrets."""
         self.unit.container.forget(self.order.attempt_id)
+        if self.order.secret_files:
+            await asyncio.to_thread(shutil.rmtree, self._secrets(self.unit.container), ignore_errors=True)
         cwd = self._cwd(self.unit.container)
         try:
             cwd.rmdir()

@@ -43,7 +43,13 @@ class ModalPool(KeptHere[Site]):
     """Runs attempts at Modal; see `broker.ports.Executor` for what each method promises."""
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.FUNCTIONS, Capability.IMAGES, Capability.VOLUMES, Capability.READ_ONLY_VOLUMES}
+        {
+            Capability.FUNCTIONS,
+            Capability.IMAGES,
+            Capability.VOLUMES,
+            Capability.READ_ONLY_VOLUMES,
+            Capability.SECRET_FILES,
+        }
     )
     product: ClassVar[str] = "sandbox"  # by which prices it is paid
     options_type: ClassVar[type[Options]] = Options

@@ -54,6 +54,11 @@ class AttemptDir:
         return self.own / "work"
 
     @property
+    def secrets(self) -> Path:
+        """Its secrets that are in files, while it runs."""
+        return self.own / "secrets"
+
+    @property
     def result(self) -> Path:
         """What a function returned or raised; rank 0 speaks for all."""
         return (self.own if self.rank else self.path) / "result"

@@ -19,6 +19,7 @@ class Order:
     argv: tuple[str, ...]  # empty for a function
     payload: bytes | None
     envs: dict[str, str]
+    secret_files: frozenset[str]  # variables whose values go to a file each
     workdir: str | None
     file_mounts: dict[str, str]
     volumes: dict[str, str]  # path in the job -> folder on the node
@@ -56,6 +57,7 @@ def order_of(request: LaunchRequest, pool: Pool, max_stream_bytes: int, root: st
         argv=("bash", "-c", spec.run) if spec.run is not None else spec.argv,
         payload=request.function_payload,
         envs=request.envs,
+        secret_files=request.secret_files,
         workdir=spec.workdir,
         file_mounts=spec.file_mounts,
         volumes={path: f"{volumes}/{name}" for path, name in spec.volumes.items()},

@@ -104,6 +104,20 @@ def base_variables(order: Order, home: str, visible_gpus: str) -> dict[str, str]
     return envs
 
 
+def secret_files(order: Order, folder: Path) -> None:
+    """Writes the values that are to be in files, which its owner alone can read, into a new folder. Raises OSError."""
+    folder.mkdir(parents=True, mode=0o700)
+    for name in order.secret_files:
+        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+        with os.fdopen(file, "w", encoding="utf-8") as secret:
+            secret.write(order.envs[name])
+
+
+def secret_paths(order: Order, folder: Path) -> dict[str, str]:
+    """The variables that say where these files are."""
+    return {name: str(folder / name) for name in order.secret_files}
+
+
 def call_argv(order: Order, python: str, payload: Path, result: Path) -> list[str]:
     """The command that runs a function; the order's own where it is none."""
     if order.payload is None:

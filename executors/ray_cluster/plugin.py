@@ -50,6 +50,7 @@ class RayCluster:
             Capability.GANG,
             Capability.SCALE,
             Capability.VOLUMES,
+            Capability.SECRET_FILES,
             Capability.HEAD,
         }
     )

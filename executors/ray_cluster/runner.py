@@ -63,6 +63,7 @@ def run(order: Order, started: Started, visible_gpus: str | None = None) -> Outc
 
 
 def _finish(folder: AttemptDir, outcome: Outcome) -> Outcome:
+    shutil.rmtree(folder.secrets, ignore_errors=True)
     folder.write_end(outcome)
     return outcome
 
@@ -74,7 +75,9 @@ def _prepare(
     envs = work.base_variables(order, os.environ.get("HOME", str(folder.work)), visible_gpus or "")
     if order.ray_program:
         envs |= {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
-    envs |= order.envs
+    if order.secret_files:
+        work.secret_files(order, folder.secrets)
+    envs |= order.envs | work.secret_paths(order, folder.secrets)
     envs |= environment.variables(order, envs["PATH"])
     if environment.wanted(order):
         _build(order, folder.work, envs, log)

@@ -184,6 +184,8 @@ class Agent:
         for path, folder, variable in self._order.get("volumes", []):
             self._link(os.path.join(self._work, path), folder)
             os.environ[variable] = folder
+        for name in self._order.get("secret_files", []):
+            os.environ[name] = self._secret(name, os.environ[name])
         os.environ.setdefault("HOME", self._home)
         if not self._order["setup"]:
             return None
@@ -197,6 +199,15 @@ class Agent:
         reason = reason or (lines[0] if lines else "no output")
         text = f"could not be set up: setup failed (exit code {_shell(code)}): {reason}"
         return {"state": "failed", "exit_code": 125, "reason": text}
+
+    def _secret(self, name: str, value: str) -> str:
+        """Puts a secret into a file that is removed at the end; its path."""
+        folder = os.path.join(self._home, "secrets")
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        path = os.path.join(folder, name)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w", encoding="utf-8") as file:
+            file.write(value)
+        return path
 
     @staticmethod
     def _link(place: str, folder: str) -> None:

@@ -25,6 +25,7 @@ def order_of(request: LaunchRequest, max_bytes: int) -> dict[str, Any]:
         "call": request.function_payload is not None,
         "setup": spec.setup or "",
         "volumes": [[_inside(path), f"{VOLUMES}/{name}", variable(name)] for path, name in spec.volumes.items()],
+        "secret_files": sorted(request.secret_files),
         "limit_s": spec.max_duration_s,
         "grace_s": GRACE_S,
         "max_bytes": max_bytes,

@@ -61,6 +61,19 @@ def test_a_job_gets_it_and_writes_it_and_nobody_sees_it(running: Daemon) -> None
     assert VALUE not in running.call("show", job, "--json").stdout
 
 
+def test_one_in_a_file_is_there_while_the_job_runs_and_nowhere_after(running: Daemon) -> None:
+    run = 'cat "$KEY_FILE"; stat -c %a "$KEY_FILE"; env | grep -c s3cr3t; sleep 1000'
+    job = running.submit(run, secret_files={"KEY_FILE": "TOKEN"}, resources={"cpus": 0.5, "memory": "64MiB"})
+    until(lambda: running.output(job) == b"*" * len(VALUE) + b"400\n0\n", "its output is masked")
+    assert VALUE.encode() not in command_lines()
+    assert {Path(place).name for place in places(running.state_dir)} == {"KEY_FILE", "stdout"}  # which is not masked yet
+    running.client.cancel(job)
+    running.ended(job)
+    until(lambda: places(running.state_dir) == [], "no file has the value")
+    with pytest.raises(InvalidInput, match="secrets: secret NONE has no value"):
+        running.submit("true", secret_files={"KEY_FILE": "NONE"})
+
+
 def test_what_its_setup_says_is_masked_in_the_reason(running: Daemon) -> None:
     job = running.submit("true", setup="echo $TOKEN; exit 3", secrets=["TOKEN"])
     ended = running.ended(job)

@@ -39,6 +39,12 @@ CALL = FunctionCall(blob="0" * 64, name="f", python="3.11")
         ),
         (spec(volumes={"d": "sets"}, volumes_at="local"), cluster(), "volumes", "has no volumes"),
         (
+            spec(secret_files={"KEY": "KUBE"}),
+            cluster(capabilities=NONE),
+            "secret_files",
+            "it needs the secret KUBE in a file; the pool makes none",
+        ),
+        (
             spec(volumes={"d": "sets"}, volumes_at="x", volumes_read_only=("sets",), project="speech"),
             cluster(capabilities=frozenset({Capability.VOLUMES}), volumes="x"),
             "volumes",

@@ -45,6 +45,15 @@ def refused(text: str, world: World | None = None) -> list[str]:
         ("envs: {BROKER_POOL: x}", "job.yaml:2: envs.BROKER_POOL: BROKER_POOL is set by the broker"),
         ("envs: {A: [1]}", "job.yaml:2: envs.A: must be text, not a list"),
         ("envs: {A: 1}\nsecrets: [A]", "job.yaml:3: secrets: A is an environment variable with a value, too"),
+        (
+            "envs: {A: 1}\nsecret_files: {A: S}",
+            "job.yaml:3: secret_files.A: is an environment variable with a value, too",
+        ),
+        (
+            "secrets: [A]\nsecret_files: {A: S}",
+            "job.yaml:3: secret_files.A: is an environment variable with a value, too",
+        ),
+        ("secret_files: [KEY]", "job.yaml:2: secret_files"),
         ("secrets: {A: hunter2}", "job.yaml:2: secrets.A: must have no value here"),
         ("setup: ''", "job.yaml:2: setup: must not be empty"),
         ("requirements: {a: b}", "job.yaml:2: requirements: must be a list, not a map"),
@@ -124,7 +133,12 @@ def test_a_value_of_the_environment_is_never_repeated() -> None:
     secret = "hunter2" * 20_000
     for text in (f"envs: {{A: {secret}}}", f"secrets: {{A: {secret[:100]}}}", f"env: {{'1A': {secret[:100]}}}"):
         assert "hunter2" not in "".join(refused(f"run: x\n{text}"))
-    for name, value in (("envs", b"hunter2"), ("secrets", b"hunter2"), ("secrets", ["A=hunter2"])):
+    for name, value in (
+        ("envs", b"hunter2"),
+        ("secrets", b"hunter2"),
+        ("secrets", ["A=hunter2"]),
+        ("secret_files", {"A": "hunter2-hunter2"}),
+    ):
         with pytest.raises(InvalidInput) as caught:
             from_python(run="x", **{name: value})
         assert "hunter2" not in str(caught.value)

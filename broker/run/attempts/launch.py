@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broker.decide.expand import task_count
-from broker.model.jobs import LaunchRequest
+from broker.model.jobs import JobSpec, LaunchRequest
 from broker.ports import SecretSource
 from broker.run.attempts.blobs import Blobs
 from broker.run.attempts.live import Held
@@ -18,7 +18,7 @@ from broker.run.attempts.payloads import payload
 def launch_request(held: Held, blobs: Blobs, secrets: SecretSource) -> LaunchRequest:
     """The request for one attempt. Raises `UnknownName` when a secret has no value or the payload is gone."""
     job, attempt = held.job, held.attempt
-    values = secrets.values(job.spec.secrets)
+    values = _secrets(job.spec, secrets)
     call = job.spec.function
     return LaunchRequest(
         attempt_id=attempt.id,
@@ -27,9 +27,17 @@ def launch_request(held: Held, blobs: Blobs, secrets: SecretSource) -> LaunchReq
         resources=attempt.resources,
         envs={**job.spec.envs, **job.task_envs, **values, **_broker_envs(held)},
         secret_names=frozenset(values),
+        secret_files=frozenset(job.spec.secret_files),
         function_payload=payload(call, job.array_index or 0, blobs) if call else None,
         in_line=held.in_line,
     )
+
+
+def _secrets(spec: JobSpec, secrets: SecretSource) -> dict[str, str]:
+    """Variables of the job → values of secrets, of those in files as well."""
+    values = secrets.values(spec.named_secrets)
+    in_variables = {name: values[name] for name in spec.secrets}
+    return in_variables | {variable: values[name] for variable, name in spec.secret_files.items()}
 
 
 def _most_s(held: Held) -> float | None:

@@ -117,7 +117,9 @@ class Launcher:
     def _at_hand(self, held: Held) -> bool:
         """Whether its request can be made of what is in memory: then no thread need be waited for."""
         spec = held.job.spec
-        return not (spec.volumes or spec.secrets) and (spec.function is None or self._blobs.at_hand(spec.function))
+        return not (spec.volumes or spec.named_secrets) and (
+            spec.function is None or self._blobs.at_hand(spec.function)
+        )
 
     def _asked(self, held: Held) -> LaunchRequest | Exception:
         """What is launched, or why it can't be."""
@@ -130,8 +132,8 @@ class Launcher:
         spec, store = held.job.spec, self._register.store
         for name in spec.volumes.values():
             check_access(spec, store.volume(name))  # removed, or not its project's any more, since it was submitted?
-        if spec.secrets:
-            check_project(store.sealed(spec.secrets), spec.project)
+        if spec.named_secrets:
+            check_project(store.sealed(spec.named_secrets), spec.project)
         return launch_request(held, self._blobs, self._secrets)
 
     def _report(self, held: Held, state: AttemptState, reason: str) -> AttemptReport:

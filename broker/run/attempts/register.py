@@ -137,7 +137,7 @@ class Register:
 
     async def _masked(self, reports: Sequence[AttemptReport]) -> Sequence[AttemptReport]:
         """The same, with values of secrets masked in what a job's setup or program gave as reason."""
-        if not any((held := self.live.get(each.attempt_id)) and held.job.spec.secrets for each in reports):
+        if not any((held := self.live.get(each.attempt_id)) and held.job.spec.named_secrets for each in reports):
             return reports
         return await asyncio.to_thread(lambda: [self._mask(each) for each in reports])
 

@@ -84,14 +84,14 @@ class Masks:
 
     def of(self, spec: JobSpec) -> Mask:
         """The mask of a job; empty where it has no secrets. Raises `InvalidInput`, `StoreError`: show nothing then."""
-        if not spec.secrets:
+        if not spec.named_secrets:
             return NOTHING
-        made_s, mask = self._made.get(spec.secrets, (0.0, NOTHING))
+        made_s, mask = self._made.get(spec.named_secrets, (0.0, NOTHING))
         now_s = time.monotonic()
         if now_s - made_s > FRESH_S:
-            mask = Mask(self._secrets.known(spec.secrets))
+            mask = Mask(self._secrets.known(spec.named_secrets))
             self._made = {names: made for names, made in self._made.items() if now_s - made[0] <= FRESH_S}
-            self._made[spec.secrets] = now_s, mask
+            self._made[spec.named_secrets] = now_s, mask
         return mask
 
     def forget(self) -> None:

@@ -207,13 +207,13 @@ class Submissions:
         """What no pool is asked about: its project's quota, and the secrets that it names."""
         if problems := impossible(spec, await self._broker.projects.named(spec.project)):
             raise InvalidInput(*problems)
-        if spec.secrets and (problems := await asyncio.to_thread(self._without_value, spec)):
+        if spec.named_secrets and (problems := await asyncio.to_thread(self._without_value, spec)):
             raise InvalidInput(*problems)
 
     def _without_value(self, spec: JobSpec) -> list[Problem]:
         """What is wrong with the secrets that it names: else it would be told so when it is launched."""
         found: list[Problem] = []
-        for name in spec.secrets:
+        for name in spec.named_secrets:
             try:
                 check_project(self._broker.store.sealed([name]), spec.project)
                 self._broker.secrets.values([name])
