@@ -9,8 +9,9 @@ from decimal import Decimal
 import numpy as np
 
 from broker.decide.demand import demand
-from broker.decide.forecast import LEVELS, forecast
+from broker.decide.forecast import LEVELS, Forecast, forecast
 from broker.decide.pool_state import Expected
+from broker.decide.scheduled import Planned, brings, in_words, load, of_schedule
 from broker.decide.steering import NO_ALTERNATIVE, QUEUE, fits, market, shares, workload
 from broker.decide.workload import Floats
 from broker.model.foresight import LOOK_BACK_S, Outlook
@@ -20,6 +21,7 @@ from broker.model.runs import Run
 
 STEP_S = 3_600.0
 STEPS = 48
+PATHS = 200  # where nothing but schedules says what comes
 SCENARIOS = 40  # equally likely levels at which a band is read
 _DIGITS = 4
 
@@ -35,26 +37,41 @@ def counted(runs: Sequence[Run], pool: Pool) -> list[Run]:
     return [run for run, share in zip(runs, shares(runs, pool.unit), strict=True) if fits(share)]
 
 
-def foresee(pool: Pool, runs: Sequence[Run], now_ns: int) -> Outlook | None:
-    """The forecast from now on; None where nothing has run or waits yet, so that there is nothing to say."""
-    seen = counted(runs, pool)
+def foresee(pool: Pool, runs: Sequence[Run], now_ns: int, schedules: Sequence[Planned] = ()) -> Outlook | None:
+    """The forecast from now on; None where nothing has run, waits or is scheduled, so that there is nothing to say.
+
+    `schedules` are those that are known now: what they will submit is added to what the rest of history says.
+    """
+    known = [each for each in schedules if each.schedule.created_ns <= now_ns]
+    rest, submitted = of_schedule(runs, known)
+    coming = [each for wish in known if (each := brings(pool, wish, submitted[wish.schedule.id], now_ns)) is not None]
+    seen = counted(rest, pool)
     began_ns = min((run.started_ns for run in seen), default=now_ns)
-    if not any(run.pool != QUEUE for run in seen) or began_ns >= now_ns:
+    learnt = any(run.pool != QUEUE for run in seen) and began_ns < now_ns
+    if not learnt and not coming:
         return None
-    history_s = min((now_ns - began_ns) / NS_PER_S, LOOK_BACK_S)
     rng = np.random.default_rng(now_ns // NS_PER_S)
-    found = forecast(workload(seen, pool.unit, now_ns, history_s), history_s, STEPS, STEP_S, rng)
-    rows = np.round(found.quantiles(LEVELS.tolist()), _DIGITS)
+    found = _learnt(seen, pool, began_ns, now_ns, rng) if learnt else None
+    paths = found.paths if found else np.zeros((PATHS, STEPS))
+    paths = paths + load(coming, now_ns, STEPS, STEP_S, len(paths), rng)
+    rows = np.round(np.quantile(paths, LEVELS, axis=0), _DIGITS)
+    reason = (found.reason if found else "No other job has run.") + in_words(coming, now_ns)
     return Outlook(
         pool=pool.name,
         at_ns=now_ns,
         step_s=STEP_S,
         levels=tuple(map(float, LEVELS)),
         quantiles=tuple(tuple(map(float, row)) for row in rows),
-        coverage=found.coverage,
-        pinball=found.pinball,
-        reason=found.reason.replace("GPU", "node" if pool.kind is PoolKind.CLUSTER else "container"),
+        coverage=found.coverage if found else None,
+        pinball=found.pinball if found else None,
+        reason=reason.replace("GPU", "node" if pool.kind is PoolKind.CLUSTER else "container"),
     )
+
+
+def _learnt(seen: Sequence[Run], pool: Pool, began_ns: int, now_ns: int, rng: np.random.Generator) -> Forecast:
+    """What history says."""
+    history_s = min((now_ns - began_ns) / NS_PER_S, LOOK_BACK_S)
+    return forecast(workload(seen, pool.unit, now_ns, history_s), history_s, STEPS, STEP_S, rng)
 
 
 def scenarios(outlook: Outlook) -> Floats:

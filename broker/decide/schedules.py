@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 from cronsim import CronSim, CronSimError
@@ -55,11 +55,20 @@ def in_words(cron: str) -> str:
 
 def upcoming(schedule: Schedule, zone: tzinfo, after_ns: int, number: int) -> tuple[int, ...]:
     """When the next firings are to be submitted, jitter included; none while it is paused."""
+    return tuple(islice(_upcoming(schedule, zone, after_ns), number))
+
+
+def upcoming_until(schedule: Schedule, zone: tzinfo, after_ns: int, until_ns: int, most: int) -> tuple[int, ...]:
+    """Those of them before a time, and no more than so many."""
+    return tuple(islice(takewhile(lambda at_ns: at_ns < until_ns, _upcoming(schedule, zone, after_ns)), most))
+
+
+def _upcoming(schedule: Schedule, zone: tzinfo, after_ns: int) -> Iterator[int]:
     if schedule.paused:
-        return ()
+        return
     late_ns = lateness_ns(schedule)
-    begin_ns = max(after_ns - late_ns, schedule.decided_ns)
-    return tuple(at_ns + late_ns for at_ns in islice(_after(schedule.cron, zone, begin_ns), number))
+    for at_ns in _after(schedule.cron, zone, max(after_ns - late_ns, schedule.decided_ns)):
+        yield at_ns + late_ns
 
 
 def lateness_ns(schedule: Schedule) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlStore]:
     opened.close()
 
 
-@pytest.fixture
-def broker(store: SqlStore, tmp_path: Path) -> Broker:
+def made_broker(store: SqlStore, state_dir: Path) -> Broker:
     return Broker(
         pools=(RAY, BURST),
         store=store,
         clock=FakeClock(NOW),
         secrets=ConfiguredSecrets(prefix="BROKER_SECRET_", file=None),
-        state_dir=tmp_path,
+        state_dir=state_dir,
         rules=PlacementRules(),
         settle_every_s=3_600.0,
         book=[COMMIT],
         build=FakeExecutor,
     )
+
+
+@pytest.fixture
+def broker(store: SqlStore, tmp_path: Path) -> Broker:
+    return made_broker(store, tmp_path)
 
 
 @pytest.fixture
@@ -159,6 +164,22 @@ async def test_forecasts_are_kept_once_an_hour_and_known_to_placements(broker: B
     expected = broker.foresight.expected["ray"]
     assert len(expected.full) == 48 and expected.usd_per_unit_hour == 2
     assert "burst" not in broker.foresight.expected
+
+
+async def test_a_schedule_is_forecast_before_it_first_fires(tmp_path: Path) -> None:
+    """By a broker that has run nothing yet; one whose job can't be read any more is left out."""
+    opened = open_store(f"sqlite:///{tmp_path / 'new.db'}")
+    service = Service(made_broker(opened, tmp_path))
+    transport = httpx.ASGITransport(create_app(service))
+    async with httpx.AsyncClient(transport=transport, base_url="http://broker", timeout=None) as client:
+        job = {"run": "true", "resources": {"cpus": 4, "memory": "8GB"}, "est_runtime": "2h"}
+        made = await client.post("/v1/schedules", json={"name": "nightly", "cron": "0 2 * * *", "job": job})
+        assert made.status_code < 300, made.text
+        opened.add_schedule(replace(opened.schedule("nightly"), id="0", name="broken", document='{"run": 5}'))
+        burst, ray = (await asked(client, "forecast"))["forecasts"]
+        assert burst["outlook"] is None
+        assert "nightly, 1 node in 15 h for about 2 h" in ray["outlook"]["reason"]
+    opened.close()
 
 
 async def test_a_commitment_is_proposed_and_shown(broker: Broker, past: httpx.AsyncClient) -> None:

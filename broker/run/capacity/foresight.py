@@ -16,6 +16,7 @@ from broker.model.pools import Capability
 from broker.model.runs import Run
 from broker.model.times import day_of
 from broker.ports import Clock, Store
+from broker.run.capacity.schedules_ahead import planned_ahead
 from broker.run.pools import RunningPool
 
 log = structlog.get_logger()
@@ -78,11 +79,12 @@ class Foresight:
         """The forecast as of now, which is not kept."""
         pool, now_ns = running.pool, self._clock.now_ns()
         runs = await asyncio.to_thread(self._seen, running, now_ns)
-        if not runs:
+        schedules = await asyncio.to_thread(self._store.schedules)
+        if not runs and not schedules:
             return None  # and nothing that weighs is loaded for it
         from broker.decide.outlook import foresee
 
-        return await asyncio.to_thread(foresee, pool, runs, now_ns)
+        return await asyncio.to_thread(foresee, pool, runs, now_ns, planned_ahead(schedules, now_ns))
 
     def _seen(self, running: RunningPool, now_ns: int) -> Sequence[Run]:
         history_ns = round(LOOK_BACK_S * NS_PER_S)

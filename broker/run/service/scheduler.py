@@ -24,8 +24,8 @@ from broker.model.schedules import CatchUp, Concurrency, Firing, FiringState, Sc
 from broker.run.broker import Broker
 from broker.run.service.owned import owned
 from broker.run.service.submissions import Submissions
-from broker.run.service.zones import zone_of
 from broker.run.telling.events import Event
+from broker.run.zones import zone_of
 from broker.spec.document import SCHEDULE
 
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ from broker.model.schedules import CatchUp, Concurrency, Firing, Schedule
 from broker.run.broker import Broker
 from broker.run.service.scheduler import Scheduler
 from broker.run.service.submissions import Submissions
-from broker.run.service.zones import zone_of
+from broker.run.zones import zone_of
 from broker.spec.build import dump
 from broker.spec.schedule import ScheduleChange, SchedulePart
 
