@@ -151,7 +151,8 @@ def test_it_is_shared_unshared_and_given_away(store: Store) -> None:
             change("data", "nobody", *rest)
         with pytest.raises(UnknownName, match="volume list"):
             change("none", "speech", *rest)
-    assert store.give_volume("data", "default").project == "default"
+    given = store.give_volume("data", "speech")
+    assert (given.project, given.shares) == ("speech", {})  # its own share is none
 
 
 def test_a_project_with_volumes_stays_and_leaves_no_share_behind(store: Store) -> None:

@@ -65,7 +65,9 @@ class StoredVolumes(Transactions):
         """Makes it a project's. Raises UnknownName, and InvalidInput without this project."""
         with self._write() as connection:
             _check_project(connection, project)
-            return _changed(connection, replace(_named(connection, name), project=project))
+            volume = _named(connection, name)
+            others = {other: given for other, given in volume.shares.items() if other != project}
+            return _changed(connection, replace(volume, project=project, shares=others))
 
     def jobs_with(self, name: str, limit: int) -> tuple[str, ...]:
         """Jobs that use a volume and have not ended, oldest first."""
