@@ -203,6 +203,7 @@ Deadline = Annotated[str, PlainValidator(quantities.deadline), WithJsonSchema({*
 Size = Annotated[int, PlainValidator(quantities.size_bytes), _SIZE_TEXT, _or_text(_NUMBER, "32GB", "16GiB", "32+", 32)]
 Cpus = Annotated[float, PlainValidator(quantities.cpus), _or_text(_NUMBER, 4, "8+", 0.5)]
 Usd = Annotated[str, PlainValidator(quantities.usd), _or_text(_NUMBER, 5, "$2.50")]
+UsdOrNothing = Annotated[str, PlainValidator(quantities.usd_or_nothing), _or_text(_NUMBER, 0, "$2.50")]
 Share = Annotated[float, PlainValidator(share), _or_text(_NUMBER, 0.5)]
 Amounts = Annotated[dict[Line, Share], AfterValidator(in_order)]
 Boolean = Annotated[bool, PlainValidator(boolean), WithJsonSchema({"type": "boolean"})]

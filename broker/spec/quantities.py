@@ -118,19 +118,32 @@ def size_text(count: int) -> str:
 
 def usd(value: Any) -> str:
     """Decimal dollars as text, from `5`, `$5`, `2.50`; more than zero."""
+    amount = _dollars(value)
+    if amount <= 0:
+        raise ValueError(f"must be more than $0, not {shown(value)}")
+    return f"{amount.normalize():f}"
+
+
+def usd_or_nothing(value: Any) -> str:
+    """The same, where something may cost nothing."""
+    amount = _dollars(value)
+    if amount < 0:
+        raise ValueError(f"must be $0 or more, not {shown(value)}")
+    return f"{amount.normalize():f}"
+
+
+def _dollars(value: Any) -> Decimal:
     text = value.strip().removeprefix("$").replace(",", "") if isinstance(value, str) else value
     number(text)
     try:
         amount = Decimal(str(text))
     except InvalidOperation as error:
         raise ValueError(f"must be an amount of dollars like 5 or $2.50, not {shown(value)}") from error
-    if amount <= 0:
-        raise ValueError(f"must be more than $0, not {shown(value)}")
     if amount > MAX_USD:
         raise ValueError(f"is more than ${MAX_USD:,}, the most that is accepted")
     if amount != round(amount, 9):
         raise ValueError(f"{shown(value)} is finer than a nanodollar")
-    return f"{amount.normalize():f}"
+    return amount
 
 
 def deadline(value: Any) -> str:

@@ -145,6 +145,8 @@ def test_a_head_costs_what_is_said_of_it(tmp_path: Path) -> None:
     assert (price.usd_per_hour, price.tier) == (Decimal("0.2"), Tier.ON_DEMAND)
     assert price.id == "configured/pool/p-head/on_demand"
     assert not pools(tmp_path, text)["p"].head_offers
+    (price,) = pools(tmp_path, text + "head_price = {usd_per_hour = 0, source = 'it is paid anyway'}")["p"].head_offers
+    assert price.usd_per_hour == 0
 
 
 def test_own_numbers(tmp_path: Path) -> None:
@@ -158,6 +160,16 @@ def test_own_numbers(tmp_path: Path) -> None:
     (price,) = pools(tmp_path, SERVERLESS + container)["p"].offers
     assert (price.tier, price.gpu_model, price.gpu_count) == (Tier.SERVERLESS, "L4", 1)
     assert price.usd_per_cpu_hour == Decimal("0.05") and price.usd_per_gib_hour is None
+
+
+def test_own_numbers_of_what_costs_nothing(tmp_path: Path) -> None:
+    container = "price = {usd_per_hour = 0, usd_per_cpu_hour = 0.05, usd_per_gib_hour = 0, source = 's'}"
+    (price,) = pools(tmp_path, SERVERLESS + container)["p"].offers
+    rates = (price.usd_per_hour, price.usd_per_cpu_hour, price.usd_per_gib_hour)
+    assert rates == (Decimal(0), Decimal("0.05"), Decimal(0))
+    for wrong in ("usd_per_hour = 0", "usd_per_hour = 0, usd_per_cpu_hour = 0"):
+        with pytest.raises(InvalidInput, match="is 0, and nothing else is paid"):
+            pools(tmp_path, SERVERLESS + f"price = {{{wrong}, source = 's'}}")
 
 
 def test_own_numbers_hold_from_the_day_of_the_file(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from broker.spec.fields import (
     Share,
     Size,
     Usd,
+    UsdOrNothing,
     Whole,
 )
 from broker.spec.quantities import duration, number, shown
@@ -142,9 +143,15 @@ class PricePart(Part):
         None, description="GPUs at the price of this product; CPUs and memory stay those of `product`."
     )
     region: Line | None = Field(None, description="Of these, those of this region; required where there are several.")
-    usd_per_hour: Usd | None = Field(None, description="Own number: a node, or one GPU of a container, per hour.")
-    usd_per_cpu_hour: Usd | None = Field(None, description="Own number: one virtual CPU of a container, per hour.")
-    usd_per_gib_hour: Usd | None = Field(None, description="Own number: one GiB of memory of a container, per hour.")
+    usd_per_hour: UsdOrNothing | None = Field(
+        None, description="Own number: a node, or one GPU of a container, per hour."
+    )
+    usd_per_cpu_hour: UsdOrNothing | None = Field(
+        None, description="Own number: one virtual CPU of a container, per hour."
+    )
+    usd_per_gib_hour: UsdOrNothing | None = Field(
+        None, description="Own number: one GiB of memory of a container, per hour."
+    )
     granularity: Annotated[int, Whole(1, 86_400, "seconds")] = Field(
         1, description="Own number: billed time is rounded up to a multiple of these seconds."
     )

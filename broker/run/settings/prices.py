@@ -18,6 +18,7 @@ from broker.run.settings.document import PricePart
 from broker.spec.complaints import nearest
 
 _FORMS: Final = ("offer", "provider", "usd_per_hour", "own")
+_HEAD: Final = Resources()  # what a head has for attempts
 _SMALLEST: Final = Decimal("1e-9")  # dollars, of a part of a price
 
 
@@ -196,6 +197,8 @@ def _own_numbers(
 ) -> Iterable[Offer]:
     if price.source is None:
         raise WrongPrice("source", "is required: say where usd_per_hour comes from")
+    if unit != _HEAD and not any(Decimal(rate or 0) for rate in _rates(price)):
+        raise WrongPrice("usd_per_hour", "is 0, and nothing else is paid: only a head may cost nothing")
     serverless = kind is PoolKind.SERVERLESS
     for model in gpu_models or ("",):
         yield Offer(
@@ -216,6 +219,10 @@ def _own_numbers(
             valid_from=since,
             source=price.source,
         )
+
+
+def _rates(price: PricePart) -> tuple[str | None, ...]:
+    return price.usd_per_hour, price.usd_per_cpu_hour, price.usd_per_gib_hour
 
 
 def _near(near: Sequence[str], otherwise: str) -> str:
