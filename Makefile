@@ -16,7 +16,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(shell command -v $(p) >/dev/null && $(p) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(p))))
 
-.PHONY: help install demo test check bench docs notebooks golden pins clean
+.PHONY: help install demo test check soak bench docs notebooks golden pins clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ check: install ## Lint, format, types, import arrows, docs
 	NO_MKDOCS_2_WARNING=1 run mkdocs build --strict --quiet --site-dir $(CURDIR)/$(VENV)/site
 	if [ -n "$$failed" ]; then echo "Failed:$$failed"; exit 1; fi
 	echo "All checks passed."
+
+MINUTES ?= 10
+STORE ?= sqlite
+soak: install ## Run random jobs while things go wrong, and hold it all to account (MINUTES=10 STORE=sqlite SEED=…)
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
 bench: install ## Run the benchmarks of benchmarks/, each against a named alternative
 	@for file in benchmarks/bench_*.py; do echo "==> $$file"; PYTHONPATH=. $(BIN)/python "$$file"; done
