@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from broker.api import schemas
 from broker.api.views import problem
@@ -40,6 +41,7 @@ KINDS: Final[tuple[tuple[type[errors.BrokerError], str, int], ...]] = (
 )
 _DISK_FULL: Final = "disk is full"
 AWAY_AGAIN_S: Final = 5  # after which to ask again while the store can't be used
+_HUNG_UP: Final = 499  # as nginx notes it
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -47,6 +49,7 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(errors.BrokerError, _broker_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -121,6 +124,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     kind = {404: "unknown-path", 405: "unknown-method"}.get(error.status_code, "http-error")
     headers = dict(error.headers) if error.headers else None
     return problem_response(kind, error.status_code, what.get(error.status_code, str(error.detail)), headers=headers)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Who asked has hung up in the middle of the request: nobody hears the answer, and nothing is wrong here."""
+    return Response(status_code=_HUNG_UP)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

@@ -12,8 +12,10 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,11 +23,12 @@ from broker.model.errors import Unreachable
 from broker.model.pools import Pool
 from executors.on_machine.processes import bury, send, session_members, start_detached, start_time
 from executors.ray_cluster.node_book import LABEL
-from executors.ray_cluster.ports import free_ports
+from executors.ray_cluster.ports import fixed_ports, free_ports
 
 START_TIMEOUT_S = 90.0
+START = (sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")
+_BEGUN = "begun"  # file of the names of nodes that are starting
 NODE_IP = "127.0.0.2"  # loopback that Ray keeps: 127.0.0.1 it replaces by the machine's outward address
-_FIXED_PORTS = ("dashboard-agent-listen-port", "metrics-export-port")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +111,12 @@ def load(state_dir: Path) -> LocalCluster | None:
 
 
 def save(state_dir: Path, cluster: LocalCluster) -> None:
-    """Remembers it, readable by its owner only: it holds the cluster's token."""
+    """Remembers it with all nodes that have started, readable by its owner only: it holds the cluster's token."""
     draft = state_dir / "cluster.draft"
     draft.touch(mode=0o600)
     draft.write_text(json.dumps(asdict(cluster)))
     draft.replace(state_dir / "cluster.json")
+    (state_dir / _BEGUN).unlink(missing_ok=True)
 
 
 async def start_head(pool: Pool, state_dir: Path, object_store_bytes: int) -> LocalCluster:
@@ -143,10 +147,8 @@ async def _start(
 ) -> LocalNode:
     name = f"node-{secrets.token_hex(4)}"
     log_path = state_dir / f"{name}.log"
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats", *arguments]
-    command += [f"--node-ip-address={NODE_IP}", f"--labels={LABEL}={name}"]
-    # Ray's default ports are one set for the whole machine; a second cluster would lose its agent, and so the Jobs API.
-    command += [f"--{what}={port}" for what, port in zip(_FIXED_PORTS, free_ports(len(_FIXED_PORTS)), strict=True)]
+    command = [*START, *arguments, f"--node-ip-address={NODE_IP}", _label(name)]
+    command += fixed_ports()
     command += ["--min-worker-port=0", "--max-worker-port=0"]  # each worker takes a port that is free
     command += [f"--num-cpus={int(pool.unit.cpus)}", f"--num-gpus={int(pool.unit.gpus)}"]
     command += [f"--memory={pool.unit.memory_bytes}", f"--object-store-memory={object_store_bytes}"]
@@ -154,16 +156,50 @@ async def _start(
         models = pool.gpu_models or (pool.unit.gpu_model,)
         command += ["--resources=" + json.dumps({f"accelerator_type:{model}": pool.unit.gpus for model in models})]
     started_ns = time.time_ns()
+    with (state_dir / _BEGUN).open("a") as begun:
+        begun.write(f"{name}\n")
     process = start_detached(command, log_path, {**os.environ, **cluster.environment})
     node = LocalNode(process.pid, start_time(process.pid) or 0, started_ns, name)
+    try:
+        await _started(process, log_path)
+    except BaseException:  # also when the broker ends meanwhile: nobody else knows of it yet
+        node.end()
+        raise
+    return node
+
+
+async def _started(process: subprocess.Popen[bytes], log_path: Path) -> None:
     limit = time.monotonic() + START_TIMEOUT_S
     while b"Ray runtime started" not in log_path.read_bytes():
         if process.poll() is not None or time.monotonic() > limit:
-            node.end()
             said = log_path.read_text(errors="replace").strip().splitlines()
             raise Unreachable(f"Ray did not start: {said[-1] if said else 'no output'} ({log_path})")
         await asyncio.sleep(0.1)
-    return node
+
+
+def end_begun(state_dir: Path) -> None:
+    """Ends nodes that a broker began to start and did not live to remember."""
+    path = state_dir / _BEGUN
+    if not path.exists():
+        return
+    for name in path.read_text().split():
+        for pid in _leaders(name):
+            LocalNode(pid, start_time(pid) or 0, 0, name).end()
+    path.unlink()
+
+
+def _leaders(name: str) -> list[int]:
+    """Processes that were started as this node: those of them that lead a session."""
+    found, label = [], _label(name).encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if label in (entry / "cmdline").read_bytes().split(b"\0") and os.getsid(int(entry.name)) == int(entry.name):
+                found.append(int(entry.name))
+    return found
+
+
+def _label(name: str) -> str:
+    return f"--labels={LABEL}={name}"
 
 
 def _temp_dir(state_dir: Path) -> str:

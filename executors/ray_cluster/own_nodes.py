@@ -27,10 +27,14 @@ class OwnNodes:
         self._book = book
         self._room = room
         self._scaling = asyncio.Lock()
+        self._cleared = False  # of nodes that an earlier process began to start
         self.cluster: LocalCluster | None = None
 
     async def find_or_start(self, now_ns: int) -> LocalCluster:
         """The cluster that an earlier process left, or a new one. Raises `Unreachable` with what Ray said."""
+        if not self._cleared:  # this process ends what it began itself
+            await asyncio.to_thread(local_nodes.end_begun, self._dir)
+            self._cleared = True
         found = local_nodes.load(self._dir)
         if found is not None and found.alive:
             self.cluster = found

@@ -6,9 +6,10 @@ from io import StringIO
 import httpx
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from broker.api.app import create_app
-from broker.api.guard import MAX_BLOB_BYTES, MAX_BODY_BYTES, PROBES
+from broker.api.guard import MAX_BLOB_BYTES, MAX_BODY_BYTES, PROBES, trusting
 from broker.api.server import log_as_json
 from broker.model import errors
 from tests.api.conftest import PATIENT, House
@@ -150,3 +151,31 @@ def test_a_log_that_can_t_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatc
         structlog.get_logger().error("no room for this")
     finally:
         structlog.configure(**before)
+
+
+async def test_who_hangs_up_in_the_middle_of_a_request_is_no_failure_of_ours(house: House) -> None:
+    said = []
+    messages = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> dict[str, object]:
+        return next(messages)
+
+    async def send(message: dict[str, object]) -> None:
+        said.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/jobs",
+        "raw_path": b"/v1/jobs",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", b"99")],
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+        "client": ("127.0.0.1", 5_000),
+    }
+    with capture_logs() as logs:
+        await trusting(create_app(house.service))(scope, receive, send)
+    assert not [line for line in logs if line["log_level"] == "error"]
+    assert said[0]["status"] == 499

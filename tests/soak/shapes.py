@@ -13,6 +13,7 @@ from typing import Any, Final
 
 VOLUME: Final = "account"
 SECRET: Final = "SOAK_TOKEN"
+SECRET_BYTES: Final = 32
 NARROW: Final = {"budget": "narrow"}  # tag of jobs that a budget holds until its limit is raised
 PATIENT: Final = {"max_attempts": 12, "backoff": "500ms", "max_backoff": "4s"}
 
@@ -136,8 +137,8 @@ def _loud(random: random.Random) -> _Draft:
 
 
 def _secretive(random: random.Random) -> _Draft:
-    run = f'[ ${{#{SECRET}}} = 32 ] || leave 9; echo "it is ${SECRET}"; leave 0'
-    return _Draft(run=run, more={"secrets": [SECRET]}, expects=(Expect(output="it is ***\n"),))
+    run = f'[ ${{#{SECRET}}} = {SECRET_BYTES} ] || leave 9; echo "it is ${SECRET}"; leave 0'
+    return _Draft(run=run, more={"secrets": [SECRET]}, expects=(Expect(output=f"it is {'*' * SECRET_BYTES}\n"),))
 
 
 def _capped(random: random.Random) -> _Draft:

@@ -21,7 +21,7 @@ from broker.run.lifecycle import DaemonFile, is_running
 from broker.sdk.client import Client
 from executors.ray_cluster.ports import free_ports
 from tests.executors.ray_cluster import running
-from tests.soak.shapes import SECRET, VOLUME
+from tests.soak.shapes import SECRET, SECRET_BYTES, VOLUME
 
 UP_S = 180.0
 WATCH_S = 0.05
@@ -156,7 +156,7 @@ def until(true: Callable[[], Any], what: str, limit_s: float = 60.0, still: Call
 def world(store: str) -> Iterator[World]:
     """All of it, up; ended in every case. Its folder is removed by whoever is satisfied with it."""
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    os.environ[f"BROKER_SECRET_{SECRET}"] = os.urandom(16).hex()
+    os.environ[f"BROKER_SECRET_{SECRET}"] = os.urandom(SECRET_BYTES // 2).hex()
     cluster = running.start(_made(folder / "ray"), scaled=False)
     here = World(folder, cluster, store_url=f"sqlite:///{folder}/state/broker.db")
     try:

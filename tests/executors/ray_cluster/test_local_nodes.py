@@ -1,0 +1,64 @@
+"""Nodes of our own whose start nobody lives to see are ended, without Ray: what is started here only waits."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from executors.on_machine.processes import session_members
+from executors.ray_cluster import local_nodes
+from tests.executors.ray_cluster.driving import context
+
+WAITS = (sys.executable, "-c", "import time; time.sleep(300)")
+
+
+@pytest.fixture(autouse=True)
+def _no_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setattr(local_nodes, "START", WAITS)
+    yield
+    local_nodes.end_begun(tmp_path)
+
+
+async def starting(state_dir: Path) -> tuple[asyncio.Task[local_nodes.LocalCluster], int]:
+    """A head that is being started, and the leader of its session."""
+    task = asyncio.create_task(local_nodes.start_head(context(state_dir).pool, state_dir, 100_000_000))
+    async with asyncio.timeout(60):
+        while not (found := leaders(state_dir)):
+            await asyncio.sleep(0.02)
+    return task, found[0]
+
+
+def leaders(state_dir: Path) -> list[int]:
+    begun = state_dir / "begun"
+    return [pid for name in begun.read_text().split() for pid in local_nodes._leaders(name)] if begun.exists() else []
+
+
+async def test_a_start_that_is_given_up_leaves_no_process(tmp_path: Path) -> None:
+    task, pid = await starting(tmp_path)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert not session_members(pid)
+
+
+async def test_what_a_killed_broker_was_starting_is_ended_by_the_next_one(tmp_path: Path) -> None:
+    task, pid = await starting(tmp_path)
+    await asyncio.to_thread(local_nodes.end_begun, tmp_path)
+    assert not session_members(pid)
+    assert not (tmp_path / "begun").exists()
+    with pytest.raises(Exception, match="Ray did not start"):
+        await task
+
+
+async def test_a_cluster_that_is_remembered_is_left_alone(tmp_path: Path) -> None:
+    task, pid = await starting(tmp_path)
+    node = local_nodes.LocalNode(pid, local_nodes.start_time(pid) or 0, 0, "node")
+    local_nodes.save(tmp_path, local_nodes.LocalCluster(port=1, dashboard_port=2, token="t", nodes=(node,)))
+    local_nodes.end_begun(tmp_path)
+    assert node.alive
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
