@@ -23,12 +23,13 @@ from broker.model.errors import Unreachable
 from broker.model.pools import Pool
 from executors.on_machine.processes import bury, send, session_members, start_detached, start_time
 from executors.ray_cluster.node_book import LABEL
-from executors.ray_cluster.ports import fixed_ports, free_ports
+from executors.ray_cluster.ports import free_ports
 
 START_TIMEOUT_S = 90.0
 START = (sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")
 _BEGUN = "begun"  # file of the names of nodes that are starting
 NODE_IP = "127.0.0.2"  # loopback that Ray keeps: 127.0.0.1 it replaces by the machine's outward address
+_FIXED_PORTS = ("dashboard-agent-listen-port", "metrics-export-port")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,8 @@ async def _start(
     name = f"node-{secrets.token_hex(4)}"
     log_path = state_dir / f"{name}.log"
     command = [*START, *arguments, f"--node-ip-address={NODE_IP}", _label(name)]
-    command += fixed_ports()
+    # Ray's default ports are one set for the whole machine; a second cluster would lose its agent, and so the Jobs API.
+    command += [f"--{what}={port}" for what, port in zip(_FIXED_PORTS, free_ports(len(_FIXED_PORTS)), strict=True)]
     command += ["--min-worker-port=0", "--max-worker-port=0"]  # each worker takes a port that is free
     command += [f"--num-cpus={int(pool.unit.cpus)}", f"--num-gpus={int(pool.unit.gpus)}"]
     command += [f"--memory={pool.unit.memory_bytes}", f"--object-store-memory={object_store_bytes}"]

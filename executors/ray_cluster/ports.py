@@ -8,24 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 _FIRST = 24_000  # above what Ray takes for the servers of its client
-_OF_AGENTS = (
-    "dashboard-agent-listen-port",
-    "metrics-export-port",
-    "dashboard-agent-grpc-port",
-    "runtime-env-agent-port",
-)
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _MANY_TRIES = 1_000
-
-
-def fixed_ports() -> list[str]:
-    """Options of `ray start` that give the agents of a node ports of its own.
-
-    Ray's defaults are one set for the whole machine; a second cluster would lose its agent, and so the Jobs API. Where
-    an agent chooses its port, the node waits 15 s for that, and ends if it takes longer, as on a busy machine.
-    """
-    ports = free_ports(len(_OF_AGENTS))
-    return [f"--{what}={port}" for what, port in zip(_OF_AGENTS, ports, strict=True)]
 
 
 def free_ports(count: int) -> list[int]:

@@ -12,6 +12,8 @@ import pytest_asyncio
 from executors.ray_cluster import RayCluster
 from tests.executors.ray_cluster.driving import Driver, context
 
+STARTS_S = 240.0
+
 
 @pytest.fixture(scope="module")
 def state_dir() -> Iterator[Path]:
@@ -27,7 +29,7 @@ async def pool(state_dir: Path) -> AsyncIterator[Driver]:
     """A pool of at most two nodes, up and attached, with one node."""
     driver = Driver(RayCluster(context(state_dir)), state_dir)
     try:
-        await driver.executor.open()
+        await driver.reopened(STARTS_S)  # on a busy machine Ray itself gives up a node that takes it more than 30 s
         yield driver
     finally:
         await driver.executor.close(stop=True)

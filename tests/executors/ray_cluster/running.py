@@ -13,12 +13,13 @@ from pathlib import Path
 
 from executors.on_machine.processes import start_detached, start_time
 from executors.ray_cluster.local_nodes import NODE_IP, LocalNode
-from executors.ray_cluster.ports import fixed_ports, free_ports
+from executors.ray_cluster.ports import free_ports
 
 HEAD_ID = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"  # the fake provider's name for the head
 RAY = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
 SCALED = {"kind": "scaled"}  # label of the nodes that the autoscaler starts
 IDLE_MINUTES = 0.05
+GIVEN_UP = b"The current node timed out during startup"
 
 
 @dataclass
@@ -51,18 +52,21 @@ class RunningCluster:
 
     def _start(self, name: str, arguments: list[str], **envs: str) -> LocalNode:
         log = self.folder / f"{name}.log"
+        agent, metrics = free_ports(2)
         command = [*RAY, f"--node-ip-address={NODE_IP}", "--object-store-memory=150000000", *arguments]
-        command += fixed_ports()
+        command += [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"]
         command += ["--min-worker-port=0", "--max-worker-port=0"]
         home = {"HOME": str(self.folder)}  # where the supervisor keeps what it knows
-        process = start_detached(command, log, {**os.environ, **home, **self.environment, **envs})
-        node = LocalNode(process.pid, start_time(process.pid) or 0, time.time_ns(), name)
-        self.nodes.append(node)
-        limit = time.monotonic() + 60
-        while b"Ray runtime started" not in log.read_bytes():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < limit, log.read_text()
-            time.sleep(0.05)
+        environment = {**os.environ, **home, **self.environment, **envs}
+        for tries_left in (2, 1, 0):
+            log.unlink(missing_ok=True)
+            process = start_detached(command, log, environment)
+            node = LocalNode(process.pid, start_time(process.pid) or 0, time.time_ns(), name)
+            self.nodes.append(node)
+            if _started(process, log, tries_left):
+                break
+            self.nodes.remove(node)
+            node.end()
         return node
 
     def drain(self, node_id: str, seconds: int) -> None:
@@ -75,6 +79,18 @@ class RunningCluster:
     def end(self) -> None:
         for node in reversed(self.nodes):
             node.end()
+
+
+def _started(process: subprocess.Popen[bytes], log: Path, tries_left: int) -> bool:
+    """Whether it has: on a busy machine Ray gives a node up after 30 s, whatever is configured."""
+    limit = time.monotonic() + 60
+    while b"Ray runtime started" not in log.read_bytes():
+        if tries_left and process.poll() is not None and GIVEN_UP in log.read_bytes():
+            return False
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < limit, log.read_text()
+        time.sleep(0.05)
+    return True
 
 
 def start(folder: Path, *, scaled: bool = True) -> RunningCluster:
