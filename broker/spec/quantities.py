@@ -124,8 +124,8 @@ def usd(value: Any) -> str:
     return f"{amount.normalize():f}"
 
 
-def usd_or_nothing(value: Any) -> str:
-    """The same, where something may cost nothing."""
+def rate(value: Any) -> str:
+    """The same of what something costs per hour, which may be nothing."""
     amount = _dollars(value)
     if amount < 0:
         raise ValueError(f"must be $0 or more, not {shown(value)}")

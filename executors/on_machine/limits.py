@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from executors.on_machine.processes import send
+from executors.on_machine.processes import end, marked, send
 
 _ROOT = Path("/sys/fs/cgroup")
 _PERIOD_US = 100_000
@@ -33,6 +33,12 @@ def drop_left(prefix: str) -> None:
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             with suppress(OSError):
                 group.rmdir()
+
+
+def end_left(attempt_id: str) -> None:
+    """Ends what an attempt runs that nobody watches any more, and removes its control groups."""
+    end(lambda: marked("BROKER_ATTEMPT_ID", attempt_id), 0.0)
+    Limits(attempt_id, memory_bytes=NO_MEMORY_LIMIT).close(kill=True)
 
 
 class Limits:

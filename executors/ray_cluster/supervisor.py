@@ -20,10 +20,10 @@ import ray
 from broker.ports import LogChunk
 from executors.on_machine.attempt_dir import AttemptDir, read_result, read_stream
 from executors.on_machine.journal import Journal
+from executors.on_machine.limits import end_left
 from executors.on_machine.line import WHY_REFUSED, Line
 from executors.on_machine.news import ACCEPTED_S, News
 from executors.on_machine.order import Order
-from executors.on_machine.processes import end, marked
 from executors.on_machine.reports import accepted
 from executors.ray_cluster import runner
 from executors.ray_cluster.carry import node_root
@@ -71,7 +71,7 @@ class Supervisor:
 
     def _lost(self, report: Report) -> None:
         """An attempt of an earlier supervisor: its task died with it, its processes must too."""
-        end(lambda: marked("BROKER_ATTEMPT_ID", report["attempt_id"]), 0.0)
+        end_left(report["attempt_id"])
         now = time.time_ns()
         state = "interrupted" if report["nodes"] else "refused"  # it waited for a place
         report |= {"state": state, "at_ns": now, "ended_ns": now, "released_ns": now}
@@ -158,7 +158,7 @@ class Supervisor:
             outcome = await self._run(place.order, place.nodes)
         except ray.exceptions.RayError as error:
             place.lost = True
-            await asyncio.to_thread(end, lambda: marked("BROKER_ATTEMPT_ID", place.order.attempt_id), 0.0)
+            await asyncio.to_thread(end_left, place.order.attempt_id)
             outcome = {"state": "interrupted", "reason": f"its Ray worker or node was lost: {_first_line(error)}"}
         except Exception as error:
             outcome = {"state": "failed", "reason": f"the runner failed: {type(error).__name__}: {_first_line(error)}"}

@@ -17,10 +17,10 @@ from broker.spec.fields import (
     LongerThanZero,
     Lower,
     ProjectName,
+    Rate,
     Share,
     Size,
     Usd,
-    UsdOrNothing,
     Whole,
 )
 from broker.spec.quantities import duration, number, shown
@@ -143,15 +143,9 @@ class PricePart(Part):
         None, description="GPUs at the price of this product; CPUs and memory stay those of `product`."
     )
     region: Line | None = Field(None, description="Of these, those of this region; required where there are several.")
-    usd_per_hour: UsdOrNothing | None = Field(
-        None, description="Own number: a node, or one GPU of a container, per hour."
-    )
-    usd_per_cpu_hour: UsdOrNothing | None = Field(
-        None, description="Own number: one virtual CPU of a container, per hour."
-    )
-    usd_per_gib_hour: UsdOrNothing | None = Field(
-        None, description="Own number: one GiB of memory of a container, per hour."
-    )
+    usd_per_hour: Rate | None = Field(None, description="Own number: a node, or one GPU of a container, per hour.")
+    usd_per_cpu_hour: Rate | None = Field(None, description="Own number: one virtual CPU of a container, per hour.")
+    usd_per_gib_hour: Rate | None = Field(None, description="Own number: one GiB of memory of a container, per hour.")
     granularity: Annotated[int, Whole(1, 86_400, "seconds")] = Field(
         1, description="Own number: billed time is rounded up to a multiple of these seconds."
     )
@@ -201,8 +195,7 @@ class PoolPart(Part):
     memory: Size | None = Field(None, description="Memory of a node, or the most of one container.")
     disk: Size | None = Field(None, description="Disk of a node, or the most of one container.")
     accelerators: Accelerators | None = Field(
-        None,
-        description="GPUs of a node (L4:2), or the most of one container, of one or several models.",
+        None, description="GPUs of a node (L4:2), or the most of one container, of one or several models."
     )
     max_nodes: Count | None = Field(None, description="Nodes at most; cluster pools only.")
     max_containers: Count | None = Field(None, description="Containers at most; serverless pools only.")

@@ -139,6 +139,7 @@ async def test_a_killed_worker_interrupts_its_attempt_and_leaves_nothing(pool: D
     assert report.reason
     for pid in (command, child):
         await gone(pid)
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/broker-{what.attempt_id}"))
     assert (await pool.run(request("true"))).state is AttemptState.SUCCEEDED
 
 

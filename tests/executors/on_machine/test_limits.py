@@ -1,0 +1,27 @@
+"""Control groups of attempts: what nobody watches any more is ended, and its groups with it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from executors.on_machine import limits
+
+
+@pytest.mark.skipif(not limits.kind().startswith("cgroup"), reason=f"this machine has {limits.kind()}")
+def test_what_an_attempt_left_is_ended_with_its_groups() -> None:
+    name = f"test-limits-{os.getpid()}-a1"
+    kept = limits.Limits(name, memory_bytes=64 << 20)
+    assert kept.groups
+    environment = {**os.environ, "BROKER_ATTEMPT_ID": name}
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], env=environment) as process:
+        kept.take(process.pid)
+        limits.end_left(name)
+        assert process.wait(10) < 0
+    assert not [group for group in kept.groups if group.exists()]
+
+
+def test_without_any_left_nothing_is_there_afterwards() -> None:
+    limits.end_left(name := f"test-limits-{os.getpid()}-a2")
+    assert not [path for path in limits._ROOT.glob(f"*/broker-{name}")]
