@@ -103,6 +103,12 @@ def test_the_token_leaves_the_address_at_once(page) -> None:
     assert TOKEN not in page.url
 
 
+def test_an_address_that_leads_nowhere_says_so(page) -> None:
+    for name in ("constructor", "%", "nowhere"):
+        go(page, name, "There is no such page")
+        go(page, "jobs", "Jobs")
+
+
 def test_a_job_is_followed_live_and_cancelled(page, site: Site) -> None:
     job = site.submit(name="hostile", run=f"echo '{BAD}'", tags={"what": BAD[:60]}, resources={"accelerators": "L4"})
     site.move(job, AttemptState.RUNNING, stdout=f"epoch 1\n{BAD}\n".encode())

@@ -96,7 +96,7 @@ async def test_what_is_refused_is_dropped_and_said_without_the_address(hook, ans
     assert [line["log_level"] for line in said] == ["error"] and "s3cret" not in str(said)
 
 
-@pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1/x", "http://127.0.0.1:1/s3cret"])
+@pytest.mark.parametrize("url", ["nowhere", "ftp://127.0.0.1/x", "http://127.0.0.1:1/s3cret", "http://h/\udcff"])
 async def test_a_bad_address_is_said_and_stops_nothing(url: str) -> None:
     events = Events()
     notifier = Notifier([RECEIVER], Secrets(URL=url, KEY="k"), events, as_json, tried_for_s=0.0)
@@ -114,12 +114,13 @@ async def test_a_bad_address_is_said_and_stops_nothing(url: str) -> None:
 
 
 async def test_slack_gets_words_that_call_nobody(hook) -> None:
-    hostile = replace(event("job.failed", job=JOB), reason="<!channel> & <http://x|y>")
+    hostile = replace(event("job.failed", job=JOB), reason="<!channel> & <http://x|y> @all [x](http://y)")
     await told(hook, replace(RECEIVER, form="slack", signing_secret=None), hostile, until=1)
     (_, headers, body) = hook.got[0]
     text = json.loads(body)["text"]
     assert SIGNATURE not in headers and text.startswith("❌ train (j1) of ann failed in ray")
     assert "<" not in text and "&lt;!channel&gt; &amp;" in text
+    assert "@all" not in text and "](" not in text and text.replace("\u200b", "").endswith("@all [x](http://y)")
 
 
 def test_plans_are_told_in_words_too() -> None:

@@ -28,6 +28,7 @@ log = structlog.get_logger()
 TIMEOUT_S: Final = 10.0
 TRIED_FOR_S: Final = 900.0
 SIGNATURE: Final = "Broker-Signature"
+_BETWEEN: Final = "\u200b"  # of no width: it is not seen, and what it stands in is no markup
 _SIGNS: Final = {
     "succeeded": "✅",
     "failed": "❌",
@@ -82,6 +83,9 @@ class Notifier:
             await again(self._post, client, receiver, self._body(receiver, event))
         except BrokerError as error:
             log.error("a receiver was not told", receiver=receiver.name, event_kind=event.kind, error=str(error))
+        except Exception as error:  # what comes later is told all the same; what it says may name the address
+            kind = type(error).__name__
+            log.error("telling a receiver failed", receiver=receiver.name, event_kind=event.kind, error=kind)
 
     def _body(self, receiver: Receiver, event: Event) -> bytes:
         text = self._as_json(event) if receiver.form == "json" else json.dumps({"text": in_words(event)})
@@ -130,7 +134,9 @@ def in_words(event: Event) -> str:
 
 
 def _plain(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Slack's markup begins with <; Mattermost calls all who read on "@all", and makes links of [words](address)."""
+    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain.replace("@", f"@{_BETWEEN}").replace("](", f"]{_BETWEEN}(")
 
 
 def _say_missed(receiver: Receiver, listener: Listener) -> None:

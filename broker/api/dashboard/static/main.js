@@ -23,8 +23,8 @@ async function show(moved) {
   const { signal } = leaving;
   quiet();
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name, ...rest] = path.split("/").map(decodeURIComponent);
-  const load = VIEWS[name];
+  const [name, ...rest] = path.split("/").map(decoded);
+  const load = Object.hasOwn(VIEWS, name) ? VIEWS[name] : null;
   mark(name === "job" ? "jobs" : name);
   if (!load) {
     content.replaceChildren(h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "#/" }, "Overview")));
@@ -39,6 +39,15 @@ async function show(moved) {
   await attempt(() => view.show(place, { rest, query: new URLSearchParams(query), signal, live: live(signal) }), signal);
   place.removeAttribute("aria-busy");
   document.title = `${place.querySelector("h1")?.textContent ?? ""} · gpu-broker`;
+}
+
+// A part of an address; one that can't be read stands as it is.
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 // Does something again and again while the page is looked at, until the view is left; never twice at once.
