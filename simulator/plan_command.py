@@ -66,6 +66,7 @@ def plan(
         return
     from rich.console import Console
 
+    from simulator.compiling import compiling
     from simulator.planning.offers import ways_of_market, ways_of_pools
     from simulator.planning.problem import problem_of
     from simulator.planning.shown import document
@@ -74,7 +75,7 @@ def plan(
     ways = ways_of_pools(pools) if pools is not None else ways_of_market(gpu or GPU)
     whole = pools is None if whole_nodes is None else whole_nodes
     step_s = max(step, HOUR_S) if forecast is not None else step
-    with Console(stderr=True).status("reading the demand") as status:
+    with Console(stderr=True).status("reading the demand") as status, compiling(status.update):
         histories = _histories(trace or "-", demand, ways, step_s)
         problem, why = problem_of(
             histories, ways, step_s, days=forecast, courses=courses, whole_nodes=whole, budget_usd=budget
@@ -100,7 +101,7 @@ def _own(given: list[str], gpu: str | None, days: float | None, as_json: bool) -
         raise InvalidInput(f"{' and '.join(given)}: the broker's own plan takes none; --gpu and --forecast change it")
     from rich.console import Console
 
-    with Console(stderr=True).status("the broker makes its plan: a forecast, then the cheapest mix for it"):
+    with Console(stderr=True).status("the broker makes its plan; the first after an installation takes longest"):
         try:
             found = broker.plan(gpu, days or OWN_DAYS)
         except DaemonError as error:

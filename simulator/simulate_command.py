@@ -38,6 +38,7 @@ def simulate(
     from broker.decide.market import SCENARIOS
     from simulator import outcomes
     from simulator.compare import compare
+    from simulator.compiling import compiling
     from simulator.intervals import intervals
     from simulator.names import known
     from simulator.policies import DEFAULT, POLICIES
@@ -52,7 +53,7 @@ def simulate(
     found: dict[str, Comparison] = {}
     bands: dict[str, dict[str, tuple[float, float]]] = {}
     sensitivities: dict[str, Sensitivity] = {}
-    with Console(stderr=True).status("reading the trace") as status:
+    with Console(stderr=True).status("reading the trace") as status, compiling(status.update):
         for name in scenarios:
             market = SCENARIOS[name]
             status.update(f"{name}: playing {len(policies)} policies")

@@ -34,7 +34,7 @@ function progress(doing) {
   const begun = Date.now(), passed = h("span", { "aria-hidden": "true" });
   const tick = () => { passed.textContent = ` ${Math.round((Date.now() - begun) / 1000)} s.`; };
   tick();
-  doing.replaceChildren("The plan is being made: a forecast, then the cheapest mix for it.", passed, " It goes on if you leave this page.");
+  doing.replaceChildren("The plan is being made: a forecast, then the cheapest mix for it.", passed, " It goes on if you leave this page; the first after an installation takes longest.");
   const timer = setTimeout(() => { doing.hidden = false; }, 300), clock = setInterval(tick, 1000);
   return () => {
     clearTimeout(timer);
