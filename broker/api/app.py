@@ -52,7 +52,7 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
         description=ABOUT,
         version=version("gpu-broker"),
         openapi_url="/v1/openapi.json",
-        docs_url=None,  # its pages load scripts from elsewhere
+        docs_url=None,  # its pages load scripts from elsewhere: `dashboard` has one of ours
         redoc_url=None,
         redirect_slashes=False,
     )

@@ -16,7 +16,7 @@ from broker.model.tokens import OWNER, Identity
 from broker.model.tokens import Scope as TokenScope
 
 PROBES: Final = frozenset({"/healthz", "/readyz"})
-OPEN_PATHS: Final = PROBES | {"/"}  # answered without a token, as is the code of the dashboard
+OPEN_PATHS: Final = PROBES | {"/", "/docs"}  # answered without a token, as is the code of the dashboard
 DASHBOARD: Final = "/dashboard/"
 ADMIN_PATHS: Final = frozenset({"/v1/audit", "/v1/shutdown", "/v1/tokens"})
 OWNERS_PATHS: Final = ("/v1/budgets", "/v1/secrets")  # which others may look at

@@ -6,9 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+from broker.api.dashboard.reference import page as page_of
 
 FOLDER: Final = Path(__file__).parent / "static"
 TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -27,7 +29,7 @@ HEADERS: Final = {
 
 
 def routes() -> APIRouter:
-    """`/` is the page; `/dashboard/…` are its parts."""
+    """`/` is the page, `/docs` that of the HTTP API; `/dashboard/…` are their parts."""
     router = APIRouter(include_in_schema=False)
     parts = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*") if path.suffix in TYPES}
 
@@ -35,6 +37,14 @@ def routes() -> APIRouter:
     async def page() -> Response:
         """The page itself."""
         return _file(FOLDER / "index.html")
+
+    @router.get("/docs")
+    def reference(request: Request) -> Response:
+        """The HTTP API for people; made when it is first asked for, in a thread."""
+        made = request.app.state
+        if not hasattr(made, "reference"):
+            made.reference = page_of(request.app.openapi())
+        return HTMLResponse(made.reference, headers=HEADERS)
 
     @router.get("/dashboard/{name:path}")
     async def part(name: str) -> Response:
