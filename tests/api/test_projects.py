@@ -110,7 +110,9 @@ async def test_budgets_and_schedules_of_others_are_hidden(house: House, owner) -
         assert [each["name"] for each in (await mia.get("/v1/schedules")).json()["schedules"]] == ["vision"]
         for method, path in routes(house):
             if "/schedules/{name}" in path:
-                assert (await mia.request(method, path.format(name="secret"))).status_code == 404, path
+                answers = [await mia.request(method, path.format(name=name)) for name in ("secret", "nothing")]
+                assert [answer.status_code for answer in answers] == [404, 404], f"{method} {path}"
+                assert answers[0].text.replace("secret", "nothing") == answers[1].text, f"{method} {path}"
         job = {"run": "true", "project": "secret"}
         made_up = await mia.post("/v1/schedules", json={"name": "mine", "cron": "@daily", "job": job})
         assert (made_up.status_code, made_up.json()["problems"][0]["field"]) == (422, "project")

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from broker.api import schedules as views
 from broker.api.requests import LOCATION, OnlyOf, Reading, User, check_submitting, identity, problems
-from broker.model.errors import UnknownName
 from broker.model.projects import Role
 from broker.run.service import Service
 from broker.spec.schedule import ScheduleChange
@@ -20,9 +19,7 @@ async def _seen(
 ) -> str:
     """The schedule, where its jobs are of a project that who asks may see. Raises `UnknownName`."""
     service: Service = request.app.state.service
-    projects = await service.projects.reading(identity(request))
-    if projects is not None and (await service.schedules.one(name)).schedule.project not in projects:
-        raise UnknownName(f"there is no schedule {name!r}")
+    await service.schedules.one(name, await service.projects.reading(identity(request)))
     return name
 
 

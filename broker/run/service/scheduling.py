@@ -15,6 +15,7 @@ from broker.model.schedules import CatchUp, Concurrency, Firing, Schedule
 from broker.run.broker import Broker
 from broker.run.service.scheduler import Scheduler
 from broker.run.service.submissions import Submissions
+from broker.run.store.scheduling import no_schedule
 from broker.run.zones import zone_of
 from broker.spec.build import dump
 from broker.spec.schedule import ScheduleChange, SchedulePart
@@ -57,9 +58,12 @@ class Scheduling:
         seen = [each for each in found if projects is None or each.project in projects]
         return tuple([await self._standing(each, 1) for each in seen])
 
-    async def one(self, name: str) -> ScheduleStanding:
-        """One of them. Raises `UnknownName`."""
-        return await self._standing(await asyncio.to_thread(self._store.schedule, name))
+    async def one(self, name: str, projects: frozenset[str] | None = None) -> ScheduleStanding:
+        """One of them, or of those of some projects. Raises `UnknownName`."""
+        found = await asyncio.to_thread(self._store.schedule, name)
+        if projects is not None and found.project not in projects:
+            raise no_schedule(name)
+        return await self._standing(found)
 
     async def change(self, name: str, change: ScheduleChange, only_of: str | None) -> ScheduleStanding:
         """Makes it another, under its name, with its history and its owner. Raises as `create`.

@@ -40,7 +40,7 @@ class StoredSchedules(Transactions):
         with self._read() as connection:
             row = connection.execute(select(schedules).where(schedules.c.name == name)).first()
         if row is None:
-            raise _unknown(name)
+            raise no_schedule(name)
         return _schedule(row)
 
     def change_schedule(self, schedule: Schedule) -> None:
@@ -49,7 +49,7 @@ class StoredSchedules(Transactions):
         decided_ns = values.pop("decided_ns")
         with self._write() as connection:
             if not connection.execute(update(schedules).where(mine).values(values)).rowcount:
-                raise _unknown(schedule.name)
+                raise no_schedule(schedule.name)
             _decided(connection, schedule.id, decided_ns)
 
     def drop_schedule(self, name: str) -> None:
@@ -58,7 +58,7 @@ class StoredSchedules(Transactions):
             mine = select(schedules.c.id).where(schedules.c.name == name).scalar_subquery()
             connection.execute(delete(firings).where(firings.c.schedule == mine))
             if not connection.execute(delete(schedules).where(schedules.c.name == name)).rowcount:
-                raise _unknown(name)
+                raise no_schedule(name)
 
     def keep_firings(self, schedule: str, decided: Sequence[Firing], decided_ns: int) -> tuple[Firing, ...]:
         """Stores firings that are not there yet, and returns them; what was decided before stays."""
@@ -117,7 +117,8 @@ def _drop_old(connection: Connection, schedule: str) -> None:
         )
 
 
-def _unknown(name: str) -> UnknownName:
+def no_schedule(name: str) -> UnknownName:
+    """The error for a schedule that there is not, or that is not somebody's to see."""
     return UnknownName(f"there is no schedule {name!r}: `broker schedule list` shows them")
 
 
