@@ -36,6 +36,20 @@ def state_dir() -> Path:
     return Path(named).expanduser().resolve() if named else settings().state_dir
 
 
+def only_here(what: str) -> None:
+    """For what is about a broker of this machine. Raises `InvalidInput` where another is spoken to."""
+    if url := elsewhere_at():
+        from broker.model.errors import InvalidInput, Problem
+
+        message = f"names the broker at {url}, which is {what} where it runs; unset it for one of this machine"
+        raise InvalidInput(Problem(field="BROKER_URL", message=message))
+
+
+def elsewhere_at() -> str | None:
+    """The address of a broker that runs elsewhere; None: the one of this machine is meant."""
+    return os.environ.get("BROKER_URL")
+
+
 def name_state_dir() -> None:
     """Names the state folder in BROKER_STATE_DIR: commands of plugins and price sources find it there."""
     os.environ.setdefault("BROKER_STATE_DIR", str(state_dir()))
@@ -49,6 +63,6 @@ def client(*, start: bool = False) -> Client:
     from broker.cli.render import say
     from broker.sdk.connect import connect, elsewhere
 
-    if (url := os.environ.get("BROKER_URL")) is not None:
+    if (url := elsewhere_at()) is not None:
         return elsewhere(url, os.environ.get("BROKER_TOKEN"))
     return connect(state_dir(), start=start, config=config_file(), progress=lambda line: say(f"  {line}", style="dim"))

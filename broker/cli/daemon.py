@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from broker.cli import render
-from broker.cli.connection import client, config_file, state_dir, use_config
+from broker.cli.connection import client, config_file, only_here, state_dir, use_config
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
@@ -22,6 +22,7 @@ def up(
     from broker.run.lifecycle import is_running, start_daemon
 
     use_config(config)
+    only_here("started")
     folder = state_dir()
     if not is_running(folder):
         render.say(f"starting the broker on {folder}", style="bold")
@@ -43,6 +44,7 @@ def down(
 
     from broker.run.lifecycle import is_running
 
+    only_here("ended")
     folder = state_dir()
     if not is_running(folder):
         render.say("no broker is running")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from broker.cli import render
-from broker.cli.connection import client, state_dir
+from broker.cli.connection import client, elsewhere_at, state_dir
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,11 @@ def dashboard(
     from broker.run.lifecycle import DaemonFile
 
     client(start=True)
+    if (url := elsewhere_at()) is not None:
+        print(url)
+        if not browser or not webbrowser.open(url):
+            render.say("open it in a browser; it asks for your token")
+        return
     folder = state_dir()
     daemon = DaemonFile.read(folder)
     if daemon is None or not daemon.dashboard:

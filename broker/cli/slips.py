@@ -10,6 +10,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperCommand
 
+from broker.cli.connection import elsewhere_at
 from broker.model.errors import InvalidInput
 
 JOB_FILES: Final = (".yaml", ".yml", ".json")
@@ -47,7 +48,7 @@ def refuse_what_is_no_command(words: Sequence[str], flags: Mapping[str, Any]) ->
 
 def left_behind(words: Sequence[str], flags: Mapping[str, Any]) -> Iterator[str]:
     """What a command names that is here and, without a workdir, will not be where it runs."""
-    if flags.get("workdir") or "BROKER_URL" in os.environ:
+    if flags.get("workdir") or elsewhere_at() is not None:
         return
     for word in words:
         if not os.path.isabs(word) and not word.startswith("-") and os.path.exists(word):

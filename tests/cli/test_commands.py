@@ -130,3 +130,17 @@ def test_what_the_broker_calls_a_period_is_called_by_its_option() -> None:
 def test_a_reason_that_an_attempt_and_its_job_share_is_said_once() -> None:
     changes = [{"reason": reason} for reason in ("room", "room", "", "room", "lost")]
     assert [each["reason"] for each in said_once(changes)] == ["room", "", "", "", "lost"]
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_what_is_about_a_broker_here_is_refused_where_another_is_named(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BROKER_URL", "https://broker.example:8443")
+    said = call(command)
+    assert (said.returncode, "BROKER_URL: names the broker at https://broker.example:8443" in said.stderr) == (2, True)
+
+
+def test_the_page_of_a_broker_elsewhere_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROKER_URL", "https://broker.example:8443")
+    assert call("dashboard", "--no-browser").stdout == "https://broker.example:8443\n"
