@@ -99,7 +99,8 @@ def start_daemon(state_dir: Path, config: Path | None, progress: Callable[[str],
         where = "name another in BROKER_STATE_DIR, or as state_dir in the configuration"
         raise DaemonError(f"the state folder {state_dir} can't be made ({error.strerror}): {where}") from error
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-m", SERVER_MODULE, "--ready-fd", str(write_end)]
+    # -P: a file of the current folder that is called like a module of Python's would be imported in its place.
+    command = [sys.executable, "-P", "-m", SERVER_MODULE, "--ready-fd", str(write_end)]
     if config is not None:
         command += ["--config", str(config)]
     log_path = state_dir / "daemon.log"

@@ -119,3 +119,13 @@ def test_a_state_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DaemonError, match="BROKER_STATE_DIR"):
         lifecycle.start_daemon(tmp_path / "file" / "state", None)
+
+
+def test_files_of_the_folder_in_which_it_is_started_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(77)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lifecycle, "SERVER_MODULE", "json.tool")  # which knows no --ready-fd, and ends with 2
+    with pytest.raises(DaemonError, match="exit code 2"):
+        lifecycle.start_daemon(tmp_path / "state", None)
