@@ -31,7 +31,9 @@ class Lately(Generic[Key, Value]):
     def put(self, found: Mapping[Key, Value]) -> None:
         """Remembers them, and forgets what was put in longest ago."""
         with self._lock:
-            self._found.update(found)
+            for key, value in found.items():
+                self._found[key] = value
+                self._found.move_to_end(key)  # a value that replaces another is as new
             while len(self._found) > self._size:
                 self._found.popitem(last=False)
 

@@ -19,7 +19,7 @@ from broker.model.money import NS_PER_S, Money
 from broker.model.query import SpendFilter
 from broker.model.usage import Book, Charge, ChargeKind, SpendRow
 from broker.ports import Store
-from broker.testing.store_values import NOW_NS, OFFER, attempt, charge, held, job, placement, report, unit
+from broker.testing.store_values import NOW_NS, OFFER, attempt, charge, held, job, placement, quote, report, unit
 
 _DAY_NS = 86_400 * NS_PER_S
 _numbers = count()
@@ -190,6 +190,19 @@ class SpendContract:
         by_pool = store.spend(SpendFilter(by=("pool",)))
         assert [(row.group, row.predicted) for row in by_pool] == [(("cloud",), None), (("home",), Money(5_000))]
         assert {row.predicted for row in store.spend(SpendFilter(by=("kind",)))} == {None}
+
+    def test_predictions_together_may_be_more_than_one_number_of_the_database(self, store: Store) -> None:
+        """However long jobs say that they may run, what they used is charged, and the sum is exact."""
+        much = Money(6 * 10**18 + 7)
+        for number, each in enumerate([job("a"), job("b")]):
+            store.add_jobs([each], "{}", "h")
+            chosen = quote(full=much)
+            store.record(attempts=[attempt(each, 1)], placements=[placement(each, chosen=chosen)])
+            new = charge(each.id, 20 * number, 1, attempt_id=f"{each.id}-a1")
+            _settle(store, new, as_of_ns=20 * number + 10)
+        for wanted in (SpendFilter(by=("day",)), SpendFilter(until_ns=40), SpendFilter(by=("name",))):
+            (row,) = store.spend(wanted)
+            assert (row.predicted, row.total) == (Money(2 * much.nanodollars), Money(2)), wanted
 
     def test_what_jobs_cost(self, store: Store) -> None:
         _with_attempts(store, job("a"), job("b"))

@@ -15,8 +15,10 @@ from broker.run.store.rows import Values
 from broker.run.store.specs import chunks
 from broker.run.store.tables import jobs, metadata
 
+NANO: Final = 1_000_000_000
 DAY_NS: Final = 86_400 * 1_000_000_000
 # Sums of charges: `charges` counts them, `priced` those with an amount, `predictions` those with a prediction.
+# What many jobs say that they may need is more nanodollars than a number has room for: whole dollars are apart.
 spend_days: Final = Table(
     "spend_days",
     metadata,
@@ -31,6 +33,7 @@ spend_days: Final = Table(
     Column("priced", BigInteger, nullable=False),
     Column("resolves", BigInteger, nullable=False),
     Column("predictions", BigInteger, nullable=False),
+    Column("predicted_usd", BigInteger, nullable=False, server_default="0"),  # beside `predicted`
 )
 COLUMNS: Final[dict[str, ColumnElement[Any]]] = {name: spend_days.c[name] for name in ("day", "pool", "kind", "user")}
 _KEY: Final = tuple(column.name for column in spend_days.primary_key)
@@ -53,9 +56,11 @@ def count_in(connection: Connection, rows: Sequence[Values]) -> None:
 
 
 def _counted(row: Values) -> dict[str, int]:
+    dollars, nanodollars = divmod(row["predicted"] or 0, NANO)
     return {
         "amount": row["amount"] or 0,
-        "predicted": row["predicted"] or 0,
+        "predicted": nanodollars,
+        "predicted_usd": dollars,
         "charges": 1,
         "priced": int(row["amount"] is not None),
         "resolves": row.get("resolves", 0),
@@ -81,6 +86,7 @@ def sums(by: Sequence[ColumnElement[Any]], days: tuple[int | None, int | None], 
         func.sum(case((table.book == Book.CORRECTION.value, table.amount), else_=0)).label("corrected"),
         func.sum(table.charges - table.priced - table.resolves).label("unknown"),
         func.sum(case((table.predictions > 0, table.predicted))).label("predicted"),
+        func.sum(case((table.predictions > 0, table.predicted_usd))).label("predicted_usd"),
         func.sum(table.charges).label("number"),
     ).where(table.book.in_(ACTUAL))
     if first is not None:

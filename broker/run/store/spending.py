@@ -19,7 +19,7 @@ from broker.model.money import Money
 from broker.model.query import SpendFilter
 from broker.model.usage import ACTUAL, Book, ChargeKind, SpendRow
 from broker.run.store import spend_days
-from broker.run.store.spend_days import DAY_NS
+from broker.run.store.spend_days import DAY_NS, NANO
 from broker.run.store.tables import charges, job_tags, jobs, tags
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC).date()
@@ -33,7 +33,7 @@ _COLUMNS: Final[dict[str, ColumnElement[Any]]] = {
     "day": charges.c.started_ns.op("/")(DAY_NS),
 }
 _TAG: Final = "tag:"
-_SUMS: Final = ("job", "overhead", "corrected", "unknown", "predicted", "number")
+_SUMS: Final = ("job", "overhead", "corrected", "unknown", "predicted", "predicted_usd", "number")
 
 
 def spend(connection: Connection, wanted: SpendFilter) -> tuple[SpendRow, ...]:
@@ -76,7 +76,8 @@ def _charged(wanted: SpendFilter) -> Select[Any]:
             func.sum(case((is_job, 0), else_=charges.c.amount)).label("overhead"),
             func.sum(case((charges.c.book == Book.CORRECTION.value, charges.c.amount), else_=0)).label("corrected"),
             unknown().label("unknown"),
-            func.sum(charges.c.predicted).label("predicted"),
+            func.sum(charges.c.predicted.op("%")(NANO)).label("predicted"),
+            func.sum(charges.c.predicted.op("/")(NANO)).label("predicted_usd"),
             func.count().label("number"),
         )
         .select_from(source)
@@ -136,7 +137,7 @@ def _row(row: Any, by: tuple[str, ...]) -> SpendRow:
         overhead=Money(int(row.overhead or 0)),
         unknown=int(row.unknown),
         corrected=Money(int(row.corrected or 0)),
-        predicted=Money(int(row.predicted)) if compared else None,
+        predicted=Money(int(row.predicted) + NANO * int(row.predicted_usd)) if compared else None,
     )
 
 
