@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from broker.model.errors import StoreError
 from broker.model.jobs import JobState
 from broker.model.query import JobFilter, SpendFilter
+from broker.model.volumes import Access
 from broker.run.store import SqlStore, open_store
 from broker.run.store import engine as engine_module
 from broker.run.store.engine import SCHEMA, connect
@@ -71,15 +72,30 @@ def test_what_was_stored_is_there_after_opening_again(url: str) -> None:
         assert again.job("a") == job("a")
 
 
-def test_a_store_of_an_earlier_version_is_brought_up_to_date_with_what_it_has(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'earlier.db'}"
+def earlier(folder: Path, revision: str, row: str) -> str:
+    """A store as a broker of an earlier version left it; its URL."""
+    url = f"sqlite:///{folder / 'earlier.db'}"
     engine = create_engine(url)
     with engine.begin() as connection:
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS))
-        command.upgrade(config, "0001")
-        connection.execute(text("INSERT INTO watermarks VALUES ('home', 7)"))
+        command.upgrade(config, revision)
+        connection.execute(text(row))
     engine.dispose()
+    return url
+
+
+def test_volumes_of_before_are_everybody_s_to_read_and_to_write(tmp_path: Path) -> None:
+    url = earlier(tmp_path, "0016", "INSERT INTO volumes VALUES ('data', 'local', 'mia', 5)")
+    with closing(open_store(url)) as store:
+        (volume,) = store.volumes()
+        assert [volume.access(project) for project in ("default", "vision")] == [Access.WRITE, Access.WRITE]
+        store.add_volume(replace(volume, name="new", shares={}))
+        assert store.volume("new").access("vision") is None
+
+
+def test_a_store_of_an_earlier_version_is_brought_up_to_date_with_what_it_has(tmp_path: Path) -> None:
+    url = earlier(tmp_path, "0001", "INSERT INTO watermarks VALUES ('home', 7)")
     with closing(open_store(url)) as store:
         store.keep_outlook(OUTLOOK)
         assert (store.watermark("home"), store.last_outlook("home")) == (7, OUTLOOK)
