@@ -62,6 +62,8 @@ def planned(schedule: Schedule, spec: JobSpec, zone: tzinfo, now_ns: int, ahead_
 
 def of_schedule(runs: Sequence[Run], schedules: Sequence[Planned]) -> tuple[list[Run], Mapping[str, list[Run]]]:
     """Runs that no schedule here has submitted, and those of each by its id."""
+    if not schedules:
+        return list(runs), {}  # of which there may be a million
     found: dict[str, list[Run]] = {each.schedule.id: [] for each in schedules}
     names = {each.schedule.id: each.schedule.name for each in schedules}
     rest = []
