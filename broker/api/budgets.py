@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from broker.api.amounts import money, time_or_none
 from broker.api.schemas import Money
 from broker.model.budgets import Standing
+from broker.model.tokens import Identity
 from broker.run.settings.document import BudgetPart
 
 
@@ -51,6 +52,13 @@ class BudgetWish(BudgetPart):
 def budgets(found: Iterable[Standing]) -> BudgetList:
     """Budgets as they are answered."""
     return BudgetList(budgets=[view(each) for each in found])
+
+
+def seen(found: Iterable[Standing], projects: frozenset[str] | None, who: Identity) -> list[Standing]:
+    """Those of the projects, and of who asks: what is spent beside those is not everybody's to know."""
+    if projects is None:
+        return list(found)
+    return [each for each in found if each.budget.project in projects or each.budget.user == (who.user or "")]
 
 
 def view(standing: Standing) -> BudgetView:

@@ -25,6 +25,7 @@ from broker.decide.workload import Floats
 from broker.model.jobs import JobSpec
 from broker.model.money import NS_PER_S
 from broker.model.pools import Pool, PoolKind
+from broker.model.projects import DEFAULT_PROJECT
 from broker.model.runs import Run
 from broker.model.schedules import Concurrency, Schedule
 
@@ -135,12 +136,17 @@ def in_words(coming: Sequence[Coming], now_ns: int) -> str:
     firing = [each for each in coming if each.planned.at_ns]
     soon = sorted(((each.planned.at_ns[0], each) for each in firing), key=lambda found: found[0])
     parts = [
-        f"{each.planned.schedule.name}, {several(round(each.units, 2), 'GPU')} in "
+        f"{_called(each.planned.schedule)}, {several(round(each.units, 2), 'GPU')} in "
         f"{seconds((at_ns - now_ns) / NS_PER_S)} for about {seconds(_duration(each)[0])}"
         for at_ns, each in soon[:TOLD]
     ]
     more = [f"{number(len(soon) - TOLD)} more"] if len(soon) > TOLD else []
     return f" Schedules add: {'; '.join([*parts, *more])}." if parts else ""
+
+
+def _called(schedule: Schedule) -> str:
+    """Its name, where everybody may see it: forecasts are no project's."""
+    return schedule.name if schedule.project == DEFAULT_PROJECT else "one of a project"
 
 
 def _fire(each: Coming, held: Floats, begin: float, until: Floats, lasts: Floats, here: Bools) -> None:

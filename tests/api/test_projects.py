@@ -1,5 +1,6 @@
 """Projects over HTTP: who sees what, who may do what, and that what is not theirs to see is not there."""
 
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -107,6 +108,12 @@ async def test_budgets_and_schedules_of_others_are_hidden(house: House, owner) -
     async with client(house, await made(house, Scope.SUBMIT)) as mia:
         assert {each["name"] for each in (await mia.get("/v1/budgets")).json()["budgets"]} == {"ours", "mias"}
         assert [(await mia.get(f"/v1/budgets/{name}")).status_code for name in ("all", "ours")] == [404, 200]
+        assert set(re.findall(r'left_usd{budget="(\w+)"', (await mia.get("/metrics")).text)) == {"ours", "mias"}
+        assert set(re.findall(r'left_usd{budget="(\w+)"', (await owner.get("/metrics")).text)) == {
+            "all",
+            "ours",
+            "mias",
+        }
         assert [each["name"] for each in (await mia.get("/v1/schedules")).json()["schedules"]] == ["vision"]
         for method, path in routes(house):
             if "/schedules/{name}" in path:

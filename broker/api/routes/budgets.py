@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
 from broker.api import budgets as views
 from broker.api.requests import Reading, identity, problems
-from broker.model.budgets import Standing
-from broker.model.tokens import Identity
 from broker.run.service import Service
 from broker.run.settings.budgets import budget_of
 from broker.run.store.budgeting import no_budget
@@ -25,12 +22,12 @@ def routes(service: Service) -> APIRouter:
     @router.get("", responses=problems(404, 422, 503))
     async def every(projects: Reading, request: Request) -> views.BudgetList:
         """Lists budgets with what is spent, reserved and left in their present period."""
-        return views.budgets(_seen(await service.budgets.standings(), projects, identity(request)))
+        return views.budgets(views.seen(await service.budgets.standings(), projects, identity(request)))
 
     @router.get("/{name}", responses=problems(404, 422, 503))
     async def show(name: Name, projects: Reading, request: Request) -> views.BudgetView:
         """Shows one budget."""
-        found = _seen(await service.budgets.standings(), projects, identity(request))
+        found = views.seen(await service.budgets.standings(), projects, identity(request))
         wanted = [each for each in found if each.budget.name == name]
         if not wanted:
             raise no_budget(name)
@@ -48,10 +45,3 @@ def routes(service: Service) -> APIRouter:
         return views.budgets(await service.budgets.standings())
 
     return router
-
-
-def _seen(found: Sequence[Standing], projects: frozenset[str] | None, who: Identity) -> list[Standing]:
-    """Those of the projects, and of who asks: what is spent beside those is not everybody's to know."""
-    if projects is None:
-        return list(found)
-    return [each for each in found if each.budget.project in projects or each.budget.user == (who.user or "")]

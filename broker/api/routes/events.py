@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
-from broker.api import streaming
+from broker.api import budgets, streaming
 from broker.api.events import as_json
 from broker.api.requests import MOST_TERMS, ReadingAnew, Seeing, identity, problems, still
 from broker.api.streaming import EVENTS, event
@@ -49,9 +49,11 @@ def routes(service: Service) -> APIRouter:
         return streaming.events(_stream(service, tuple(kind), sees, after), still(request))
 
     @router.get("/metrics", response_class=Response, responses={200: _is(PROMETHEUS), **problems(503)})
-    async def metrics() -> Response:
-        """Answers with all metrics in the text format of Prometheus."""
-        return Response(await service.metrics.text(), media_type=PROMETHEUS)
+    async def metrics(request: Request) -> Response:
+        """Answers with all metrics in the text format of Prometheus; of budgets, with those that who asks may see."""
+        who = identity(request)
+        seen = partial(budgets.seen, projects=await service.projects.reading(who), who=who)
+        return Response(await service.metrics.text(seen), media_type=PROMETHEUS)
 
     return router
 

@@ -77,8 +77,8 @@ class Metrics:
             if (ran_s := _ran_s(attempt)) is not None:
                 self._runs.labels(event.pool).observe(ran_s)
 
-    async def text(self) -> bytes:
-        """All of them, as a scrape gets them (text format 0.0.4)."""
+    async def text(self, seen: Callable[[Sequence[Standing]], Sequence[Standing]] = list) -> bytes:
+        """All of them, as a scrape gets them (text format 0.0.4), with those budgets that are `seen` by who asks."""
         now_ns = self._broker.clock.now_ns()
         counts, spent, lately, started, budgets = await asyncio.gather(
             asyncio.to_thread(self._broker.store.counts),
@@ -90,7 +90,7 @@ class Metrics:
         await asyncio.gather(*(pool.capacity() for pool in self._broker.pools.values()))
         now = CollectorRegistry()
         pools = _pools(self._broker.pools, started)
-        families = [*_jobs(counts), *pools, self._open(), *_spend(spent), _rate(lately), *_budgets(budgets)]
+        families = [*_jobs(counts), *pools, self._open(), *_spend(spent), _rate(lately), *_budgets(seen(budgets))]
         now.register(_Now([*families, *self._foresight(now_ns), self._regret(now_ns), self._asked(), self._failed()]))
         return generate_latest(self._registry) + generate_latest(now)
 
