@@ -42,6 +42,7 @@ class Agent:
     def serve(self) -> None:
         """Until the host closes."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for what it runs, which must not be left alone
         signal.set_wakeup_fd(self.wake_write)
         self.say({"ready": True})
         waiting = select.poll()  # `select` takes no descriptor beyond 1,023, and this one may have come with any number
@@ -109,14 +110,18 @@ class Agent:
         try:
             os.setsid()
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for signum in (signal.SIGCHLD, signal.SIGTERM):
+                signal.signal(signum, signal.SIG_DFL)
             if message["memory_bytes"]:
                 resource.setrlimit(resource.RLIMIT_DATA, (message["memory_bytes"], message["memory_bytes"]))
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             for file, target in zip(files[:2], (1, 2), strict=True):
                 os.dup2(file, target)
+                os.set_inheritable(file, False)
             os.chdir(message["cwd"])
             if message["argv"]:
+                for signum in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, most programs count on them
+                    signal.signal(signum, signal.SIG_DFL)
                 os.execvpe(message["argv"][0], message["argv"], message["env"])
             assert self.zygote is not None, "this container was started for commands only"
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

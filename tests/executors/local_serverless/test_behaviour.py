@@ -107,6 +107,13 @@ async def test_a_container_has_a_tmp_of_its_own(watch: Watch) -> None:
         assert not Path("/tmp", name).exists()
 
 
+async def test_a_command_begins_as_at_a_shell(watch: Watch) -> None:
+    request = launch_request("yes | head -1; ls /proc/self/fd; trap")
+    assert (await watch.run(request)).state is AttemptState.SUCCEEDED
+    assert await watch.output(request.attempt_id) == b"y\n0\n1\n2\n3\n"  # the fourth is `ls`'s own
+    assert await watch.output(request.attempt_id, "stderr") == b"", "a broken pipe ends a program without a word"
+
+
 @needs_cgroups
 async def test_too_much_memory_ends_the_attempt_with_the_reason(watch: Watch) -> None:
     held = Resources(cpus=1.0, memory_bytes=64 * MIB)
