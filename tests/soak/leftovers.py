@@ -43,7 +43,8 @@ def when_down(here: World) -> Iterator[str]:
     others = {str(here.folder / "ray"), str(here.folder / "data")}
     sessions = {node.pid for node in here.cluster.nodes}
     for pid, process in of(here.folder).items():
-        if _session(pid) not in sessions and not any(name in process.command for name in others):
+        other = process.command.startswith("postgres:") or any(name in process.command for name in others)
+        if not other and _session(pid) not in sessions:
             yield f"process {pid} is left: {process.command[:100]}"
     for path in _every(_GROUPS, "broker-*"):
         if str(here.folder) in path.name:

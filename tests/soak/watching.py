@@ -81,9 +81,10 @@ class Watch:
             if life.long:
                 first, last = _ends(life.warm)
                 minutes = (life.warm[-1][0] - life.warm[0][0]) / 60
+                course = " ".join(str(each[1]) for each in life.samples[:: max(len(life.samples) // 8, 1)])
                 yield (
-                    f"{life.role} {pid}, {minutes:.1f} min: {first[0]} to {last[0]} MiB, "
-                    f"{first[1]} to {last[1]} open files, most {max(each[2] for each in life.samples)}"
+                    f"{life.role} {pid}, {minutes:.1f} min: {first[1]} to {last[1]} open files, "
+                    f"most {max(each[2] for each in life.samples)}; MiB {course}"
                 )
 
 

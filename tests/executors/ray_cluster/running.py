@@ -85,9 +85,10 @@ def _started(process: subprocess.Popen[bytes], log: Path, tries_left: int) -> bo
     """Whether it has: on a busy machine Ray gives a node up after 30 s, whatever is configured."""
     limit = time.monotonic() + 60
     while b"Ray runtime started" not in log.read_bytes():
-        if tries_left and process.poll() is not None and GIVEN_UP in log.read_bytes():
+        ended = process.poll() is not None
+        if tries_left and ended and GIVEN_UP in log.read_bytes():
             return False
-        assert process.poll() is None, log.read_text()
+        assert not ended, log.read_text()
         assert time.monotonic() < limit, log.read_text()
         time.sleep(0.05)
     return True
