@@ -33,13 +33,13 @@ class TakesACommand(TyperCommand):
 
 def refuse_what_is_no_command(words: Sequence[str], flags: Mapping[str, Any]) -> None:
     """Refuses a folder or a file that can't be run, where it is all that was said. Raises `InvalidInput`."""
-    if len(words) != 1 or flags.get("image") or not (path := Path(words[0])).exists():
+    if len(words) != 1 or flags.get("image") or not os.path.exists(words[0]):
         return
     from shutil import which
 
     if which(words[0]) is not None:
         return
-    if path.is_dir():
+    if (path := Path(words[0])).is_dir():
         raise InvalidInput(_for_a_folder(path))
     if by := _RUN_BY.get(path.suffix):
         raise InvalidInput(f"{path} is a file, not a command: broker submit{_with_folder(path)} -- {by} {path}")
@@ -57,7 +57,7 @@ def left_behind(words: Sequence[str], flags: Mapping[str, Any]) -> Iterator[str]
 
 
 def _for_a_folder(path: Path) -> str:
-    found = sorted(each.name for each in path.iterdir() if each.suffix in JOB_FILES)
+    found = sorted(each.name for each in path.glob("*") if each.suffix in JOB_FILES)
     if found:
         return f"{path} is a folder: name one of the job files in it, such as {path / found[0]}"
     return f"{path} is a folder, not a command: broker submit --workdir {path} -- COMMAND runs one in a copy of it"

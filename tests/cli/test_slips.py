@@ -39,7 +39,14 @@ def test_what_can_be_a_command_is_one(here: Path) -> None:
     (here / "true").mkdir()
     (here / "run.sh").write_text("#!/bin/sh\n")
     (here / "run.sh").chmod(0o755)
-    for words, flags in ((["true"], {}), (["empty", "of"], {}), (["./run.sh"], {}), (["empty"], {"image": "x"})):
+    long = "echo " + "a" * 300
+    for words, flags in (
+        (["true"], {}),
+        (["empty", "of"], {}),
+        (["./run.sh"], {}),
+        (["empty"], {"image": "x"}),
+        ([long], {}),
+    ):
         assert document_of(words, flags)["argv"] == words
 
 
