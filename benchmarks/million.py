@@ -66,7 +66,7 @@ FROM made JOIN jobs ON jobs.id = made.id
     ON what.kind = 'job' OR made.pool = 'burst' ORDER BY made.i
 """
 _INTO_SPEND_DAYS: Final = """
-INSERT INTO spend_days
+INSERT INTO spend_days (day, pool, kind, book, "user", amount, predicted, charges, priced, resolves, predictions)
 SELECT charges.started_ns / 86400000000000, charges.pool, charges.kind, charges.book, jobs."user", sum(amount),
     coalesce(sum(predicted), 0), count(*), count(amount), 0, count(predicted)
 FROM charges JOIN jobs ON jobs.seq = charges.job_seq GROUP BY 1, 2, 3, 4, 5
