@@ -154,7 +154,7 @@ async def test_what_a_configuration_says_is_not_changed_elsewhere(store: Store) 
         await budgets.drop("lab")
     await budgets.keep(replace(LAB, name="more"))
     assert [budget.name for budget in budgets.every] == ["lab", "more"]
-    with pytest.raises(UnknownName, match="lab, more"):
+    with pytest.raises(UnknownName, match="there is no budget 'nothing'"):
         await budgets.standings("nothing")
 
 
