@@ -193,7 +193,7 @@ def _what_to_do(address: str, error: Exception) -> str:
     if address.startswith("https:"):
         return "see that BROKER_URL is right, and that it runs there"
     if address.startswith("http:"):
-        return "see that BROKER_URL is right and that the broker, or a tunnel to it, runs there"
+        return "start it with `broker up`; where BROKER_URL is set, see that a broker, or a tunnel to it, is there"
     return "start it with `broker up`"
 
 
