@@ -141,7 +141,7 @@ def _dollars(value: Any) -> Decimal:
         raise ValueError(f"must be an amount of dollars like 5 or $2.50, not {shown(value)}") from error
     if amount > MAX_USD:
         raise ValueError(f"is more than ${MAX_USD:,}, the most that is accepted")
-    if amount != round(amount, 9):
+    if amount > -MAX_USD and amount != round(amount, 9):
         raise ValueError(f"{shown(value)} is finer than a nanodollar")
     return amount
 
