@@ -6,7 +6,7 @@ from typing import Any
 
 from broker.model.jobs import AttemptReport, AttemptState
 from broker.model.resources import Resources
-from broker.model.usage import AttemptUsage
+from broker.model.usage import AttemptUsage, UnitUsage, UsageReport
 
 
 def attempt_report(report: dict[str, Any]) -> AttemptReport:
@@ -33,4 +33,12 @@ def attempt_usage(report: dict[str, Any], unit: str, unit_ended_ns: int | None) 
         resources=Resources(**report["held"]),
         started_ns=report["launched_ns"],
         ended_ns=max(min(ends), report["launched_ns"]) if ends else None,
+    )
+
+
+def reported(as_of_ns: int, units: tuple[UnitUsage, ...], attempts: tuple[AttemptUsage, ...]) -> UsageReport:
+    """Units with who held them; an attempt whose unit had ended before, and is paid for, is left out with it."""
+    names = {unit.unit_id for unit in units}
+    return UsageReport(
+        as_of_ns=as_of_ns, units=units, attempts=tuple(usage for usage in attempts if usage.unit_id in names)
     )

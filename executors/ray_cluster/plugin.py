@@ -22,7 +22,7 @@ from executors.on_machine.bundle import packed
 from executors.on_machine.line import LIMIT
 from executors.on_machine.link import CALL_TIMEOUT_S
 from executors.on_machine.order import Order, order_of
-from executors.on_machine.reporting import attempt_report, attempt_usage
+from executors.on_machine.reporting import attempt_report, attempt_usage, reported
 from executors.ray_cluster.autoscaler import Autoscaler
 from executors.ray_cluster.launches import Launches
 from executors.ray_cluster.link import GatewayLink, answers
@@ -269,11 +269,7 @@ class RayCluster:
     async def usage(self, since_ns: int) -> UsageReport:
         """Nodes from the book, attempts from the supervisor."""
         if self._last_usage is not None and not self._link.alive:
-            return UsageReport(
-                as_of_ns=self._now_ns(),
-                units=self._book.units(since_ns),
-                attempts=self._last_usage.attempts,
-            )
+            return reported(self._now_ns(), self._book.units(since_ns), self._last_usage.attempts)
         return await self._measured(since_ns)
 
     async def _measured(self, since_ns: int) -> UsageReport:
@@ -288,7 +284,7 @@ class RayCluster:
             if (unit := self._book.unit_of(node)) in units
             for usage in [attempt_usage(report, unit, units[unit].ended_ns)]
         )
-        return UsageReport(as_of_ns=as_of, units=self._book.units(since_ns), attempts=attempts)
+        return reported(as_of, self._book.units(since_ns), attempts)
 
     async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
         """Asks the supervisor."""

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from executors.on_machine.order import Order
 from executors.on_machine.reports import accepted
 from executors.ray_cluster import runner
 from executors.ray_cluster.carry import node_root
+from executors.ray_cluster.gangs import run_gang
 from executors.ray_cluster.launches import Asked
 from executors.ray_cluster.programs import RayPrograms
-from executors.ray_cluster.tasks import cancel_on, lives, on_node, together
+from executors.ray_cluster.tasks import cancel_on, lives, on_node
 
 Report = dict[str, Any]
 Kind = Hashable
@@ -213,34 +215,15 @@ class Supervisor:
         await self._ended(attempt_id, outcome)
 
     async def _run(self, order: Order, nodes: list[str]) -> Report:
+        name = order.attempt_id
         if order.ray_program:
-            return await self._programs.run(order, lambda at_ns: self.started(order.attempt_id, at_ns))
+            return await self._programs.run(order, lambda at_ns: self.started(name, at_ns))
         if order.num_nodes > 1:
-            return await self._run_gang(order, nodes)
+            return await run_gang(order, nodes, lambda: name in self._cancelled, partial(self._end_on_nodes, name))
         outcome: Report = await on_node(order, nodes[0])
         if outcome.get("signal") == signal.SIGKILL and not await lives(nodes[0]):
             return {"state": "interrupted", "reason": "its node was lost, and what ran there was killed"}
         return outcome
-
-    async def _run_gang(self, order: Order, nodes: list[str]) -> Report:
-        """All nodes or none: a placement group holds them, one task on each; the first failure ends all."""
-        with together(order, nodes) as group:
-            while not await group.there(0.5):
-                if order.attempt_id in self._cancelled:
-                    return {"state": "cancelled", "reason": "cancelled before it ran"}
-            outcomes = await self._gather_gang(order, group.tasks())
-        bad = [outcome for outcome in outcomes if outcome["state"] != "succeeded"]
-        return bad[0] if bad else outcomes[0]
-
-    async def _gather_gang(self, order: Order, refs: list[Any]) -> list[Report]:
-        waiting = {asyncio.ensure_future(ref) for ref in refs}
-        outcomes: list[Report] = []
-        while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            outcomes += [task.result() for task in done]
-            if waiting and any(outcome["state"] != "succeeded" for outcome in outcomes):
-                await self._end_on_nodes(order.attempt_id, 5.0)
-        return outcomes
 
     async def leaving(self) -> dict[str, int]:
         """Nodes that are being taken away, with the time when, in milliseconds; 0 where nobody has said."""

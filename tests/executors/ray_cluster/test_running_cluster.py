@@ -185,6 +185,22 @@ async def test_what_a_lost_node_had_written_stays_readable(cluster: RunningClust
     assert line.ended_ns
 
 
+async def test_a_gang_does_not_wait_for_a_node_that_is_lost_before_it_begins(
+    cluster: RunningCluster, fixed: Driver
+) -> None:
+    node = cluster.add(FIXED, '--resources={"scratch": 1}')
+    await _units(fixed, 3)
+    os.killpg(node.pid, signal.SIGSTOP)  # so that the gang is given the node, and not begun on it
+    what = request("sleep 300", resources=ResourceRequest(num_nodes=2, extra={"scratch": 1.0}))
+    await fixed.executor.launch(what)
+    os.killpg(node.pid, signal.SIGKILL)
+    node.end()
+    report = await fixed.ended(what.attempt_id, 60)
+    assert (report.state, report.started_ns) == (AttemptState.INTERRUPTED, None)
+    assert "its Ray node was lost" in report.reason
+    await _units(fixed, 2)
+
+
 async def test_a_node_that_is_being_taken_away_tells_what_runs_there(cluster: RunningCluster, fixed: Driver) -> None:
     node = cluster.add(FIXED, '--resources={"doomed": 1}')
     await _units(fixed, 3)
