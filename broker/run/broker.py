@@ -313,17 +313,22 @@ class Broker:
 
     async def _wind_down(self) -> None:
         self.dispatcher.stop()
-        if not self._drain:
-            for held in self.register.live:
-                pool = self.pools.get(held.attempt.pool)
-                if pool is not None and (executor := pool.executor) is not None:
-                    with suppress(BrokerError):
-                        await executor.cancel(held.attempt.id)
-        limit_s = None if self._drain else CANCEL_TIMEOUT_S
+        while self._drain and self._busy():  # whoever tires of waiting may still ask for the end now
+            await self.changed(self.version, 1.0)
+        if self._drain:
+            return
+        for held in self.register.live:
+            pool = self.pools.get(held.attempt.pool)
+            if pool is not None and (executor := pool.executor) is not None:
+                with suppress(BrokerError):
+                    await executor.cancel(held.attempt.id)
         with suppress(TimeoutError):
-            async with asyncio.timeout(limit_s):
-                while any(held.attempt.state is not AttemptState.STORED for held in self.register.live):
+            async with asyncio.timeout(CANCEL_TIMEOUT_S):
+                while self._busy():
                     await self.changed(self.version, 1.0)
+
+    def _busy(self) -> bool:
+        return any(held.attempt.state is not AttemptState.STORED for held in self.register.live)
 
     async def _close(self) -> None:
         for pool in self.pools.values():

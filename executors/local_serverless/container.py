@@ -20,7 +20,7 @@ from executors.local_serverless import sandbox
 from executors.local_serverless.sandbox import View
 from executors.on_machine import limits
 from executors.on_machine.limits import NO_MEMORY_LIMIT, Limits
-from executors.on_machine.processes import descendants, start_agent
+from executors.on_machine.processes import descendants, kill_group, start_agent
 
 READY_TIMEOUT_S: Final = 20.0
 _MOST_SAID: Final = 1 << 16  # bytes of one message of an agent, which has little to say
@@ -144,7 +144,7 @@ class Container:
     async def _lost(self) -> None:
         said = ""
         if self._process is not None and self._process.stderr is not None:
-            self._process.kill()  # what is left of the sandbox; it is of no use without its agent
+            kill_group(self._process)  # what is left of the sandbox; it is of no use without its agent
             await asyncio.to_thread(self._process.wait)
             said = self._process.stderr.read(2_000).decode(errors="replace").strip()
         error = ContainerFailed(f"its container ended{f': {said}' if said else ''}")
@@ -219,7 +219,7 @@ class Container:
                 await self._taking  # or it would make limits that nobody removes
             if self._limits is not None:
                 self._limits.close(kill=True)
-            self._process.kill()
+            kill_group(self._process)
             await asyncio.to_thread(self._process.wait)
             if self._process.stderr is not None:
                 self._process.stderr.close()

@@ -120,6 +120,16 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a process that leads a group, and to its group; nothing once it was waited for.
+
+    Of bubblewrap killed while it begins, the child would wait for its parent for ever.
+    """
+    if process.returncode is None:  # asked without waiting for it: its number is nobody else's yet
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def send(pids: Iterable[int], signum: int) -> None:
     """Signals those that are still there."""
     for pid in pids:

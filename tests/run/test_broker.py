@@ -269,6 +269,24 @@ async def test_queued_and_running_jobs_are_cancelled(world: World) -> None:
     assert world.state("runs") is world.state("waits") is JobState.CANCELLED
 
 
+async def test_whoever_tires_of_waiting_for_what_runs_may_still_have_it_cancelled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, waiting = world.broker(), asyncio.Event()
+    task = asyncio.create_task(broker.run())
+    world.submit(broker)
+    fake = await world.running_attempt("j-a1")
+    await fake.move("j-a1", AttemptState.RUNNING)
+    await world.until(lambda: world.state() is JobState.RUNNING)
+    monkeypatch.setattr(broker.dispatcher, "stop", waiting.set)
+    broker.request_stop(drain=True)
+    await waiting.wait()
+    broker.request_stop(drain=False)
+    await asyncio.wait_for(task, PATIENCE_S)
+    assert ("cancel", "j-a1") in fake.calls
+    assert world.state() is JobState.CANCELLED
+
+
 async def test_an_attempt_that_the_pool_forgot_is_interrupted_and_tried_again(world: World) -> None:
     async with world.running() as broker:
         world.submit(broker, retry=RETRIED)
