@@ -42,8 +42,8 @@ def soak(plan: Plan, here: World, report: Report, draw: random.Random) -> None:
         faulty.start()
         _submissions(plan, crowd, clients, report)
         faulty.join()
+        _widen(crowd)  # now, since who follows a job that is held hangs up after its next change only
     report.say("all is submitted; what runs comes to its end")
-    _widen(crowd)
     _all_end(crowd)
     report.say("all has ended; the rest is charged and cleared away")
     time.sleep(QUIET_S)
