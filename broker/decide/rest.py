@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from broker.decide.backoff import doubling
 from broker.decide.spot import LEAVES
 from broker.decide.wording import seconds
 from broker.model.jobs import Attempt, AttemptState
@@ -60,7 +61,7 @@ def after(health: Health, attempt: Attempt, now_ns: int) -> Health:
     failures = health.failures + 1
     rest_s = 0.0
     if failures >= FAILURES:
-        rest_s = min(FIRST_REST_S * 2.0 ** min(failures - FAILURES, 30), LONGEST_REST_S)
+        rest_s = doubling(FIRST_REST_S, failures - FAILURES, LONGEST_REST_S)
     return Health(
         failures=failures,
         failed_ns=now_ns,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from broker.decide.backoff import doubling
 from broker.decide.wording import seconds
 from broker.model.jobs import Attempt, AttemptState, Cause, Job, JobState
 from broker.model.money import NS_PER_S
@@ -77,8 +78,7 @@ def _why_not(job: Job, cause: Cause, refused: int) -> str:
 def _backoff_s(job: Job, cause: Cause, refused: int) -> float:
     before = job.attempts - 1 if cause is Cause.NO_CAPACITY else job.attempts - refused - 1
     policy = job.spec.retry
-    # 2.0 ** 60 is longer than any limit; larger powers would overflow.
-    return float(min(policy.backoff_s * 2.0 ** max(min(before, 60), 0), policy.max_backoff_s))
+    return doubling(policy.backoff_s, before, policy.max_backoff_s)
 
 
 def _count(job: Job, cause: Cause, refused: int) -> str:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from math import floor
 from typing import Final
 
+from broker.decide.backoff import doubling
 from broker.decide.limits import left_s
 from broker.decide.wording import seconds
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Cause, Job, JobSpec
@@ -143,7 +144,7 @@ def standing(
     kept = kept_s(job.spec, ran_s)
     left = max(duration.p90_s - kept, _LEAST_S)
     lost = min(job.spec.checkpoint_every_s or left, left)
-    again_s = min(retry.backoff_s * 2.0 ** min(job.attempts, 60), retry.max_backoff_s)
+    again_s = doubling(retry.backoff_s, job.attempts, retry.max_backoff_s)
     return Standing(
         done_s=done + kept,
         left_s=left,

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from broker.decide.backoff import doubling
 from broker.model.errors import BrokerError
 
 log = structlog.get_logger()
@@ -82,7 +83,7 @@ class Failures:
 
 
 def _pause_s(failures: int) -> float:
-    return float(min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 60), LONGEST_PAUSE_S))
+    return doubling(FIRST_PAUSE_S, failures - 1, LONGEST_PAUSE_S)
 
 
 def _known(error: Exception) -> str:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from broker.run.store import SqlStore, open_store
+from tests.run.world import World
 
 _numbers = count()
 
@@ -25,6 +26,22 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
     shutil.copy(sqlite_template, tmp_path / "store.db")
     return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+def folder(sqlite_template: Path, tmp_path: Path) -> Path:
+    shutil.copy(sqlite_template, tmp_path / "broker.db")
+    return tmp_path
+
+
+@pytest.fixture
+def world(folder: Path) -> World:
+    return World(folder, ("one",))
+
+
+@pytest.fixture
+def two(folder: Path) -> World:
+    return World(folder, ("one", "two"))
 
 
 @pytest.fixture(params=["sqlite_url", "postgresql_url"])

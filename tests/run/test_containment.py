@@ -1,13 +1,11 @@
 """One job, pool or part of the broker that fails, and a store that can't be used for a while: all others go on."""
 
 import asyncio
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from threading import Semaphore
 from typing import Any
 
@@ -28,7 +26,7 @@ from broker.run.members.membership import Membership
 from broker.run.money.budgets import Budgets
 from broker.run.service.readiness import Readiness
 from broker.run.store import open_store, transactions
-from tests.run.test_broker import PATIENCE_S, World, finish
+from tests.run.world import PATIENCE_S, World, finish
 
 LARGE = 100_000  # bytes, for which a file has to grow
 Trouble = Callable[[World], Callable[[], None]]  # makes it, and returns what ends it
@@ -39,22 +37,6 @@ def logged() -> Iterator[list[Any]]:
     """The log, line by line."""
     with structlog.testing.capture_logs() as lines:
         yield lines
-
-
-@pytest.fixture
-def folder(sqlite_template: Path, tmp_path: Path) -> Path:
-    shutil.copy(sqlite_template, tmp_path / "broker.db")
-    return tmp_path
-
-
-@pytest.fixture
-def world(folder: Path) -> World:
-    return World(folder, ("one",))
-
-
-@pytest.fixture
-def two(folder: Path) -> World:
-    return World(folder, ("one", "two"))
 
 
 def set_on_each_connection(world: World, pragma: list[str]) -> None:

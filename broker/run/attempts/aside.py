@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from broker.decide.backoff import doubling
 from broker.decide.holding import hold_broken
 from broker.model.jobs import Job
 from broker.run.attempts.register import Register
@@ -48,7 +49,7 @@ class Aside:
     def put_unread(self, job_id: str, error: Exception) -> float:
         """Sets a job aside of which nothing can be recorded; for how many seconds."""
         times = self._times[job_id] = self._times.get(job_id, 0) + 1
-        again_s = float(min(FIRST_S * 2.0 ** min(times - 1, 60), LONGEST_S))
+        again_s = doubling(FIRST_S, times - 1, LONGEST_S)
         self._until_s[job_id] = time.monotonic() + again_s
         log.error("a job is set aside: nothing can be decided about it", job=job_id, again_in_s=again_s, exc_info=error)
         return again_s

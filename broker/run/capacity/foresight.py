@@ -84,7 +84,7 @@ class Foresight:
             return None  # and nothing that weighs is loaded for it
         from broker.decide.outlook import foresee
 
-        return await asyncio.to_thread(foresee, pool, runs, now_ns, planned_ahead(schedules, now_ns))
+        return await asyncio.to_thread(lambda: foresee(pool, runs, now_ns, planned_ahead(schedules, now_ns)))
 
     def _seen(self, running: RunningPool, now_ns: int) -> Sequence[Run]:
         history_ns = round(LOOK_BACK_S * NS_PER_S)

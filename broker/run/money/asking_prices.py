@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from broker.decide.backoff import doubling
 from broker.live_prices import LivePrices
 from broker.model.errors import BrokerError
 from broker.model.money import NS_PER_S
@@ -87,7 +88,7 @@ class AskingPrices:
 def pause_s(settings: AskingSettings, failures: int, chance: float) -> float:
     """Seconds to the next question after so many in vain; `chance` in [0, 1) says where in the jitter it falls."""
     usual_s = settings.every_s * (1 + settings.jitter * (2 * chance - 1))
-    return min(AGAIN_S * 2.0 ** min(failures - 1, 60) * (1 + chance), usual_s) if failures else usual_s
+    return doubling(AGAIN_S * (1 + chance), failures - 1, usual_s) if failures else usual_s
 
 
 def _say(news: PriceNews) -> None:
