@@ -234,7 +234,7 @@ class Broker:
             elif self.register.in_doubt.is_set():
                 raise StoreAway("a write may or may not be in the store: all is read anew")
         except (LeaseLost, StoreAway) as error:
-            pause_s = self.failures.again("session", error)
+            pause_s = self.failures.again("session")
             log.warning("this broker begins anew", error=str(error), again_in_s=pause_s)
         except Exception as error:
             pause_s = self.failures.failed("session", error)

@@ -31,7 +31,7 @@ class _Row:
 
     length: int
     last_s: float  # by the monotonic clock
-    why: str
+    why: str  # of the last; "" where the cause lies outside, and whoever asks for it hears of it there
 
 
 class Failures:
@@ -43,7 +43,7 @@ class Failures:
 
     def failed(self, part: str, error: Exception) -> float:
         """Notes a failure, and says after how many seconds the part is to be begun anew."""
-        pause_s = self.again(part, error)
+        pause_s = self._lengthen(part, _known(error) or repr(error))
         self.count[part] += 1
         if known := _known(error):
             log.error("a part of the broker failed; it is begun anew", part=part, error=known, again_in_s=pause_s)
@@ -51,11 +51,14 @@ class Failures:
             log.error("a part of the broker failed; it is begun anew", part=part, again_in_s=pause_s, exc_info=error)
         return pause_s
 
-    def again(self, part: str, error: Exception) -> float:
-        """The pause alone, before a part that had to end is begun anew: longer each time that it comes to nothing."""
+    def again(self, part: str) -> float:
+        """The pause before a part that had to end, but did not fail, is begun anew: longer each time in a row."""
+        return self._lengthen(part, "")
+
+    def _lengthen(self, part: str, why: str) -> float:
         row, now_s = self._rows.get(part), monotonic()
         before = row.length if row and now_s - row.last_s < _pause_s(row.length) + WELL_AFTER_S else 0
-        self._rows[part] = _Row(before + 1, now_s, _known(error) or repr(error))
+        self._rows[part] = _Row(before + 1, now_s, why)
         return _pause_s(before + 1)
 
     def well(self, part: str) -> None:
@@ -68,7 +71,7 @@ class Failures:
         now_s = monotonic()
         for part in VITAL:
             row = self._rows.get(part)
-            if row and row.length > 1 and now_s - row.last_s < _pause_s(row.length) + WELL_AFTER_S:
+            if row and row.why and row.length > 1 and now_s - row.last_s < _pause_s(row.length) + WELL_AFTER_S:
                 return f"{part} has failed {row.length} times in a row ({row.why}); the log says where"
         return None
 

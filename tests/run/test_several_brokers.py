@@ -11,10 +11,11 @@ import pytest
 
 from broker.decide.budgets import asked
 from broker.model.budgets import Action, Budget, Period
-from broker.model.errors import Conflict, LeaseLost, OverBudget
+from broker.model.errors import Conflict, DaemonError, LeaseLost, OverBudget
 from broker.model.jobs import AttemptState, JobState
 from broker.model.money import ZERO, Money
 from broker.run.money import budgets
+from broker.run.service.readiness import Readiness
 from broker.run.settings.leases import LeaseTimes
 from tests.decide.placing import offer
 from tests.run.several import CPUS, Town, a_pool, crash, until
@@ -86,6 +87,20 @@ async def test_a_broker_that_was_taken_for_gone_writes_nothing_any_more(town: To
             with pytest.raises(LeaseLost):
                 first.store.renew(lost, 1.5, {})
             second.store.record(attempts=[second.store.attempt("j-a1")])
+
+
+async def test_a_broker_that_had_to_begin_anew_is_ready_as_soon_as_it_has(town: Town) -> None:
+    one = town.broker("one", [a_pool("shared")], ["shared"])
+    async with town.running(one):
+        await one.ready(lambda _: None)
+        for _ in range(2):
+            await Readiness(one).check()
+            one.register.in_doubt.set()
+            await until(lambda: not one.membership.joined)
+            with pytest.raises(DaemonError, match="no place among the brokers"):
+                await Readiness(one).check()
+            await until(lambda: one.membership.joined and one.pools["shared"].executor is not None)
+        await Readiness(one).check()
 
 
 async def _never() -> None:

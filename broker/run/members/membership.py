@@ -138,4 +138,5 @@ class Membership:
 
     async def leave(self) -> None:
         """Lets others go on at once with what it has. Raises what the store raises."""
+        self._until = 0.0
         await asyncio.to_thread(self._store.leave, self.member)
