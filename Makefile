@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .ONESHELL:
+unexport PYTHONDONTWRITEBYTECODE  # else each process compiles anew all that it imports
 
 VENV := .venv
 BIN := $(VENV)/bin

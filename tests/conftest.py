@@ -3,12 +3,17 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Where nobody may keep bytecode, every process that a test starts compiles all that it imports: half of what it does.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Speed is for the benchmarks to measure: an example that waited for a compiler or a busy machine is no failure.
 settings.register_profile("untimed", deadline=None)

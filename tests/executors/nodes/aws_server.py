@@ -15,9 +15,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.server import MotoRequestHandler
 from werkzeug.serving import make_server
 
+from tests.executors.nodes.conftest import REGION
 from tests.serving import serving
 
-REGION = "us-east-1"
 FAILED_ACTIVITY = """<DescribeScalingActivitiesResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/">
 <DescribeScalingActivitiesResult><Activities><member><ActivityId>{id}</ActivityId>
 <AutoScalingGroupName>{group}</AutoScalingGroupName><Cause>more were wanted</Cause>

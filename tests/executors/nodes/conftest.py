@@ -1,7 +1,10 @@
+"""AWS and Google on loopback. What imitates them is imported by whoever asks for it: it takes seconds."""
+
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
@@ -10,9 +13,12 @@ from broker.model.pools import Pool, PoolKind
 from broker.model.resources import GIB, Resources
 from executors.nodes.ec2 import Ec2Nodes
 from executors.nodes.gce import GceNodes
-from tests.executors.nodes import gce_server
-from tests.executors.nodes.aws_server import REGION, Aws, serve
-from tests.executors.nodes.gce_server import Google
+
+if TYPE_CHECKING:
+    from tests.executors.nodes.aws_server import Aws
+    from tests.executors.nodes.gce_server import Google
+
+REGION = "us-east-1"
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +41,8 @@ def loaded_once() -> Iterator[None]:
 @pytest.fixture
 def aws(loaded_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Aws]:
     """AWS with nothing in it, and credentials for it."""
+    from tests.executors.nodes.aws_server import serve
+
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -72,7 +80,7 @@ def ec2(aws: Aws) -> Callable[..., Ec2Nodes]:
     return make
 
 
-def pool(name: str, nodes: dict[str, Any]) -> Pool:
+def pool(name: str, nodes: dict[str, Any], region: str = REGION) -> Pool:
     return Pool(
         name=name,
         kind=PoolKind.CLUSTER,
@@ -80,7 +88,7 @@ def pool(name: str, nodes: dict[str, Any]) -> Pool:
         unit=Resources(cpus=4, memory_bytes=14 * GIB, gpus=1, gpu_model="L4"),
         gpu_models=("L4",),
         max_units=5,
-        region=REGION,
+        region=region,
         nodes=nodes,
     )
 
@@ -88,6 +96,8 @@ def pool(name: str, nodes: dict[str, Any]) -> Pool:
 @pytest.fixture
 def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Google]:
     """Google with nothing in it, and credentials that it takes: those of a workload with an identity elsewhere."""
+    from tests.executors.nodes import gce_server
+
     server, stop = gce_server.serve()
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(gce_server.credentials(tmp_path, server.url)))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
@@ -98,6 +108,7 @@ def google(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Google]:
 @pytest.fixture
 def gce(google: Google) -> Callable[..., GceNodes]:
     """A node group of a pool at Google; settings of its nodes may be given."""
+    from tests.executors.nodes import gce_server
 
     def make(pool_name: str = "gpus", owner: str = "Ada", **settings: Any) -> GceNodes:
         nodes = {
@@ -113,6 +124,6 @@ def gce(google: Google) -> Callable[..., GceNodes]:
             "every_s": 0.02,
             "endpoint_url": google.url,
         }
-        return GceNodes(replace(pool(pool_name, nodes | settings), region="us-central1"), owner)
+        return GceNodes(pool(pool_name, nodes | settings, "us-central1"), owner)
 
     return make

@@ -1,12 +1,14 @@
 """`broker cluster` as a person meets it, against AWS over HTTP; and the examples."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +18,9 @@ from broker.model.errors import BrokerError
 from broker.run.build import capabilities
 from broker.run.plugins import make_node_group, price_offers
 from broker.run.settings import load_settings
-from tests.executors.nodes.aws_server import Aws
+
+if TYPE_CHECKING:
+    from tests.executors.nodes.aws_server import Aws
 
 ROOT = Path(__file__).parents[3]
 BROKER = str(Path(sys.executable).with_name("broker"))

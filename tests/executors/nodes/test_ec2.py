@@ -1,7 +1,10 @@
 """A cluster at AWS, from nothing to nothing, by boto3 over HTTP."""
 
+from __future__ import annotations
+
 import base64
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,7 +12,9 @@ from broker.model.errors import Conflict, Misconfigured, NoCapacity
 from broker.model.nodes import NodeState
 from broker.model.offers import Tier
 from executors.nodes.ec2 import Ec2Nodes
-from tests.executors.nodes.aws_server import Aws
+
+if TYPE_CHECKING:
+    from tests.executors.nodes.aws_server import Aws
 
 Make = Callable[..., Ec2Nodes]
 NOTHING = {"groups": 0, "templates": 0, "machines": 0}

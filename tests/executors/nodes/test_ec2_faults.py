@@ -1,15 +1,19 @@
 """What AWS does wrong, and what the broker makes of it: which error, how many calls, and what is left."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Unreachable
 from executors.nodes import ec2_calls
 from executors.nodes.ec2 import Ec2Nodes
-from tests.executors.nodes.aws_server import Aws
+
+if TYPE_CHECKING:
+    from tests.executors.nodes.aws_server import Aws
 
 Make = Callable[..., Ec2Nodes]
 NOTHING = {"groups": 0, "templates": 0, "machines": 0}

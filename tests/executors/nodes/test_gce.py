@@ -1,8 +1,10 @@
 """A cluster at Google, from nothing to nothing, by Google's own client over HTTP; and what may go wrong."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +13,9 @@ from broker.model.nodes import NodeState
 from broker.model.offers import Tier
 from executors.nodes.gce import GceNodes, label
 from executors.nodes.waiting import TRIES
-from tests.executors.nodes.gce_server import Google
+
+if TYPE_CHECKING:
+    from tests.executors.nodes.gce_server import Google
 
 Make = Callable[..., GceNodes]
 NOTHING = {"groups": 0, "templates": 0, "machines": 0}

@@ -11,20 +11,20 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
-from google.cloud.billing_v1 import CloudCatalogClient, ListSkusRequest, ListSkusResponse, Sku
-from google.cloud.billing_v1.services.cloud_catalog.transports import CloudCatalogGrpcTransport
-from google.cloud.compute_v1 import MachineTypesClient
-from google.cloud.compute_v1.services.machine_types.transports import MachineTypesRestTransport
 
 from pricing.sources.gcp.calls import Clients
 from tests.pricing.sources.listening import Request, Response, listening
+
+if TYPE_CHECKING:  # else imported where they are used: they take seconds
+    from google.cloud.billing_v1 import CloudCatalogClient, Sku
+    from google.cloud.compute_v1 import MachineTypesClient
 
 PROJECT = "our-project"
 TOKEN = "ya29.of-a-test"
@@ -33,6 +33,8 @@ PER_PAGE = 7
 
 def sku(description: str, usd: str, region: str = "us-central1", **changed: Any) -> Sku:
     """One SKU, by its documented form."""
+    from google.cloud.billing_v1 import Sku
+
     units, _, nanos = usd.partition(".")
     money = {"currency_code": changed.get("currency", "USD"), "units": int(units), "nanos": int(nanos.ljust(9, "0"))}
     unit = changed.get("unit") or ("GiBy.h" if " Ram " in description else "h")
@@ -68,6 +70,8 @@ class GcpServer:
     filters: list[str] = field(default_factory=list)
 
     def list_skus(self, request: Any, context: Any) -> Any:
+        from google.cloud.billing_v1 import ListSkusResponse
+
         if dict(context.invocation_metadata()).get("authorization") != f"Bearer {TOKEN}":
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token, or none that is known")
         if self.catalogue_faults:
@@ -101,6 +105,11 @@ class GcpServer:
 @contextmanager
 def gcp_serving(server: GcpServer, folder: Path) -> Iterator[tuple[Clients, Path]]:
     """Serves until the end of the block; gives clients that ask it, and a service account's file."""
+    from google.cloud.billing_v1 import CloudCatalogClient
+    from google.cloud.billing_v1.services.cloud_catalog.transports import CloudCatalogGrpcTransport
+    from google.cloud.compute_v1 import MachineTypesClient
+    from google.cloud.compute_v1.services.machine_types.transports import MachineTypesRestTransport
+
     key, certificate = _certificate()
     with listening(server) as url, _catalogue(server, key, certificate) as address:
         root = grpc.ssl_channel_credentials(certificate)
@@ -121,6 +130,8 @@ def gcp_serving(server: GcpServer, folder: Path) -> Iterator[tuple[Clients, Path
 
 @contextmanager
 def _catalogue(server: GcpServer, key: bytes, certificate: bytes) -> Iterator[str]:
+    from google.cloud.billing_v1 import ListSkusRequest, ListSkusResponse
+
     handler = grpc.unary_unary_rpc_method_handler(
         server.list_skus,
         request_deserializer=ListSkusRequest.pb().FromString,
