@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import structlog
 from starlette.types import ASGIApp
@@ -31,7 +32,7 @@ from broker.api.workers import Workers
 from broker.model.errors import BrokerError, InvalidInput, Problem
 from broker.run.broker import Broker
 from broker.run.build import build_broker
-from broker.run.lifecycle import FAILED, READY, DaemonFile, only_daemon
+from broker.run.lifecycle import ALIVE_EVERY_S, FAILED, READY, DaemonFile, End, note_alive, only_daemon
 from broker.run.service import Service
 from broker.run.settings import Settings, load_settings
 from broker.run.telling.notify import Notifier
@@ -46,11 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="broker daemon", description=__doc__)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--ready-fd", type=int, help="where to say what happens until it is ready, line by line")
+    parser.add_argument("--end", choices=get_args(End), help="end what an earlier daemon left, and then this one")
     options = parser.parse_args(arguments)
     say = _speaker(options.ready_fd)
     log_as_json()
     try:
-        run(load_settings(options.config), say)
+        run(load_settings(options.config), say, end=options.end)
     except (BrokerError, OSError) as error:
         say(FAILED + json.dumps(str(error)))
         log.error("daemon could not run", error=str(error))
@@ -58,8 +60,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run(settings: Settings, say: Say, door: Door | None = None, *, drives: bool = True) -> None:
-    """Runs the broker until it is asked to end; with a door, it also answers there. Raises `BrokerError`, OSError."""
+def run(settings: Settings, say: Say, door: Door | None = None, *, drives: bool = True, end: End | None = None) -> None:
+    """Runs the broker until it is asked to end; with a door, it also answers there. Raises `BrokerError`, OSError.
+
+    With `end` it is asked to at once: it goes on with what an earlier one left, in order to end it.
+    """
     if door is not None and door.workers > 1 and settings.store_url.startswith("sqlite"):
         raise InvalidInput(
             Problem(
@@ -72,7 +77,7 @@ def run(settings: Settings, say: Say, door: Door | None = None, *, drives: bool 
     with only_daemon(settings.state_dir):
         if door is not None:
             say(f"serving at {door.shown}; SIGTERM ends it, `broker token create` lets people in")
-        asyncio.run(_serve(settings, say, door, drives=drives))
+        asyncio.run(_serve(settings, say, door, drives=drives, end=end))
 
 
 def _speaker(ready_fd: int | None) -> Say:
@@ -90,8 +95,10 @@ def _speaker(ready_fd: int | None) -> Say:
     return say
 
 
-async def _serve(settings: Settings, say: Say, door: Door | None = None, *, drives: bool = True) -> None:
+async def _serve(settings: Settings, say: Say, door: Door | None, *, drives: bool, end: End | None) -> None:
     broker = build_broker(settings, drives=drives)
+    if end is not None:
+        broker.begin_nothing()
     listening = listen(settings)
     service = Service(broker, user=settings.user, stale_price_days=settings.stale_price_days)
     app = create_app(service, listening.token, settings.limits)
@@ -106,17 +113,19 @@ async def _serve(settings: Settings, say: Say, door: Door | None = None, *, driv
     notifier = Notifier(settings.receivers, broker.secrets, broker.events, as_json)
     # It ends at once where nobody is to be told.
     notifying = asyncio.create_task(broker.failures.keep_going("notifications", notifier.run))
-    beside = []
-    if drives:
+    beside = [asyncio.create_task(broker.failures.keep_going("signs of life", lambda: _live(settings.state_dir)))]
+    if drives and end is None:
         beside.append(asyncio.create_task(broker.failures.keep_going("schedules", service.scheduler.run)))
     if workers is not None:
         beside.append(asyncio.create_task(workers.run()))
-    _announce(settings.state_dir, listening)
+    _announce(settings, listening, "broker up" if door is None else "broker serve")
     try:
         ready = asyncio.create_task(broker.ready(say))
         await asyncio.wait([ready, running, *beside, *serving], return_when=asyncio.FIRST_COMPLETED)
         if ready.done():
             say(READY)
+            if end is not None:
+                broker.request_stop(drain=end == "drain")
         await asyncio.wait([running, *beside, *serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
         broker.detach()
@@ -155,7 +164,14 @@ def _servers(app: ASGIApp, listening: Listening) -> list[tuple[Server, socket.so
     return found
 
 
-def _announce(state_dir: Path, listening: Listening) -> None:
+async def _live(state_dir: Path) -> None:
+    while True:
+        note_alive(state_dir)
+        await asyncio.sleep(ALIVE_EVERY_S)
+
+
+def _announce(settings: Settings, listening: Listening, by: str) -> None:
+    state_dir = settings.state_dir
     token_file = state_dir / "token"
     token_file.unlink(missing_ok=True)
     if listening.guarded is not None:
@@ -168,6 +184,8 @@ def _announce(state_dir: Path, listening: Listening) -> None:
         dashboard=listening.dashboard,
         version=version("gpu-broker"),
         started=datetime.now(UTC).isoformat(),
+        by=by,
+        config=str(settings.file.absolute()) if settings.file else "",
     ).write(state_dir)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from broker.cli import render
 from broker.cli.connection import client, config_file, only_here, state_dir, use_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from broker.run.lifecycle import End
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
@@ -35,10 +40,11 @@ def up(
 
 def down(
     now: Annotated[bool, typer.Option("--now", help="Cancel what runs instead of waiting for it.")] = False,
-) -> None:
+) -> int:
     """End the broker and all that its pools started.
 
-    Waits for what runs, unless --now. Queued jobs stay queued for the next `broker up`. Example: broker down --now
+    Waits for what runs, unless --now. Queued jobs stay queued for the next `broker up`. Where the broker died, or was
+    ended alone, what it left in its pools is ended all the same. Example: broker down --now
     """
     import time
 
@@ -46,14 +52,47 @@ def down(
 
     only_here("ended")
     folder = state_dir()
-    if not is_running(folder):
+    how = "cancelling what runs" if now else "waiting for what runs (--now cancels)"
+    if is_running(folder):
+        client().shutdown(drain=not now)
+        render.say(f"ending the broker: {how}")
+    elif not _take_over(folder, how, "now" if now else "drain"):
         render.say("no broker is running")
-        return
-    client().shutdown(drain=not now)
-    render.say("ending the broker" + (": cancelling what runs" if now else ": waiting for what runs (--now cancels)"))
+        return 0
     while is_running(folder):
         time.sleep(0.1)
-    render.say("the broker has ended", style="green")
+    return _ended(folder)
+
+
+def _take_over(folder: Path, how: str, end: End) -> bool:
+    """Has a new daemon end what one that is gone left in its pools; whether there is anything."""
+    from broker.run.aftermath import aftermath, checked_config
+    from broker.run.lifecycle import start_daemon
+
+    left = aftermath(folder)
+    if not left.pools:
+        return False
+    render.say(f"no broker is running, but {left.how_it_ended}; what it started in its pools may still run")
+    config = checked_config(left, config_file())
+    render.say(f"taking over {' and '.join(left.pools)} to end them: {how}", style="bold")
+    start_daemon(folder, config, lambda line: render.say(f"  {line}", style="dim"), end)
+    return True
+
+
+def _ended(folder: Path) -> int:
+    """Says what is left where a pool could not be ended; the exit code."""
+    from broker.run.aftermath import aftermath
+
+    if not (pools := aftermath(folder).pools):
+        render.say("the broker has ended", style="green")
+        return 0
+    names = " and ".join(pools)
+    render.say(
+        f"the broker has ended, but not all of {names}: that did not answer, or is in the configuration no more, and "
+        f"may still cost money. {folder / 'daemon.log'} says why; `broker down` tries again",
+        style="red",
+    )
+    return 6
 
 
 def status(as_json: AsJson = False) -> None:

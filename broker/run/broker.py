@@ -50,6 +50,7 @@ from broker.run.money.asking_prices import AskingPrices
 from broker.run.money.budgets import Budgets
 from broker.run.money.ledger import Ledger
 from broker.run.money.reprice import PricedPools, Repricing
+from broker.run.open_pools import OpenPools
 from broker.run.plugins import live_prices, make_executor
 from broker.run.pools import RunningPool
 from broker.run.rights.admitting import Admission
@@ -117,9 +118,16 @@ class Broker:
         self.ledger = Ledger(store, clock)
         self.events = Events()
         self.register = Register(store, clock, self.events, self.masks)
+        self.open_pools = OpenPools(folders.own)
         self.pools: dict[str, RunningPool] = {
             pool.name: RunningPool(
-                pool, folders.of(pool.name), clock, build, logs.max_stream_bytes, self.volumes.root(pool.volumes)
+                pool,
+                folders.of(pool.name),
+                clock,
+                build,
+                logs.max_stream_bytes,
+                self.volumes.root(pool.volumes),
+                self.open_pools,
             )
             for pool in pools
         }
@@ -151,6 +159,7 @@ class Broker:
         self._stop = asyncio.Event()
         self._stop_pools = False
         self._drain = True
+        self._begins = True
 
     def _duty(self, pool: RunningPool) -> Duty:
         retirement = Retirement(pool, self.archive, self.ledger, self.records.mask)
@@ -183,6 +192,11 @@ class Broker:
             raise Conflict("this process only answers: `broker down` at a broker ends that one, SIGTERM ends this one")
         self._drain, self._stop_pools = drain, True
         self._stop.set()
+
+    def begin_nothing(self) -> None:
+        """From its start it only goes on with what is there, to end it: no job is placed, no node bought."""
+        self._begins = False
+        self.dispatcher.stop()
 
     def detach(self) -> None:
         """Asks for the end of the broker alone: pools and attempts go on and are found again by the next one."""
@@ -270,7 +284,7 @@ class Broker:
         yield "old records", self._expire
         yield "audit log", self.audit.run
         yield "foresight", self.foresight.run
-        if self.autopilot.settings.mode is not Mode.OFF:
+        if self._begins and self.autopilot.settings.mode is not Mode.OFF:
             yield "autopilot", self.autopilot.run
 
     async def ready(self, progress: Callable[[str], None]) -> None:
@@ -332,11 +346,13 @@ class Broker:
 
     async def _close(self) -> None:
         for pool in self.pools.values():
-            executor = pool.executor
+            executor, ends = pool.executor, self._stop_pools and pool.usable
             try:
                 await pool.close(stop=self._stop_pools)
                 if executor is not None and self._stop_pools:
                     await self.ledger.settle(pool.pool, executor)
+                if ends:
+                    self.open_pools.discard(pool.pool.name)
             except (BrokerError, OSError) as error:
                 log.warning("pool did not close cleanly", pool=pool.pool.name, error=str(error))
             except Exception:

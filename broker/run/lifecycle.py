@@ -12,21 +12,26 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final, Literal
 
 from broker.model.errors import DaemonError
+from broker.run.open_pools import OpenPools
 
 SERVER_MODULE = "broker.api.serve"
 START_TIMEOUT_S = 180.0
 READY = "ready"
 FAILED = "failed: "
+ALIVE_EVERY_S: Final = 5.0  # so often a daemon notes that it lives
+End = Literal["drain", "now"]  # what runs is waited for, or cancelled
 _STARTED: list[subprocess.Popen[bytes]] = []  # daemons outlive who started them, who need not wait for their end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonFile:
-    """What a running daemon says of itself."""
+    """What a daemon says of itself. It stays after one that was killed, or that left pools behind."""
 
     pid: int
     address: str  # unix:/path or http://127.0.0.1:port
@@ -34,6 +39,9 @@ class DaemonFile:
     dashboard: str  # where browsers find it; "" for nowhere
     version: str
     started: str  # ISO 8601, UTC
+    by: str = "broker up"  # the command that started it
+    config: str = ""  # the configuration that it was given or found; "" for none
+    ended: str = ""  # likewise, of an end in good order
 
     @classmethod
     def path(cls, state_dir: Path) -> Path:
@@ -42,7 +50,13 @@ class DaemonFile:
 
     @classmethod
     def read(cls, state_dir: Path) -> DaemonFile | None:
-        """What the last daemon wrote; None when there is nothing readable."""
+        """What a daemon wrote that runs or was killed; None when there is nothing readable."""
+        last = cls.last(state_dir)
+        return last if last is not None and not last.ended else None
+
+    @classmethod
+    def last(cls, state_dir: Path) -> DaemonFile | None:
+        """What the last daemon wrote, also after its end."""
         try:
             return cls(**json.loads(cls.path(state_dir).read_text()))
         except (OSError, ValueError, TypeError):
@@ -72,7 +86,16 @@ def only_daemon(state_dir: Path) -> Iterator[None]:
                 "or give this one another state folder (BROKER_STATE_DIR)"
             ) from None
         yield
+        _note_end(state_dir)
+
+
+def _note_end(state_dir: Path) -> None:
+    """Forgets the daemon that has ended, unless its pools go on: then it is known by which configuration they run."""
+    last = DaemonFile.last(state_dir)
+    if last is None or not OpenPools(state_dir).names():
         DaemonFile.path(state_dir).unlink(missing_ok=True)
+    else:
+        replace(last, ended=datetime.now(UTC).isoformat()).write(state_dir)
 
 
 def is_running(state_dir: Path) -> bool:
@@ -88,9 +111,25 @@ def is_running(state_dir: Path) -> bool:
     return False
 
 
-def start_daemon(state_dir: Path, config: Path | None, progress: Callable[[str], None] = lambda _: None) -> None:
+def note_alive(state_dir: Path) -> None:
+    """Notes for those who find it dead that the daemon lives now. Raises OSError."""
+    os.utime(state_dir / "daemon.lock")
+
+
+def last_alive(state_dir: Path) -> datetime:
+    """When the last daemon noted that it lived. Raises OSError where there was none."""
+    return datetime.fromtimestamp((state_dir / "daemon.lock").stat().st_mtime, UTC)
+
+
+def start_daemon(
+    state_dir: Path,
+    config: Path | None,
+    progress: Callable[[str], None] = lambda _: None,
+    end: End | None = None,
+) -> None:
     """Starts a daemon in a session of its own and returns when it is ready.
 
+    With `end` it begins nothing: it takes over what an earlier one left, ends it, and then itself.
     `progress` gets a line for each step. Raises `DaemonError` with the daemon's own words when it does not come up.
     """
     try:
@@ -103,6 +142,8 @@ def start_daemon(state_dir: Path, config: Path | None, progress: Callable[[str],
     command = [sys.executable, "-P", "-m", SERVER_MODULE, "--ready-fd", str(write_end)]
     if config is not None:
         command += ["--config", str(config)]
+    if end is not None:
+        command += ["--end", end]
     log_path = state_dir / "daemon.log"
     with log_path.open("ab") as log, os.fdopen(read_end, encoding="utf-8") as says:
         process = subprocess.Popen(

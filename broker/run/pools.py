@@ -13,6 +13,7 @@ from broker.decide.pool_state import PoolState
 from broker.model.errors import ExecutorError, UnknownName
 from broker.model.pools import Capacity, Pool
 from broker.ports import Clock, Executor, ExecutorContext
+from broker.run.open_pools import OpenPools
 from broker.run.plugins import make_executor, make_node_group
 
 log = structlog.get_logger()
@@ -31,8 +32,11 @@ class RunningPool:
         build: Callable[[ExecutorContext], Executor] = make_executor,
         max_stream_bytes: int = 10 * 10**9,
         volumes: str = "",
+        opened: OpenPools | None = None,
     ) -> None:
+        """`opened` is told of it before it may start anything."""
         self.pool = pool
+        self._opened = opened
         self.executor: Executor | None = None
         self.problem: str | None = "starting"
         self.last_capacity: Capacity | None = None
@@ -65,6 +69,15 @@ class RunningPool:
 
     async def open(self) -> Executor:
         """Constructs and opens the executor. Raises `Unreachable` or `Misconfigured`, kept as `problem`."""
+        is_new = self._opened is not None and self._opened.add(self.pool.name)
+        try:
+            return await self._open()
+        except Exception:
+            if self._opened is not None and is_new:
+                self._opened.discard(self.pool.name)
+            raise
+
+    async def _open(self) -> Executor:
         try:
             if self.executor is None:
                 self._context.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -35,7 +35,9 @@ def connect(
         return client
     if not is_running(state_dir):
         if not start:
-            raise DaemonError(f"no broker runs on {state_dir}: start it with `broker up`")
+            from broker.run.aftermath import aftermath
+
+            raise DaemonError(aftermath(state_dir).told)
         start_daemon(state_dir, config, progress)
     return _soon(state_dir, user)
 

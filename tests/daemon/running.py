@@ -117,8 +117,5 @@ def daemon(**settings: Any) -> Iterator[Daemon]:
     try:
         yield here
     finally:
-        if not is_running(folder) and (folder / "pools").exists():
-            here.up()
-        if is_running(folder):
-            here.down("--now")
+        here.down("--now")
         shutil.rmtree(folder)

@@ -12,6 +12,7 @@ import pytest
 
 from broker.model.errors import DaemonError
 from broker.run.lifecycle import is_running
+from broker.run.store import open_store
 from executors.on_machine.processes import marked
 from tests.daemon.running import BROKER, Daemon, daemon, until
 
@@ -211,6 +212,37 @@ def test_down_waits_for_what_runs_and_keeps_what_waits() -> None:
         assert here.output(first) == here.output(second) == b"ran\n"
 
 
+def test_down_ends_what_a_daemon_left_that_was_killed_and_begins_nothing() -> None:
+    with daemon(containers=1) as here:
+        here.up()
+        job = here.submit("sleep 300", resources={"cpus": 1})
+        waits = here.submit("true", resources={"cpus": 1})
+        until(lambda: here.state(job) == "running", "it runs")
+        (attempt,), dead = here.client.job(job)["made"], here.pid
+        here.kill()
+        told = here.call("status")
+        assert told.returncode == 3
+        assert f"(process {dead}, started" in told.stderr
+        assert "What it started in burst may still run and cost money" in told.stderr
+        assert _of(attempt["id"])
+        ended = here.down("--now")
+        assert ended.returncode == 0, ended.stderr
+        assert f"process {dead}" in ended.stderr
+        _nothing_runs(here)
+        store = open_store(f"sqlite:///{here.state_dir / 'broker.db'}")
+        assert [store.job(each).state for each in (job, waits)] == ["cancelled", "queued"]
+        assert store.attempt(attempt["id"]).state.ended
+        assert [each for each in store.charges(pool="burst") if each.attempt_id == attempt["id"]]
+        store.close()
+        assert "cost money" not in here.call("status").stderr
+        assert here.down().stderr == "no broker is running\n"
+
+
+def _nothing_runs(here: Daemon) -> None:
+    named = str(here.state_dir)
+    until(lambda: not [path for path in Path("/proc").glob("[0-9]*/cmdline") if named in _text(path)], "all is gone")
+
+
 def test_down_now_cancels_what_runs_and_leaves_no_process(up: Daemon) -> None:
     job = up.submit("sleep 300")
     until(lambda: up.state(job) == "running", "it runs")
@@ -218,8 +250,7 @@ def test_down_now_cancels_what_runs_and_leaves_no_process(up: Daemon) -> None:
     assert _of(attempt["id"])
     assert up.down("--now").returncode == 0
     assert not _of(attempt["id"])
-    named = str(up.state_dir)
-    until(lambda: not [path for path in Path("/proc").glob("[0-9]*/cmdline") if named in _text(path)], "all is gone")
+    _nothing_runs(up)
     up.up()
     assert up.state(job) == "cancelled"
 

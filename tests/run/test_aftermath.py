@@ -1,0 +1,113 @@
+"""What is known and said of a broker that is gone."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from broker.model.errors import DaemonError, Unreachable
+from broker.ports import ExecutorContext
+from broker.run.aftermath import aftermath, checked_config
+from broker.run.broker import Broker
+from broker.run.clock import SystemClock
+from broker.run.lifecycle import DaemonFile, only_daemon
+from broker.run.open_pools import OpenPools
+from broker.testing.fakes import FakeExecutor
+from tests.run.world import World
+
+
+def announce(folder: Path, config: str = "") -> None:
+    DaemonFile(
+        pid=7, address="", token_file="", dashboard="", version="0", started="2026-11-26T14:00:00+00:00", config=config
+    ).write(folder)
+
+
+def test_one_that_left_nothing_is_forgotten_and_one_whose_pools_go_on_is_not(tmp_path: Path) -> None:
+    with only_daemon(tmp_path):
+        announce(tmp_path)
+    assert aftermath(tmp_path).last is None
+    with only_daemon(tmp_path):
+        announce(tmp_path)
+        OpenPools(tmp_path).add("ray")
+    left = aftermath(tmp_path)
+    assert (left.died, left.pools, DaemonFile.read(tmp_path)) == (False, ("ray",), None)
+    assert "ended at" in left.told
+    assert "`broker down` ends it" in left.told
+
+
+def test_one_that_died_is_told_with_when_it_began_and_was_last_alive(tmp_path: Path) -> None:
+    (tmp_path / "daemon.lock").touch()
+    announce(tmp_path)
+    left = aftermath(tmp_path)
+    assert left.died
+    assert "(process 7, started 2026-11-26 14:00:00 UTC by `broker up`) died, alive until 20" in left.told
+
+
+def test_pools_are_ended_by_the_configuration_that_they_come_from(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.toml", tmp_path / "other.toml"
+    announce(tmp_path, str(mine))
+    with pytest.raises(DaemonError, match=r"mine\.toml, is gone"):
+        checked_config(aftermath(tmp_path), None)
+    assert checked_config(aftermath(tmp_path), other) == other
+    mine.touch()
+    assert checked_config(aftermath(tmp_path), other) == mine
+    announce(tmp_path)
+    assert checked_config(aftermath(tmp_path), None) == Path("/dev/null"), "it had none, and gets no other's"
+    DaemonFile.path(tmp_path).unlink()
+    assert checked_config(aftermath(tmp_path), None) is None
+
+
+class Fickle(FakeExecutor):
+    """Opens unless it is away, and sees what is noted of it meanwhile."""
+
+    away = False
+    seen: tuple[str, ...] = ()
+
+    async def open(self) -> None:
+        self.seen = aftermath(self.context.state_dir.parents[1]).pools
+        if self.away:
+            raise Unreachable("it is away")
+        await super().open()
+
+
+@pytest.fixture
+def fickle(world: World) -> Fickle:
+    """The executor of the world's only pool."""
+    made = Fickle(ExecutorContext(pool=world.pools[0], state_dir=world.folder / "pools" / "one", clock=SystemClock()))
+    world.executors["one"] = made
+    return made
+
+
+async def wound_down(broker: Broker) -> None:
+    broker.begin_nothing()
+    running = asyncio.create_task(broker.run())
+    await broker.ready(lambda _: None)
+    broker.request_stop(drain=False)
+    await running
+
+
+async def test_a_pool_is_open_from_before_it_is_opened_until_all_it_started_has_ended(
+    world: World, fickle: Fickle
+) -> None:
+    async with world.running() as broker:
+        await broker.ready(lambda _: None)
+    assert (fickle.seen, aftermath(world.folder).pools) == (("one",), ("one",))
+    await wound_down(world.broker())
+    assert ("close", "True") in fickle.calls
+    assert aftermath(world.folder).pools == ()
+
+
+async def test_a_pool_that_does_not_answer_is_not_said_to_have_ended(world: World, fickle: Fickle) -> None:
+    async with world.running() as broker:
+        await broker.ready(lambda _: None)
+    fickle.away = True
+    await wound_down(world.broker())
+    assert aftermath(world.folder).pools == ("one",)
+
+
+async def test_a_pool_that_never_opened_left_nothing(world: World, fickle: Fickle) -> None:
+    fickle.away = True
+    async with world.running() as broker:
+        await broker.ready(lambda _: None)
+        assert broker.pools["one"].problem == "it is away"
+    assert aftermath(world.folder).pools == ()
