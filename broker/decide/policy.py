@@ -62,7 +62,7 @@ def dispatch(
     `recall` is what earlier rounds have worked out, and takes what this one does: it changes no placement.
     """
     round_ = Round(pools, now_ns, rules, standings, quotas, recall)
-    asks = [_ask(job, durations[job.id], spent, avoid, done) for job in queued]
+    asks = _asks(queued, durations, spent, avoid, done)
     behind = Counter(ask.kind for ask in asks)
     placements = []
     for job, ask in zip(queued, asks, strict=True):
@@ -97,19 +97,14 @@ class Round:
 
     def place(self, job: Job, ask: Ask) -> Placement:
         """The placement of one job, and its reservation."""
-        ask = replace(
-            ask,
-            budgets=budgets.concerning(self._standings, job.user, job.spec.tags, job.spec.project),
-            project=job.spec.project,
-            user=job.user,
-            quotas=self._quotas,
-        )
-        alike = self._kind(job, ask)
+        concerned = budgets.concerning(self._standings, job.user, job.spec.tags, job.spec.project)
+        alike = self._kind(job, ask, concerned)
         if first := self._stuck.get(alike):
             self._alike[alike] += 1
             return replace(
                 first, job_id=job.id, reason=f"{first.reason} (and {self._alike[alike]} like it came before)"
             )
+        ask = replace(ask, budgets=concerned, project=job.spec.project, user=job.user, quotas=self._quotas)
         answers, options = self._ask(ask)
         answers, options, wait = self._gamble(job, ask, answers, options)
         placement = wait or self._line_up(self._decide(job, ask, answers, options), ask, options)
@@ -121,10 +116,10 @@ class Round:
             self._stuck[alike] = placement
         return placement
 
-    def _kind(self, job: Job, ask: Ask) -> Hashable:
+    def _kind(self, job: Job, ask: Ask, concerned: Sequence[Standing]) -> Hashable:
         """Equal for jobs that have no room where one of them has none."""
         submitted_ns = job.submitted_ns if self._rules.spot_rule is not SpotRule.CHEAPEST else 0
-        within = tuple(each.budget.name for each in ask.budgets)
+        within = tuple(each.budget.name for each in concerned)
         whose = (job.spec.project, job.user) if self._quotas.limit(job.spec.project) else ()
         return (ask.kind, ask.spent, ask.avoided, ask.done_s, submitted_ns, within, whose)
 
@@ -229,6 +224,28 @@ class Round:
 
 def _chosen(placement: Placement, options: Sequence[Option]) -> Option:
     return next(option for option in options if option.quote is placement.chosen)
+
+
+def _asks(
+    queued: Sequence[Job],
+    durations: Mapping[str, Duration],
+    spent: Mapping[str, Money],
+    avoid: Mapping[str, Mapping[str, int]],
+    done: Mapping[str, float],
+) -> list[Ask]:
+    """What pools are asked for each; those that share their description and have not been tried share the question."""
+    alike: dict[tuple[int, Duration], Ask] = {}
+    asks = []
+    for job in queued:
+        duration = durations[job.id]
+        if job.id in spent or job.id in avoid or job.id in done:
+            asks.append(_ask(job, duration, spent, avoid, done))
+            continue
+        key = (id(job.spec), duration)
+        if key not in alike:
+            alike[key] = _ask(job, duration, spent, avoid, done)
+        asks.append(alike[key])
+    return asks
 
 
 def _ask(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from broker.model.jobs import JobSpec
@@ -20,11 +22,18 @@ def environment_key(spec: JobSpec) -> str:
     `UnitState.warm_key`; quotes look for it there.
     """
     python = spec.function.python if spec.function else ""
-    parts = [spec.image or "", sorted(spec.requirements), spec.setup or "", python]
-    if spec.system_packages:
-        parts.append(sorted(spec.system_packages))
-    if spec.project != DEFAULT_PROJECT:
-        parts.append(f"project {spec.project}")
+    return _key(
+        spec.image or "", tuple(spec.requirements), spec.setup or "", python, tuple(spec.system_packages), spec.project
+    )
+
+
+@lru_cache(maxsize=256)  # asked for each job in each round of placements
+def _key(image: str, requirements: Sequence[str], setup: str, python: str, packages: Sequence[str], project: str) -> str:
+    parts: list[str | list[str]] = [image, sorted(requirements), setup, python]
+    if packages:
+        parts.append(sorted(packages))
+    if project != DEFAULT_PROJECT:
+        parts.append(f"project {project}")
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -291,7 +291,14 @@ class Dispatcher:
     async def _durations(self, queued: Sequence[Job]) -> dict[str, Duration]:
         """The expected duration of each job."""
         histories = await self._histories.of(queued)
-        return {job.id: estimate(job.spec, histories[job.user, job.spec.name]) for job in queued}
+        alike: dict[tuple[str, int], Duration] = {}  # of jobs of one user that share their description
+        found: dict[str, Duration] = {}
+        for job in queued:
+            key = (job.user, id(job.spec))
+            if key not in alike:
+                alike[key] = estimate(job.spec, histories[job.user, job.spec.name])
+            found[job.id] = alike[key]
+        return found
 
     async def states(self) -> tuple[PoolState, ...]:
         """All pools now: those that are driven here as they are, others as their brokers told last."""
