@@ -28,7 +28,9 @@ def environment_key(spec: JobSpec) -> str:
 
 
 @lru_cache(maxsize=256)  # asked for each job in each round of placements
-def _key(image: str, requirements: Sequence[str], setup: str, python: str, packages: Sequence[str], project: str) -> str:
+def _key(
+    image: str, requirements: Sequence[str], setup: str, python: str, packages: Sequence[str], project: str
+) -> str:
     parts: list[str | list[str]] = [image, sorted(requirements), setup, python]
     if packages:
         parts.append(sorted(packages))

@@ -107,7 +107,7 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
 
         def add() -> tuple[tuple[Job, ...], ...]:
             with self._write(acts) as connection:
-                return submission.add(connection, self._specs, entries)
+                return submission.add(connection, self._specs, entries, last=True)
 
         return _twice(add)
 

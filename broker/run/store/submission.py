@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, Final
@@ -23,12 +23,17 @@ from broker.run.store.rows import job_values
 from broker.run.store.specs import Specs, chunks, places, places_of, put
 from broker.run.store.tables import changes, documents, job_tags, jobs
 from broker.run.store.tenancy_tables import projects
+from broker.run.store.together import together
 
 _INTO_JOBS: Final = insert(jobs).inline()
 
 
-def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple[tuple[Job, ...], ...]:
+def add(
+    connection: Connection, known: Specs, entries: Sequence[Entry], *, last: bool = False
+) -> tuple[tuple[Job, ...], ...]:
     """Stores each entry, or finds the jobs that an earlier submission of the same document stored.
+
+    `last`: nothing is read after it in this transaction.
 
     Raises Conflict, and InvalidInput for a project that is not there.
     """
@@ -40,7 +45,7 @@ def add(connection: Connection, known: Specs, entries: Sequence[Entry]) -> tuple
         for entry in fresh:
             for sha256, data in entry.blobs:
                 keep_blob(connection, sha256, data, entry.jobs[0].submitted_ns)
-        _store(connection, known, fresh)
+        _store(connection, known, fresh, last=last)
     return tuple(earlier.get(_head(entry), entry.jobs) if entry.jobs else () for entry in entries)
 
 
@@ -79,7 +84,7 @@ def _in_projects(connection: Connection, names: set[str]) -> None:
         raise no_project(missing)
 
 
-def _store(connection: Connection, known: Specs, entries: Sequence[Entry]) -> None:
+def _store(connection: Connection, known: Specs, entries: Sequence[Entry], *, last: bool) -> None:
     if named := {entry.jobs[0].spec.project for entry in entries} - {DEFAULT_PROJECT}:
         _in_projects(connection, named)
     document_ids = known.keep_documents(connection, {entry.document_hash: entry.document for entry in entries})
@@ -89,8 +94,11 @@ def _store(connection: Connection, known: Specs, entries: Sequence[Entry]) -> No
         for entry in entries
         for job in entry.jobs
     ]
+    tagged = _tagged(connection, known, (job for entry in entries for job in entry.jobs), spec_ids)
+    if last and not any(entry.room or entry.reserving for entry in entries):
+        together(connection)
     connection.execute(_INTO_JOBS, rows)
-    _tag(connection, known, (job for entry in entries for job in entry.jobs), spec_ids)
+    _tag(connection, tagged)
     _note(connection, entries)
     _check_room(connection, dict.fromkeys(each for entry in entries for each in entry.room))
     for reserving, group in groupby(entries, lambda entry: entry.reserving):
@@ -127,14 +135,20 @@ def _check_room(connection: Connection, wanted: Iterable[Waiting]) -> None:
             )
 
 
-def _tag(connection: Connection, known: Specs, added: Iterable[Job], spec_ids: dict[int, int]) -> None:
-    """Tags jobs, tag by tag: a statement for each, and for however many jobs."""
-    tagged: dict[tuple[str, str], dict[str, int]] = {}
+def _tagged(
+    connection: Connection, known: Specs, added: Iterable[Job], spec_ids: Mapping[int, int]
+) -> dict[int, dict[str, int]]:
+    """By the key of a tag, the heads of jobs that have it, with the keys of their specs."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
     for job in added:
         for tag in job.spec.tags.items():
-            tagged.setdefault(tag, {})[job.array_id or job.id] = spec_ids[id(job.spec)]
-    for (key, value), heads in tagged.items():
-        tag_id = known.keep_tag(connection, key, value)
+            found.setdefault(tag, {})[job.array_id or job.id] = spec_ids[id(job.spec)]
+    return {known.keep_tag(connection, *tag): heads for tag, heads in found.items()}
+
+
+def _tag(connection: Connection, tagged: Mapping[int, Mapping[str, int]]) -> None:
+    """Tags jobs, tag by tag: a statement for each, and for however many jobs."""
+    for tag_id, heads in tagged.items():
         for chunk in chunks(heads):
             of = list({heads[head] for head in chunk})
             connection.execute(

@@ -14,6 +14,7 @@ from broker.model.audit import AuditEntry, AuditFilter
 from broker.model.errors import StoreAway
 from broker.run.store.auditing import append, expire, find
 from broker.run.store.engine import is_locked, store_errors
+from broker.run.store.together import answered
 
 
 class Transactions:
@@ -54,7 +55,12 @@ class Transactions:
         """For these requests, or else for the one under way."""
         if not acts and (one := ACTING.get()) is not None:
             acts = (one,)
-        with self._turn(), store_errors(self._engine.url), self._writer.begin() as connection:
+        with (
+            self._turn(),
+            store_errors(self._engine.url),
+            self._writer.begin() as connection,
+            answered(connection),
+        ):
             yield connection
             if entries := [act.entry() for act in acts if not act.written]:
                 append(connection, entries)
