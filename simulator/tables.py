@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from simulator.plain import plain
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -23,7 +25,7 @@ def print_table(
     On a terminal, columns without a value and those `left_out` are not shown: they would fold the others.
     """
     if not sys.stdout.isatty():
-        print("\n".join("\t".join(line) for line in (heads, *rows)))
+        print("\n".join("\t".join(map(plain, line)) for line in (heads, *rows)))
         return
     from rich import box
     from rich.console import Console
@@ -36,7 +38,7 @@ def print_table(
     shown = [number for number, head in enumerate(heads) if any(columns[number]) and head not in left_out]
     needed = 1 + sum(_add_column(table, heads[number], columns[number], number < names) for number in shown)
     for number, row in enumerate(rows):
-        table.add_row(*(Text(row[at]) for at in shown), style=styles[number] if styles else "")
+        table.add_row(*(Text(plain(row[at])) for at in shown), style=styles[number] if styles else "")
     console = Console(highlight=False)
     console.width = max(console.width, needed)  # a line that goes on loses no number
     console.print(table)
@@ -58,7 +60,7 @@ def _add_column(table: Table, head: str, cells: Cells, named: bool) -> int:
 def print_bullets(lines: Sequence[str]) -> None:
     """A dot before each on a terminal, and what doesn't fit on one line below its beginning."""
     if not sys.stdout.isatty():
-        print("\n".join(lines))
+        print("\n".join(map(plain, lines)))
         return
     from rich.console import Console
     from rich.table import Table
@@ -66,5 +68,5 @@ def print_bullets(lines: Sequence[str]) -> None:
 
     grid = Table.grid(padding=(0, 1), pad_edge=True)
     for line in lines:
-        grid.add_row("•", Text(line))
+        grid.add_row("•", Text(plain(line)))
     Console(highlight=False).print(grid)

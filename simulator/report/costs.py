@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from simulator.plain import label
 from simulator.report.document import Chart
 from simulator.report.style import INK, drawn
 
@@ -32,14 +33,14 @@ def costs(bars: Sequence[Bar], colours: Mapping[str, str], *, unit: str, says: s
     shown = list(reversed(bars))
     near = [bar.total for bar in bars if not floor or bar.total < FAR * floor] or [bar.total for bar in bars]
     widest = 1.18 * max([*near, floor or 0.0]) or 1.0
-    figure = go.Figure()
+    figure, titles = go.Figure(), [label(bar.title) for bar in shown]
     for part, colour in colours.items():
         values = [bar.parts.get(part, 0.0) for bar in shown]
         if any(values):
-            figure.add_bar(y=[bar.title for bar in shown], x=values, name=part, orientation="h", marker_color=colour)
-    for bar in shown:
+            figure.add_bar(y=titles, x=values, name=part, orientation="h", marker_color=colour)
+    for bar, title in zip(shown, titles, strict=True):
         figure.add_annotation(
-            x=min(bar.total, widest * 0.9), y=bar.title, text=f" {bar.label}", showarrow=False, xanchor="left"
+            x=min(bar.total, widest * 0.9), y=title, text=f" {bar.label}", showarrow=False, xanchor="left"
         )
     if floor:
         figure.add_vline(x=floor, line_dash="dot", line_color=INK)

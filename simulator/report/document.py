@@ -10,7 +10,10 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from simulator.plain import plain, short
 from simulator.report.style import STYLE
+
+CELL = 160  # letters of a cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +31,10 @@ class Table:
         """As an HTML table, escaped."""
         marks = self.marks or [""] * len(self.rows)
         shown = [at for at in range(len(self.heads)) if at == 0 or any(row[at] for row in self.rows)]
-        head = "".join(f"<th scope='col'>{escape(self.heads[at])}</th>" for at in shown)
+        head = "".join(f"<th scope='col'>{_text(self.heads[at])}</th>" for at in shown)
         body = "".join(
-            f"<tr class='{mark}'><th scope='row'>{escape(row[0])}</th>"
-            + "".join(f"<td>{escape(row[at])}</td>" for at in shown[1:])
+            f"<tr class='{mark}'><th scope='row'>{_cell(row[0])}</th>"
+            + "".join(f"<td>{_cell(row[at])}</td>" for at in shown[1:])
             + "</tr>"
             for row, mark in zip(self.rows, marks, strict=True)
         )
@@ -72,8 +75,8 @@ class Page:
     def html(self) -> str:
         """The whole document, with its script inside."""
         parts = [
-            f"<header><h1>{escape(self.title)}</h1><p class='terms'>{escape(self.subtitle)}</p></header>",
-            f"<p class='lead'>{escape(self.lead)}</p>",
+            f"<header><h1>{_text(self.title)}</h1><p class='terms'>{_text(self.subtitle)}</p></header>",
+            f"<p class='lead'>{_text(self.lead)}</p>",
             _figures(self.figures),
             _list("What to do", self.advice),
             *(_section(section) for section in self.sections),
@@ -81,38 +84,46 @@ class Page:
         ]
         head = (
             "<meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'>"
-            f"<title>{escape(self.title)}</title><style>{STYLE}</style><script>{_script()}</script>"
+            f"<title>{_text(self.title)}</title><style>{STYLE}</style><script>{_script()}</script>"
         )
         return f"<!doctype html><html lang='en'><head>{head}</head><body><main>{''.join(parts)}</main></body></html>"
 
 
+def _text(text: str) -> str:
+    return escape(plain(text))
+
+
+def _cell(text: str) -> str:
+    return escape(short(text, CELL))
+
+
 def _words(text: str) -> str:
     """A text as HTML; what stands between backquotes is to be typed."""
-    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
+    return re.sub("`([^`]*)`", r"<code>\1</code>", _text(text))
 
 
 def _figures(figures: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(f"<div><b>{escape(number)}</b><span>{escape(what)}</span></div>" for number, what in figures)
+    cells = "".join(f"<div><b>{_text(number)}</b><span>{_text(what)}</span></div>" for number, what in figures)
     return f"<div class='figures'>{cells}</div>" if cells else ""
 
 
 def _list(title: str, lines: Sequence[str]) -> str:
     items = "".join(f"<li>{_words(line)}</li>" for line in lines)
-    return f"<section><h2>{escape(title)}</h2><ul>{items}</ul></section>" if items else ""
+    return f"<section><h2>{_text(title)}</h2><ul>{items}</ul></section>" if items else ""
 
 
 def _section(section: Section) -> str:
     parts = "".join(part.html() if isinstance(part, Table) else _chart(part) for part in section.parts)
     says = f"<p>{_words(section.says)}</p>" if section.says else ""
     notes = "".join(f"<p class='note'>{_words(note)}</p>" for note in section.notes)
-    return f"<section><h2>{escape(section.title)}</h2>{says}{parts}{notes}</section>"
+    return f"<section><h2>{_text(section.title)}</h2>{says}{parts}{notes}</section>"
 
 
 def _chart(chart: Chart) -> str:
     drawn = chart.figure.to_html(
         full_html=False, include_plotlyjs=False, config={"displayModeBar": False, "responsive": True}
     )
-    says = escape(chart.says)
+    says = _text(chart.says)
     numbers = f"<details><summary>The numbers</summary>{chart.numbers.html()}</details>" if chart.numbers else ""
     return f"<figure><div role='img' aria-label='{says}'>{drawn}</div><figcaption>{says}</figcaption>{numbers}</figure>"
 

@@ -7,6 +7,7 @@ from textwrap import wrap
 import pandas as pd
 import plotly.graph_objects as go
 
+from simulator.plain import label
 from simulator.report.document import Chart
 from simulator.report.style import CLUSTER, COMMITTED, IDLE, SERVERLESS, SPOT, drawn
 
@@ -39,8 +40,9 @@ def titled(chart: Chart) -> go.Figure:
 def stacked(table: pd.DataFrame, says: str, *, x: str, y: str) -> go.Figure:
     """A bar for each row of a table, its columns stacked in their order; `x` and `y` name the axes."""
     figure, colours = go.Figure(), (CLUSTER, SERVERLESS, IDLE, COMMITTED, SPOT)
+    rows = [label(each) if isinstance(each, str) else each for each in table.index]
     for number, column in enumerate(table.columns):
         colour = colours[number % len(colours)]
-        figure.add_bar(x=table.index, y=table[column], name=str(column), marker_color=colour)
+        figure.add_bar(x=rows, y=table[column], name=str(column), marker_color=colour)
     drawn(figure, x=x, y=y, barmode="stack")
     return titled(Chart(figure=figure, says=says))

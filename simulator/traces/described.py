@@ -8,6 +8,7 @@ import numpy as np
 
 from broker.decide.demand import Demand
 from broker.decide.workload import Floats, Workload
+from simulator.plain import short
 from simulator.traces.describe import busy_gpus
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -31,11 +32,11 @@ def print_description(history: Workload | Demand, found: dict[str, Any]) -> None
         lasts = ", ".join(f"{name} {shortly(value)}" for name, value in found["duration_s"].items())
         comes = ", ".join(f"{name} {shortly(value)}" for name, value in found["between_arrivals_s"].items())
         print(f"{found['jobs']:,} jobs; they last {lasts}; between two arrivals {comes}")
-        print("users by GPU time: " + ", ".join(f"{name} {share:.0%}" for name, share in found["users"].items()))
+        print("users by GPU time: " + ", ".join(f"{short(name)} {share:.0%}" for name, share in found["users"].items()))
         for title, key in (("GPU model", "by_gpu_type"), ("class", "by_kind")):
             for name, part in found[key].items():
                 print(
-                    f"{title} {name}: {part['gpu_hours']:,.0f} GPU-hours, mean {part['mean_gpus']:.1f}, "
+                    f"{title} {short(name)}: {part['gpu_hours']:,.0f} GPU-hours, mean {part['mean_gpus']:.1f}, "
                     f"most {part['peak_gpus']:.0f}, worth holding {part['worth_holding']}"
                 )
 

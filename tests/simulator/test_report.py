@@ -1,6 +1,7 @@
 """The report is one page that needs nothing else, says what the comparison says, and shows foreign names as text."""
 
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from broker.decide.workload import Workload
 from simulator.compare import compare
 from simulator.outcomes import in_words
 from simulator.policies import POLICIES
+from simulator.report.costs import Bar, costs
+from simulator.report.document import Page, Section, Table
 from simulator.report.simulation import page
 from simulator.report.unit import Unit
 from simulator.sensitivity import sensitivity
@@ -64,3 +67,36 @@ def test_a_week_and_more_is_played_without_a_word(capsys: pytest.CaptureFixture[
     weeks = Workload.of(np.array([0.0, 8 * 86_400.0]), np.array([60.0, 60.0]), np.ones(2))
     warn_of_a_short_time(compare(weeks, Market(warmup=288), ["all-serverless"]))
     assert not capsys.readouterr().err
+
+
+LONG = "a" * 5_000 + "z"
+HOSTILE = (
+    "</script><script>window.hacked = 1</script>",
+    "<img src=x onerror=alert(1)>",
+    "<b>bold</b>",
+    "<a href='https://evil.example/'>log in</a>",
+    "<a href='javascript:alert(1)'>click</a>",
+    "\u202egpj.exe",
+    "\x1b]0;title\x07",
+    LONG,
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_of_others_are_text_in_pictures_and_tables_too(name: str) -> None:
+    chart = costs([Bar(title=name, parts={name: 1.0}, label="1")], {name: "#000"}, unit="", says=name, floor=None)
+    (bar,), (note,) = chart.figure.data, chart.figure.layout.annotations
+    assert bar.y[0] == note.y  # else the label is on another line
+    for shown in (bar.name, bar.y[0]):
+        assert "<" not in shown
+        assert unescape(shown).isprintable()
+        assert len(unescape(shown)) <= 60
+        assert unescape(shown)[-1] == name[-1] or not name[-1].isprintable()
+    section = Section(title=name, parts=(chart, Table(heads=("offer", "cost"), rows=[(name, "1")])))
+    text = Page(
+        title=name, subtitle="", lead=name, advice=[name], sections=[section], assumptions=[name], figures=[("1", name)]
+    ).html()
+    body = text[text.index("<body>") :]
+    assert name not in body or name == LONG
+    assert not re.search("[\u202e\x1b\x07]", body)
+    assert len(re.findall("<h1|<th scope='row'|<script>", body)) == 3

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simulator.tables import print_table
+from simulator.tables import print_bullets, print_table
 
 NAMES = st.text("abc/", min_size=1, max_size=60)
 NUMBERS = st.integers(0, 10**12).map("{:,}".format)
@@ -34,3 +34,16 @@ def test_columns_without_a_value_are_left_out_of_a_terminal_and_not_of_a_pipe(
     monkeypatch.setenv("TERM", "dumb")
     print_table(("name", "interval", "cost"), [("a", "", "1")])
     assert "interval" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_names_of_others_tell_a_terminal_nothing(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setenv("TERM", "dumb")
+    print_table(("name", "cost"), [("a\x1b]0;b\x07c\u202ed", "1")])
+    print_bullets(["a\x1b[2Jb"])
+    shown = capsys.readouterr().out
+    assert "a\ufffd]0;b\ufffdc\ufffdd" in shown
+    assert "a\ufffd[2Jb" in shown
