@@ -48,6 +48,15 @@ export function state(name) {
   return h("span", { class: `state ${name}` }, name);
 }
 
+// Where something ran or may run, marked where the GPUs that it had or would have are logical.
+export function placed(pool, emulated) {
+  return emulated ? [pool, " ", h("small", { class: "whole" }, "(emulated)")] : pool;
+}
+
+export function several(count, what) {
+  return `${number(count, 0)} ${what}${count === 1 ? "" : "s"}`;
+}
+
 // Dollars: cents from one dollar on, more digits below; of a fraction of a cent, as in the command line, the four that count.
 export function usd(amount, least = 2) {
   if (amount === null || amount === undefined) return "unknown";

@@ -25,12 +25,18 @@ const clustersFirst = (one, other) => (other.kind === "cluster") - (one.kind ===
 
 function picture({ demand, pool, outlook }) {
   const gpus = pool.unit.gpus || 1, what = pool.unit.gpus ? "GPUs" : demand.kind === "cluster" ? "nodes" : "containers";
-  const title = `${demand.pool}: busy ${what}`;
+  const title = `${demand.pool}: busy ${pool.emulated && pool.unit.gpus ? "emulated " : ""}${what}`;
   const cluster = demand.kind === "cluster", known = seen(demand);
   const lines = cluster ? levels({ ...demand, busy: known.busy }, pool, gpus, known.hours) : [];
-  return card(title, busyChart(title, demand, outlook, lines, gpus),
-    cluster && known.hours < LEAST_H ? h("p", { class: "soft" }, `Jobs have run here for ${seconds(known.hours * 3600)}: how many ${what} pay is said after a day. Until then the autopilot, where it is on, follows what runs.`) : null,
-    outlook ? h("details", {}, h("summary", {}, "Why this forecast"), h("p", { class: "soft" }, outlook.reason)) : null);
+  const early = known.hours < LEAST_H, told = early ? null : outlook;  // of less than a day it would be a guess
+  return card(title, busyChart(title, demand, told, lines, gpus),
+    early ? h("p", { class: "soft" }, `Jobs have run here for ${seconds(known.hours * 3600)}: ${soon(cluster, what)}`) : null,
+    told ? h("details", {}, h("summary", {}, "Why this forecast"), h("p", { class: "soft" }, told.reason)) : null);
+}
+
+function soon(cluster, what) {
+  if (!cluster) return "what may come is drawn after a day.";
+  return `what may come is drawn and how many ${what} pay is said after a day. Until then the autopilot, where it is on, follows what runs.`;
 }
 
 function levels(demand, pool, gpus, known_h) {
@@ -53,7 +59,7 @@ function busyChart(title, demand, outlook, lines, gpus) {
     if (middle) series.push({ name: "forecast", kind: "line", style: "two", values: middle, at });
   }
   const x = (step) => hour(from + step * demand.step_s * 1000);
-  return chart({ title: `${title}, and the forecast`, series, x, y: short, lines, marks: [{ step: at, name: "now" }], rows: hours(busy, x) });
+  return chart({ title: outlook ? `${title}, and the forecast` : title, series, x, y: short, lines, marks: [{ step: at, name: "now" }], rows: hours(busy, x) });
 }
 
 function hours(busy, x) {

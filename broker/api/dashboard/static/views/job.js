@@ -1,7 +1,7 @@
 // One job: what it does and costs, why it runs where it does, its output as it comes, and its history.
 
 import { follow, get, post, rest } from "../api.js";
-import { between, card, figure, gib, h, number, seconds, sentence, state, table, usd, when } from "../dom.js";
+import { between, card, figure, gib, h, number, placed, seconds, sentence, state, table, usd, when } from "../dom.js";
 import { output } from "../output.js";
 
 const AGAIN_MS = 2000;
@@ -96,7 +96,7 @@ function quotes(placement) {
   if (!placement) return null;
   const made = [placement.chosen, ...placement.others].filter(Boolean);
   return table("Quotes", [
-    { head: "Pool", header: true, cell: (each) => each.pool },
+    { head: "Pool", header: true, cell: (each) => placed(each.pool, each.emulated) },
     { head: "Adds to the bill", number: true, cell: (each) => usd(each.marginal) },
     { head: "With what is paid anyway", number: true, cell: (each) => usd(each.full) },
     { head: "Starts in", number: true, cell: (each) => seconds(each.start_in_s) },
@@ -129,7 +129,7 @@ function attempts(made) {
     { head: "No.", header: true, cell: (each) => String(each.number) },
     { head: "Pool", cell: (each) => each.pool },
     { head: "State", cell: (each) => state(each.state) },
-    { head: "Held", spare: true, cell: (each) => h("span", { class: "whole" }, `${each.resources.gpus ? `${each.resources.gpus} ${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPU${each.resources.cpus === 1 ? "" : "s"}, ${gib(each.resources.memory_bytes)}`) },
+    { head: "Held", spare: true, cell: (each) => h("span", { class: "whole" }, `${each.resources.gpus ? `${each.resources.gpus} ${each.emulated ? "emulated " : ""}${each.resources.gpu_model}, ` : ""}${each.resources.cpus} CPU${each.resources.cpus === 1 ? "" : "s"}, ${gib(each.resources.memory_bytes)}`) },
     { head: "Ran", number: true, cell: (each) => between(each.started_at, each.ended_at) },
     { head: "Why", quiet: true, cell: (each) => each.reason },
   ], made, "It has not been started yet.");
@@ -145,7 +145,7 @@ async function array(found, signal) {
     card("Tasks", table("Tasks", [
       { head: "Task", header: true, cell: (job) => h("a", { href: `#/job/${encodeURIComponent(job.id)}` }, job.id) },
       { head: "State", cell: (job) => state(job.state) },
-      { head: "Pool", cell: (job) => job.pool },
+      { head: "Pool", cell: (job) => placed(job.pool, job.emulated) },
       { head: "Ran", number: true, cell: (job) => between(job.started_at, job.ended_at) },
       { head: "Cost", number: true, cell: (job) => usd(job.cost) },
     ], tasks.items), tasks.next_cursor ? h("p", { class: "soft" }, "The newest 200 are shown.") : null),

@@ -1,7 +1,7 @@
 // Jobs, newest first, filtered by what stands in the address.
 
 import { get } from "../api.js";
-import { between, card, h, refresh, state, table, usd, when } from "../dom.js";
+import { between, card, h, placed, refresh, several, state, table, usd, when } from "../dom.js";
 
 const STATES = ["queued", "starting", "running", "succeeded", "failed", "cancelled"];
 const AGAIN_MS = 3000, PAGE = 50;
@@ -39,7 +39,7 @@ function jobs(items, filtered) {
     { head: "State", cell: (job) => state(job.state) },
     { head: "User", spare: true, cell: (job) => [job.user, job.project && job.project !== "default" ? [h("br"), h("small", {}, job.project)] : null] },
     { head: "GPUs", spare: true, cell: gpus },
-    { head: "Pool", spare: true, cell: (job) => job.kind === "array" ? counts(job) : job.pool },
+    { head: "Pool", spare: true, cell: (job) => job.kind === "array" ? counts(job) : placed(job.pool, job.emulated) },
     { head: "Submitted", spare: true, cell: (job) => when(job.submitted_at) },
     { head: "Ran", number: true, spare: true, cell: (job) => job.kind === "array" ? "" : between(job.started_at, job.ended_at) },
     { head: "Cost", number: true, cell: (job) => job.cost ? usd(job.cost) : "" },
@@ -47,9 +47,9 @@ function jobs(items, filtered) {
 }
 
 function gpus(job) {
-  if (job.kind === "array") return `${job.tasks} tasks`;
+  if (job.kind === "array") return several(job.tasks, "task");
   if (!job.gpus) return "–";
-  return [job.gpus + (job.num_nodes > 1 ? ` × ${job.num_nodes}` : ""), job.emulated ? [h("br"), h("small", {}, "emulated")] : null];
+  return job.gpus + (job.num_nodes > 1 ? ` × ${job.num_nodes}` : "");
 }
 
 function counts(job) {

@@ -1,7 +1,7 @@
 // What runs, what it costs, how busy the pools are and will be, what would pay, and what would have been cheaper.
 
 import { get } from "../api.js";
-import { against, card, figure, h, number, percent, refresh, seconds, state, table, usd } from "../dom.js";
+import { against, card, figure, h, number, percent, placed, refresh, seconds, several, state, table, usd } from "../dom.js";
 import { ahead } from "./busy.js";
 import { better } from "./better.js";
 import { brief, planning } from "./plan.js";
@@ -39,7 +39,7 @@ async function present(signal) {
     now: [
       card(null, h("dl", { class: "figures" },
         figure("Jobs running", number(active, 0), `${number(count("queued"), 0)} queued; so far ${number(count("succeeded"), 0)} succeeded, ${number(count("failed"), 0)} failed`),
-        figure("GPUs busy", gpus(pools), "of those in nodes and containers that are up"),
+        figure("GPUs busy", gpus(pools), `of those in nodes and containers that are up${emulated(pools)}`),
         figure("Spent this month", usd(month.total.total), compared(month, before, byThen)),
         figure("Of that, not for jobs", share(month), "boot, idle, cold starts, idle tails, heads"),
         budgets.length ? fullest(budgets) : figure("Budgets", "none", h("code", {}, "broker budget set")))),
@@ -95,20 +95,29 @@ function budgetTable(budgets) {
 
 function poolTable(pools) {
   return table("Pools", [
-    { head: "Pool", header: true, cell: (pool) => [pool.name, " ", h("small", {}, pool.kind)] },
+    { head: "Pool", header: true, cell: (pool) => [pool.name, " ", h("small", {}, pool.emulated && pool.unit.gpus ? `${pool.kind}, emulated GPUs` : pool.kind)] },
     { head: "Up", number: true, cell: (pool) => `${pool.units.length} of ${pool.max_units}` },
     { head: "GPUs busy", number: true, cell: (pool) => gpus([pool]) },
     { head: "Condition", quiet: true, cell: (pool) => pool.problem ? [state("problem"), " ", pool.problem] : state("ready") },
   ], pools, "No pool is configured.");
 }
 
+const sum = (pools, part) => pools.flatMap((pool) => pool.units).reduce((total, unit) => total + unit[part].gpus, 0);
+
 function gpus(pools) {
-  const sum = (part) => pools.flatMap((pool) => pool.units).reduce((total, unit) => total + unit[part].gpus, 0);
-  return sum("total") ? `${number(sum("total") - sum("free"))} of ${number(sum("total"))}` : "–";
+  const all = sum(pools, "total");
+  return all ? `${number(all - sum(pools, "free"))} of ${number(all)}` : "–";
+}
+
+// How many of those that are up are logical.
+function emulated(pools) {
+  const logical = sum(pools.filter((pool) => pool.emulated), "total");
+  if (!logical) return "";
+  return logical === sum(pools, "total") ? "; all are emulated" : `; ${number(logical)} are emulated`;
 }
 
 const name = { head: "Job", header: true, cell: (job) => h("a", { href: `#/job/${encodeURIComponent(job.id)}` }, job.name) };
-const where = { head: "Pool", cell: (job) => job.kind === "array" ? `${job.tasks} tasks` : job.pool };
+const where = { head: "Pool", cell: (job) => job.kind === "array" ? several(job.tasks, "task") : placed(job.pool, job.emulated) };
 const cost = { head: "Cost", number: true, cell: (job) => job.cost ? usd(job.cost) : "–" };
 
 function runningTable(items) {
