@@ -35,7 +35,9 @@ def plan(
     ] = None,
     gpu: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="The GPU whose prices are taken without --pools: H100; or whose own work."),
+        typer.Option(
+            metavar="MODEL", help="Whose prices are taken without --pools: H100; or whose own work alone: all."
+        ),
     ] = None,
     step: Annotated[float, typer.Option(min=1, help="Seconds of a step of the demand.")] = 300.0,
     forecast: Annotated[
@@ -107,9 +109,12 @@ def _own(given: list[str], gpu: str | None, days: float | None, as_json: bool) -
         except DaemonError as error:
             raise DaemonError(f"{error}; or plan for a trace: `broker plan TRACE`, or pipe one in") from None
     if not as_json:
-        hours, since = found["gpu_hours"][found["gpu"]], str(found["since"])[:10]
+        worked = {name: hours for name, hours in found["gpu_hours"].items() if found["gpu"] in (None, name)}
+        said = ", ".join(f"{name}: {hours:,.0f} GPU-hours" for name, hours in worked.items())
         days_planned = found["result"]["hours"] / 24
-        print(f"{found['gpu']}: {hours:,.0f} GPU-hours of work since {since}; planned for {days_planned:g} days")
+        print(f"{said} of work since {str(found['since'])[:10]}; planned for {days_planned:g} days")
+        for name, why in found["left_out"].items():
+            print(f"Without the work on {name}: {why}.")
     _print(found["result"], as_json)
 
 

@@ -95,20 +95,31 @@ class WayView(BaseModel):
     """One way to buy GPUs that a plan may choose from."""
 
     name: str = Field(description="Of a pool, or of an offer where the broker has no such pool.")
+    gpu: str = Field(description="The model.")
     kind: Literal["committed", "cluster", "serverless"]
     usd_per_hour: float = Field(description="Of a node; of serverless, of a GPU with its part of CPUs and memory.")
     node: int = Field(description="GPUs of a node.")
     prices: list[PriceView] = Field(description="What it is made of, with its age.")
 
 
+class WorkView(BaseModel):
+    """Work for which the same GPU models would do."""
+
+    name: str = Field(description="As in the `demand_gpus` of the result, where there is more than one.")
+    speeds: dict[str, float] = Field(description="By model: 1 for that of which the work takes fewest GPUs.")
+    gpu_hours: float = Field(description="Of it, in GPUs of speed 1.")
+
+
 class OwnPlanView(BaseModel):
     """What the broker should hold for its own work, and what that was found from."""
 
     at: datetime = Field(description="When it was made: it is for what may come from then on.")
-    gpu: str = Field(description="The model whose work is planned for.")
-    gpu_hours: dict[str, float] = Field(description="Of the work of each model since then, most first.")
+    gpu: str | None = Field(description="The model whose work is planned for; null: all.")
+    gpu_hours: dict[str, float] = Field(description="Of the work that ran on each model in 90 days, most first.")
     since: datetime = Field(description="The first hour that was looked back at.")
+    works: list[WorkView] = Field(description="What is planned for, by the models that would do for it.")
     ways: list[WayView] = Field(description="What could be bought.")
+    left_out: dict[str, str] = Field(description="Models whose work is not planned for, with the reason.")
     result: dict[str, Any] = Field(description="As `broker plan --json` has it.")
 
 
@@ -120,7 +131,12 @@ def own_plan(found: OwnPlan, stale_days: int) -> OwnPlanView:
         gpu=found.gpu,
         gpu_hours=dict(found.gpu_hours),
         since=time(found.since_ns),
+        works=[
+            WorkView(name=each.name, speeds=dict(each.speeds), gpu_hours=round(float(each.gpus.sum()), 3))
+            for each in found.works
+        ],
         ways=[_way(each, day, stale_days) for each in found.ways],
+        left_out=dict(found.left_out),
         result=dict(found.result),
     )
 
@@ -128,6 +144,7 @@ def own_plan(found: OwnPlan, stale_days: int) -> OwnPlanView:
 def _way(way: Way, day: date, stale_days: int) -> WayView:
     return WayView(
         name=way.name,
+        gpu=way.gpu,
         kind=way.kind,
         usd_per_hour=way.usd_per_hour,
         node=way.node,

@@ -1,4 +1,4 @@
-"""What ran, the broker's pools and the price book → what a plan of its own is asked: the demand, and the ways to buy.
+"""The broker's pools and the price book → the ways to buy that a plan of its own may choose from.
 
 Its own pools come at their own prices. Beside them are commitments to nodes like its clusters', and whatever it has no
 pool for at the cheapest price that anybody asks.
@@ -6,24 +6,20 @@ pool for at the cheapest price that anybody asks.
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
-from broker.decide.demand import demand
+from broker.decide.models_of_work import Work
 from broker.decide.own_hardware import HOURS_PER_YEAR
 from broker.decide.price_book import PriceBook, unit_price
 from broker.decide.proposing import commitments
-from broker.decide.workload import Floats, Workload
-from broker.model.money import NS_PER_S
 from broker.model.offers import Offer, Tier
 from broker.model.pools import Pool, PoolKind
-from broker.model.runs import Run
 
-STEP_S = 3_600.0
+HOUR_S = 3_600.0
 WayKind = Literal["committed", "cluster", "serverless"]  # as in a file of pools
 TERM_H = {Tier.COMMIT_1Y: float(HOURS_PER_YEAR), Tier.COMMIT_3Y: 3.0 * HOURS_PER_YEAR}
 
@@ -32,7 +28,8 @@ TERM_H = {Tier.COMMIT_1Y: float(HOURS_PER_YEAR), Tier.COMMIT_3Y: 3.0 * HOURS_PER
 class Way:
     """One way to buy GPUs of one model."""
 
-    name: str  # of the pool, or the id of the offer
+    name: str  # of the pool, with the model where it has several; or the id of the offer
+    gpu: str  # the model
     kind: WayKind
     usd_per_hour: float  # of a node; of serverless, of a GPU with its part of CPUs and memory
     node: int  # GPUs of a node; 1 of serverless
@@ -42,37 +39,11 @@ class Way:
     offers: tuple[Offer, ...] = ()  # what the price is made of
 
 
-def gpu_hours(runs: Sequence[Run], since_ns: int, now_ns: int) -> dict[str, float]:
-    """GPU-hours of work by model, most first."""
-    found: dict[str, float] = defaultdict(float)
-    for run in runs:
-        if run.resources.gpus and run.resources.gpu_model:
-            span_ns = min(run.ended_ns or now_ns, now_ns) - max(run.started_ns, since_ns)
-            found[run.resources.gpu_model] += run.resources.gpus * max(span_ns, 0) / NS_PER_S / STEP_S
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
-
-
-def busy_gpus(runs: Sequence[Run], model: str, since_ns: int, now_ns: int) -> Floats:
-    """GPUs of a model that were busy, on average in each of the whole hours before now, from the first that was."""
-    seen = [run for run in runs if run.resources.gpu_model == model and run.started_ns < now_ns]
-    first_ns = max(min((run.started_ns for run in seen), default=now_ns), since_ns)
-    hours = max(math.ceil((now_ns - first_ns) / NS_PER_S / STEP_S), 1)
-    begin_ns = now_ns - round(hours * STEP_S * NS_PER_S)
-    starts = [max(run.started_ns, begin_ns) for run in seen]
-    ends = [min(run.ended_ns or now_ns, now_ns) for run in seen]
-    work = Workload.of(
-        [(start - begin_ns) / NS_PER_S for start in starts],
-        [max(end - start, 0) / NS_PER_S for start, end in zip(starts, ends, strict=True)],
-        [run.resources.gpus for run in seen],
-    )
-    return demand(work, STEP_S, hours * STEP_S + STEP_S / 2).gpus
-
-
 def ways(model: str, pools: Sequence[Pool], offers: Sequence[Offer], day: date) -> tuple[Way, ...]:
     """How GPUs of a model can be bought: commitments, then what is held, then serverless."""
     having = [pool for pool in pools if pool.unit.gpus and model in (pool.unit.gpu_model, *pool.gpu_models)]
     clusters = [pool for pool in having if pool.kind is PoolKind.CLUSTER]
-    held = [way for pool in clusters if (way := _held(pool, day)) is not None]
+    held = [way for pool in clusters if (way := _held(pool, model, day)) is not None]
     sold = [
         way
         for pool in having
@@ -86,24 +57,35 @@ def ways(model: str, pools: Sequence[Pool], offers: Sequence[Offer], day: date) 
     return (*firm, *held, *sold)
 
 
-def document(found: Sequence[Way], model: str) -> Mapping[str, object]:
-    """The ways as the file of pools that a plan reads."""
-    return {"pools": {way.name: _part(way, model) for way in found}}
+def told_apart(found: Iterable[Way]) -> tuple[Way, ...]:
+    """The ways, with the model in the names of those that sell several of them."""
+    each = tuple(found)
+    often = Counter(way.name for way in each)
+    return tuple(replace(way, name=f"{way.name} {way.gpu}") if often[way.name] > 1 else way for way in each)
 
 
-def _part(way: Way, model: str) -> dict[str, object]:
-    part: dict[str, object] = {"kind": way.kind, "usd_per_hour": way.usd_per_hour, "gpu": model, "gpus": way.node}
-    known = {"max_gpus": way.max_gpus, "boot": way.boot_s / STEP_S or None, "term": way.term_h}
+def document(found: Sequence[Way], works: Sequence[Work]) -> Mapping[str, object]:
+    """The ways, and what work may use them, as the file of pools that a plan reads."""
+    pools = {way.name: _part(way) for way in found}
+    if len({way.gpu for way in found}) == 1:
+        return {"pools": pools}
+    return {"pools": pools, "classes": {work.name: {"speeds": dict(work.speeds)} for work in works}}
+
+
+def _part(way: Way) -> dict[str, object]:
+    part: dict[str, object] = {"kind": way.kind, "usd_per_hour": way.usd_per_hour, "gpu": way.gpu, "gpus": way.node}
+    known = {"max_gpus": way.max_gpus, "boot": way.boot_s / HOUR_S or None, "term": way.term_h}
     return part | {name: value for name, value in known.items() if value is not None}
 
 
-def _held(pool: Pool, day: date) -> Way | None:
+def _held(pool: Pool, model: str, day: date) -> Way | None:
     price = unit_price(pool.offers, pool.unit, day)
     if price is None or not price.usd_per_hour:
         return None
     node = _node(pool.unit.gpus)
     return Way(
         name=pool.name,
+        gpu=model,
         kind="cluster",
         usd_per_hour=float(price.usd_per_hour) * node / pool.unit.gpus,
         node=node,
@@ -122,7 +104,14 @@ def _sold(pool: Pool, model: str, clusters: Sequence[Pool], day: date) -> Way | 
     price = unit_price(pool.offers, one, day)
     if price is None or not price.usd_per_hour:
         return None
-    return Way(name=pool.name, kind="serverless", usd_per_hour=float(price.usd_per_hour), node=1, offers=price.offers)
+    return Way(
+        name=pool.name,
+        gpu=model,
+        kind="serverless",
+        usd_per_hour=float(price.usd_per_hour),
+        node=1,
+        offers=price.offers,
+    )
 
 
 def _committed(offers: Sequence[Offer]) -> Iterator[Way]:
@@ -140,7 +129,9 @@ def _cheapest(book: PriceBook, model: str, tier: Tier, kind: WayKind, day: date)
 def _offered(offer: Offer, kind: WayKind, term_h: float | None = None) -> Way:
     node = 1 if kind == "serverless" else _node(offer.gpu_count)
     usd = float(offer.usd_per_gpu_hour or offer.usd_per_hour) * node
-    return Way(name=offer.id, kind=kind, usd_per_hour=usd, node=node, term_h=term_h, offers=(offer,))
+    return Way(
+        name=offer.id, gpu=offer.gpu_model, kind=kind, usd_per_hour=usd, node=node, term_h=term_h, offers=(offer,)
+    )
 
 
 def _node(gpus: float) -> int:

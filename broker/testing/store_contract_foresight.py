@@ -11,6 +11,7 @@ from broker.model.foresight import NodesDecision, Outlook, Proposal, WarmDecisio
 from broker.model.jobs import AttemptState
 from broker.model.money import NS_PER_S, Money
 from broker.model.pools import KeepWarm
+from broker.model.resources import Gpu, ResourceRequest
 from broker.ports import Store
 from broker.testing.store_values import NOW_NS, attempt, charge, job, report, unit
 
@@ -102,8 +103,26 @@ class ForesightContract:
         store.add_jobs([stored], "{}", "h")
         store.record(attempts=[attempt(stored)])
         (run,) = store.runs(0)
+        assert run.wants is None
         assert (run.attempt_id, run.user, run.environment) == (
             attempt(stored).id,
             stored.user,
             environment_key(stored.spec),
         )
+
+    def test_runs_that_might_use_several_gpu_models_say_what_they_want_of_a_place(self, store: Store) -> None:
+        several = ResourceRequest(gpu_choices=(Gpu(model="H100"), Gpu(model="L4", count=4.0)), num_nodes=2)
+        for name, choices in {
+            "one": several.gpu_choices[:1],
+            "any": (Gpu(model=""),),
+            "two": several.gpu_choices,
+        }.items():
+            stored = job(name)
+            spec = replace(stored.spec, regions=("eu",), resources=replace(several, gpu_choices=choices))
+            store.add_jobs([replace(stored, spec=spec)], "{}", "h")
+            store.record(attempts=[attempt(stored)])
+        found = {run.attempt_id: run.wants for run in store.runs(0)}
+        one, every, two = (found[attempt(job(name)).id] for name in ("one", "any", "two"))
+        assert one is None and every is not None and two is not None
+        assert (two.resources, two.regions, two.run, two.argv) == (several, ("eu",), None, ())
+        assert len(store.runs(0)) == 6

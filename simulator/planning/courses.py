@@ -25,7 +25,10 @@ Histories = list[Workload | Demand]
 
 
 def of_file(file: Path, step_s: float, classes: Sequence[Class]) -> Histories:
-    """`step,gpus_busy`; with classes, a column for each by its name. Raises `InvalidInput` with the place."""
+    """`step,gpus_busy`; with classes, a column for each by its name, empty before its history begins.
+
+    Raises `InvalidInput` with the place.
+    """
     try:
         table = pd.read_csv(file)
     except (OSError, ValueError) as error:
@@ -35,7 +38,13 @@ def of_file(file: Path, step_s: float, classes: Sequence[Class]) -> Histories:
         said = f"needs rows and the columns {STEP}, {', '.join(columns)}"
         raise InvalidInput(Problem(file=str(file), line=1, message=said))
     _check_steps(table, str(file))
-    return [Demand(step_s=step_s, gpus=numbers(table, column, str(file))) for column in columns]
+    return [Demand(step_s=step_s, gpus=numbers(_begun(table, column), column, str(file))) for column in columns]
+
+
+def _begun(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The rows from the first on that says something."""
+    first = table[column].first_valid_index()
+    return table if first is None else table.loc[first:]
 
 
 def _check_steps(table: pd.DataFrame, name: str) -> None:
@@ -103,19 +112,38 @@ def as_it_was(histories: Histories, step_s: float) -> tuple[Scenario, ...]:
     """The past as the one course that demand may take."""
     each = [h.gpus if isinstance(h, Demand) else demand(h, step_s).gpus for h in histories]
     steps = max(map(len, each))
-    gpus = np.stack([np.pad(one, (0, steps - len(one))) for one in each])
+    series = isinstance(histories[0], Demand)  # all of them end at the same time, as jobs begin at the same
+    short = [steps - len(one) for one in each]
+    gpus = np.stack([np.pad(one, (gap, 0) if series else (0, gap)) for one, gap in zip(each, short, strict=True)])
     return (Scenario(gpus=gpus if len(each) > 1 else gpus[0], weight=1.0),)
 
 
-def as_forecast(histories: Histories, step_s: float, days: float, count: int) -> tuple[tuple[Scenario, ...], str]:
-    """Courses that are equally likely from the end of the past on, and why; classes are drawn by themselves."""
-    rng = np.random.default_rng(SEED)
-    now_s = max(end_s(each, step_s) for each in histories)
+def as_forecast(
+    histories: Histories, step_s: float, days: float, count: int, names: Sequence[str] = ()
+) -> tuple[tuple[Scenario, ...], str]:
+    """Courses that are equally likely from the end of the past on, and why.
+
+    Each class, of these names, has those that it would have alone; they meet each other in random order.
+    """
+    ends = [end_s(each, step_s) for each in histories]
     steps = max(round(days * DAY_S / step_s), 1)
-    found = [forecast(each, now_s, steps, step_s, rng, paths=count) for each in histories]
-    courses = np.stack([each.paths for each in found], axis=1)
+    found = [
+        forecast(
+            each,
+            end if isinstance(each, Demand) else max(ends),
+            steps,
+            step_s,
+            np.random.default_rng(SEED),
+            paths=count,
+        )
+        for each, end in zip(histories, ends, strict=True)
+    ]
+    rng = np.random.default_rng(SEED)
+    courses = np.stack([found[0].paths, *(rng.permutation(each.paths) for each in found[1:])], axis=1)
     scenarios = tuple(Scenario(gpus=course if len(found) > 1 else course[0], weight=1 / count) for course in courses)
-    return scenarios, " ".join(each.reason for each in found)
+    if len(found) < 2:
+        return scenarios, found[0].reason
+    return scenarios, " ".join(f"{name}: {each.reason}" for name, each in zip(names, found, strict=True))
 
 
 def end_s(history: Workload | Demand, step_s: float) -> float:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from broker.decide.plan import Kind, Plan, Problem
+from broker.decide.plan import Class, Kind, Offer, Plan, Problem
+from broker.decide.plan.classes import speed
 from broker.decide.workload import Floats
 
+OF_KIND = {
+    Kind.COMMITTED: "committed for the peak",
+    Kind.HELD: "held for the peak",
+    Kind.SERVERLESS: "all serverless",
+}
 NINE_OF_TEN = (0.05, 0.95)  # quantiles between which nine of ten courses of demand lie
 
 
@@ -32,7 +39,10 @@ def options(problem: Problem, plan: Plan) -> tuple[Option, ...]:
 
 
 def alternatives(problem: Problem) -> dict[str, float]:
-    """What one offer alone would cost where every class may use it and it may be as large as is needed."""
+    """What one offer alone would cost where every class may use it and it may be as large as is needed.
+
+    Where classes are bound to GPU models, what one kind of offer would: each class on what does its work cheapest.
+    """
     return {name: float(problem.weights @ usd) for name, usd in _by_course(problem)}
 
 
@@ -47,11 +57,47 @@ def between(usd: Floats) -> tuple[float, float] | None:
 def _by_course(problem: Problem) -> Iterator[tuple[str, Floats]]:
     """Dollars in each course of demand, by the name of the way to buy."""
     gpus = problem.demand.sum(1)
-    if any(work.rules != type(work)(name=work.name).rules for work in problem.classes):
+    if any(work.speeds for work in problem.classes):
+        yield from _by_kind(problem)
+        return
+    if any(_bound(work) for work in problem.classes):
         return
     for offer in problem.offers:
-        if offer.kind is Kind.SERVERLESS:
-            yield f"all {offer.name}", gpus.sum(1) * problem.step_hours * offer.usd_per_hour_up
-        else:
-            peak = gpus.max() * problem.hours * offer.usd_per_hour_up
-            yield f"{offer.name} for the peak", np.full(len(gpus), peak)
+        title = f"all {offer.name}" if offer.kind is Kind.SERVERLESS else f"{offer.name} for the peak"
+        yield title, _usd(problem, offer, gpus)
+
+
+def _usd(problem: Problem, offer: Offer, gpus: Floats) -> Floats:
+    """What an offer costs in each course: for what is used of it, or for the most that is needed, all the time."""
+    if offer.kind is Kind.SERVERLESS:
+        used: Floats = gpus.sum(1) * problem.step_hours * offer.usd_per_hour_up
+        return used
+    return np.full(len(gpus), gpus.max() * problem.hours * offer.usd_per_hour_up)
+
+
+def _bound(work: Class) -> bool:
+    """Whether anything but the GPU model matters to a class."""
+    return replace(work, speeds={}).rules != Class(name=work.name).rules
+
+
+def _by_kind(problem: Problem) -> Iterator[tuple[str, Floats]]:
+    """The same for each kind of offer, where classes differ by their GPU models and by nothing else."""
+    if any(_bound(work) for work in problem.classes):
+        return
+    for kind, title in OF_KIND.items():
+        offers = [offer for offer in problem.offers if offer.kind is kind]
+        used = [
+            min((o for o in offers if speed(o, work) > 0), key=partial(_dear, work), default=None)
+            for work in problem.classes
+        ]
+        needed: dict[Offer, Floats] = {}
+        for work, offer, gpus in zip(problem.classes, used, problem.demand.swapaxes(0, 1), strict=True):
+            if offer is not None:
+                needed[offer] = needed.get(offer, np.zeros_like(gpus)) + gpus / speed(offer, work)
+        if None not in used:
+            yield title, np.sum([_usd(problem, offer, gpus) for offer, gpus in needed.items()], axis=0)
+
+
+def _dear(work: Class, offer: Offer) -> float:
+    """What an hour of a class's work costs on an offer."""
+    return offer.usd_per_hour_up / speed(offer, work)

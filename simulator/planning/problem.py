@@ -29,7 +29,7 @@ def problem_of(
     if days is None:
         scenarios = as_it_was(histories, step_s)
     else:
-        scenarios, why = as_forecast(histories, step_s, days, courses)
+        scenarios, why = as_forecast(histories, step_s, days, courses, [work.name for work in ways.classes])
     try:
         return Problem(
             offers=ways.offers,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from broker.decide.plan import Kind, Problem
+from simulator.planning.by_model import by_model, together
 from simulator.planning.options import alternatives, options
 from simulator.planning.solved import Solved
 from simulator.planning.told import (
@@ -23,7 +25,8 @@ from simulator.planning.told import (
 )
 from simulator.tables import print_bullets, print_table
 
-COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
+COLUMNS = ("offer", "GPU", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
+OF_MODELS = ("GPU", "committed", "held", "serverless", "hours of work", "cost")
 
 
 def rows(plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -31,10 +34,28 @@ def rows(plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [_row(plan, name, terms) for name, terms in plan["terms"].items()]
 
 
+def of_models(plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """A row for each GPU model, and one for all; none where there is one model."""
+    each = [*plan["by_model"], plan["together"]]
+    return [_of_model(found) for found in each] if len(each) > 2 else []
+
+
+def _of_model(found: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        found["gpu"] or "not named",
+        f"{found['committed_gpus']:.4g}",
+        f"{found['held_gpus']:.2f}",
+        f"{found['serverless_gpus']:.2f}",
+        f"{found['work_gpu_hours']:,.0f}",
+        f"${found['cost_usd']:,.0f}",
+    )
+
+
 def _row(plan: Mapping[str, Any], name: str, terms: Mapping[str, Any]) -> tuple[str, ...]:
     busy = plan["busy_share"][name]
     return (
         name,
+        terms["gpu"],
         terms["kind"],
         f"{terms['usd_per_gpu_hour']:.4g}",
         f"{terms['mean_gpus']:.2f}",
@@ -49,17 +70,22 @@ def print_plan(plan: Mapping[str, Any]) -> None:
 
     On a terminal also what it costs, first, and what one offer alone would, last.
     """
+    models = of_models(plan)
     if not sys.stdout.isatty():
-        print_table(COLUMNS, rows(plan), names=2)
+        if models:
+            print_table(OF_MODELS, models)
+        print_table(COLUMNS, rows(plan), names=3)
         print_bullets([plan["in_words"], *plan["advice"]])
         return
     print(plan["lead"])
-    print_table(COLUMNS, rows(plan), names=2)
+    if models:
+        print_table(OF_MODELS, models)
+    print_table(COLUMNS, rows(plan), names=3, left_out=() if models else ("GPU",))
     print_bullets(plan["advice"])
     others = plan["options"][1:]
     if others:
         cells = [(each["title"], dollars(each["usd"]), beyond(each["usd"], plan["cost_usd"])) for each in others]
-        print_table(("one offer alone", "cost", "beside the plan"), cells)
+        print_table(("one way alone", "cost", "beside the plan"), cells)
 
 
 def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dict[str, Any]:
@@ -95,6 +121,7 @@ def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dic
         ],
         "terms": {
             name: {
+                "gpu": each.offer.gpu,
                 "kind": each.offer.kind.value,
                 "usd_per_gpu_hour": each.offer.usd_per_gpu_hour,
                 "gpus_of_a_node": each.offer.node,
@@ -103,6 +130,8 @@ def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dic
             }
             for name, each in plan.holdings.items()
         },
+        "by_model": [asdict(each) for each in by_model(problem, plan)],
+        "together": asdict(together(problem, plan)),
         "rows_solved": plan.rows,
         "in_words": in_words(problem, plan),
         "advice": list(advice(problem, plan, found.turns, found.unbound_usd)),

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from broker.decide.plan import Holding, Kind, Plan, Problem
+from simulator.planning.by_model import mixed, separable
 from simulator.planning.offers import YEAR_H
-from simulator.planning.options import alternatives, between
+from simulator.planning.options import OF_KIND, alternatives, between
 from simulator.traces.describe import busy_shares
 
 LITTLE = 1e-6  # GPUs
@@ -23,13 +24,14 @@ def in_words(problem: Problem, plan: Plan) -> str:
     text = f"Buy: {', '.join(parts) or 'nothing'}: {dollars(plan.cost_usd)} in {problem.hours / 24:,.0f} days."
     shares = busy_shares(np.concatenate(problem.demand.sum(1)))
     firm = int(sum(plan.committed_gpus.values()))
-    if 0 < firm <= len(shares):
+    if 0 < firm <= len(shares) and not mixed(problem):
         text += f" The last committed GPU is busy {shares[firm - 1]:.0%} of the time"
         text += f", the next would be {shares[firm]:.0%}." if firm < len(shares) else "."
     others = {name: cost for name, cost in alternatives(problem).items() if cost > 0}
     if others:
         name, cost = min(others.items(), key=lambda each: each[1])
-        text += f" Of one offer alone, {name} would cost least, {dollars(cost)} ({beyond(cost, plan.cost_usd)})."
+        one = "kind of offer" if name in OF_KIND.values() else "offer"
+        text += f" Of one {one} alone, {name} would cost least, {dollars(cost)} ({beyond(cost, plan.cost_usd)})."
     return text
 
 
@@ -54,7 +56,7 @@ def lead(problem: Problem, plan: Plan) -> str:
     """What the plan costs a month, and what it saves."""
     text = f"The cheapest mix costs {dollars(plan.cost_usd / months(problem))} a month"
     others = alternatives(problem)
-    held = {f"{offer.name} for the peak" for offer in problem.offers if offer.kind is Kind.HELD}
+    held = {OF_KIND[Kind.HELD], *(f"{each.name} for the peak" for each in problem.offers if each.kind is Kind.HELD)}
     peaks = sorted((name for name in others if name.endswith("peak")), key=lambda name: name not in held)
     for name in [name for name in others if name.startswith("all ")][:1] + peaks[:1]:
         if others[name] > plan.cost_usd:
@@ -96,13 +98,14 @@ def advice(
 def what_to_do(problem: Problem, plan: Plan, unbound_usd: float | None = None) -> Iterator[str]:
     """What to commit to, to hold and to leave to serverless; what the cheapest mix without commitments costs."""
     for name, each in plan.holdings.items():
+        gpus = each.offer.gpu if mixed(problem) and each.offer.gpu else "GPUs"
         if each.offer.kind is Kind.COMMITTED and each.now_gpus > LITTLE:
-            yield from _commitment(name, each)
+            yield from _commitment(name, each, gpus)
         elif each.gpu_hours > LITTLE:
             verb = "Leave" if each.offer.kind is Kind.SERVERLESS else "Hold"
             where = "to" if each.offer.kind is Kind.SERVERLESS else "of"
             mean = each.gpu_hours / problem.hours
-            yield f"{verb} {mean:,.1f} GPUs on average {where} {name}{_moves(each)}, {dollars(each.cost_usd)}."
+            yield f"{verb} {mean:,.1f} {gpus} on average {where} {name}{_moves(each)}, {dollars(each.cost_usd)}."
     if unbound_usd is not None:
         yield from _worth_signing(problem, plan, unbound_usd)
 
@@ -142,13 +145,14 @@ def _moves(each: Holding) -> str:
     return f" (between {low:,.0f} and {high:,.0f} over time)" if moves else ""
 
 
-def _commitment(name: str, each: Holding) -> Iterator[str]:
+def _commitment(name: str, each: Holding, gpus: str) -> Iterator[str]:
     """What is signed, for how long, and what that comes to."""
     offer, nodes = each.offer, each.now_gpus / each.offer.node
     sold = f" ({nodes:,.4g} {'node' if abs(nodes - 1) < LITTLE else 'nodes'} of {offer.node})" if offer.node > 1 else ""
     term = f" for {_term(offer.term_hours)}" if offer.term_hours else ""
     share = f", busy {each.busy_share:.0%} of the time" if each.busy_share is not None else ""
-    yield f"Commit to {each.now_gpus:,.4g} GPUs of {name}{sold}{term} at ${offer.usd_per_gpu_hour:.4g} an hour{share}."
+    price = f"${offer.usd_per_gpu_hour:.4g} an hour"
+    yield f"Commit to {each.now_gpus:,.4g} {gpus} of {name}{sold}{term} at {price}{share}."
     if each.obliged_usd > LITTLE:
         total, later = dollars(each.cost_usd + each.obliged_usd), dollars(each.obliged_usd)
         yield f"That obliges to pay {total} in all, {later} of it after the time planned."
@@ -190,6 +194,7 @@ def how_sure(problem: Problem, plan: Plan) -> str:
 def assumptions(problem: Problem, why: str) -> Iterator[str]:
     """What is taken for granted; `why` demand is thought to be as it is."""
     yield f"{why[0].upper()}{why[1:].rstrip('.')}."
+    yield from _models(problem)
     if problem.whole_nodes:
         yield "Nodes are whole; what GPU-hours are worth is that of the programme without this rule."
     else:
@@ -200,3 +205,22 @@ def assumptions(problem: Problem, why: str) -> Iterator[str]:
     yield "GPUs divide without loss: large gangs on few nodes leave holes that cost more than this says."
     if any(offer.kind is Kind.COMMITTED for offer in problem.offers):
         yield "What a commitment costs after the time planned is told beside it and is not in the cost."
+
+
+def _models(problem: Problem) -> Iterator[str]:
+    """Which GPU models do the same work, or that none does another's."""
+    if not mixed(problem):
+        return
+    if separable(problem):
+        yield "No work has a choice of GPU models: the plan is the best one of each model, side by side."
+    sold = {offer.gpu for offer in problem.offers}
+    same = (_same({model: each for model, each in work.speeds.items() if model in sold}) for work in problem.classes)
+    yield from dict.fromkeys(line for line in same if line)
+
+
+def _same(speeds: Mapping[str, float]) -> str:
+    if len(speeds) < 2:
+        return ""
+    fastest = max(speeds.values())
+    gpus = " or ".join(f"{fastest / speed:.3g} {model}" for model, speed in speeds.items())
+    return f"{gpus} are taken to do the same work in the same time, where jobs may run on any of them."

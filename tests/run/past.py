@@ -15,7 +15,7 @@ from broker.model.jobs import Attempt, AttemptState, JobSpec, JobState
 from broker.model.money import NS_PER_S, Money
 from broker.model.offers import Offer, Tier
 from broker.model.pools import Pool, PoolKind
-from broker.model.resources import GIB, Resources
+from broker.model.resources import GIB, ResourceRequest, Resources
 from broker.model.usage import Book, Charge, ChargeKind, UsageReport
 from broker.ports import Store
 
@@ -68,18 +68,25 @@ def workdays(days: int, now_ns: int, seed: int = 1) -> Iterator[tuple[int, int, 
 
 
 def keep_jobs(
-    store: Store, days: int, now_ns: int, names: Sequence[str] = ("job",), held: Resources = HALF
+    store: Store,
+    days: int,
+    now_ns: int,
+    names: Sequence[str] = ("job",),
+    held: Resources = HALF,
+    asked: ResourceRequest = ResourceRequest(),
+    prefix: str = "j",
 ) -> list[Attempt]:
-    """Stores the jobs, named in turn, and returns their attempts."""
+    """Stores the jobs, named in turn, and returns their attempts; their ids begin with the prefix."""
     jobs, attempts = [], []
     for number, (begin, end, pool) in enumerate(workdays(days, now_ns)):
-        (job,) = expand(JobSpec(name=names[number % len(names)], run="true"), f"j{number}", "ann", begin)
+        spec = JobSpec(name=names[number % len(names)], run="true", resources=asked)
+        (job,) = expand(spec, f"{prefix}{number}", "ann", begin)
         over = end <= now_ns
         jobs.append(replace(job, state=JobState.SUCCEEDED if over else JobState.RUNNING, attempts=1))
         attempts.append(
             Attempt(
-                id=f"j{number}-a1",
-                job_id=f"j{number}",
+                id=f"{prefix}{number}-a1",
+                job_id=f"{prefix}{number}",
                 number=1,
                 pool=pool,
                 resources=held,

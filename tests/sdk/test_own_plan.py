@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import broker
 from broker.api.examples.studies import own_planned
 from broker.decide.buying import Way
+from broker.decide.models_of_work import Work
 from broker.model.errors import DaemonError, InvalidInput
 from broker.run.service.planning import OwnPlan
 from tests.sdk.conftest import Served
@@ -25,9 +27,17 @@ def asked(served: Served, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object,
 
     async def plan(*wish: object) -> OwnPlan:
         found.append(wish)
-        way = Way(name="owned", kind="cluster", usd_per_hour=24.0, node=8)
-        hours = {"H100": 32.0, "L4": 5.0}
-        return OwnPlan(as_of_ns=0, gpu="H100", gpu_hours=hours, since_ns=0, ways=(way,), result=RESULT)
+        way = Way(name="owned", gpu="H100", kind="cluster", usd_per_hour=24.0, node=8)
+        return OwnPlan(
+            as_of_ns=0,
+            gpu=None,
+            gpu_hours={"H100": 32.0, "L4": 5.0},
+            since_ns=0,
+            works=(Work(speeds={"H100": 1.0}, gpus=np.array([4.0] * 8)),),
+            ways=(way,),
+            left_out={"Z9": "no price of it is known"},
+            result=RESULT,
+        )
 
     monkeypatch.setattr(served.house.service.planning, "plan", plan)
     monkeypatch.setenv("BROKER_STATE_DIR", str(served.state_dir))
@@ -40,13 +50,14 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_programs_and_the_command_line_get_the_same(asked: list[tuple[object, ...]]) -> None:
     found = broker.plan(max_age_s=60)
-    assert (found["gpu"], found["result"], found["ways"][0]["name"]) == ("H100", RESULT, "owned")
+    assert (found["gpu"], found["result"], found["ways"][0]["name"]) == (None, RESULT, "owned")
     said = command("--own", "--gpu", "H100", "--forecast", "7", "--json")
     assert (said.returncode, json.loads(said.stdout)) == (0, RESULT), said.stderr
     assert asked == [(None, 14.0, 60.0), ("H100", 7.0, 0.0)]
     told = command("--own").stdout
-    assert told.startswith("H100: 32 GPU-hours of work since 1970-01-01; planned for ")
-    assert RESULT["in_words"] in told and "\nowned\t" in told
+    assert told.startswith("H100: 32 GPU-hours, L4: 5 GPU-hours of work since 1970-01-01; planned for ")
+    assert "Without the work on Z9: no price of it is known." in told
+    assert RESULT["in_words"] in told and "\nowned\tH100\t" in told and "\nall\t0\t8.00\t" in told
 
 
 def test_what_is_for_traces_only_is_refused(asked: list[tuple[object, ...]]) -> None:

@@ -56,6 +56,13 @@ BY_THE_SECOND: Final = Offer(
     valid_from=date(2026, 10, 1),
     source="modal.com/pricing, 2026-10-01",
 )
+OF_L4: Final = replace(
+    BY_THE_SECOND,
+    id="modal/functions/l4/auto/serverless",
+    sku="L4",
+    gpu_model="L4",
+    usd_per_hour=Decimal("0.7992"),
+)
 OFFERS: Final = (COMMITTED, BY_THE_SECOND, RENTED)
 
 CLUSTER: Final = Pool(

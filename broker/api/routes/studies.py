@@ -12,7 +12,7 @@ from broker.api.studies import PlanWish, SimulationWish, Study, StudyWish
 from broker.run.service import Service
 from broker.run.service.planning import DAYS
 
-OfGpu = Annotated[Text | None, Query(description="Plan for the work on this model; by default that which did most.")]
+OfGpu = Annotated[Text | None, Query(description="Plan for what ran on this model alone; by default for all work.")]
 Days = Annotated[float, Query(ge=1, le=90, description="Plan for what may come in so many days.")]
 
 
@@ -28,7 +28,10 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/plan", responses=problems(422, 503))
     async def own_plan(gpu: OfGpu = None, days: Days = DAYS, max_age_s: MaxAge = 0.0) -> views.OwnPlanView:
-        """Says what to commit to, to hold and to leave to serverless for the broker's own work, at its own prices."""
+        """Says what to commit to, to hold and to leave to serverless for the broker's own work, at its own prices.
+
+        One plan for all GPU models that its jobs used: those that may run on several go where it is cheapest.
+        """
         found = await service.planning.plan(gpu, days, max_age_s)
         return views.own_plan(found, service.pricing.stale_price_days)
 

@@ -14,6 +14,7 @@ import numpy as np
 from broker.decide.plan.build import build
 from broker.decide.plan.partition import undone_usd
 from broker.decide.plan.problem import Problem
+from broker.decide.plan.separate import part_of
 from broker.decide.plan.solve import solved
 
 FAR = 1_000.0  # times the dearest offer: what is bought for more is bought at any price
@@ -36,7 +37,9 @@ def bought_below(problem: Problem, name: str) -> float | None:
     Infinite where nothing can take its place; None where it is bought at no price. The problem must have a plan at its
     own prices; limits on money are left aside, and nodes may be parts.
     """
-    free = replace(problem, budget_usd=None, worst_usd=None, whole_nodes=False)
+    free = part_of(replace(problem, budget_usd=None, worst_usd=None, whole_nodes=False), name)
+    if free is None:
+        return None
     far = _tangent(free, name, FAR * max(each.usd_per_gpu_hour for each in free.offers))
     if far.slope > SAME:
         return float("inf")

@@ -120,8 +120,8 @@ def holdings(connection: Connection, specs: Specs) -> tuple[Holding, ...]:
             project=project,
             user=user,
             gpu_model=model,
-            gpus=gpus * needs[spec_id][1],
-            cpus=cpus * needs[spec_id][1],
+            gpus=gpus * needs[spec_id].nodes,
+            cpus=cpus * needs[spec_id].nodes,
             jobs=count,
         )
         for project, user, model, spec_id, gpus, cpus, count in rows
@@ -195,13 +195,14 @@ def runs(connection: Connection, specs: Specs, since_ns: int) -> tuple[Run, ...]
     needs = specs.needs(connection, {spec_id for *_, spec_id, _ in rows})
     found: list[Run] = []
     for attempt_id, pool, cpus, memory, gpus, model, disk, ended_ns, user, spec_id, began_ns in rows:
-        environment, nodes = needs[spec_id]
+        environment, nodes, wants = needs[spec_id]
         run = Run(
             attempt_id=attempt_id,
             user=user,
             pool=pool,
             environment=environment,
             resources=shared(cpus, memory, gpus, model, disk),
+            wants=wants,
             started_ns=began_ns,
             ended_ns=ended_ns,
         )

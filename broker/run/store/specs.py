@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from sys import intern
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Row, Table, bindparam, insert, select
 
 from broker.model.environment import environment_key
 from broker.model.errors import StoreError, Unreadable
-from broker.model.jobs import Job, JobSpec
+from broker.model.jobs import FunctionCall, Job, JobSpec, RetryPolicy
 from broker.run.lately import Lately
 from broker.run.store.engine import insert_new, insert_new_in
 from broker.run.store.rows import Values, digest, job_of
@@ -24,6 +25,15 @@ Item = TypeVar("Item")
 NONSENSE: Final = (StoreError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 _CHUNK: Final = 500  # names in one query: databases limit them
 _MOST_NEEDS: Final = 1_000_000
+_ANY_CALL: Final = FunctionCall(blob="", name="", python="")
+
+
+class Needs(NamedTuple):
+    """What the jobs of a spec need, as little as is asked of very many."""
+
+    environment: str
+    nodes: int
+    wants: JobSpec | None  # of a place, where several GPU models would do; shared by all that want the same
 
 
 def chunks(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
@@ -59,7 +69,8 @@ class Specs:
         self._keys: dict[str, Lately[str, int]] = {table.name: Lately() for table in (documents, specs)}
         self._tags: Lately[tuple[str, str], int] = Lately()
         self._lock = Lock()
-        self._needs: dict[int, tuple[str, int]] = {}  # small, and asked for again and again
+        self._needs: dict[int, Needs] = {}  # small, and asked for again and again
+        self._wants: dict[str, JobSpec] = {}
 
     def forget(self) -> None:
         """Remembers nothing: another server may answer now, which need not have all that the last one had."""
@@ -68,6 +79,7 @@ class Specs:
             each.clear()
         with self._lock:
             self._needs.clear()
+            self._wants.clear()
 
     def jobs(self, connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Job, ...]:
         """Rows of `jobs` as jobs, in their order. Raises Unreadable, naming those whose description can't be read."""
@@ -89,19 +101,28 @@ class Specs:
         for chunk in chunks(spec_ids):
             yield from self._of(connection, set(chunk)).values()
 
-    def needs(self, connection: Connection, spec_ids: set[int]) -> dict[int, tuple[str, int]]:
-        """The environment and the number of nodes that the jobs of each spec need."""
+    def needs(self, connection: Connection, spec_ids: set[int]) -> dict[int, Needs]:
+        """What the jobs of each spec need."""
         with self._lock:
             known = {spec_id: self._needs[spec_id] for spec_id in spec_ids & self._needs.keys()}
         for chunk in chunks(spec_ids - known.keys()):
             read = self._of(connection, set(chunk)).items()
-            found = {key: (intern(environment_key(spec)), spec.resources.num_nodes) for key, spec in read}
+            found = {key: self._need(spec) for key, spec in read}
             known.update(found)
             with self._lock:
                 if len(self._needs) > _MOST_NEEDS:
                     self._needs.clear()
+                    self._wants.clear()
                 self._needs.update(found)
         return known
+
+    def _need(self, spec: JobSpec) -> Needs:
+        choices = spec.resources.gpu_choices
+        wants = None
+        if len({gpu.model for gpu in choices}) > 1 or any(gpu.count and not gpu.model for gpu in choices):
+            wants = _of_place(spec)
+            wants = self._wants.setdefault(dump_spec(wants), wants)
+        return Needs(intern(environment_key(spec)), spec.resources.num_nodes, wants)
 
     def _of(self, connection: Connection, spec_ids: set[int]) -> dict[int, JobSpec]:
         found = self._read.of(spec_ids)
@@ -145,6 +166,35 @@ class Specs:
             self._tags.put({(key, value): stored})
             return int(stored)
         return int(connection.execute(insert(tags).values(key=key, value=value).returning(tags.c.id)).scalar_one())
+
+
+def _of_place(spec: JobSpec) -> JobSpec:
+    """The spec without what is the same to any place that it might run in."""
+    return replace(
+        spec,
+        name="",
+        run=None,
+        argv=(),
+        function=_ANY_CALL if spec.function else None,
+        setup=None,
+        requirements=(),
+        workdir=None,
+        file_mounts={},
+        envs={},
+        secrets=(),
+        max_duration_s=None,
+        checkpoint_every_s=None,
+        retry=RetryPolicy(),
+        deadline_ns=None,
+        max_wait_s=None,
+        est_runtime_s=None,
+        max_cost_usd=None,
+        array_size=None,
+        matrix={},
+        tags={},
+        priority=0,
+        client_id=None,
+    )
 
 
 def _loaded(spec_id: int, body: str) -> JobSpec:

@@ -57,6 +57,7 @@ export function whole(found, autopilot, again, choose) {
   return [
     brief(found, autopilot, h("dl", { class: "figures" }, result.figures.map((each) => figure(each.what, each.value))),
       h("div", { class: "row" }, models(found, choose), h("button", { type: "button", "aria-label": "Make the plan anew", onclick: again }, "Make it anew"))),
+    result.by_model.length > 1 ? card("What to buy of each GPU model", ofModels(result)) : null,
     card(`What each way to buy would cost in ${number(result.hours / 24)} days`, options(result)),
     card("How many to hold, on which terms", held(found), capacity(found),
       h("p", { class: "soft" }, "Saved by one more: what the plan would cost less in this time if one more GPU of it could be had. Bought below: the price up to which the plan buys any of it, all other prices as they are.")),
@@ -65,15 +66,31 @@ export function whole(found, autopilot, again, choose) {
   ];
 }
 
-function made(result, { at, since, gpu, gpu_hours }) {
-  return h("p", { class: "soft" }, "Made ", when(at), ` for the ${number(result.hours / 24)} days after it, from ${number(gpu_hours[gpu], 0)} GPU-hours of work on ${gpu} since ${since.slice(0, 10)}.`);
+function made(result, { at, since, gpu, gpu_hours, left_out }) {
+  const worked = (gpu ? [gpu] : Object.keys(gpu_hours)).map((model) => `${number(gpu_hours[model], 0)} GPU-hours of work on ${model}`);
+  return [
+    h("p", { class: "soft" }, "Made ", when(at), ` for the ${number(result.hours / 24)} days after it, from ${worked.join(", ")} since ${since.slice(0, 10)}.`),
+    Object.entries(left_out).map(([model, why]) => h("p", { class: "soft" }, `Without the work on ${model}: ${why}.`)),
+  ];
 }
 
 function models({ gpu, gpu_hours }, choose) {
   const names = Object.keys(gpu_hours);
   if (names.length < 2) return null;
   return [h("label", { for: "model" }, "Work on"), h("select", { id: "model", onchange: (event) => choose(event.target.value) },
-    names.map((name) => h("option", { value: name, selected: name === gpu }, `${name}, ${number(gpu_hours[name], 0)} GPU-hours`)))];
+    h("option", { value: "", selected: gpu === null }, "all GPU models"),
+    names.map((name) => h("option", { value: name, selected: name === gpu }, `${name} alone, ${number(gpu_hours[name], 0)} GPU-hours`)))];
+}
+
+function ofModels({ by_model, together }) {
+  return table("What to buy of each GPU model", [
+    { head: "GPU", header: true, cell: (each) => each.gpu || "not named" },
+    { head: "Commit to", number: true, cell: (each) => number(each.committed_gpus) },
+    { head: "Hold, on average", number: true, cell: (each) => number(each.held_gpus) },
+    { head: "Leave to serverless", number: true, cell: (each) => number(each.serverless_gpus) },
+    { head: "GPU-hours of work", number: true, cell: (each) => number(each.work_gpu_hours, 0) },
+    { head: "Cost", number: true, cell: (each) => roughly(each.cost_usd) },
+  ], [...by_model, together]);
 }
 
 function options({ options: found }) {
@@ -104,7 +121,7 @@ const KINDS = { committed: "commitment", cluster: "held", serverless: "serverles
 
 function held({ result, ways }) {
   return table("How many to hold, on which terms", [
-    { head: "Offer", header: true, cell: (way) => [way.name, h("br"), h("small", {}, [way.kind === "committed" && way.prices.length ? terms(way.prices[0].tier) : KINDS[way.kind], way.node > 1 ? `, nodes of ${way.node} GPUs` : ""])] },
+    { head: "Offer", header: true, cell: (way) => [way.name, h("br"), h("small", {}, [`${way.gpu}, `, way.kind === "committed" && way.prices.length ? terms(way.prices[0].tier) : KINDS[way.kind], way.node > 1 ? `, nodes of ${way.node} GPUs` : ""])] },
     { head: "$/GPU-hour", number: true, cell: (way) => usd(result.terms[way.name].usd_per_gpu_hour) },
     { head: "GPUs now", number: true, cell: (way) => (way.kind === "serverless" ? "as needed" : number(result.terms[way.name].now_gpus)) },
     { head: "On average", number: true, cell: (way) => number(result.terms[way.name].mean_gpus) },
