@@ -7,21 +7,25 @@ import numpy as np
 from broker.decide.workload import Floats
 
 MEMORY = 0.97  # what a loss counts after one more round
-RATE = 8.0  # how fast trust falls with relative loss
 SHARE = 0.2  # of the prior that is kept whatever has been lost: the world may turn
 
 
 def trust(prior: Floats, losses: Floats) -> Floats:
     """Weights of sum 1 for the next round, from losses by (round, expert) so far, oldest first.
 
-    Exponential weights on discounted losses relative to the best expert's, mixed with the prior (Herbster and Warmuth,
-    Tracking the best expert, 1998; Cesa-Bianchi and Lugosi, Prediction, Learning, and Games, 2006, section 2.11).
+    Exponential weights on what each has lost beyond the best so far, discounted, and mixed with the prior (Herbster
+    and Warmuth, Tracking the best expert, 1998; Cesa-Bianchi and Lugosi, Prediction, Learning, and Games, 2006,
+    section 2.11). How fast trust falls is not set: for each expert it is the rate at which a bound of second order is
+    sharpest, the sum of what it lost beyond the best over the sum of its squares (Koolen and van Erven, Second-order
+    quantile methods, 2015). So a little lost again and again tells as much as a test would make of it, and one bad
+    day, however bad, tells little.
     """
     if not len(losses):
         return np.asarray(prior / prior.sum())
-    total = MEMORY ** np.arange(len(losses))[::-1] @ losses
-    best = max(total.min(), total.max() * 1e-9)  # an expert that has lost nothing is trusted, not infinitely
-    weights = prior * np.exp(-RATE * (total / best - 1)) if best > 0 else prior
-    weights = weights / weights.sum()
-    kept: Floats = (1 - SHARE) * weights + SHARE * prior / prior.sum()
+    counts = MEMORY ** np.arange(len(losses))[::-1]
+    behind = losses - losses[:, [int((counts @ losses).argmin())]]
+    lost, squares = counts @ behind, counts @ behind**2
+    evidence = np.divide(lost**2, 2 * squares, out=np.zeros_like(lost), where=squares > 0)
+    weights = prior * np.exp(-evidence)
+    kept: Floats = (1 - SHARE) * weights / weights.sum() + SHARE * prior / prior.sum()
     return kept

@@ -87,3 +87,19 @@ def test_who_has_lost_least_is_trusted_most() -> None:
     prior = np.array([0.6, 0.3, 0.1])
     assert trust(prior, np.zeros((0, 3))) == pytest.approx(prior)
     assert trust(prior, np.array([[3.0, 2.0, 1.0]] * 10)).argmax() == 2
+
+
+def test_little_that_is_lost_each_day_tells_more_than_one_bad_day() -> None:
+    """Both lost as much in forty days, the second all of it in one of them."""
+    losses = np.full((40, 3), 10.0)
+    losses[:, 1] += 1.0
+    losses[-1, 2] += losses[:, 1].sum() - 400.0
+    always, once = trust(np.ones(3) / 3, losses)[1:]
+    assert always < 0.08 < 0.25 < once
+
+
+def test_trust_does_not_depend_on_the_unit_nor_on_what_all_have_lost() -> None:
+    losses = np.random.default_rng(2).gamma(2.0, 1.0, (30, 3))
+    prior = np.array([0.6, 0.3, 0.1])
+    days = np.random.default_rng(3).gamma(2.0, 9.0, (30, 1))
+    assert trust(prior, 1e6 * losses + days) == pytest.approx(trust(prior, losses), rel=1e-6)
