@@ -25,13 +25,16 @@ from simulator.planning.told import (
 )
 from simulator.tables import print_bullets, print_table
 
-COLUMNS = ("offer", "GPU", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
+COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
 OF_MODELS = ("GPU", "committed", "held", "serverless", "hours of work", "cost")
 
 
-def rows(plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A row for each offer of a plan's document."""
-    return [_row(plan, name, terms) for name, terms in plan["terms"].items()]
+def of_offers(plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The heads, and a row for each offer of a plan's document; with the GPU where there are several models."""
+    if len(plan["by_model"]) < 2:
+        return [COLUMNS, *(_row(plan, name, terms) for name, terms in plan["terms"].items())]
+    named = [(terms["gpu"], _row(plan, name, terms)) for name, terms in plan["terms"].items()]
+    return [(name, gpu, *others) for gpu, (name, *others) in [("GPU", COLUMNS), *named]]
 
 
 def of_models(plan: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -55,7 +58,6 @@ def _row(plan: Mapping[str, Any], name: str, terms: Mapping[str, Any]) -> tuple[
     busy = plan["busy_share"][name]
     return (
         name,
-        terms["gpu"],
         terms["kind"],
         f"{terms['usd_per_gpu_hour']:.4g}",
         f"{terms['mean_gpus']:.2f}",
@@ -70,22 +72,24 @@ def print_plan(plan: Mapping[str, Any]) -> None:
 
     On a terminal also what it costs, first, and what one offer alone would, last.
     """
-    models = of_models(plan)
     if not sys.stdout.isatty():
-        if models:
-            print_table(OF_MODELS, models)
-        print_table(COLUMNS, rows(plan), names=3)
+        _print_tables(plan)
         print_bullets([plan["in_words"], *plan["advice"]])
         return
     print(plan["lead"])
-    if models:
-        print_table(OF_MODELS, models)
-    print_table(COLUMNS, rows(plan), names=3, left_out=() if models else ("GPU",))
+    _print_tables(plan)
     print_bullets(plan["advice"])
     others = plan["options"][1:]
     if others:
         cells = [(each["title"], dollars(each["usd"]), beyond(each["usd"], plan["cost_usd"])) for each in others]
         print_table(("one way alone", "cost", "beside the plan"), cells)
+
+
+def _print_tables(plan: Mapping[str, Any]) -> None:
+    models, (heads, *offers) = of_models(plan), of_offers(plan)
+    if models:
+        print_table(OF_MODELS, models)
+    print_table(heads, offers, names=3 if models else 2)
 
 
 def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from broker.decide.plan import Kind, Plan, Problem
 from simulator.planning.options import alternatives
-from simulator.planning.shown import COLUMNS, document, rows
+from simulator.planning.shown import OF_MODELS, document, of_models, of_offers
 from simulator.planning.solved import Solved
 from simulator.planning.told import advice, assumptions, figures, lead
 from simulator.report.costs import Bar, costs
@@ -19,6 +20,7 @@ from simulator.report.style import CLUSTER, COMMITTED, INK, SERVERLESS, SPOT, dr
 
 OF_KIND = {Kind.COMMITTED: (COMMITTED, "#3f6f9f", "#6f97bf"), Kind.HELD: (CLUSTER, SPOT, "#8cc0a0")}
 OF_SERVERLESS = (SERVERLESS, "#f0b27a", "#c9722b")
+BY_KIND = {Kind.COMMITTED.value: COMMITTED, Kind.HELD.value: CLUSTER, Kind.SERVERLESS.value: SERVERLESS}
 LITTLE = 1e-6
 
 
@@ -33,15 +35,18 @@ def page(trace: str, problem: Problem, found: Solved, prices_from: str, why: str
         lead=lead(problem, plan),
         advice=tuple(advice(problem, plan, {}, found.unbound_usd)),  # where it turns has a table of its own
         figures=tuple(figures(problem, plan)),
-        sections=tuple(_sections(problem, plan, found.turns, rows(document(problem, found, why, prices_from)))),
+        sections=tuple(_sections(problem, plan, found.turns, document(problem, found, why, prices_from))),
         assumptions=tuple(assumptions(problem, why)),
     ).html()
 
 
 def _sections(
-    problem: Problem, plan: Plan, turns: Mapping[str, float | None], lines: list[tuple[str, ...]]
+    problem: Problem, plan: Plan, turns: Mapping[str, float | None], told: Mapping[str, Any]
 ) -> Iterator[Section]:
-    yield Section(title="What is bought", parts=(cost_chart(problem, plan), Table(heads=COLUMNS, rows=lines)))
+    if models := of_models(told):
+        yield Section(title="What is bought of each GPU model", parts=(Table(heads=OF_MODELS, rows=models),))
+    heads, *offers = of_offers(told)
+    yield Section(title="What is bought", parts=(cost_chart(problem, plan), Table(heads=heads, rows=offers)))
     yield Section(title="Capacity against demand", parts=(capacity_chart(problem, plan),))
     yield Section(title="The load-duration curve", parts=(curve_chart(plan),))
     yield Section(
@@ -76,10 +81,8 @@ def cost_chart(problem: Problem, plan: Plan) -> Chart:
         offer = name.removeprefix("all ").removesuffix(" for the peak")
         more = cost / plan.cost_usd - 1 if plan.cost_usd else 0.0
         bars.append(Bar(title=name, parts={offer: cost}, label=f"{more:+.0%}"))
-    says = (
-        "What the plan costs, by offer, beside one offer alone." if len(bars) > 1 else "What the plan costs, by offer."
-    )
-    return costs(bars, _colours(plan), unit="cost, US dollars", says=says, floor=plan.cost_usd)
+    says = "What the plan costs, by offer, beside one way alone." if len(bars) > 1 else "What the plan costs, by offer."
+    return costs(bars, BY_KIND | _colours(plan), unit="cost, US dollars", says=says, floor=plan.cost_usd)
 
 
 def capacity_chart(problem: Problem, plan: Plan) -> Chart:
