@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 
+from broker.decide.spend import cell
 from broker.model.money import NS_PER_HOUR, NS_PER_S
 from broker.model.offers import Offer, Tier
 from broker.model.usage import BilledLine, ChargeKind
@@ -101,7 +102,7 @@ def _row(line: BilledLine, cost: Decimal, offer: Offer, account: str) -> Mapping
     amount = _number(cost)
     found = {
         **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), amount),
-        **dict.fromkeys(("BillingAccountId", "BillingAccountName"), account),
+        **dict.fromkeys(("BillingAccountId", "BillingAccountName"), cell(account)),
         **dict.fromkeys(("InvoiceIssuerName", "ProviderName", "ServiceProviderName"), offer.provider),
         **dict.fromkeys(("PublisherName", "HostProviderName"), offer.provider),
         **dict.fromkeys(("ConsumedQuantity", "PricingQuantity"), _number(quantity)),
@@ -129,7 +130,7 @@ def _row(line: BilledLine, cost: Decimal, offer: Offer, account: str) -> Mapping
         "x_JobName": line.job_name,
         "x_Kind": line.kind.value,
         "x_Pool": line.pool,
-        "x_User": line.user,
+        "x_User": cell(line.user),
     }
     if offer.tier.is_commitment:
         status = "Used" if line.kind is ChargeKind.JOB else "Unused"

@@ -127,10 +127,10 @@ def to_csv(report: SpendReport) -> Iterator[tuple[str, ...]]:
     for row in report.rows:
         known = bool(row.total) or not row.unknown
         amounts = (row.job, row.overhead, row.total) if known else (None, None, None)
-        yield (*map(_cell, row.group), *map(_usd, amounts), str(row.unknown), _usd(row.predicted), _usd(row.corrected))
+        yield (*map(cell, row.group), *map(_usd, amounts), str(row.unknown), _usd(row.predicted), _usd(row.corrected))
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """A user's or a tag's text: what a spreadsheet would take for a formula, and run, is text there as well."""
     return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 

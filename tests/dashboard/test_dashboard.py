@@ -123,10 +123,10 @@ def test_a_job_is_followed_live_and_cancelled(page, site: Site) -> None:
 
 def test_what_jobs_are_called_is_shown_as_text_wherever_it_is_shown(page, site: Site) -> None:
     """Names can't hold markup; users, tags and reasons can, and so could names of an older broker."""
-    tags = {f"k{number}": BAD[:60] for number in range(2)}
+    tags = {"k0": BAD[:60], "k1": BAD[:60], "turned": "\u202egpj.exe", "endless": "e" * 10_000}
     job = site.do(site.service.submissions.submit({"run": "echo hi", "tags": tags}, BAD)).id
     bad = re.escape(BAD)
-    page.route(re.compile("/v1/jobs"), lambda route: hostile(route, job))
+    page.route(re.compile("/v1/jobs(?!.*/follow$)"), lambda route: hostile(route, job))
     visit(page, "", "Overview")
     page.get_by_text(re.compile(bad)).first.wait_for()
     visit(page, "jobs", "Jobs")
@@ -134,6 +134,10 @@ def test_what_jobs_are_called_is_shown_as_text_wherever_it_is_shown(page, site: 
     visit(page, f"spend?period=all&by=user&name={BAD}", "Spend")
     page.evaluate("id => { location.hash = `#/job/${id}`; }", job)
     page.get_by_text(re.compile(bad)).first.wait_for()
+    page.get_by_text(re.compile("turned=\ufffdgpj.exe")).wait_for()
+    page.get_by_text(re.compile("endless=e{52}…e{59}")).wait_for()
+    page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.evaluate("window.hacked") is None
     assert page.locator("main img, main script").count() == 0
     site.do(site.service.jobs.cancel(job))

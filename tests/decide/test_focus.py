@@ -116,3 +116,12 @@ def test_commitments_say_whether_they_were_used() -> None:
     (idle,), (used,) = (list(focus([replace(line, kind=kind)], "acme")) for kind in (ChargeKind.IDLE, ChargeKind.JOB))
     assert (idle["CommitmentDiscountStatus"], used["CommitmentDiscountStatus"]) == ("Unused", "Used")
     assert idle["PricingCategory"] == "Committed"
+
+
+def test_a_user_that_a_spreadsheet_would_run_is_text() -> None:
+    line = BilledLine(
+        day_ns=0, pool="home", unit_id="n1", kind=ChargeKind.JOB, job_id="a", job_name="a", user="=cmd|'/C calc'!A0",
+        tags={}, duration_ns=NS_PER_HOUR, amount=Money(5), offer=OFFER,
+    )  # fmt: skip
+    (row,) = focus([line], "@SUM(1)")
+    assert (row["x_User"], row["BillingAccountId"]) == ("'=cmd|'/C calc'!A0", "'@SUM(1)")

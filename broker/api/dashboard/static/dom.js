@@ -8,8 +8,18 @@ export function h(tag, attributes = {}, ...children) {
     else if (name === "value") made.value = value;
     else made.setAttribute(name, value === true ? "" : String(value));
   }
-  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const shown = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  made.append(...(tag === "pre" ? shown : shown.map(tamed)));
   return made;
+}
+
+// Texts of others: nothing in them turns the direction of what stands beside them, and no word goes on without end. What is
+// shown as it was written stands in `pre`.
+const TURNS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, ENDLESS = /\S{200,}/g, KEPT = 60;
+
+function tamed(child) {
+  if (typeof child !== "string") return child;
+  return child.replace(TURNS, "\ufffd").replace(ENDLESS, (word) => `${word.slice(0, KEPT)}…${word.slice(-KEPT)}`);
 }
 
 const SVG = new Set(["g", "path", "line", "rect", "circle", "text", "title", "desc"]);

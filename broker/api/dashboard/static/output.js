@@ -20,7 +20,7 @@ export function output() {
   function append(stream, written) {
     const last = text.lastChild;
     if (last?.className === stream && last.textContent.length < PIECE) last.firstChild.appendData(written);
-    else text.append(h("span", { class: stream }, written));
+    else text.appendChild(h("span", { class: stream })).append(written);
   }
 
   function trim() {

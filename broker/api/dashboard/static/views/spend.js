@@ -59,7 +59,7 @@ function byDay(rows) {
 }
 
 const columns = (name, rows) => [
-  { head: sentence(name).slice(0, -1), header: true, cell: (row) => (name === "job" && row.group.job ? h("a", { href: `#/job/${encodeURIComponent(row.group.job)}` }, row.group.job) : row.group[name] || "(none)") },
+  { head: sentence(name.replace(":", " ")).slice(0, -1), header: true, cell: (row) => (name === "job" && row.group.job ? h("a", { href: `#/job/${encodeURIComponent(row.group.job)}` }, row.group.job) : row.group[name] || "(none)") },
   { head: "Jobs", number: true, cell: (row) => usd(row.job) },
   { head: "Idle and overhead", number: true, cell: (row) => usd(row.overhead) },
   { head: "Total", number: true, cell: (row) => usd(row.total) },
