@@ -11,6 +11,7 @@ from simulator.plain import label
 from simulator.report.document import Chart
 from simulator.report.style import INK, drawn
 
+LABELLED = 0.9  # of the width: there is room for a label beside bars that end before it
 FAR = 4.0  # times the floor: dearer bars are cut off, or the others could not be told apart
 
 
@@ -39,8 +40,14 @@ def costs(bars: Sequence[Bar], colours: Mapping[str, str], *, unit: str, says: s
         if any(values):
             figure.add_bar(y=titles, x=values, name=part, orientation="h", marker_color=colour)
     for bar, title in zip(shown, titles, strict=True):
+        beyond = bar.total > widest * LABELLED  # the label stands in the bar then
         figure.add_annotation(
-            x=min(bar.total, widest * 0.9), y=title, text=f" {bar.label}", showarrow=False, xanchor="left"
+            x=widest if beyond else bar.total,
+            y=title,
+            text=f"{bar.label} " if beyond else f" {bar.label}",
+            font={"color": "white"} if beyond else None,
+            showarrow=False,
+            xanchor="right" if beyond else "left",
         )
     if floor:
         figure.add_vline(x=floor, line_dash="dot", line_color=INK)
