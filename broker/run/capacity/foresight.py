@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -11,11 +11,13 @@ import structlog
 from broker.decide.pool_state import Expected
 from broker.model.errors import BrokerError
 from broker.model.foresight import LOOK_BACK_S, Outlook
+from broker.model.jobs import JobState
 from broker.model.money import NS_PER_S
 from broker.model.pools import Capability
 from broker.model.runs import Run
 from broker.model.times import day_of
 from broker.ports import Clock, Store
+from broker.run.capacity.compiling import compiled_apart
 from broker.run.capacity.schedules_ahead import planned_ahead
 from broker.run.pools import RunningPool
 
@@ -29,12 +31,19 @@ QUEUED: Final = 1_000  # jobs at the head of the queue that count as work
 class Foresight:
     """Looks ahead for each pool."""
 
-    def __init__(self, pools: Mapping[str, RunningPool], store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        pools: Mapping[str, RunningPool],
+        store: Store,
+        clock: Clock,
+        prepare: Callable[[], Awaitable[None]] = compiled_apart,
+    ) -> None:
         self.current: dict[str, Outlook] = {}
         self.expected: dict[str, Expected] = {}  # of clusters whose work could run elsewhere
         self._pools = pools
         self._store = store
         self._clock = clock
+        self._prepare, self._prepared = prepare, False
 
     async def run(self) -> None:
         """Forecasts again and again until cancelled; what fails is said in the log and tried again."""
@@ -42,12 +51,22 @@ class Foresight:
         while True:
             for running in [each for each in self._pools.values() if each.elsewhere is None]:
                 try:
+                    await self._be_prepared()
                     await self.step(running)
                 except (BrokerError, OSError) as error:
                     log.warning("no forecast could be made", pool=running.pool.name, error=str(error))
                 except Exception:
                     log.exception("forecasting failed; the broker goes on without it", pool=running.pool.name)
             await asyncio.sleep(EVERY_S)
+
+    async def _be_prepared(self) -> None:
+        """Before the first forecast from what has run."""
+        if self._prepared:
+            return
+        counts = await asyncio.to_thread(self._store.counts)
+        if any(number for state, number in counts.items() if state is not JobState.QUEUED):
+            await self._prepare()
+            self._prepared = True
 
     async def step(self, running: RunningPool) -> Outlook | None:
         """Makes and keeps a forecast, unless one is fresh; None where nothing has run yet."""
