@@ -19,6 +19,7 @@ _ROLES: Final = {
     "ray::": "workers",
     "on_machine/agent.py": "containers",
     "local_serverless.host": "host",
+    "capacity.compiling": "compiling for forecasts",
     "": "Ray",
 }
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from executors.on_machine.order import Order
 
-LIMIT: Final = 64  # orders in it at most
+LIMIT: Final = 128  # orders in it at most: half of them last until the broker, on a busy machine, has sent more
 PATIENCE_S: Final = 5.0  # what has waited longer is given back to the broker, which may know a better place
 WHY_REFUSED: Final = f"no place came free within {PATIENCE_S:g} s"
 

@@ -75,9 +75,20 @@ def test_it_is_filled_again_when_half_of_it_has_gone() -> None:
 
 
 def test_what_waits_holds_up_others_for_a_moment_at_most() -> None:
-    each_s = 1 / 128
+    each_s = 1 / 64
     short = replace(SHORT, est_runtime_s=each_s)
     assert run(decide_all([short] * 99, in_line(ray(line=99), 1, WORK_S / 2))) == WORK_S / 2 / each_s
+
+
+@pytest.mark.parametrize("places", [1, 3])
+def test_each_place_does_a_part_of_what_waits(places: int) -> None:
+    pool = full(state(cluster(max_units=places)), line=9_999)
+    assert pool.capacity is not None
+    (held,) = pool.running
+    units = [unit.unit_id for unit in pool.capacity.units]
+    pool = replace(pool, running=tuple(replace(held, attempt_id=unit, unit_ids=(unit,)) for unit in units))
+    each_s = 1 / 32
+    assert run(decide_all([replace(SHORT, est_runtime_s=each_s)] * 200, pool)) == places * WORK_S / each_s
 
 
 def test_where_its_work_is_the_limit_half_of_that_has_to_be_done() -> None:

@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 PAGE = 1_000
 # A long queue costs time in each round. Between two looks at a whole page of it, only its head is looked at.
-HEAD = 16
+HEAD = 64  # what has gone of a line of short jobs, so that one look fills it
 FAR = 10 * PAGE  # how many jobs a round looks at, those that budgets hold among them
 WHOLE_PAGE_EVERY_S = 1.0
 LOOK_AGAIN_S = 60.0
