@@ -18,7 +18,7 @@ from broker.decide.plan import Class, Kind, Offer, Problem, Scenario, solve
 from broker.decide.plan.build import modelled
 from broker.decide.plan.highs import optimum
 from broker.decide.workload import Floats
-from simulator.quiet import quiet
+from simulator.native_output import silenced_native_output
 
 T = TypeVar("T")
 HOURS = 8_760
@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--drawn", type=int, default=8, help="problems drawn at random")
     options = parser.parse_args()
-    with quiet():
+    with silenced_native_output():
         solve(problem(8, 4, 1.0))
         hourly, weekly = against_full(problem(8, 4, 1.0)), against_full(problem(8, 4, 168.0))
         others = [against_full(drawn(8, 4, seed)) for seed in range(options.drawn)]

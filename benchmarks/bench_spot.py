@@ -10,7 +10,7 @@ from pathlib import Path
 
 from broker.decide.spot import SpotRule
 from simulator.jobs.availability import load
-from simulator.virtual.on_spot import Case, played
+from simulator.virtual.spot_deadlines import Case, played
 
 SLACKS = (1.15, 1.3, 1.6, 2.0)
 

@@ -14,7 +14,7 @@ from typing import Any
 import simpy
 
 from broker.decide.workload import Workload
-from simulator.jobs import Rule, Terms, chance
+from simulator.jobs import Rule, Terms, random_draws
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -118,7 +118,9 @@ class Twin:
     def _patience(self, job: Job) -> float:
         rule, thought = self.rule, job.work
         if rule.estimate_error:
-            thought *= math.exp(rule.estimate_error * chance.normal(self.terms.seed, chance.ESTIMATE, job.number))
+            thought *= math.exp(
+                rule.estimate_error * random_draws.normal(self.terms.seed, random_draws.ESTIMATE, job.number)
+            )
         if self._whole(job.gpus) > self.ever + self.spot_places or job.tries >= self.terms.tries:
             return 0.0
         return (
@@ -265,7 +267,9 @@ class Twin:
             self.env.process(self._fail(node))
 
     def _fail(self, node: Node) -> Process:
-        yield self.env.timeout(self.terms.node_mtbf_s * chance.exponential(self.terms.seed, chance.LIFE, node.life))
+        yield self.env.timeout(
+            self.terms.node_mtbf_s * random_draws.exponential(self.terms.seed, random_draws.LIFE, node.life)
+        )
         if node in self.nodes:
             self._lose(node)
             self._ask()

@@ -6,12 +6,12 @@ command line answers by the same code. Importing this loads nothing else.
 
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
-    from simulator.study.buying import Planned, market, plan
-    from simulator.study.comparing import Compared, compare_plans
-    from simulator.study.foreseeing import Foreseen, forecast
+    from simulator.study.compare_plans import Compared, compare_plans
+    from simulator.study.figures import stacked
+    from simulator.study.forecast import Foreseen, forecast
     from simulator.study.past import Past, past
-    from simulator.study.playing import Simulated, simulate
-    from simulator.study.shown import stacked
+    from simulator.study.plan import Planned, market, plan
+    from simulator.study.simulate import Simulated, simulate
     from simulator.study.sizes import Sizes, sizes
     from simulator.study.workloads import Description, describe, grown, read_trace, synth
 
@@ -40,12 +40,12 @@ __all__ = [
 _WHERE = {
     **dict.fromkeys(("Description", "describe", "grown", "read_trace", "synth"), "simulator.study.workloads"),
     **dict.fromkeys(("Sizes", "sizes"), "simulator.study.sizes"),
-    **dict.fromkeys(("Foreseen", "forecast"), "simulator.study.foreseeing"),
-    **dict.fromkeys(("Planned", "market", "plan"), "simulator.study.buying"),
-    **dict.fromkeys(("Compared", "compare_plans"), "simulator.study.comparing"),
+    **dict.fromkeys(("Foreseen", "forecast"), "simulator.study.forecast"),
+    **dict.fromkeys(("Planned", "market", "plan"), "simulator.study.plan"),
+    **dict.fromkeys(("Compared", "compare_plans"), "simulator.study.compare_plans"),
     **dict.fromkeys(("Past", "past"), "simulator.study.past"),
-    "stacked": "simulator.study.shown",
-    **dict.fromkeys(("Simulated", "simulate"), "simulator.study.playing"),
+    "stacked": "simulator.study.figures",
+    **dict.fromkeys(("Simulated", "simulate"), "simulator.study.simulate"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Names that a user gave → the same without repetitions, or an error with the nearest one that there is."""
+"""Names that a user gave → the same without duplicates, or an error that suggests the nearest valid name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from difflib import get_close_matches
 from broker.model.errors import UnknownName
 
 
-def known(names: Iterable[str], there: Iterable[str], what: str) -> list[str]:
-    """Raises `UnknownName` for the first that there is not."""
-    options = list(there)
+def known_names(names: Iterable[str], valid: Iterable[str], what: str) -> list[str]:
+    """The names in the order given, each once. Raises `UnknownName` for the first that is not among `valid`.
+
+    `what` says in the message what kind of thing is named.
+    """
+    options = list(valid)
     for name in names:
         if name not in options:
             near = get_close_matches(name, options, 1)

@@ -14,8 +14,8 @@ from broker.model.errors import DaemonError, InvalidInput
 
 if TYPE_CHECKING:
     from broker.decide.plan import Problem
-    from simulator.planning.courses import Histories
     from simulator.planning.offers import Ways
+    from simulator.planning.scenarios import Histories
 
 HOUR_S = 3_600.0
 GPU = "H100"
@@ -68,27 +68,27 @@ def plan(
         return
     from rich.console import Console
 
-    from simulator.compiling import compiling
+    from simulator.compile_notice import announced_compilation
     from simulator.planning.offers import ways_of_market, ways_of_pools
+    from simulator.planning.output import document
     from simulator.planning.problem import problem_of
-    from simulator.planning.shown import document
-    from simulator.planning.solved import solved
+    from simulator.planning.solution import solution
 
     ways = ways_of_pools(pools) if pools is not None else ways_of_market(gpu or GPU)
     whole = pools is None if whole_nodes is None else whole_nodes
     step_s = max(step, HOUR_S) if forecast is not None else step
-    with Console(stderr=True).status("reading the demand") as status, compiling(status.update):
+    with Console(stderr=True).status("reading the demand") as status, announced_compilation(status.update):
         histories = _histories(trace or "-", demand, ways, step_s)
         problem, why = problem_of(
             histories, ways, step_s, days=forecast, courses=courses, whole_nodes=whole, budget_usd=budget
         )
         status.update(f"solving for {problem.steps:,} steps in {len(problem.scenarios)} courses")
-        found = solved(problem, sensitivity, status.update)
+        found = solution(problem, sensitivity, status.update)
     if lp is not None:
         _write_lp(problem, lp)
     if html is not None:
         from simulator.report.plan import page
-        from simulator.traces.ours import file_stem
+        from simulator.traces.own_csv import file_stem
 
         source = file_stem(demand or trace or "-")
         html.write_text(page(source, problem, found, ways.prices_from, why), encoding="utf-8")
@@ -119,7 +119,7 @@ def _own(given: list[str], gpu: str | None, days: float | None, as_json: bool) -
 
 
 def _print(plan: Mapping[str, Any], as_json: bool) -> None:
-    from simulator.planning.shown import print_plan
+    from simulator.planning.output import print_plan
 
     if as_json:
         print(json.dumps(plan))
@@ -128,7 +128,7 @@ def _print(plan: Mapping[str, Any], as_json: bool) -> None:
 
 
 def _histories(trace: str, demand: Path | None, ways: Ways, step_s: float) -> Histories:
-    from simulator.planning.courses import of_file, of_trace
+    from simulator.planning.scenarios import of_file, of_trace
 
     return of_file(demand, step_s, ways.classes) if demand else of_trace(trace, step_s, ways.classes, ways.matches)
 

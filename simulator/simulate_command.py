@@ -36,24 +36,24 @@ def simulate(
     from rich.console import Console
 
     from broker.decide.market import SCENARIOS
-    from simulator import outcomes
+    from simulator import comparison_output
     from simulator.compare import compare
-    from simulator.compiling import compiling
+    from simulator.compile_notice import announced_compilation
     from simulator.intervals import intervals
-    from simulator.names import known
+    from simulator.names import known_names
     from simulator.policies import DEFAULT, POLICIES
-    from simulator.report.unit import Unit
+    from simulator.report.cost_unit import Unit
     from simulator.sensitivity import sensitivity
     from simulator.traces import load
-    from simulator.traces.ours import file_stem
+    from simulator.traces.own_csv import file_stem
 
-    scenarios = known(scenario or ["elastic"], SCENARIOS, "scenario")
-    policies = known(policy or list(DEFAULT), POLICIES, "policy")
+    scenarios = known_names(scenario or ["elastic"], SCENARIOS, "scenario")
+    policies = known_names(policy or list(DEFAULT), POLICIES, "policy")
     history = load(trace)
     found: dict[str, Comparison] = {}
     bands: dict[str, dict[str, tuple[float, float]]] = {}
     sensitivities: dict[str, Sensitivity] = {}
-    with Console(stderr=True).status("reading the trace") as status, compiling(status.update):
+    with Console(stderr=True).status("reading the trace") as status, announced_compilation(status.update):
         for name in scenarios:
             market = SCENARIOS[name]
             status.update(f"{name}: playing {len(policies)} policies")
@@ -73,9 +73,9 @@ def simulate(
     if decisions is not None:
         _write(decisions, found)
     if as_json:
-        outcomes.print_json(trace, found, bands)
+        comparison_output.print_json(trace, found, bands)
     else:
-        outcomes.print_tables(found, bands, Unit(usd=usd))
+        comparison_output.print_tables(found, bands, Unit(usd=usd))
 
 
 def warn_of_a_short_time(played: Comparison) -> None:

@@ -57,11 +57,11 @@ def simulate_jobs(
     from rich.console import Console
 
     from simulator.jobs import Terms, table
+    from simulator.jobs.inputs import jobs_of, with_offers, with_spot
     from simulator.jobs.intervals import Case, intervals, with_intervals
     from simulator.jobs.progress import Progress
     from simulator.jobs.rules import fixed_size, live_rules, rules
-    from simulator.jobs.setting import jobs_of, with_offers, with_spot
-    from simulator.names import known
+    from simulator.names import known_names
     from simulator.virtual.result import played
 
     workload = jobs_of(trace)
@@ -82,7 +82,7 @@ def simulate_jobs(
     with Console(stderr=True).status(f"{len(workload):,} jobs") as status:
         quick = rules(workload, terms, nodes, estimate_error)
         there = {**quick, **live_rules(workload, terms, estimate_error, slack)}
-        for name in known(rule or list(quick), there, "rule"):
+        for name in known_names(rule or list(quick), there, "rule"):
             shown = Progress(there[name].title, len(workload), status.update)
             runs[name] = table.Played(named=there[name], result=played(workload, terms, there[name].rule, shown.left))
         if replicates:
@@ -98,7 +98,7 @@ def simulate_jobs(
             runs = with_intervals(runs, intervals(case, replicates, processes, ray))
     if html is not None:
         from simulator.report.jobs import page
-        from simulator.traces.ours import file_stem
+        from simulator.traces.own_csv import file_stem
 
         html.write_text(page(file_stem(trace), runs, terms), encoding="utf-8")
     if as_json:

@@ -28,8 +28,8 @@ def import_(
 
     Example: sacct --parsable2 -a -o JobID,User,Submit,Start,End,State,AllocTRES | broker trace import - -o trace.csv
     """
+    from simulator.traces.any_format import read
     from simulator.traces.formats.serving import Serving
-    from simulator.traces.reading import read
 
     serving = Serving(prefill_tokens_per_s=prefill, decode_tokens_per_s=decode, requests_per_gpu=per_gpu)
     _write(read(source, form, serving), out)
@@ -54,14 +54,14 @@ def describe(
 
     from simulator.traces import load
     from simulator.traces.describe import describe as described
-    from simulator.traces.described import print_description
+    from simulator.traces.description import print_description
 
     history = load(trace)
     found = described(history, breakeven)
     if html is not None:
         from simulator.report.trace import page
         from simulator.traces.describe import busy_gpus
-        from simulator.traces.ours import file_stem
+        from simulator.traces.own_csv import file_stem
 
         html.write_text(page(file_stem(trace), history, busy_gpus(history), found), encoding="utf-8")
     if as_json:

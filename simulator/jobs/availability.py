@@ -9,7 +9,7 @@ import numpy as np
 
 from broker.model.errors import InvalidInput, Problem
 from simulator.jobs.terms import Spot
-from simulator.traces.ours import numbers, table_of
+from simulator.traces.own_csv import numbers, table_of
 
 
 def load(file: str, nodes: int | None = None) -> Spot:

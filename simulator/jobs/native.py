@@ -1,4 +1,4 @@
-"""A function of numbers and of arrays that others own → the same one, compiled to what C would be.
+"""Compiles functions of numbers and of borrowed arrays to machine code, with Numba.
 
 Nothing in it may allocate: references to arrays are not counted, which for short functions takes longer than they do.
 """
@@ -14,13 +14,13 @@ import numpy as np
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_PARTS = ("chance", "containers", "events", "heap", "kernel", "native", "nodes", "shapes", "state", "waiting")
+_PARTS = ("containers", "events", "heap", "kernel", "native", "nodes", "random_draws", "shapes", "state", "waiting")
 _FILES = [Path(__file__).with_name(f"{part}.py") for part in _PARTS]
 _STAMP = tuple((file.name, file.stat().st_mtime, file.stat().st_size) for file in _FILES)
 
 
 def native(function: Callable[P, R]) -> Callable[P, R]:
-    """Compiles it at its first call and keeps the result beside it for later processes."""
+    """Compiles a function at its first call and caches the result on disk for later processes."""
     fast = numba.njit(cache=True, error_model="numpy", _nrt=False)(function)
     # Numba keeps a result until the function's own file changes; what it calls lies in other files of this folder.
     fast._cache._cache_file._source_stamp = _STAMP
@@ -29,14 +29,14 @@ def native(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """Compiles it into each function that calls it."""
+    """Inlines a function into each compiled function that calls it."""
     fast: Callable[P, R] = numba.njit(error_model="numpy", forceinline=True, _nrt=False)(function)
     return fast
 
 
 @inlined
 def place(index: int) -> int:
-    """An index without a sign: no look whether it counts from the end."""
+    """An unsigned index: compiled code needs no check whether it counts from the end."""
     without: Any = np.uint32(index)
     found: int = without
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from simulator.jobs import chance
+from simulator.jobs import random_draws
 from simulator.jobs.events import DONE, FAIL, IDLE, LIFE_BITS, PLACE, READY, push
 from simulator.jobs.native import inlined, native, place
 from simulator.jobs.state import BOOTING, GANG, NO_ROOM, NONE, NOWHERE, OFF, ROUNDING, UP, Ints, Tables, World
@@ -146,7 +146,7 @@ def boot(world: World, tables: Tables, now: float, node: int) -> None:
     found.state = UP
     world.sums[0].boot_gpu_s += (now - found.asked_s) * terms.node_gpus
     if terms.mtbf_s < math.inf:
-        lives_s = terms.mtbf_s * chance.exponential(terms.seed, chance.LIFE, found.life)
+        lives_s = terms.mtbf_s * random_draws.exponential(terms.seed, random_draws.LIFE, found.life)
         push(world, tables, now + lives_s, FAIL, node + (found.life << LIFE_BITS))
     world.room[node] = (terms.node_parts << LIFE_BITS) + node
     idle(world, tables, now, node)

@@ -14,7 +14,7 @@ from broker.decide.market import Market
 from broker.decide.patience import SHORT_S, WAIT_SHARE
 from broker.decide.spot import SpotRule
 from broker.decide.workload import Workload
-from simulator.jobs import chance
+from simulator.jobs import random_draws
 from simulator.jobs.run import run
 from simulator.jobs.terms import Live, Rule, Terms
 
@@ -150,7 +150,7 @@ def by_capacity(workload: Workload, terms: Terms, waits: Rule) -> Rule:
         node=max(round(terms.node_gpus), 1),
         warmup=0,
     )
-    thought_s = workload.duration_s * chance.errors(terms.seed, waits.estimate_error, len(workload))
+    thought_s = workload.duration_s * random_draws.errors(terms.seed, waits.estimate_error, len(workload))
     longest_s = waits.wait_s + (waits.wait_per_second + waits.wait_per_gpu_second * workload.gpus) * thought_s
     seen = replace(workload, duration_s=workload.duration_s + longest_s + terms.cold_start_s)
     held = np.rint(targets(seen, market).cluster_gpus / market.node).astype(np.int64)

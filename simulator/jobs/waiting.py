@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from simulator.jobs import chance
+from simulator.jobs import random_draws
 from simulator.jobs.native import inlined, native, place
 from simulator.jobs.state import NONE, WAITING, Tables, World
 
@@ -14,7 +14,7 @@ def patience_s(world: World, number: int, work_s: float, gpus: float) -> float:
     """How long a job may wait for the cluster, by the estimate of its run time."""
     rule, thought_s = world.patience, work_s
     if rule.error > 0:
-        thought_s *= math.exp(rule.error * chance.normal(world.terms.seed, chance.ESTIMATE, number))
+        thought_s *= math.exp(rule.error * random_draws.normal(world.terms.seed, random_draws.ESTIMATE, number))
     if thought_s < rule.from_s:
         return 0.0
     return rule.constant_s + (rule.per_s + rule.per_gpu_s * gpus) * thought_s

@@ -15,7 +15,7 @@ from broker.model.offers import Offer as Priced
 from broker.model.offers import Tier
 from broker.model.resources import GIB
 from simulator.planning.document import ClassPart, Match, PoolPart, PoolsFile, Price
-from simulator.planning.reading import checked_pools, read_pools, wrong
+from simulator.planning.pools_file import checked_pools, read_pools, wrong
 from simulator.prices import known_offers
 
 KINDS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from broker.decide.plan import Class, Problem
 from broker.model.errors import InvalidInput
-from simulator.planning.courses import Histories, as_forecast, as_it_was
 from simulator.planning.offers import Ways
+from simulator.planning.scenarios import Histories, as_forecast, as_it_was
 
 HOUR_S = 3_600.0
 

@@ -10,10 +10,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from broker.decide.plan import Kind, Plan, Problem
-from simulator.planning.options import alternatives
-from simulator.planning.shown import OF_MODELS, document, of_models, of_offers
-from simulator.planning.solved import Solved
-from simulator.planning.told import advice, assumptions, figures, lead
+from simulator.planning.alternatives import alternatives
+from simulator.planning.output import OF_MODELS, document, of_models, of_offers
+from simulator.planning.solution import Solution
+from simulator.planning.explanation import advice, assumptions, figures, lead
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Chart, Page, Section, Table
 from simulator.report.style import CLUSTER, COMMITTED, INK, SERVERLESS, SPOT, drawn
@@ -24,7 +24,7 @@ BY_KIND = {Kind.COMMITTED.value: COMMITTED, Kind.HELD.value: CLUSTER, Kind.SERVE
 LITTLE = 1e-6
 
 
-def page(trace: str, problem: Problem, found: Solved, prices_from: str, why: str) -> str:
+def page(trace: str, problem: Problem, found: Solution, prices_from: str, why: str) -> str:
     """The report as HTML."""
     plan = found.plan
     count = len(problem.scenarios)

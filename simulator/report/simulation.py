@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from simulator.compare import Comparison, Outcome
-from simulator.outcomes import Bands, columns, in_words, spilled_share, terms
+from simulator.comparison_output import Bands, columns, in_words, spilled_share, terms
+from simulator.report.cost_unit import Unit
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Chart, Page, Section, Table
 from simulator.report.load_duration import load_duration
 from simulator.report.over_time import over_time
 from simulator.report.sensitivity import sensitivity as drawn_sensitivity
 from simulator.report.style import CLUSTER, COMMITTED, SERVERLESS
-from simulator.report.unit import Unit
 from simulator.sensitivity import Sensitivity
 from simulator.traces.describe import busy_shares
 

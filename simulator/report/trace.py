@@ -14,7 +14,7 @@ from simulator.report.load_duration import load_duration
 from simulator.report.over_time import over_time
 from simulator.report.style import CLUSTER, drawn
 from simulator.traces.describe import STEP_S, week
-from simulator.traces.described import alike, shortly
+from simulator.traces.description import alike, shortly
 
 BINS = 40
 DAYS = tuple(f"day {n + 1}" for n in range(7))

@@ -15,9 +15,9 @@ from broker.model.placement import Placement, Verdict
 from broker.model.times import day_of
 from broker.model.usage import Charge, ChargeKind
 from simulator.jobs.terms import Terms
-from simulator.names import known
+from simulator.names import known_names
 from simulator.study.workloads import TABLE
-from simulator.traces.ours import history_of
+from simulator.traces.own_csv import history_of
 from simulator.virtual.broker import play
 from simulator.virtual.from_trace import sites, works
 
@@ -35,7 +35,7 @@ class Past:
 
         Raises `UnknownName` for another column.
         """
-        columns = known(by, COLUMNS, "column")
+        columns = known_names(by, COLUMNS, "column")
         job_usd = self.charges["usd"].where(self.charges["kind"] == ChargeKind.JOB.value, 0.0)
         grouped = self.charges.assign(job_usd=job_usd).groupby(columns)
         table = grouped[["job_usd", "usd"]].sum()

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from simulator.report.document import Chart
 from simulator.report.style import CLUSTER, INK, SERVERLESS, drawn
-from simulator.study.shown import titled
+from simulator.study.figures import titled
 from simulator.study.workloads import describe
 
 MONTH_H = 730.0

@@ -17,10 +17,10 @@ from simulator.report import trace as drawn
 from simulator.report.document import Chart
 from simulator.report.load_duration import load_duration
 from simulator.report.over_time import over_time
-from simulator.study.shown import titled
+from simulator.study.figures import titled
 from simulator.traces import describe as described
-from simulator.traces.ours import history_of, table_of
-from simulator.traces.reading import read
+from simulator.traces.any_format import read
+from simulator.traces.own_csv import history_of, table_of
 from simulator.traces.synth import synth as made_up
 
 TABLE = "the table of jobs"

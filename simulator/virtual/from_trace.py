@@ -13,7 +13,7 @@ from broker.model.jobs import Job, JobSpec, JobState, RetryPolicy
 from broker.model.offers import BillingRule, Offer, Tier
 from broker.model.pools import Capability, Pool, PoolKind
 from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
-from simulator.jobs import chance
+from simulator.jobs import random_draws
 from simulator.jobs.terms import Terms
 from simulator.virtual.broker import Site, Work
 from simulator.virtual.pool import Timing
@@ -46,7 +46,11 @@ def works(
         nodes = max(math.ceil(gpus / terms.node_gpus - 1e-9), 1)
         said = None
         if error is not None:
-            said = seconds * math.exp(error * chance.normal(terms.seed, chance.ESTIMATE, number)) if error else seconds
+            said = (
+                seconds * math.exp(error * random_draws.normal(terms.seed, random_draws.ESTIMATE, number))
+                if error
+                else seconds
+            )
         each = gpus if nodes == 1 else terms.node_gpus
         spec = JobSpec(
             name=workload.kind.names[workload.kind.codes[number]] or "job",

@@ -9,12 +9,12 @@ import pytest
 from broker.decide.market import Market
 from broker.decide.workload import Workload
 from simulator.compare import compare
-from simulator.outcomes import in_words
+from simulator.comparison_output import in_words
 from simulator.policies import POLICIES
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Page, Section, Table
+from simulator.report.cost_unit import Unit
 from simulator.report.simulation import page
-from simulator.report.unit import Unit
 from simulator.sensitivity import sensitivity
 from simulator.simulate_command import warn_of_a_short_time
 

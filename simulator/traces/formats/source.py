@@ -13,7 +13,7 @@ import pandas as pd
 from broker.decide.workload import Floats
 from broker.model.errors import InvalidInput, Problem
 from simulator.traces.formats.serving import Serving
-from simulator.traces.ours import numbers
+from simulator.traces.own_csv import numbers
 
 COLUMNS = ("submit_s", "duration_s", "gpus", "user", "kind", "gpu_type")
 CHUNK = 200_000  # rows that are read at once

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from broker.decide.spot import SpotRule
 from simulator.jobs.terms import Spot
-from simulator.virtual.on_spot import Case, played
+from simulator.virtual.spot_deadlines import Case, played
 
 UNIFORM = SpotRule.UNIFORM_PROGRESS
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from broker.decide.plan import Class, Kind, Offer, Problem, Scenario
 from broker.model.errors import InvalidInput
-from simulator.planning.shown import document, print_plan
-from simulator.planning.solved import solved
-from simulator.planning.told import advice, lasting_hours
+from simulator.planning.explanation import advice, lasting_hours
+from simulator.planning.output import document, print_plan
+from simulator.planning.solution import solution
 from simulator.traces import load
 
 HOURS = 48
@@ -35,7 +35,7 @@ def problem(gpus: np.ndarray) -> Problem:
 
 def test_a_commitment_says_its_term_what_it_comes_to_and_what_doing_without_it_costs() -> None:
     asked = problem(STEADY)
-    found = solved(asked, sensitivity=False)
+    found = solution(asked, sensitivity=False)
     assert found.unbound_usd == pytest.approx(8 * HOURS * DAILY.usd_per_gpu_hour)
     said = " ".join(advice(asked, found.plan, {}, found.unbound_usd))
     assert "Commit to 8 GPUs of firm (1 node of 8) for 3 years at $1 an hour, busy 100% of the time." in said
@@ -62,7 +62,7 @@ def test_on_a_terminal_what_it_costs_comes_first_and_other_ways_to_buy_last(
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "dumb")
     asked = problem(STEADY)
-    print_plan(document(asked, solved(asked, sensitivity=False), "as it was", ""))
+    print_plan(document(asked, solution(asked, sensitivity=False), "as it was", ""))
     lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert lines[0].startswith("The cheapest mix costs $5,840 a month, ")
     assert [line.split("  ")[0] for line in lines if "for the peak" in line][-2:] == [
@@ -74,14 +74,14 @@ def test_on_a_terminal_what_it_costs_comes_first_and_other_ways_to_buy_last(
 
 def test_where_nothing_is_committed_to_nothing_is_said_of_doing_without() -> None:
     asked = problem(BUSY_DAY)
-    found = solved(asked, sensitivity=False)
+    found = solution(asked, sensitivity=False)
     assert found.unbound_usd is None
     said = " ".join(advice(asked, found.plan, {}, found.unbound_usd))
     assert "Hold 3.0 GPUs on average of daily (between 0 and 6 over time), $216." in said
 
 
 def test_without_serverless_or_nodes_there_is_no_mix_without_a_commitment() -> None:
-    assert solved(replace(problem(STEADY), offers=(FIRM,)), sensitivity=False).unbound_usd is None
+    assert solution(replace(problem(STEADY), offers=(FIRM,)), sensitivity=False).unbound_usd is None
 
 
 def test_a_trace_that_nobody_pipes_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A problem → its plan, and up to which price each offer would be bought."""
+"""A planning problem → its optimal plan, and the price up to which each offer would be bought."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from broker.decide.plan import Kind, NoPlan, Plan, Problem, solve
 from broker.decide.plan.sensitivity import bought_below
-from simulator.planning.told import LITTLE
-from simulator.quiet import quiet
+from simulator.native_output import silenced_native_output
+from simulator.planning.explanation import LITTLE
 
 QUICK = 5_000  # steps in all courses for which prices are looked into unasked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Solved:
+class Solution:
     """A plan, and dollars an hour up to which an offer is bought; None: at no price."""
 
     plan: Plan
@@ -22,11 +22,11 @@ class Solved:
     unbound_usd: float | None = None  # what the cheapest mix costs without commitments; None: the plan makes none
 
 
-def solved(
+def solution(
     problem: Problem, sensitivity: bool | None = None, progress: Callable[[str], None] = lambda _: None
-) -> Solved:
+) -> Solution:
     """Solves it. `sensitivity` asks for the prices; None: where that is quick. `progress` gets a line for each step."""
-    with quiet():
+    with silenced_native_output():
         plan = solve(problem)
         unbound_usd = _without_commitments(problem) if sum(plan.committed_gpus.values()) > LITTLE else None
         turns = {}
@@ -34,7 +34,7 @@ def solved(
         for name in plan.holdings if sensitivity or (sensitivity is None and quick) else ():
             progress(f"looking up to which price {name} is bought")
             turns[name] = bought_below(problem, name)
-    return Solved(plan=plan, turns=turns, unbound_usd=unbound_usd)
+    return Solution(plan=plan, turns=turns, unbound_usd=unbound_usd)
 
 
 def _without_commitments(problem: Problem) -> float | None:

@@ -1,4 +1,4 @@
-"""A plan → what to do and why, in words, with where the answer turns and how sure it is."""
+"""A plan explained in words: what to buy and why, the prices at which that changes, and how certain it is."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from broker.decide.plan import Holding, Kind, Plan, Problem
+from simulator.planning.alternatives import OF_KIND, alternatives, between
 from simulator.planning.by_model import mixed, separable
 from simulator.planning.offers import YEAR_H
-from simulator.planning.options import OF_KIND, alternatives, between
 from simulator.traces.describe import busy_shares
 
 LITTLE = 1e-6  # GPUs
@@ -36,7 +36,7 @@ def in_words(problem: Problem, plan: Plan) -> str:
 
 
 def beyond(usd: float, plan_usd: float) -> str:
-    """How much more than the plan something costs: a share, or where it is several times as much, how many."""
+    """How much more than the plan something costs: in per cent, or as a multiple from twice its cost on."""
     more = usd / max(plan_usd, LITTLE) - 1
     return f"{more:+.0%}" if more < 1 else f"{more + 1:,.1f} times as much"
 
@@ -66,12 +66,12 @@ def lead(problem: Problem, plan: Plan) -> str:
 
 
 def months(problem: Problem) -> float:
-    """How long the time planned is."""
+    """Length of the planned time, in months."""
     return problem.hours / MONTH_H
 
 
 def figures(problem: Problem, plan: Plan) -> Iterator[tuple[str, str]]:
-    """Numbers to begin with, each with what it is."""
+    """The headline figures, each as (value, what it is)."""
     yield dollars(plan.cost_usd / months(problem)), "a month"
     yield f"{sum(plan.committed_gpus.values()):,.3g}", "GPUs to commit to"
     held = sum(each.gpu_hours for each in plan.holdings.values() if each.offer.kind is Kind.HELD)
@@ -139,7 +139,7 @@ def lasting_hours(owed: Sequence[tuple[float, float]], saved_per_hour: float) ->
 
 
 def _moves(each: Holding) -> str:
-    """Between which sizes a cluster moves: its mean alone is no size to hold."""
+    """The range of sizes a cluster has over time: its mean alone is not a size to hold."""
     low, high = float(each.gpus.min()), float(each.gpus.max())
     moves = each.offer.kind is Kind.HELD and high - low > 1
     return f" (between {low:,.0f} and {high:,.0f} over time)" if moves else ""
@@ -166,7 +166,7 @@ def _term(hours: float) -> str:
 
 
 def _shares(problem: Problem, plan: Plan) -> Iterator[str]:
-    """Which nodes the plan buys a part of, which nobody sells."""
+    """Warnings where the plan buys a fraction of a node, which nobody sells."""
     for name, each in plan.holdings.items():
         nodes = each.now_gpus / each.offer.node
         if not problem.whole_nodes and each.offer.node > 1 and abs(nodes - round(nodes)) > LITTLE:
@@ -184,7 +184,7 @@ def turning(name: str, each: Holding, below: float | None) -> str:
 
 
 def how_sure(problem: Problem, plan: Plan) -> str:
-    """How far the courses that demand may take lie apart."""
+    """The range of costs over the demand scenarios."""
     if (found := between(plan.scenario_usd)) is None:
         return "How sure: demand is taken to repeat itself; --forecast plans for what may come instead."
     low, high = found

@@ -9,10 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from broker.decide.plan import Kind, Problem
+from simulator.planning.alternatives import alternatives, options
 from simulator.planning.by_model import by_model, together
-from simulator.planning.options import alternatives, options
-from simulator.planning.solved import Solved
-from simulator.planning.told import (
+from simulator.planning.explanation import (
     advice,
     assumptions,
     beyond,
@@ -23,6 +22,7 @@ from simulator.planning.told import (
     lead,
     what_to_do,
 )
+from simulator.planning.solution import Solution
 from simulator.tables import print_bullets, print_table
 
 COLUMNS = ("offer", "kind", "$/GPU-h", "GPUs", "busy", "GPU-hours", "cost")
@@ -92,7 +92,7 @@ def _print_tables(plan: Mapping[str, Any]) -> None:
     print_table(heads, offers, names=3 if models else 2)
 
 
-def document(problem: Problem, found: Solved, why: str, prices_from: str) -> dict[str, Any]:
+def document(problem: Problem, found: Solution, why: str, prices_from: str) -> dict[str, Any]:
     """A plan as plain values; `why` demand is thought to be as it is, and how old prices are."""
     plan = found.plan
     return {

@@ -1,4 +1,4 @@
-"""What a user says on the command line → a workload and terms, or what is wrong with it."""
+"""Arguments of the command line → a workload and terms. Raises `InvalidInput` for what can't be used."""
 
 from __future__ import annotations
 

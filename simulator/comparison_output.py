@@ -10,7 +10,7 @@ from typing import Any
 
 from simulator.compare import Comparison, Outcome
 from simulator.policies import Policy
-from simulator.report.unit import Unit
+from simulator.report.cost_unit import Unit
 from simulator.tables import print_bullets, print_table
 
 INTERVAL, COMMITTED = "90 % interval", "committed"

@@ -12,16 +12,16 @@ from broker.decide.capacity import History
 from broker.decide.market import SCENARIOS
 from broker.model.errors import InvalidInput
 from simulator.compare import Comparison, compare
-from simulator.names import known
-from simulator.outcomes import in_words, spilled_share, terms
+from simulator.comparison_output import in_words, spilled_share, terms
+from simulator.names import known_names
 from simulator.policies import DEFAULT, POLICIES
 from simulator.report import simulation as drawn
+from simulator.report.cost_unit import Unit
 from simulator.report.simulation import MONTH_H, counted_hours
-from simulator.report.unit import Unit
 from simulator.sensitivity import sensitivity
-from simulator.study.shown import titled
+from simulator.study.figures import titled
 from simulator.study.workloads import TABLE
-from simulator.traces.ours import history_of
+from simulator.traces.own_csv import history_of
 
 DAY_S = 86_400.0
 
@@ -66,7 +66,7 @@ class Simulated:
 
     def capacity(self, policy: str = "broker") -> go.Figure:
         """Demand, and what a policy held. Raises `UnknownName` for one that was not played."""
-        (name,) = known([policy], [each.policy.name for each in self.result.outcomes], "policy played")
+        (name,) = known_names([policy], [each.policy.name for each in self.result.outcomes], "policy played")
         outcome = next(each for each in self.result.outcomes if each.policy.name == name)
         return titled(drawn.capacity_chart(self.result, outcome))
 
@@ -89,7 +89,7 @@ def simulate(
     `scenario` is one of its own; prices are relative to the cluster's, or in dollars for an hour of a GPU. Raises
     `UnknownName`, and `InvalidInput` where nothing is left after the history or one price comes without the other.
     """
-    (name,) = known([scenario], SCENARIOS, "scenario")
+    (name,) = known_names([scenario], SCENARIOS, "scenario")
     market = SCENARIOS[name]
     market = replace(market, warmup=round(history_days * DAY_S / market.step_s))
     if (held_usd is None) != (serverless_usd is None):
@@ -97,5 +97,5 @@ def simulate(
     if held_usd is not None and serverless_usd is not None:
         market = replace(market, serverless=market.cluster * serverless_usd / held_usd)
     history = history_of(jobs, TABLE, market.step_s)
-    found = compare(history, market, known(policies, POLICIES, "policy"))
+    found = compare(history, market, known_names(policies, POLICIES, "policy"))
     return Simulated(result=found, history=history, unit=Unit(usd=held_usd))

@@ -1,4 +1,4 @@
-"""Our CSV of jobs → workloads that follow each other in time, for traces that are larger than memory."""
+"""Our CSV of jobs → consecutive workloads, chunk by chunk, for traces larger than memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from broker.decide.workload import Workload
 from broker.model.errors import InvalidInput, Problem
-from simulator.traces.ours import JOBS, numbers
+from simulator.traces.own_csv import JOBS, numbers
 
 
 def parts(source: str, rows: int = 1_000_000) -> Iterator[Workload]:

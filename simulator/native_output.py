@@ -1,4 +1,4 @@
-"""A stretch of code → the same, without what libraries below Python print."""
+"""Silences what native libraries write to standard output, which Python's own redirection can't reach."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Standard output goes nowhere meanwhile: HiGHS greets there once a process, whatever its options say."""
+def silenced_native_output() -> Iterator[None]:
+    """Discards file descriptor 1 meanwhile: HiGHS prints a banner there once per process, whatever its options say."""
     sys.stdout.flush()
     kept = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)

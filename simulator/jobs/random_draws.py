@@ -1,4 +1,4 @@
-"""A seed, a question and a number → chance: the same for the same three, in whatever order they are asked.
+"""Counter-based random numbers: a draw depends only on (seed, question, number), not on the order of draws.
 
 SplitMix64 (Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014) of the three. So what
 comes later in a workload changes nothing that was drawn before.
@@ -24,7 +24,7 @@ _UNIT: Final = 2.0**-53
 
 @native
 def uniform(seed: int, question: int, number: int) -> float:
-    """Above 0 and at most 1."""
+    """Uniform on (0, 1]."""
     mixed = np.uint64(seed)
     for part in (question, number):
         mixed = (mixed ^ np.uint64(part)) * _GOLDEN + _GOLDEN
@@ -36,13 +36,13 @@ def uniform(seed: int, question: int, number: int) -> float:
 
 @native
 def exponential(seed: int, question: int, number: int) -> float:
-    """Of mean 1."""
+    """Exponential with mean 1."""
     return -math.log(uniform(seed, question, number))
 
 
 @native
 def normal(seed: int, question: int, number: int) -> float:
-    """Of mean 0 and deviation 1 (Box and Muller, 1958)."""
+    """Standard normal (Box and Muller, 1958)."""
     radius = math.sqrt(-2.0 * math.log(uniform(seed, question, 2 * number)))
     return radius * math.cos(2.0 * math.pi * uniform(seed, question, 2 * number + 1))
 
@@ -54,7 +54,7 @@ def _normals(seed: int, question: int, found: Floats) -> None:
 
 
 def errors(seed: int, error: float, count: int) -> Floats:
-    """What is thought of the run times of so many jobs, over what they are; `error` deviates their logarithms."""
+    """For each of `count` jobs, estimated over true run time: lognormal, `error` is the deviation of the logarithm."""
     found = np.zeros(count)
     if error:
         _normals(seed, ESTIMATE, found)

@@ -1,4 +1,4 @@
-"""A chart of a report → a figure that stands alone: what it shows is its title."""
+"""A chart of a report → a figure that stands alone: what it shows becomes its title."""
 
 from __future__ import annotations
 

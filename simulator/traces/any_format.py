@@ -8,7 +8,7 @@ from broker.model.errors import InvalidInput, Problem
 from simulator.traces.formats import FORMATS, recognise
 from simulator.traces.formats.serving import Serving
 from simulator.traces.formats.source import Source
-from simulator.traces.opening import opened
+from simulator.traces.text_stream import opened
 
 AS_USUAL = Serving()
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """How amounts are told."""
+    """How amounts, which are computed in GPU-hours of the on-demand cluster, are displayed."""
 
-    usd: float | None = None  # of a GPU-hour of the on-demand cluster; None: costs are told in these
+    usd: float | None = None  # dollars of a GPU-hour of the on-demand cluster; None: display GPU-hours
 
     def value(self, amount: float) -> float:
         """An amount in the unit."""
@@ -20,15 +20,15 @@ class Unit:
         return f"{amount:,.0f} GPU-hours" if self.usd is None else f"${self.value(amount):,.0f}"
 
     def short(self, amount: float) -> str:
-        """An amount under a head that names the unit."""
+        """An amount for a table column whose header names the unit."""
         return f"{self.value(amount):,.0f}"
 
     @property
     def axis(self) -> str:
-        """The same, beside an axis."""
+        """The unit as the label of a chart's axis."""
         return "GPU-hours" if self.usd is None else "US dollars"
 
     @property
     def name(self) -> str:
-        """What amounts are in."""
+        """The unit in full, for prose."""
         return "cluster GPU-hours" if self.usd is None else f"US dollars, at ${self.usd:g} a cluster GPU-hour"

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 from broker.decide.plan import Kind
 from simulator.report.costs import Bar, costs
 from simulator.report.style import CLUSTER, COMMITTED, SERVERLESS
-from simulator.study.buying import Planned
-from simulator.study.shown import titled
+from simulator.study.figures import titled
+from simulator.study.plan import Planned
 
 COLOURS = {Kind.COMMITTED.value: COMMITTED, Kind.HELD.value: CLUSTER, Kind.SERVERLESS.value: SERVERLESS}
 

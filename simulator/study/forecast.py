@@ -12,13 +12,13 @@ from broker.decide.demand import Demand, demand
 from broker.decide.forecast import Forecast
 from broker.decide.forecast import forecast as foreseen
 from broker.decide.workload import Floats
-from simulator.planning.courses import SEED, end_s
+from simulator.planning.scenarios import SEED, end_s
 from simulator.report.document import Chart
 from simulator.report.over_time import means
 from simulator.report.style import CLUSTER, INK, drawn
-from simulator.study.shown import titled
+from simulator.study.figures import titled
 from simulator.study.workloads import TABLE
-from simulator.traces.ours import history_of
+from simulator.traces.own_csv import history_of
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 DAY_S = 86_400.0

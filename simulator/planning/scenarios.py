@@ -1,4 +1,4 @@
-"""A trace, or demand itself → the courses that demand may take, by class: the past, or what is forecast from it."""
+"""A trace, or a demand series → the scenarios of demand to plan for, by class: the past itself, or forecast paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from broker.decide.workload import Labels, Workload
 from broker.model.errors import InvalidInput, Problem
 from simulator.planning.document import Match
 from simulator.traces import load
-from simulator.traces.ours import numbers
+from simulator.traces.own_csv import numbers
 
 SEED = 1
 DAY_S = 86_400.0

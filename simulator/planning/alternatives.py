@@ -1,4 +1,4 @@
-"""A problem and its plan → what other ways to buy would cost beside it, and how far courses of demand lie apart."""
+"""A problem and its plan → what buying one offer alone would cost, and how costs vary across demand scenarios."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pandas as pd
 from broker.decide.demand import Demand
 from broker.decide.workload import Floats, Workload
 from broker.model.errors import InvalidInput, Problem
-from simulator.traces.opening import piped
+from simulator.traces.text_stream import piped
 
 JOBS = ("submit_s", "duration_s", "gpus")
 OTHERS = "`broker trace import` makes a trace of other systems' records, such as logs of requests"

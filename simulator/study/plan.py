@@ -13,16 +13,16 @@ import plotly.graph_objects as go
 
 from broker.decide.plan import Plan, Problem
 from broker.model.offers import Offer
-from simulator.planning.courses import by_class
+from simulator.planning.alternatives import alternatives
+from simulator.planning.explanation import MONTH_H, advice, in_words
 from simulator.planning.offers import cheapest, usd_per_gpu_hour, ways_of_document, ways_of_pools
-from simulator.planning.options import alternatives
 from simulator.planning.problem import HOUR_S, problem_of
-from simulator.planning.solved import solved
-from simulator.planning.told import MONTH_H, advice, in_words
+from simulator.planning.scenarios import by_class
+from simulator.planning.solution import solution
 from simulator.report import plan as drawn
-from simulator.study.shown import titled
+from simulator.study.figures import titled
 from simulator.study.workloads import TABLE
-from simulator.traces.ours import history_of
+from simulator.traces.own_csv import history_of
 
 Pools = Mapping[str, Any]
 
@@ -149,5 +149,5 @@ def plan(
     problem, why = problem_of(
         histories, ways, step_s, days=days, courses=courses, whole_nodes=whole_nodes, budget_usd=budget_usd
     )
-    found = solved(problem, sensitivity)
+    found = solution(problem, sensitivity)
     return Planned(problem=problem, result=found.plan, turns=found.turns, why=why, unbound_usd=found.unbound_usd)
