@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.harness import p50, p99, report
 from broker.model.jobs import LaunchRequest
 from broker.testing.builders import launch_request
-from executors.modal_pool import ModalFunctions, ModalPool, demands
+from executors.modal_pool import ModalFunctions, ModalPool, container_spec
 from executors.modal_pool.sandboxes import arguments_of
 from executors.remote import bundle
 from tests.executors.modal.driving import executor_on, functions_of, pool_of
@@ -46,7 +46,7 @@ async def bare(pool: ModalPool, request: LaunchRequest) -> float:
         image=image,
         env=dict(request.envs),
         timeout=3600,
-        **demands.shape(request.resources),
+        **container_spec.shape(request.resources),
     )
     async for line in sandbox.stderr:
         if '"started"' in line:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from broker.model.errors import Misconfigured, Unreachable
-from executors.kuberay.failures import NotFound, Throttled, failure
+from executors.kuberay.api_errors import NotFound, Throttled, failure
 from executors.kuberay.options import Options
 from executors.remote.backoff import Backoff
 

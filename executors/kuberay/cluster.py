@@ -7,7 +7,7 @@ import structlog
 from broker.model.errors import Misconfigured, Rejected
 from executors.kuberay import names
 from executors.kuberay.api import Api, Resource
-from executors.kuberay.failures import AlreadyExists
+from executors.kuberay.api_errors import AlreadyExists
 from executors.kuberay.manifests import Manifests
 
 log = structlog.get_logger()

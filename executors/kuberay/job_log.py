@@ -11,7 +11,7 @@ from broker.model.errors import ExecutorError
 from executors.kuberay import names
 from executors.kuberay.api import Api, Resource
 from executors.kuberay.entry import MARK
-from executors.kuberay.mirror import Mirror
+from executors.kuberay.informer import Informer
 from executors.remote.backoff import Backoff
 from executors.remote.output import Copy
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 class JobLog:
     """Reads the log of one RayJob: again from its start when the line is lost, or its submitter was replaced."""
 
-    def __init__(self, api: Api, pods: Mirror, job: str, copies: dict[str, Copy]) -> None:
+    def __init__(self, api: Api, pods: Informer, job: str, copies: dict[str, Copy]) -> None:
         self._api, self._pods, self._job = api, pods, job
         self._copies = {"1": copies["stdout"], "2": copies["stderr"]}
         self._read: set[str] = set()  # pods whose log was read to its end

@@ -16,16 +16,16 @@ from broker.model.jobs import LaunchRequest
 from broker.model.pools import Capability, Capacity, PoolKind
 from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext
-from executors.kuberay import demands, sweeping
+from executors.kuberay import checks, sweeping
 from executors.kuberay.api import Api
-from executors.kuberay.following import Following
+from executors.kuberay.attempt_run import AttemptRun
+from executors.kuberay.informer import Informer
 from executors.kuberay.manifests import RAY_BYTES, Manifests, kill_after_s
-from executors.kuberay.mirror import Mirror
 from executors.kuberay.nodes import Nodes
 from executors.kuberay.options import Options, SharedOptions, check_claim
-from executors.kuberay.own import NODES, OwnClusters
+from executors.kuberay.own_clusters import NODES, OwnClusters
+from executors.kuberay.shared_cluster import SharedCluster
 from executors.kuberay.site import Site
-from executors.kuberay.workers import Workers
 from executors.on_machine.journal import Journal
 from executors.on_machine.outcome import Outcome, ended
 from executors.on_machine.reports import Reports
@@ -65,10 +65,10 @@ class KubeRayJobs(KeptHere[Site]):
     def __init__(self, context: ExecutorContext) -> None:
         self._context, self._pool = context, context.pool
         self._options = self.options_type.of(context.pool.name, context.pool.options)
-        demands.check_pool(context.pool, self.kind)
+        checks.check_pool(context.pool, self.kind)
         check_claim(context.pool.name, context.volumes)
         self._site = self._new_site()
-        self._running: dict[str, tuple[Following, asyncio.Task[None]]] = {}
+        self._running: dict[str, tuple[AttemptRun, asyncio.Task[None]]] = {}
         self._chores: set[asyncio.Task[None]] = set()
 
     def _new_site(self) -> Site:
@@ -85,8 +85,8 @@ class KubeRayJobs(KeptHere[Site]):
             max_stream_bytes=self._context.max_stream_bytes,
             api=api,
             manifests=manifests,
-            pods=Mirror(api, "pods", manifests.mine, self._see_pods),
-            jobs=Mirror(api, "rayjobs", manifests.mine, lambda: None),
+            pods=Informer(api, "pods", manifests.mine, self._see_pods),
+            jobs=Informer(api, "rayjobs", manifests.mine, lambda: None),
             nodes=self._nodes(api, manifests, meter, reports),
             meter=meter,
             reports=reports,
@@ -128,7 +128,7 @@ class KubeRayJobs(KeptHere[Site]):
                 await self.cancel(attempt_id)
             if tasks:
                 await asyncio.wait(tasks, timeout=kill_after_s(self._options) + STOP_WITHIN_S)
-        elif making := [task for following, task in self._running.values() if following.starting]:
+        elif making := [task for attempt, task in self._running.values() if attempt.starting]:
             await asyncio.wait(making, timeout=TIDY_WITHIN_S)
         for task in tasks:
             task.cancel()
@@ -154,7 +154,7 @@ class KubeRayJobs(KeptHere[Site]):
         site, attempt_id = self._site, request.attempt_id
         if not site.api.connected:
             raise Unreachable(f"pool {self._pool.name} is closed")
-        demands.check(request, self._pool, self._options)
+        checks.check(request, self._pool, self._options)
         if site.reports.known(attempt_id):
             return
         held, nodes = asdict(request.resources), request.spec.resources.num_nodes
@@ -175,14 +175,14 @@ class KubeRayJobs(KeptHere[Site]):
 
     def _run(self, attempt_id: str, request: LaunchRequest | None) -> None:
         report = self._site.reports.get(attempt_id)
-        following = Following(self._site, attempt_id, next(iter(report["nodes"]), ""), request)
+        attempt = AttemptRun(self._site, attempt_id, next(iter(report["nodes"]), ""), request)
         if (grace_s := self._site.reports.grace_s(attempt_id)) is not None:
-            following.cancel(grace_s)
-        self._running[attempt_id] = (following, asyncio.create_task(self._serve(attempt_id, following)))
+            attempt.cancel(grace_s)
+        self._running[attempt_id] = (attempt, asyncio.create_task(self._serve(attempt_id, attempt)))
 
-    async def _serve(self, attempt_id: str, following: Following) -> None:
-        outcome = await self._outcome(following.run())
-        self._chore(following.tidy())
+    async def _serve(self, attempt_id: str, attempt: AttemptRun) -> None:
+        outcome = await self._outcome(attempt.run())
+        self._chore(attempt.tidy())
         await self._ended(attempt_id, outcome)
         self._running.pop(attempt_id, None)
 
@@ -247,7 +247,7 @@ class KubeRay(KubeRayJobs):
 
     def _nodes(self, api: Api, manifests: Manifests, meter: Meter, reports: Reports) -> Nodes:
         assert isinstance(self._options, SharedOptions)
-        self._workers = Workers(self._pool, api, manifests, meter, self._options.initial_workers)
+        self._workers = SharedCluster(self._pool, api, manifests, meter, self._options.initial_workers)
         return self._workers
 
     async def scale(self, units: int) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from executors.kuberay.api import Api
+from executors.kuberay.informer import Informer
 from executors.kuberay.manifests import Manifests
-from executors.kuberay.mirror import Mirror
 from executors.kuberay.nodes import Nodes
 from executors.kuberay.options import Options
 from executors.remote.site import RemoteSite
@@ -19,6 +19,6 @@ class Site(RemoteSite):
     options: Options
     api: Api
     manifests: Manifests
-    pods: Mirror  # of head, workers and submitters
-    jobs: Mirror  # RayJobs
+    pods: Informer  # of head, workers and submitters
+    jobs: Informer  # RayJobs
     nodes: Nodes

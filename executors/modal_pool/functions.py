@@ -14,7 +14,7 @@ from broker.model.jobs import LaunchRequest
 from broker.model.pools import KeepWarm
 from broker.model.projects import DEFAULT_PROJECT
 from broker.model.resources import Resources
-from executors.modal_pool import call, demands
+from executors.modal_pool import container_spec, deployed_function
 from executors.modal_pool.errors import translated
 from executors.modal_pool.options import DAY_S, FunctionOptions
 from executors.modal_pool.sandboxes import AGENT
@@ -57,7 +57,7 @@ class Functions:
         options = self._options
         with translated(self._name, "choosing a function's resources"):
             varied = function.with_options(
-                **demands.shape(resources),
+                **container_spec.shape(resources),
                 secrets=[*self._site.secrets(), *self._secret(request)] or None,
                 volumes=self._site.volumes(),
                 cloud=options.cloud or None,
@@ -65,7 +65,7 @@ class Functions:
             )
             await varied.hydrate.aio()
         key = environment_key(request.spec)
-        return Variant(id=varied.object_id, function=varied, resources=demands.paid(resources), environment=key)
+        return Variant(id=varied.object_id, function=varied, resources=container_spec.paid(resources), environment=key)
 
     def _secret(self, request: LaunchRequest) -> list[Any]:
         import modal
@@ -115,7 +115,7 @@ class Functions:
             max_containers=self._site.pool.max_units,
             scaledown_window=window_s(self._site.pool.scaledown_window_s),
             single_use_containers=self._options.single_use,
-        )(call.function(AGENT, FRAME))
+        )(deployed_function.function(AGENT, FRAME))
         await made.deploy.aio(name=app, **self._where)
         return await self._found(app)
 
@@ -173,7 +173,7 @@ class Functions:
         import modal
 
         with translated(self._name, "claiming an attempt"):
-            claims = modal.Dict.from_name(call.CLAIMS, create_if_missing=True, **self._where)
+            claims = modal.Dict.from_name(deployed_function.CLAIMS, create_if_missing=True, **self._where)
             return bool(await claims.put.aio(key, True, skip_if_exists=True))
 
     async def tell(self, key: str, order: str) -> None:
@@ -181,7 +181,7 @@ class Functions:
         import modal
 
         with translated(self._name, "ending a command"):
-            orders = modal.Queue.from_name(call.ORDERS, create_if_missing=True, **self._where)
+            orders = modal.Queue.from_name(deployed_function.ORDERS, create_if_missing=True, **self._where)
             await orders.put.aio(order, partition=key)
 
     async def end(self, running: Any, *, containers: bool) -> None:

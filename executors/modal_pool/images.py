@@ -10,9 +10,8 @@ from typing import Any, Final
 
 from broker.model.environment import environment_key, image_title, is_dockerfile
 from broker.model.jobs import JobSpec, LaunchRequest
-from executors.modal_pool import context
+from executors.modal_pool.build_context import CONTEXT, DOCKERFILE, build_context
 from executors.modal_pool.connection import Connection
-from executors.modal_pool.context import CONTEXT, DOCKERFILE
 from executors.modal_pool.errors import translated
 from executors.modal_pool.options import Options
 from executors.on_machine.environment import EnvironmentFailed
@@ -54,7 +53,7 @@ class Images:
         if not spec.image or not is_dockerfile(spec.image):
             return None
         try:
-            return await asyncio.to_thread(context.kept, spec.image, spec.workdir, self._folder)
+            return await asyncio.to_thread(build_context, spec.image, spec.workdir, self._folder)
         except OSError as error:
             raise EnvironmentFailed(f"{image_title(spec.image)}: {error.strerror or error}") from None
 

@@ -16,10 +16,10 @@ import structlog
 from broker.model.errors import ExecutorError, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
-from executors.modal_pool import demands
+from executors.modal_pool import container_spec
+from executors.modal_pool.call_log import CallLog
 from executors.modal_pool.errors import GaveUp
 from executors.modal_pool.fleet import Fleet
-from executors.modal_pool.following import Following
 from executors.modal_pool.functions import Functions, Variant
 from executors.modal_pool.in_container import InContainer
 from executors.modal_pool.site import Site
@@ -43,7 +43,7 @@ class InFunction(InContainer):
         self._functions, self._fleet = functions, fleet
         self._begun_or_over = asyncio.Event()  # its agent has told of itself, or its call has ended
         self._taken = self._ready = False
-        self._following: Following | None = None
+        self._log: CallLog | None = None
 
     async def run(self) -> Outcome:
         """See `InContainer.run`. However it ends, it waits for no container any more."""
@@ -59,7 +59,7 @@ class InFunction(InContainer):
         refused: list[str] = []
         carried = await asyncio.to_thread(self._carried, self.request)
         await self._functions.deployed(self.request)  # which takes what it takes: it waits for no capacity
-        for number, resources in enumerate(demands.ways(self.request, self.site.pool)):
+        for number, resources in enumerate(container_spec.alternatives(self.request, self.site.pool)):
             try:
                 return await self._placed(f"{self.id}.{number}", resources, carried)
             except NoCapacity as error:
@@ -131,7 +131,7 @@ class InFunction(InContainer):
         """The call, which is followed from now on. Raises ExecutorError."""
         assert self.request is not None
         variant = await self._functions.variant(self.request, resources)
-        held = asdict(demands.paid(resources))
+        held = asdict(container_spec.paid(resources))
         self.site.reports.note(self.id, key=key, variant=variant.id, object_id="", held=held)
         self._fleet.called(self.id, variant.id)
         await self._fleet.use(variant)
@@ -156,12 +156,12 @@ class InFunction(InContainer):
         self.site.reports.note(self.id, object_id=call.object_id)
         self._taken = self._ready = False
         self._begun_or_over.clear()
-        self._following = Following(self.site.pool.name, call, self.copies, self._begun_or_over)
+        self._log = CallLog(self.site.pool.name, call, self.copies, self._begun_or_over)
 
     async def _unfollowed(self) -> None:
-        if self._following is not None:
-            await self._following.stop()
-            self._following = None
+        if self._log is not None:
+            await self._log.stop()
+            self._log = None
 
     async def _true(self, call: Any | None, key: str) -> Any | None:
         """The call that runs it: this one, unless another had claimed it. None where that is not to be found."""
@@ -228,8 +228,8 @@ class InFunction(InContainer):
 
     async def end_of(self, handle: Any) -> tuple[str, int | None]:
         """Waits until its agent has told its end, or Modal its call's."""
-        assert self._following is not None
-        how = await self._following.over()
+        assert self._log is not None
+        how = await self._log.over()
         if self.end is None and self._taken and self._ready:
             how = "moved"
         return how, None

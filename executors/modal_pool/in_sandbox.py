@@ -11,7 +11,7 @@ from broker.model.errors import ExecutorError
 from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
 from executors.modal_pool import sandboxes
-from executors.modal_pool.demands import paid
+from executors.modal_pool.container_spec import paid
 from executors.modal_pool.errors import translated
 from executors.modal_pool.in_container import InContainer
 from executors.modal_pool.sandboxes import Sandboxes

@@ -16,7 +16,7 @@ from broker.model.pools import Capability, Capacity, UnitState
 from broker.model.resources import Resources
 from broker.model.usage import UsageReport
 from broker.ports import ExecutorContext
-from executors.modal_pool import demands
+from executors.modal_pool import container_spec
 from executors.modal_pool.connection import Connection
 from executors.modal_pool.estimates import Estimates
 from executors.modal_pool.images import PYTHON, Images
@@ -123,11 +123,11 @@ class ModalPool(KeptHere[Site]):
         """Takes it in; the sandbox is made by and by, and is `REFUSED` where Modal has no room in time."""
         if self._site.connection.client is None:
             raise Unreachable(f"pool {self._pool.name} is closed")
-        demands.check(request, self._pool, self._options, PYTHON)
+        container_spec.check(request, self._pool, self._options, PYTHON)
         reports = self._site.reports
         if reports.known(request.attempt_id):
             return
-        held = asdict(demands.paid(request.resources))
+        held = asdict(container_spec.paid(request.resources))
         if reports.grace_s(request.attempt_id) is not None:
             await reports.launched(request.attempt_id, "", held, self._now())
             await self._ended(request.attempt_id, ended("cancelled", reason="cancelled before it ran"))

@@ -15,7 +15,7 @@ import structlog
 from broker.model.errors import ExecutorError, NoCapacity, Unreachable
 from broker.model.jobs import LaunchRequest
 from broker.model.resources import Resources
-from executors.modal_pool import demands
+from executors.modal_pool import container_spec
 from executors.modal_pool.errors import translated
 from executors.modal_pool.site import Site
 from executors.remote import agent, bundle
@@ -48,7 +48,7 @@ class Sandboxes:
         image = await self._site.images.built(request)
         refused: list[str] = []
         with self._loaded(image, request) as (loaded, arguments):
-            for resources in demands.ways(request, self._site.pool):
+            for resources in container_spec.alternatives(request, self._site.pool):
                 try:
                     return await self._within(request, loaded, arguments, resources), resources
                 except NoCapacity as error:
@@ -108,11 +108,11 @@ class Sandboxes:
                     image=image,
                     env={name: value for name, value in request.envs.items() if name not in hidden},
                     secrets=[*site.secrets(), *([modal.Secret.from_dict(hidden)] if hidden else [])],
-                    timeout=demands.timeout_s(request, options),
+                    timeout=container_spec.timeout_s(request, options),
                     cloud=options.cloud or None,
                     region=options.region or None,
                     volumes={**site.volumes(), **site.volumes_of(request)},
-                    **demands.shape(resources),
+                    **container_spec.shape(resources),
                 )
             except modal.exception.AlreadyExistsError:
                 if (found := await self.named(request.attempt_id)) is None:

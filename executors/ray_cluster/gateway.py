@@ -19,8 +19,8 @@ import broker
 import executors
 from broker.model.resources import canonical_gpu
 from executors.on_machine.frames import read_frame, write_frame
+from executors.ray_cluster.detached_actors import pinned_actor
 from executors.ray_cluster.draining import drained
-from executors.ray_cluster.staying import staying
 from executors.ray_cluster.supervisor import Supervisor
 from executors.ray_cluster.targets import targets
 
@@ -63,7 +63,7 @@ class Gateway:
 
     def _made(self, node: str) -> Any:
         """The supervisor as it is, or else a new one on a node."""
-        actor = staying(Supervisor, f"supervisor-{self._hello['pool']}", node, max_concurrency=1000)
+        actor = pinned_actor(Supervisor, f"supervisor-{self._hello['pool']}", node, max_concurrency=1000)
         return actor.remote(self._hello["root"], self._hello["dashboard"], self._hello["carried"])
 
     async def call(self, method: str, arguments: tuple[Any, ...]) -> Any:

@@ -27,10 +27,10 @@ from executors.on_machine.news import ACCEPTED_S, News
 from executors.on_machine.order import Order
 from executors.on_machine.reports import accepted
 from executors.ray_cluster import runner
-from executors.ray_cluster.carry import node_root
 from executors.ray_cluster.gangs import run_gang
+from executors.ray_cluster.jobs_api import JobsApi
 from executors.ray_cluster.launches import Asked
-from executors.ray_cluster.programs import RayPrograms
+from executors.ray_cluster.output_forwarding import node_root
 from executors.ray_cluster.tasks import cancel_on, lives, on_node
 
 Report = dict[str, Any]
@@ -63,7 +63,7 @@ class Supervisor:
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         modules = context.runtime_env.get("py_modules")
-        self._programs = RayPrograms(dashboard or context.gcs_address, self._node, modules)
+        self._jobs_api = JobsApi(dashboard or context.gcs_address, self._node, modules)
         self._line = Line(self._refuse)
         self._unplaced: set[asyncio.Task[None]] = set()
         self._working: Counter[Kind] = Counter()  # attempts that hold a node, by what they hold of it
@@ -217,7 +217,7 @@ class Supervisor:
     async def _run(self, order: Order, nodes: list[str]) -> Report:
         name = order.attempt_id
         if order.ray_program:
-            return await self._programs.run(order, lambda at_ns: self.started(name, at_ns))
+            return await self._jobs_api.run(order, lambda at_ns: self.started(name, at_ns))
         if order.num_nodes > 1:
             return await run_gang(order, nodes, lambda: name in self._cancelled, partial(self._end_on_nodes, name))
         outcome: Report = await on_node(order, nodes[0])

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 import ray.autoscaler.sdk
 
-from executors.ray_cluster.staying import staying
+from executors.ray_cluster.detached_actors import pinned_actor
 
 NAME = "node-targets"
 
@@ -40,4 +40,4 @@ def request(wanted: Mapping[str, tuple[int, Bundle, Labels]]) -> tuple[list[dict
 
 def targets() -> Any:
     """The actor of this cluster, made where there is none."""
-    return staying(Targets, NAME, ray.get_runtime_context().get_node_id()).remote()
+    return pinned_actor(Targets, NAME, ray.get_runtime_context().get_node_id()).remote()

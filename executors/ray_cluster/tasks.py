@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, Place
 from executors.on_machine.attempt_dir import AttemptDir
 from executors.on_machine.order import Order
 from executors.ray_cluster import runner
-from executors.ray_cluster.carry import Carrying, node_root
+from executors.ray_cluster.output_forwarding import OutputForwarder, node_root
 
 NODE_ID_LABEL = "ray.io/node-id"  # a label that Ray gives each node
 ANSWERS_WITHIN_S = 60.0
@@ -63,7 +63,7 @@ def _run(order: Order, supervisor: Any) -> Report:
     def end(grace_s: float) -> None:
         runner.cancel(root, order.attempt_id, rank, grace_s)
 
-    with Carrying(AttemptDir(Path(root) / "attempts" / order.attempt_id, rank), send, end):
+    with OutputForwarder(AttemptDir(Path(root) / "attempts" / order.attempt_id, rank), send, end):
         return runner.run(replace(order, root=root), started, visible)
 
 

@@ -23,7 +23,7 @@ from broker.run.settings.load import load_settings
 from broker.testing import builders
 from broker.testing.builders import launch_request
 from broker.testing.executor_watch import SystemClock
-from executors.kuberay import KubeRay, KubeRayJobs, demands, names
+from executors.kuberay import KubeRay, KubeRayJobs, checks, names
 from executors.kuberay.files import MOST_BYTES, files_of
 from executors.kuberay.manifests import Manifests
 from executors.kuberay.options import Options, SharedOptions
@@ -180,7 +180,7 @@ def test_what_is_too_large_for_a_secret_is_said(tmp_path: Path) -> None:
 def test_what_can_never_run_here_is_refused(request_: LaunchRequest) -> None:
     pool = pool_of(Resources(cpus=2.0, memory_bytes=GIB), {"image": "x"})
     with pytest.raises(Rejected):
-        demands.check(request_, pool, Options.of("vpc", pool.options))
+        checks.check(request_, pool, Options.of("vpc", pool.options))
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ async def test_a_large_working_directory_and_a_long_script(server: ModalServer, 
 
 def test_gpus_that_modal_has_none_of_are_passed_over() -> None:
     """See `test_faults`: here only that a limit on cost keeps dearer ones out."""
-    from executors.modal_pool.demands import ways
+    from executors.modal_pool.container_spec import alternatives
 
     prices = {"H100": 4, "A100-80GB": 3, "L4": 1}
     offers = tuple(
@@ -207,8 +207,8 @@ def test_gpus_that_modal_has_none_of_are_passed_over() -> None:
 
     free = replace(free, spec=replace(free.spec, resources=asked))
     limited = replace(free, spec=replace(free.spec, max_cost_usd="5"))
-    assert [way.gpu_model for way in ways(free, pool)] == ["A100-80GB", "H100", "L4"]
-    assert [way.gpu_model for way in ways(limited, pool)] == ["A100-80GB", "L4"]
+    assert [way.gpu_model for way in alternatives(free, pool)] == ["A100-80GB", "H100", "L4"]
+    assert [way.gpu_model for way in alternatives(limited, pool)] == ["A100-80GB", "L4"]
 
 
 def executor_pool(offers: tuple[Any, ...]) -> Any:

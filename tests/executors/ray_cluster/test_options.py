@@ -17,8 +17,8 @@ from broker.run.settings import load_settings
 from broker.testing import builders
 from broker.testing.fakes import FakeClock
 from executors.ray_cluster import RayCluster
-from executors.ray_cluster.coming import Coming
 from executors.ray_cluster.options import Options
+from executors.ray_cluster.pending_attempts import PendingAttempts
 from executors.ray_cluster.targets import request
 from executors.remote.room import Need, Room, Share, nodes_for
 
@@ -77,26 +77,26 @@ def test_so_many_empty_nodes_hold_all_that_waits_and_there_are_no_more_than_one_
 
 @given(needs, st.integers(0, 5), st.integers(0, 5))
 def test_never_more_nodes_are_asked_for_than_a_pool_may_have(waiting: list[Need], target: int, most: int) -> None:
-    coming, room = Coming(NODE, most), Room()
-    coming.aim(min(target, most))
+    pending, room = PendingAttempts(NODE, most), Room()
+    pending.aim(min(target, most))
     for number, need in enumerate(waiting):
-        coming.add(f"a{number}", need, 10, 0)
-    assert (coming.news(room) or 0) <= most
-    assert coming.news(room) is None
+        pending.add(f"a{number}", need, 10, 0)
+    assert (pending.to_request(room) or 0) <= most
+    assert pending.to_request(room) is None
 
 
 def test_what_waited_is_placed_oldest_first_and_what_waited_too_long_is_given_back() -> None:
-    coming, room = Coming(NODE, 1), Room()
+    pending, room = PendingAttempts(NODE, 1), Room()
     whole, small = Need(share=NODE), Need(share=Share(resources=Resources(cpus=1, memory_bytes=1)))
-    assert coming.add("first", whole, 10, 0)
-    assert not coming.add("second", whole, 10, 0)
-    assert not coming.add("third", small, 10, 1)
-    assert coming.news(room) == 1
+    assert pending.add("first", whole, 10, 0)
+    assert not pending.add("second", whole, 10, 0)
+    assert not pending.add("third", small, 10, 1)
+    assert pending.to_request(room) == 1
     room.nodes({"n": NODE})
-    assert coming.served(room) == {"first": ["n"]}
-    assert coming.news(room) == 0
-    assert coming.add("fourth", small, 10, 0)
-    assert (coming.in_vain(9), coming.in_vain(10)) == ([], ["fourth"])
+    assert pending.served(room) == {"first": ["n"]}
+    assert pending.to_request(room) == 0
+    assert pending.add("fourth", small, 10, 0)
+    assert (pending.expired(9), pending.expired(10)) == ([], ["fourth"])
 
 
 def test_the_pools_of_a_cluster_ask_together() -> None:

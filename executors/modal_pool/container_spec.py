@@ -1,4 +1,4 @@
-"""What an attempt holds → what Modal is asked for: its GPU by Modal's name, physical cores, MiB, seconds."""
+"""What an attempt holds → the container to request from Modal: GPU by Modal's name, physical cores, MiB, seconds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shape(resources: Resources) -> dict[str, Any]:
 
 
 def paid(resources: Resources) -> Resources:
-    """What is paid for: no less than Modal's least."""
+    """What is billed: at least Modal's minimum of CPU and memory."""
     return replace(
         resources,
         cpus=max(resources.cpus, 2 * _LEAST_CORES),
@@ -42,7 +42,7 @@ def paid(resources: Resources) -> Resources:
 
 
 def timeout_s(request: LaunchRequest, options: Options) -> int:
-    """After how long Modal itself ends it: a net below the limits that are held in the container."""
+    """Seconds after which Modal itself ends the container: a safety net beyond the limits kept inside it."""
     most = request.spec.max_duration_s
     return DAY_S if most is None else min(ceil(most + options.startup_s), DAY_S)
 
@@ -70,8 +70,8 @@ def check(request: LaunchRequest, pool: Pool, options: Options, python: str) -> 
         raise Rejected(f"pool {name}: Modal ends a container after {DAY_S / 3600:g} hours, set-up included")
 
 
-def ways(request: LaunchRequest, pool: Pool) -> Iterator[Resources]:
-    """What it may hold instead, in order: what was decided, then the job's other GPUs that this pool has.
+def alternatives(request: LaunchRequest, pool: Pool) -> Iterator[Resources]:
+    """The resources to try, in order: those that were decided, then the job's other GPU choices that this pool has.
 
     A job with a limit on its cost gets no dearer GPU than the decision counted with.
     """

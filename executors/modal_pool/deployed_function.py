@@ -1,4 +1,4 @@
-"""The function that is deployed: a call of it claims its attempt, and runs the attempt's agent as a program beside it.
+"""The function that is deployed at Modal: a call claims its attempt, and runs the attempt's agent as a subprocess.
 
 It travels pickled by value, with the functions in it: they import what they need themselves, and nothing of the project
 is where they run.

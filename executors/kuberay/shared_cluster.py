@@ -12,8 +12,8 @@ from broker.model.pools import Pool, UnitState
 from broker.model.resources import Resources
 from executors.kuberay import names, pods
 from executors.kuberay.api import Api, Resource
+from executors.kuberay.api_errors import NotFound
 from executors.kuberay.cluster import found_or_made
-from executors.kuberay.failures import NotFound
 from executors.kuberay.manifests import Manifests
 from executors.kuberay.metering import Metering
 from executors.remote.meter import Meter
@@ -22,7 +22,7 @@ from executors.remote.room import Need, Room, Share
 _GROUP = "/spec/workerGroupSpecs/0"
 
 
-class Workers:
+class SharedCluster:
     """What runs attempts in a pool. `room` counts what they hold from the moment that they are launched."""
 
     def __init__(self, pool: Pool, api: Api, manifests: Manifests, meter: Meter, initial: int) -> None:

@@ -1,4 +1,4 @@
-"""Ray programs: an order → a job of Ray's Jobs API, followed to its end.
+"""Ray programs through Ray's Jobs API: an order → a submitted Ray job, polled until it ends.
 
 The job's entrypoint is our runner, so that output, exit code, limits and cancellation are those of every other attempt.
 It asks Ray for nothing: what the attempt holds is for the program's own tasks and actors, which would wait for ever for
@@ -25,10 +25,11 @@ AGENT_WAIT_S = 60.0
 ASK_EVERY = 20  # looks between two questions to the Jobs API
 
 
-class RayPrograms:
+class JobsApi:
     """Runs orders through the Jobs API of one cluster, on one node of it, where their folders are.
 
-    `address` is that of the dashboard or of the cluster, `modules` what has to come along to run our code there.
+    `address` is that of the dashboard or of the cluster; `modules` are uploaded so that our code runs there, None where
+    it is installed.
     """
 
     def __init__(self, address: str, node: str, modules: Sequence[str] | None) -> None:

@@ -1,6 +1,6 @@
-"""Carrying: what an attempt writes on its node → the supervisor's folder, while it runs and when it has ended.
+"""Forwards what an attempt writes on its node to the supervisor's folder, while it runs and when it has ended.
 
-Nodes of a running cluster share no files with the broker. What was carried before a node is lost stays readable.
+Nodes of a running cluster share no files with the broker. What was forwarded before a node is lost stays readable.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def node_root(root: str, node: str) -> str:
     return str(Path(root).expanduser() / "nodes" / node)
 
 
-class Carrying:
-    """A context in which what appears in an attempt's streams is sent on; the rest, and its result, when it is left.
+class OutputForwarder:
+    """A context manager that forwards an attempt's streams as they grow; their rest, and the result, on exit.
 
-    `send` returns when the other end has it, and raises where there is none any more: then nobody wants it. `end` is
-    called in a thread of its own, once, when it says that the node is being taken away.
+    `send` returns once the receiver has the data, and raises when the receiver is gone: then nobody wants it any more.
+    `end` is called once, in a thread of its own, when an answer of `send` says that the node is being taken away.
     """
 
     def __init__(self, folder: AttemptDir, send: Send, end: Callable[[float], None]) -> None:
@@ -49,7 +49,7 @@ class Carrying:
 
     def __enter__(self) -> Self:
         self._folder.make()
-        self._thread = threading.Thread(target=self._run, name="carrying", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="output-forwarder", daemon=True)
         self._thread.start()
         return self
 
@@ -65,12 +65,12 @@ class Carrying:
     def _run(self) -> None:
         try:
             while not self._over.wait(EVERY_S):
-                self._carry()
-            self._carry()
+                self._forward()
+            self._forward()
         except Exception as error:
             self._problem = error
 
-    def _carry(self) -> None:
+    def _forward(self) -> None:
         for stream, path in (("stdout", self._folder.stdout), ("stderr", self._folder.stderr)):
             with path.open("rb") as file:
                 file.seek(self._sent[stream])

@@ -1,4 +1,4 @@
-"""Coming nodes: attempts that wait for a node to be started → how many nodes to ask for, and who has waited in vain."""
+"""Attempts that wait for a node to be started → how many nodes to request, and which have waited too long."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ class _Waiting:
     until_ns: int
 
 
-class Coming:
-    """What waits for nodes that an autoscaler starts, oldest first."""
+class PendingAttempts:
+    """Attempts that wait for nodes of an autoscaler, oldest first; from them, how many nodes it should hold."""
 
     def __init__(self, node: Share, most: int) -> None:
         self._node = node
         self._most = most
         self._waiting: dict[str, _Waiting] = {}
         self._target: int | None = None  # nodes that the plan wants, whether anything waits or not; None: it has none
-        self._told: int | None = None
+        self._requested: int | None = None
 
     def aim(self, units: int) -> None:
-        """The plan wants so many nodes."""
+        """Sets how many nodes the plan wants."""
         self._target = units
 
     def add(self, attempt_id: str, need: Need, until_ns: int, up: int) -> bool:
-        """It waits from now on, where as many nodes as it needs may still be started; `up` are there."""
+        """Queues an attempt; False where it needs more nodes than may still be started, of which `up` exist."""
         if attempt_id in self._waiting:
             return True
         wanted = nodes_for([*(each.need for each in self._waiting.values()), need], self._node)
@@ -38,11 +38,11 @@ class Coming:
         return True
 
     def drop(self, attempt_id: str) -> None:
-        """It waits no longer."""
+        """Takes an attempt out of the queue; no effect when it is not in it."""
         self._waiting.pop(attempt_id, None)
 
     def served(self, room: Room) -> dict[str, list[str]]:
-        """Those for which there is room now, which they hold from now on: the nodes of each."""
+        """Removes the attempts for which there is room now, and takes that room: attempt id → its nodes."""
         found = {}
         for attempt_id, waiting in list(self._waiting.items()):
             nodes = room.take(attempt_id, waiting.need)
@@ -51,23 +51,23 @@ class Coming:
                 del self._waiting[attempt_id]
         return found
 
-    def in_vain(self, now_ns: int) -> list[str]:
-        """Those that have waited for too long, and wait no longer."""
+    def expired(self, now_ns: int) -> list[str]:
+        """Removes the attempts whose deadline has passed: their ids."""
         late = [attempt_id for attempt_id, waiting in self._waiting.items() if waiting.until_ns <= now_ns]
         for attempt_id in late:
             del self._waiting[attempt_id]
         return late
 
-    def news(self, room: Room) -> int | None:
-        """How many nodes the autoscaler should hold, where that is not what it was told last."""
+    def to_request(self, room: Room) -> int | None:
+        """How many nodes to request from the autoscaler; None when that is what was requested last."""
         waiting = nodes_for([each.need for each in self._waiting.values()], self._node)
         busy = len(room.now()) - room.idle()
         wanted = min(max(self._target or 0, busy + waiting if waiting else 0), self._most)
-        if wanted == self._told:
+        if wanted == self._requested:
             return None
-        self._told = wanted
+        self._requested = wanted
         return wanted
 
     def forget(self) -> None:
-        """The autoscaler may not know any more what it was told."""
-        self._told = None
+        """Has the next request sent even if it is the same: the autoscaler may have lost the last one."""
+        self._requested = None

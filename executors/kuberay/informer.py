@@ -1,4 +1,4 @@
-"""Resources of one kind, as the API server has them: listed once, then watched, however often the watch is lost."""
+"""Informer: a local cache of the resources of one kind, listed once and then kept current by a watch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import structlog
 
 from broker.model.errors import ExecutorError
 from executors.kuberay.api import Api, Resource
-from executors.kuberay.failures import Expired
+from executors.kuberay.api_errors import Expired
 from executors.remote.backoff import Backoff
 
 log = structlog.get_logger()
 
 
-class Mirror:
-    """What is known of the resources of a kind that carry some labels; `changed` is called after each change."""
+class Informer:
+    """The resources of a kind with some labels, as the API server has them; `changed` is called after each change.
+
+    A watch that is lost is begun again, from where it was or with a new list, for as long as the informer is open.
+    """
 
     def __init__(self, api: Api, kind: str, labels: Mapping[str, str], changed: Callable[[], None]) -> None:
         self._api, self._kind, self._labels, self._changed = api, kind, labels, changed
@@ -26,33 +29,33 @@ class Mirror:
         self.known: dict[str, Resource] = {}  # by name
 
     async def open(self) -> None:
-        """Lists them, and watches from then on. Raises ExecutorError."""
+        """Lists the resources, and watches from then on. Raises ExecutorError."""
         await self._list()
         self._watching = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """Watches no more."""
+        """Ends the watch."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
             self._watching = None
 
     def get(self, name: str) -> Resource | None:
-        """A resource; None where there is none."""
+        """The resource of this name; None where there is none."""
         return self.known.get(name)
 
     async def until(self, wanted: Callable[[], bool]) -> None:
-        """Waits for a change after which something is so, or returns at once."""
+        """Waits until `wanted()` is true; it is evaluated now and after each change."""
         async with self._news:
             await self._news.wait_for(wanted)
 
     async def tell(self) -> None:
-        """Something that waits may depend on has changed elsewhere: they look again."""
+        """Has those who wait in `until` evaluate their condition again: what it depends on has changed elsewhere."""
         async with self._news:
             self._news.notify_all()
 
     async def take(self, resource: Resource) -> None:
-        """One that was just made or read; unless the watch is past that, and knows better."""
+        """Takes over a resource that was just made or read, unless the watch has already seen a later version of it."""
         if _version(resource) > int(self._version or 0):
             self.known[_name(resource)] = resource
             await self._told()
@@ -105,5 +108,5 @@ def _name(resource: Resource) -> str:
 
 
 def _version(resource: Resource) -> int:
-    """Versions are counted up, so that of two the later is known."""
+    """Resource versions increase, so that of two the later one is known."""
     return int(resource["metadata"]["resourceVersion"])

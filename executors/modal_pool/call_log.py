@@ -1,4 +1,4 @@
-"""The log of a call → its attempt's streams, and what its agent tells; until both are closed, or the call has ended."""
+"""The log of a call at Modal → the streams of its attempt, and its agent's messages, until the call has ended."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CLOSES: Final = {"stdout": "closed", "stderr": "end"}
 LATE: Final = 3  # how often a log is read again that has no end, though its call has
 
 
-class Following:
-    """Follows one call from when it is made. Its log begins again from its start when the connection was lost."""
+class CallLog:
+    """Follows the log of one call in a task of its own; after a lost connection it is read again from its start."""
 
     def __init__(self, pool: str, call: Any, copies: Mapping[str, Copy], news: asyncio.Event) -> None:
         self._pool, self._call, self._copies, self._news = pool, call, copies, news
@@ -31,11 +31,11 @@ class Following:
         self._task = asyncio.create_task(self._followed())
 
     async def over(self) -> str:
-        """Waits for its end: exit, timeout, terminated or gone."""
+        """Waits for the end of the call and says how it ended: exit, timeout, terminated, lost or gone."""
         return await asyncio.shield(self._task)
 
     async def stop(self) -> None:
-        """Follows it no more."""
+        """Stops following."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

@@ -1,4 +1,4 @@
-"""What can never run in a KubeRay pool, said before anything is started."""
+"""Refuses pools that KubeRay can't be, and attempts that can never run in one, before anything is started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Dockerfile, and what it copies out of its job's workdir → a folder to build it in, named by all that is in it.
+"""A Dockerfile, and what it copies out of its job's workdir → a build context: a folder named by a hash of its content.
 
 Modal's client reads the folder again with each function that has the image: what a user changes meanwhile is not in it.
 """
@@ -20,7 +20,7 @@ CONTEXT: Final = "context"
 IGNORED: Final = ".dockerignore"
 
 
-def kept(dockerfile: str, workdir: str | None, root: Path) -> Path:
+def build_context(dockerfile: str, workdir: str | None, root: Path) -> Path:
     """The folder below `root` with the Dockerfile and its context. Raises OSError for what is not there."""
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=root, prefix="draft-") as folder:
@@ -61,7 +61,7 @@ def _matching(source: str, workdir: Path) -> Iterator[Path]:
 
 
 def _digest(folder: Path) -> str:
-    """Of the names, the contents, and what may be run."""
+    """A hash of the names, the contents and the executable bits."""
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         total.update(f"{path.relative_to(folder)}\0{os.access(path, os.X_OK)}\0".encode())

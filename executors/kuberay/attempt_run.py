@@ -16,7 +16,7 @@ from broker.model.errors import ExecutorError, Misconfigured, NoCapacity, Reject
 from broker.model.jobs import LaunchRequest
 from executors.kuberay import names
 from executors.kuberay.api import Resource
-from executors.kuberay.failures import AlreadyExists
+from executors.kuberay.api_errors import AlreadyExists
 from executors.kuberay.files import files_of
 from executors.kuberay.job_log import JobLog
 from executors.kuberay.manifests import kill_after_s
@@ -37,7 +37,7 @@ NOT_SET_UP: Final = 125  # an agent's exit code for a command that it could not 
 _EXIT_CODE: Final = re.compile(r"failed with exit code (-?\d+)")
 
 
-class Following:
+class AttemptRun:
     """One attempt; `request` is None for one that an earlier broker launched."""
 
     def __init__(self, site: Site, attempt_id: str, unit: str, request: LaunchRequest | None) -> None:
