@@ -50,18 +50,18 @@ def prices(
     """
     if context.invoked_subcommand is not None:
         return
-    from pricing import listing
-    from pricing.known import known_offers
+    from pricing import offer_table
+    from pricing.installed_offers import known_offers
 
     day = _day(at)
-    wanted = listing.Wanted(gpu=gpu, provider=provider, tier=tier, region=region, every=every)
-    found = listing.ordered(listing.select(known_offers(), wanted, day), sort.value)
+    wanted = offer_table.Wanted(gpu=gpu, provider=provider, tier=tier, region=region, every=every)
+    found = offer_table.ordered(offer_table.select(known_offers(), wanted, day), sort.value)
     if as_json:
-        listing.print_json(found, day, stale_days)
+        offer_table.print_json(found, day, stale_days)
     elif as_csv:
-        listing.print_csv(found, day, stale_days)
+        offer_table.print_csv(found, day, stale_days)
     else:
-        listing.print_table(found, day, stale_days, sources=sources)
+        offer_table.print_table(found, day, stale_days, sources=sources)
         _say_ages(found)
 
 
@@ -71,10 +71,10 @@ def check() -> None:
 
     Example: broker prices check
     """
-    from pricing import known
     from pricing.checks import CHECKS, CHECKS_OF_LIVE, problems
+    from pricing.installed_offers import by_source
 
-    day, sources = _day(None), known.by_source()
+    day, sources = _day(None), by_source()
     checks = {"live": CHECKS_OF_LIVE}
     wrong = [each for name, offers in sources for each in problems(offers, day, checks.get(name, CHECKS))]
     if wrong:
@@ -86,9 +86,9 @@ def check() -> None:
 def _say_ages(offers: Sequence[Offer]) -> None:
     import time
 
-    from pricing.listing import print_ages
     from pricing.live.history import PriceHistory
-    from pricing.live.where import prices_file
+    from pricing.live.location import prices_file
+    from pricing.offer_table import print_ages
 
     print_ages(offers, PriceHistory(prices_file()).last_refreshes(), int(time.time()))
 

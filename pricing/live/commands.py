@@ -39,13 +39,13 @@ def refresh(
     Example: broker prices refresh aws --region us-east-1
     """
     from broker.model.errors import InvalidInput, Problem
-    from pricing.live import report
+    from pricing.live.refresh_output import print_outcomes
 
     if region and len(set(providers)) > 1:
         message = "is the name of one provider's region: refresh the providers one by one"
         raise InvalidInput(Problem(message=message, field="--region"))
     wanted = {"regions": region or (), "skus": sku or (), "project": project, "accepted": accept or ()}
-    outcomes = report.told(_outcomes(providers, keep=not dry_run, **wanted), as_json=as_json)
+    outcomes = print_outcomes(_outcomes(providers, keep=not dry_run, **wanted), as_json=as_json)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(NO_ANSWER)
     if any(outcome.refused for outcome in outcomes):
@@ -55,10 +55,10 @@ def refresh(
 def _outcomes(providers: Strings, *, keep: bool, **wanted: object) -> Iterator[Outcome]:
     import time
 
-    from pricing.known import known_offers
+    from pricing.installed_offers import known_offers
     from pricing.live.history import PriceHistory
+    from pricing.live.location import prices_file
     from pricing.live.refresh import refresh as refreshed
-    from pricing.live.where import prices_file
     from pricing.sources import provider
 
     asked = [provider(name) for name in dict.fromkeys(providers)]
@@ -75,10 +75,10 @@ def history(
 
     Example: broker prices history aws/ec2/p5.48xlarge/us-east-1/spot
     """
-    from pricing.known import known_offers
-    from pricing.live import past
+    from pricing.installed_offers import known_offers
+    from pricing.live import offer_history
     from pricing.live.history import PriceHistory
-    from pricing.live.where import prices_file
+    from pricing.live.location import prices_file
 
-    found = past.of(offer, known_offers(), PriceHistory(prices_file()).prices(offer.lower()))
-    past.print_json(found) if as_json else past.print_lines(found)
+    found = offer_history.past_prices(offer, known_offers(), PriceHistory(prices_file()).prices(offer.lower()))
+    offer_history.print_json(found) if as_json else offer_history.print_lines(found)

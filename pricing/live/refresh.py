@@ -10,7 +10,7 @@ from broker.model.errors import BrokerError
 from broker.model.offers import Offer
 from pricing.live.answer import Answer, Asked, Failure, Part, Provider, Refused
 from pricing.live.history import PriceHistory
-from pricing.live.plausible import Judge, Judged
+from pricing.live.plausibility import Judge, Judged
 from pricing.live.rows import day_of
 
 

@@ -11,8 +11,8 @@ from broker.model.errors import PriceMissing
 from broker.model.offers import Offer
 from broker.model.price_news import PriceNews
 from pricing.live.history import PriceHistory
+from pricing.live.location import prices_file
 from pricing.live.rows import dated
-from pricing.live.where import prices_file
 
 
 class LiveSource:
@@ -47,7 +47,7 @@ class LiveSource:
 
     def ask(self, provider: str, regions: Sequence[str] = (), project: str = "") -> Iterator[PriceNews]:
         """Asks a provider and keeps what is believed, as `broker prices refresh` does."""
-        from pricing.known import known_offers
+        from pricing.installed_offers import known_offers
         from pricing.live.refresh import refresh
         from pricing.sources import provider as of_name
 

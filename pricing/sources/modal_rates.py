@@ -12,7 +12,7 @@ from broker.model.resources import canonical_gpu
 from pricing.catalog_format import offer_id
 from pricing.live.amounts import Unusable, amount, exact
 from pricing.live.answer import Answer, Asked, Failure, Part, Refused
-from pricing.live.asking import Found, ask
+from pricing.live.attempts import Found, ask
 from pricing.sources.modal_calls import of_workspace
 
 SOURCE: Final = "live: Modal, Workspace.billing.rates"

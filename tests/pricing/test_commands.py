@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from broker.model.errors import InvalidInput, UnknownName
-from pricing import commands, known
+from pricing import commands, installed_offers
 from tests.pricing.offers import DAY
 
 
@@ -123,8 +123,8 @@ def test_a_day_that_is_none() -> None:
 
 def test_check_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("check").endswith("offers, nothing wrong\n")
-    twice = [(name, offers * 2) for name, offers in known.by_source()]
-    monkeypatch.setattr(known, "by_source", lambda: twice)
+    twice = [(name, offers * 2) for name, offers in installed_offers.by_source()]
+    monkeypatch.setattr(installed_offers, "by_source", lambda: twice)
     result = CliRunner().invoke(commands.app, ["check"])
     assert result.exit_code == 1 and "is there 2 times" in result.stdout
 
@@ -133,7 +133,7 @@ def test_importing_it_is_cheap() -> None:
     """It is imported whenever the command line starts: nothing that reads prices may come with it."""
     code = "import sys, typer; import pricing.commands; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"pricing.listing", "pricing.catalog_source", "broker.model.offers", "csv"} & set(loaded)
+    assert not {"pricing.offer_table", "pricing.catalog_source", "broker.model.offers", "csv"} & set(loaded)
     began = time.perf_counter()
     run("--gpu", "H100", *AT)
     assert time.perf_counter() - began < 1

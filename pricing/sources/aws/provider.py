@@ -11,7 +11,7 @@ from typing import Any, Final
 from broker.model.errors import BrokerError, Unreachable
 from broker.model.offers import Tier
 from pricing.live.answer import Answer, Asked, Failure, Part, Refused
-from pricing.live.asking import Found, ask, understanding
+from pricing.live.attempts import Found, ask, parsing
 from pricing.sources.aws.calls import asking, client
 from pricing.sources.aws.offers import LINUX, commitments, on_demand, spot
 from pricing.sources.aws.shapes import Shape, shapes
@@ -37,7 +37,7 @@ class Aws:
 def _of_region(asked: Asked, region: str) -> Iterator[Answer | Failure]:
     parts = [Part(provider="aws", region=region, tiers=tiers) for tiers, _ in QUESTIONS]
     try:
-        with understanding(f"aws {region} machines"):
+        with parsing(f"aws {region} machines"):
             there, odd = shapes(_described(asked, region))
     except BrokerError as error:
         yield from (Failure(part=part, error=error) for part in parts)

@@ -12,7 +12,7 @@ from broker.model.offers import BillingRule, Offer, Tier
 from pricing.catalog_format import offer_id
 from pricing.live.amounts import Unusable, amount, exact, in_usd
 from pricing.live.answer import Refused
-from pricing.live.asking import Found
+from pricing.live.attempts import Found
 from pricing.sources.azure.sizes import size
 
 HOURS: Final = {"1 Year": 8_760, "3 Years": 26_280}

@@ -8,7 +8,7 @@ from typing import Final
 
 from broker.model.offers import Tier
 from pricing.live.answer import Answer, Asked, Failure, Part, Refused
-from pricing.live.asking import attempt
+from pricing.live.attempts import attempt
 from pricing.sources.azure.offers import offers
 from pricing.sources.azure.pages import items
 from pricing.sources.azure.sizes import SIZES

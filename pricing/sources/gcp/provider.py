@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from broker.model.errors import BrokerError, Misconfigured
 from pricing.live.answer import Answer, Asked, Failure, Part, Refused
-from pricing.live.asking import attempt, understanding
+from pricing.live.attempts import attempt, parsing
 from pricing.sources.gcp.calls import Clients, credentials, machine_types, skus, usual_clients
 from pricing.sources.gcp.machines import machines
 from pricing.sources.gcp.offers import TIERS, offers
@@ -33,7 +33,7 @@ class Gcp:
         regions = asked.regions or (USUAL_REGION,)
         parts = [Part(provider="gcp", region=region, tiers=frozenset(TIERS)) for region in regions]
         try:
-            with understanding("gcp"):
+            with parsing("gcp"):
                 described, prices, odd = self._fetched(asked, regions)
         except BrokerError as error:
             yield from (Failure(part=part, error=error) for part in parts)

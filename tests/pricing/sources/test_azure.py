@@ -18,7 +18,7 @@ from broker.model.errors import Misconfigured, Unreachable
 from broker.model.offers import Tier
 from pricing.catalog_source import CatalogSource
 from pricing.live.answer import Answer, Asked, Failure
-from pricing.live.plausible import Judge
+from pricing.live.plausibility import Judge
 from pricing.sources.azure import pages
 from pricing.sources.azure.offers import offers
 from pricing.sources.azure.provider import Azure

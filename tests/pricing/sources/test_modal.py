@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from broker.model.errors import Misconfigured, Unreachable
 from pricing.catalog_source import CatalogSource
 from pricing.live.answer import Answer, Asked, Failure
-from pricing.live.plausible import Judge
+from pricing.live.plausibility import Judge
 from pricing.sources.modal_rates import Modal, offers
 from tests.pricing.sources.modal_server import TOKEN, ModalServer, modal_serving
 

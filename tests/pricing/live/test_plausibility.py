@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from broker.model.offers import BillingRule, Offer, Tier
 from pricing.live.answer import Answer, Part
-from pricing.live.plausible import LIVE, MOST_MOVED, Judge, Judged
+from pricing.live.plausibility import LIVE, MOST_MOVED, Judge, Judged
 from tests.pricing.offers import DAY, offer, serverless
 
 NOW = DAY

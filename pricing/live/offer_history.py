@@ -1,4 +1,4 @@
-"""What an offer cost when → lines or JSON."""
+"""The prices that one offer has had → lines or JSON."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from difflib import get_close_matches
 
 from broker.model.errors import UnknownName
 from broker.model.offers import Offer
-from pricing.live.plausible import LIVE
+from pricing.live.plausibility import LIVE
 from pricing.live.rows import Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class PastPrice:
     """One price of an offer, and when it was seen."""
 
     first: str  # a time (UTC) where a provider was asked, a day where a source gives no more
@@ -24,12 +24,12 @@ class Past:
     offer: Offer
 
 
-def of(offer_id: str, known: Sequence[Offer], asked: Iterable[Seen]) -> list[Past]:
+def past_prices(offer_id: str, known: Sequence[Offer], asked: Iterable[Seen]) -> list[PastPrice]:
     """All prices of an offer, the oldest first. Raises `UnknownName` with the nearest ids."""
     wanted = offer_id.lower()
     read = [offer for offer in known if offer.id == wanted and not offer.source.startswith(LIVE)]
-    found = [Past(first=str(offer.valid_from), last=str(offer.valid_from), offer=offer) for offer in read]
-    found += [Past(first=_time(each.first_s), last=_time(each.last_s), offer=each.offer) for each in asked]
+    found = [PastPrice(first=str(offer.valid_from), last=str(offer.valid_from), offer=offer) for offer in read]
+    found += [PastPrice(first=_time(each.first_s), last=_time(each.last_s), offer=each.offer) for each in asked]
     if not found:
         near = get_close_matches(wanted, {offer.id for offer in known}, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "`broker prices --all` lists them"
@@ -37,7 +37,7 @@ def of(offer_id: str, known: Sequence[Offer], asked: Iterable[Seen]) -> list[Pas
     return sorted(found, key=lambda past: past.first)
 
 
-def print_lines(prices: Sequence[Past]) -> None:
+def print_lines(prices: Sequence[PastPrice]) -> None:
     """For people: one line a price, with its change from the one before."""
     before = None
     for past in prices:
@@ -49,7 +49,7 @@ def print_lines(prices: Sequence[Past]) -> None:
         before = usd
 
 
-def print_json(prices: Sequence[Past]) -> None:
+def print_json(prices: Sequence[PastPrice]) -> None:
     """One array of objects; prices are decimal strings."""
     rows = [
         {

@@ -1,4 +1,4 @@
-"""Outcomes of a refresh → lines as they come, or JSON at the end."""
+"""Outcomes of a price refresh → lines as they come, or one JSON array at the end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pricing.live.answer import Refused
 from pricing.live.refresh import Outcome
 
 
-def told(outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
-    """Says each outcome when it is there, and returns all. A reason that several questions share is said once."""
+def print_outcomes(outcomes: Iterable[Outcome], *, as_json: bool) -> list[Outcome]:
+    """Prints each outcome as it comes, and returns them all. A reason that several questions share is printed once."""
     found: list[Outcome] = []
     for outcome in outcomes:
         if not as_json:

@@ -1,4 +1,4 @@
-"""One question asked: its answer, or why there is none. A provider that breaks its own form breaks only that part."""
+"""One question to a provider → its answer, or a `Failure`: an answer of an unknown format fails only its own part."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Found = tuple[Sequence[Offer], Sequence[Refused]]
 
 
 def ask(part: Part, question: Callable[[], Found]) -> Answer | Failure:
-    """What a question finds, as the answer of a part."""
+    """Asks, and wraps the offers found as the answer of `part`; a `Failure` where it can't be answered."""
 
     def answer() -> Answer:
         offers, refused = question()
@@ -23,17 +23,17 @@ def ask(part: Part, question: Callable[[], Found]) -> Answer | Failure:
 
 
 def attempt(part: Part, question: Callable[[], Answer]) -> Answer | Failure:
-    """The answer, or why it could not be made."""
+    """Asks for a whole answer; a `Failure` where the question raises."""
     try:
-        with understanding(str(part)):
+        with parsing(str(part)):
             return question()
     except BrokerError as error:
         return Failure(part=part, error=error)
 
 
 @contextmanager
-def understanding(what: str) -> Iterator[None]:
-    """Turns what reading an answer of another form raises into `Unreachable`."""
+def parsing(what: str) -> Iterator[None]:
+    """Turns errors of parsing an answer of an unexpected format into `Unreachable`, which names `what` was asked."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""An answer, and what is known → the offers to believe, and the others with the reason. Pure.
+"""A provider's answer and the known prices → the plausible offers, and the rejected ones with the reason. Pure.
 
 A wrong price costs money unseen, an old one is marked as old: whatever is in doubt is refused, and the old price stays.
 """

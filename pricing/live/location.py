@@ -1,4 +1,4 @@
-"""The environment → the folder in which prices are kept."""
+"""Where the price history is kept: in the broker's state folder, which the environment names."""
 
 from __future__ import annotations
 
