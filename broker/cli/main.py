@@ -33,10 +33,10 @@ import broker.cli.token as token
 import broker.cli.volume as volume
 import broker.cli.watch as watch
 from broker.cli.breakeven import breakeven
+from broker.cli.common_mistakes import TakesACommand
 from broker.cli.connection import name_state_dir, use_config
 from broker.cli.plugins import add_plugin_commands
 from broker.cli.reconcile import reconcile
-from broker.cli.slips import TakesACommand
 from broker.model.errors import BrokerError
 
 EXIT_CODES = """

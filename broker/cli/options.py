@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from broker.cli.slips import JOB_FILES, left_behind, refuse_what_is_no_command
+from broker.cli.common_mistakes import JOB_FILES, left_behind, refuse_what_is_no_command
 
 # Command line parameter -> field of the job document, type, help.
 _FLAGS: dict[str, tuple[str, str, Any, str]] = {

@@ -77,7 +77,7 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Row], title: str, foot
     from rich.table import Table
     from rich.text import Text
 
-    from broker.cli.fitting import fitting, lines_below
+    from broker.cli.column_fit import fitting, lines_below
 
     console = Console(highlight=False)
     shown, below = fitting(columns, [*rows, *([footer] if footer else [])], console.width)

@@ -14,7 +14,7 @@ from broker.run.settings import load_settings
 from pricing.catalog_source import CatalogSource
 from pricing.live.answer import Part
 from pricing.live.history import PriceHistory
-from pricing.live.where import prices_file
+from pricing.live.location import prices_file
 from simulator.prices import known_offers
 
 OFFER = "aws/ec2/p5.48xlarge/us-east-1/on_demand"

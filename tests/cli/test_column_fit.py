@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.cli.fitting import PADDING, READABLE, fitting, lines_below
+from broker.cli.column_fit import PADDING, READABLE, fitting, lines_below
 from broker.cli.render import Column
 
 NAMES = ("id", "state", "gpus", "why", "note")

@@ -1,4 +1,4 @@
-"""What people new to `submit` write, which would not do what they mean → an error or a note with the right words."""
+"""Common mistakes in the arguments of `submit` → an error, or a warning, that shows what to write instead."""
 
 from __future__ import annotations
 

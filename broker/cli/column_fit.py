@@ -1,4 +1,4 @@
-"""Columns and rows → what a terminal of some width has room for: which columns stay, and which go below as lines."""
+"""Fits a table to the width of a terminal: which columns stay, and which are printed below it as lines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from broker.cli.render import Column, Row
 
-PADDING = 3  # blanks that a table puts around a cell
-READABLE = 36  # characters below which running text in a column is no pleasure
+PADDING = 3  # characters that a table adds to each cell
+READABLE = 36  # least width, in characters, of a column of running text
 
 
 def fitting(columns: Sequence[Column], rows: Sequence[Row], width: int) -> tuple[list[Column], list[Column]]:
