@@ -57,9 +57,9 @@ from broker.run.rights.admitting import Admission
 from broker.run.rights.auditing import Audit
 from broker.run.rights.projects import Projects
 from broker.run.secrecy.masking import Masks
-from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.leases import LeaseTimes
+from broker.run.settings.price_refresh import PriceRefreshSettings
 from broker.run.settings.settings import LogLimits
 from broker.run.telling.events import Events
 from broker.run.volumes import Volumes
@@ -71,7 +71,7 @@ KEEP_LOGS = LogLimits()
 NO_ADMISSION = Admission()
 KEEP_AUDIT_S = 400 * 86_400.0
 NO_AUTOPILOT = AutopilotSettings()
-ASK_NOBODY = AskingSettings()
+ASK_NOBODY = PriceRefreshSettings()
 EXPIRE_EVERY_S = 3600.0
 REJOIN_S = 0.5
 SETTLED_WITHIN_S = 3.0  # by another broker, when somebody looks at a cost
@@ -97,7 +97,7 @@ class Broker:
         book: Sequence[Offer] = (),
         budgets: Sequence[Budget] = (),
         priced: Callable[[], PricedPools] | None = None,
-        asking: AskingSettings = ASK_NOBODY,
+        asking: PriceRefreshSettings = ASK_NOBODY,
         build: Callable[[ExecutorContext], Executor] = make_executor,
         folders: Folders | None = None,
         times: LeaseTimes = LEASE_TIMES,

@@ -18,9 +18,9 @@ from broker.model.price_news import PriceNews
 from broker.run.money.asking_prices import AGAIN_S, AskingPrices, pause_s
 from broker.run.plugins import live_prices
 from broker.run.settings import load_settings
-from broker.run.settings.asking import AskingSettings
+from broker.run.settings.price_refresh import PriceRefreshSettings
 
-AWS = AskingSettings(providers=("aws",), regions={"aws": ("eu-west-1",)})
+AWS = PriceRefreshSettings(providers=("aws",), regions={"aws": ("eu-west-1",)})
 NOW_S = 1_795_000_000
 
 
@@ -56,7 +56,7 @@ class Taken:
         self.count += 1
 
 
-async def asked(*news: PriceNews | Exception, settings: AskingSettings = AWS) -> tuple[bool, AskingPrices, Taken]:
+async def asked(*news: PriceNews | Exception, settings: PriceRefreshSettings = AWS) -> tuple[bool, AskingPrices, Taken]:
     taken = Taken()
     asking = AskingPrices(settings, Prices(list(news)), Now(), taken, Random(1))
     return await asking.ask("aws"), asking, taken
@@ -113,7 +113,7 @@ async def test_each_provider_is_asked_again_and_again_where_the_configuration_sa
 
 @given(st.integers(0, 100), st.floats(0, 1, exclude_max=True), st.floats(0, 0.9), st.sampled_from([300.0, 21_600.0]))
 def test_pauses_are_around_what_was_configured(failures: int, chance: float, jitter: float, every_s: float) -> None:
-    pause = pause_s(AskingSettings(every_s=every_s, jitter=jitter), failures, chance)
+    pause = pause_s(PriceRefreshSettings(every_s=every_s, jitter=jitter), failures, chance)
     assert 0 < pause <= every_s * (1 + jitter)
     if not failures:
         assert pause >= every_s * (1 - jitter) - 1e-9
@@ -128,7 +128,7 @@ def test_ours_can_be_asked_and_others_are_named() -> None:
 
 def test_the_configuration_says_who_and_how_often(tmp_path: Path) -> None:
     file = tmp_path / "broker.toml"
-    assert load_settings(None, {}).prices == AskingSettings()
+    assert load_settings(None, {}).prices == PriceRefreshSettings()
     file.write_text('[prices]\nrefresh = ["AWS", "gcp", "aws"]\nevery = "1h"\nregions = {aws = ["eu-west-1"]}\n')
     made = load_settings(file, {}).prices
     assert (made.providers, made.every_s, made.regions) == (("aws", "gcp"), 3600.0, {"aws": ("eu-west-1",)})

@@ -166,6 +166,16 @@ def test_a_variable_that_is_wrong_is_named(folder: Path, variable: str, value: s
         ),
         ("[pools.ray]\nkind = 'cluster'", "c.toml:1: pools.ray.executor: is required"),
         ("[pools.ray.price]\nofer = 'x'", "c.toml:2: pools.ray.price.ofer: unknown field (did you mean 'offer'?)"),
+        (
+            "[pools.ray.head_price]\nofer = 'x'",
+            "c.toml:2: pools.ray.head_price.ofer: unknown field (did you mean 'offer'?)",
+        ),
+        ("[pools.ray.head_price.own]\nyear = 3", "own.year: unknown field (did you mean 'years'?)"),
+        (
+            "[pools.ray.keep_warm]\nwort = '1s'",
+            "c.toml:2: pools.ray.keep_warm.wort: unknown field (did you mean 'worth'?)",
+        ),
+        ("[notify.ops]\nevent = 'job'", "c.toml:2: notify.ops.event: unknown field (did you mean 'events'?)"),
         ("[logs]\nkeep = '0s'", "c.toml:2: logs.keep: must be longer than zero"),
         ("[secrets]\nenv_prefix = 'a b'", "c.toml:2: secrets.env_prefix: does not look as it should"),
         ("a = ", "c.toml:1: is not TOML: "),

@@ -16,14 +16,11 @@ from broker.run.settings.document import (
     LimitsPart,
     LogsPart,
     NotifyPart,
-    OwnPart,
-    PoolPart,
-    PricePart,
     PricesPart,
     SecretsPart,
     SettingsDocument,
-    WarmPart,
 )
+from broker.run.settings.pool_document import OwnPart, PoolPart, PricePart, WarmPart
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 PARTS = {

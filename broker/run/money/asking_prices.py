@@ -16,7 +16,7 @@ from broker.model.money import NS_PER_S
 from broker.model.price_news import PriceNews
 from broker.ports import Clock
 from broker.run.aside import aside
-from broker.run.settings.asking import AskingSettings
+from broker.run.settings.price_refresh import PriceRefreshSettings
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ class AskingPrices:
 
     def __init__(
         self,
-        settings: AskingSettings,
+        settings: PriceRefreshSettings,
         prices: LivePrices,
         clock: Clock,
         took_over: Callable[[], Awaitable[None]],
@@ -85,7 +85,7 @@ class AskingPrices:
         return any(each.error is None for each in news)
 
 
-def pause_s(settings: AskingSettings, failures: int, chance: float) -> float:
+def pause_s(settings: PriceRefreshSettings, failures: int, chance: float) -> float:
     """Seconds to the next question after so many in vain; `chance` in [0, 1) says where in the jitter it falls."""
     usual_s = settings.every_s * (1 + settings.jitter * (2 * chance - 1))
     return doubling(AGAIN_S * (1 + chance), failures - 1, usual_s) if failures else usual_s

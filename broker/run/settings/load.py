@@ -9,25 +9,18 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
 from broker.decide.throttle import Rate
 from broker.model.errors import InvalidInput, Problem
-from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.budgets import budget_of
-from broker.run.settings.document import (
-    BudgetPart,
-    NotifyPart,
-    OwnPart,
-    PoolPart,
-    PricePart,
-    PricesPart,
-    SettingsDocument,
-)
+from broker.run.settings.document import NotifyPart, PricesPart, SettingsDocument
 from broker.run.settings.leases import LeaseTimes
+from broker.run.settings.price_refresh import PriceRefreshSettings
 from broker.run.settings.receiver import Receiver
 from broker.run.settings.settings import LogLimits, Settings, UserLimits
 from broker.run.settings.toml_source import toml_tree
@@ -73,21 +66,19 @@ def find_config(environment: Mapping[str, str]) -> Path | None:
 
 
 def names_at(keys: Keys) -> list[str]:
-    """The fields that exist in the map at these keys."""
-    match keys:
-        case ():
-            model: Any = SettingsDocument
-        case ("pools", _):
-            model = PoolPart
-        case ("budgets", _):
-            model = BudgetPart
-        case ("pools", _, "price"):
-            model = PricePart
-        case ("pools", _, "price", "own"):
-            model = OwnPart
-        case _:
-            model = SettingsDocument.model_fields[str(keys[0])].annotation
-    return list(model.model_fields)
+    """The fields that exist in the map at these keys, which is that of a model."""
+    kind: Any = SettingsDocument
+    for key in keys:
+        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[str(key)].annotation
+        kind = _without_none(kind)
+    return list(kind.model_fields)
+
+
+def _without_none(annotation: Any) -> Any:
+    """The type of a field that is set: without None, and without what reads it."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = next(kind for kind in get_args(annotation) if kind is not NoneType)
+    return annotation
 
 
 def _read(file: Path) -> Tree:
@@ -192,7 +183,7 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
         stale_price_days=document.stale_price_days,
         settle_every_s=document.settle_every,
         autopilot=AutopilotSettings(mode=Mode(document.autopilot.mode), every_s=document.autopilot.every),
-        prices=_asking(document.prices),
+        prices=_price_refresh(document.prices),
         budgets=tuple(budget_of(name, part, configured=True) for name, part in document.budgets.items()),
         audit_kept_s=document.audit.keep,
         admission_hooks=tuple(document.admission.hooks),
@@ -216,8 +207,8 @@ def _settings(document: SettingsDocument, tree: Tree, file: Path | None, environ
     )
 
 
-def _asking(part: PricesPart) -> AskingSettings:
-    return AskingSettings(
+def _price_refresh(part: PricesPart) -> PriceRefreshSettings:
+    return PriceRefreshSettings(
         providers=tuple(dict.fromkeys(part.refresh)),
         every_s=part.every,
         jitter=part.jitter,

@@ -12,8 +12,8 @@ from broker.model.offers import Offer
 from broker.model.pools import Capability, Isolation, Pool, PoolKind, WarmLimits
 from broker.model.resources import GIB, Resources
 from broker.model.volumes import ON_THIS_MACHINE
-from broker.run.settings.document import OwnPart, PoolPart, PricePart, WarmPart
 from broker.run.settings.machine import Machine
+from broker.run.settings.pool_document import OwnPart, PoolPart, PricePart, WarmPart
 from broker.run.settings.prices import WrongPrice, offers_of
 from broker.spec.accelerators import Accelerators
 from broker.spec.source import Keys, Tree

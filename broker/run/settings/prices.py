@@ -14,7 +14,7 @@ from broker.decide.own_hardware import OwnHardware, owned_offer
 from broker.model.offers import BillingRule, Offer, Tier
 from broker.model.pools import PoolKind
 from broker.model.resources import GIB, Resources
-from broker.run.settings.document import PricePart
+from broker.run.settings.pool_document import PricePart
 from broker.spec.complaints import nearest
 
 _FORMS: Final = ("offer", "provider", "usd_per_hour", "own")

@@ -14,12 +14,12 @@ from broker.model.errors import InvalidInput
 from broker.model.offers import Offer
 from broker.model.pools import Capability, Pool
 from broker.run.members.folders import Folders
-from broker.run.settings.asking import AskingSettings
 from broker.run.settings.autopilot import AutopilotSettings
-from broker.run.settings.document import PoolPart
 from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.machine import Machine, this_machine
+from broker.run.settings.pool_document import PoolPart
 from broker.run.settings.pools import default_pools, is_local, make_pools
+from broker.run.settings.price_refresh import PriceRefreshSettings
 from broker.run.settings.receiver import Receiver
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.spec.source import Tree
@@ -66,7 +66,7 @@ class Settings:
     stale_price_days: int
     settle_every_s: float
     autopilot: AutopilotSettings
-    prices: AskingSettings
+    prices: PriceRefreshSettings
     budgets: tuple[Budget, ...]
     limits: UserLimits
     logs: LogLimits
