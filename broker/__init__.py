@@ -7,7 +7,7 @@ command line has to answer at once.
 TYPE_CHECKING = False  # as in typing, which takes longer to import than all of this
 if TYPE_CHECKING:
     from broker.model.errors import BrokerError, Conflict, DaemonError, InvalidInput, UnknownName
-    from broker.sdk.breakevens import breakeven
+    from broker.sdk.breakeven import breakeven
     from broker.sdk.call import Call
     from broker.sdk.client import Client
     from broker.sdk.events import Seen, Wrote
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from broker.sdk.image import Image
     from broker.sdk.job import Job, JobFailed
     from broker.sdk.mapping import Mapped
-    from broker.sdk.planning import plan
-    from broker.sdk.spending import spend
+    from broker.sdk.plan import plan
+    from broker.sdk.spend import spend
     from broker.sdk.submit import client, job, jobs, submit
 
     __version__: str
@@ -57,9 +57,9 @@ _WHERE = {
     "Client": "broker.sdk.client",
     "Image": "broker.sdk.image",
     "Mapped": "broker.sdk.mapping",
-    "breakeven": "broker.sdk.breakevens",
-    "plan": "broker.sdk.planning",
-    "spend": "broker.sdk.spending",
+    "breakeven": "broker.sdk.breakeven",
+    "plan": "broker.sdk.plan",
+    "spend": "broker.sdk.spend",
 }
 
 

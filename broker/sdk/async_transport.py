@@ -1,4 +1,4 @@
-"""The same requests from an event loop, through httpx; and many ends waited for with few connections."""
+"""Requests from an event loop, through httpx; results of many calls are waited for with few connections."""
 
 from __future__ import annotations
 
@@ -9,46 +9,47 @@ from ssl import PROTOCOL_TLS_CLIENT, SSLContext, create_default_context
 from typing import TYPE_CHECKING, Any, Final
 
 from broker.model.errors import BrokerError
-from broker.sdk.flow import CALLS, Ask, Asked, Awaited, Called
+from broker.sdk.flow import CALLS, Action, AwaitResult, Request, StartCall
 from broker.sdk.problems import raise_problem
-from broker.sdk.results import results_of, split
+from broker.sdk.results import results_request, split_records
 from broker.sdk.transport import SILENCE_S, Answer, unanswered, wire
 
 if TYPE_CHECKING:
     import httpx
 
-_AT_ONCE: Final = 16  # requests that are answered at once
-_TOGETHER: Final = 64  # ends waited for with one request
-_GATHERED_S: Final = 0.005  # for each request that waits already: how long others may join the next
+_AT_ONCE: Final = 16  # most requests in flight
+_TOGETHER: Final = 64  # most calls whose results one request waits for
+_GATHERED_S: Final = 0.005  # per request that already waits: how long calls may join the next batch
 
 
-class Asking:
-    """Requests of one event loop to one broker."""
+class AsyncTransport:
+    """Sends the requests of one event loop to one broker."""
 
     def __init__(self, address: str, headers: Mapping[str, str]) -> None:
         self._address = address
         self._headers = dict(headers)
         https = address.startswith("https:")
-        self._tls = create_default_context() if https else SSLContext(PROTOCOL_TLS_CLIENT)  # made anew it is dear
+        self._tls = create_default_context() if https else SSLContext(PROTOCOL_TLS_CLIENT)  # shared: making one is slow
         self._room = asyncio.Semaphore(_AT_ONCE)
-        self._group: dict[str, asyncio.Future[Answer]] | None = None  # that is still joined
-        self._following: set[asyncio.Task[None]] = set()
+        self._batch: dict[str, asyncio.Future[Answer]] | None = None  # the batch that calls may still join
+        self._waits: set[asyncio.Task[None]] = set()
 
-    async def answer(self, ask: Asked) -> Answer:
-        """What one request is answered. Raises `DaemonError` when nobody answers, and what the broker refuses."""
-        if isinstance(ask, Awaited):
-            return await self._ended(ask.job_id)
-        if isinstance(ask, Called):  # its end is waited for with others
-            return await self._begun(asyncio.create_task(self._sent(Ask(method="POST", path=CALLS, body=ask.body))))
-        return await self._sent(ask)
+    async def answer(self, action: Action) -> Answer:
+        """Performs one action of a flow. Raises `DaemonError` when nobody answers, and what the broker refuses."""
+        if isinstance(action, AwaitResult):
+            return await self._end_of(action.job_id)
+        if isinstance(action, StartCall):  # its result is waited for with those of other calls
+            submission = Request(method="POST", path=CALLS, body=action.body)
+            return await self._started(asyncio.create_task(self._send_in_turn(submission)))
+        return await self._send_in_turn(action)
 
-    async def _sent(self, ask: Ask) -> Answer:
+    async def _send_in_turn(self, request: Request) -> Answer:
         async with self._room:
-            return await self._send(ask)
+            return await self._send(request)
 
     @staticmethod
-    async def _begun(calling: asyncio.Task[Answer]) -> Answer:
-        """The answer also where the caller is cancelled, which it learns of next: when it knows the job to cancel."""
+    async def _started(calling: asyncio.Task[Answer]) -> Answer:
+        """The answer even if the caller is cancelled meanwhile: it is told next, when it knows which job to cancel."""
         try:
             return await asyncio.shield(calling)
         except asyncio.CancelledError:
@@ -58,22 +59,22 @@ class Asking:
                 task.cancel()
             return answer
 
-    async def _ended(self, job_id: str) -> Answer:
-        if self._group is None or len(self._group) >= _TOGETHER:
-            self._group = {}
-            task = asyncio.create_task(self._follow(self._group))
-            self._following.add(task)
-            task.add_done_callback(self._following.discard)
-        future = self._group.setdefault(job_id, asyncio.get_running_loop().create_future())
+    async def _end_of(self, job_id: str) -> Answer:
+        if self._batch is None or len(self._batch) >= _TOGETHER:
+            self._batch = {}
+            task = asyncio.create_task(self._resolve(self._batch))
+            self._waits.add(task)
+            task.add_done_callback(self._waits.discard)
+        future = self._batch.setdefault(job_id, asyncio.get_running_loop().create_future())
         return await asyncio.shield(future)
 
-    async def _follow(self, group: dict[str, asyncio.Future[Answer]]) -> None:
-        await asyncio.sleep(_GATHERED_S * (len(self._following) - 1))
-        if self._group is group:
-            self._group = None
+    async def _resolve(self, group: dict[str, asyncio.Future[Answer]]) -> None:
+        await asyncio.sleep(_GATHERED_S * (len(self._waits) - 1))
+        if self._batch is group:
+            self._batch = None
         try:
             while waiting := [job_id for job_id, future in group.items() if not future.done()]:
-                self._tell(group, await self._send(results_of(waiting)))
+                self._deliver(group, await self._send(results_request(waiting)))
         except BrokerError as error:
             for future in group.values():
                 if not future.done():
@@ -81,8 +82,8 @@ class Asking:
                     future.exception()  # whoever waits gets it; nobody may be waiting
 
     @staticmethod
-    def _tell(group: Mapping[str, asyncio.Future[Answer]], answer: Answer) -> None:
-        for job_id, record in split(answer.body):
+    def _deliver(group: Mapping[str, asyncio.Future[Answer]], answer: Answer) -> None:
+        for job_id, record in split_records(answer.body):
             group[job_id].set_result(Answer(status=answer.status, headers=answer.headers, body=record))
 
     @asynccontextmanager
@@ -99,12 +100,12 @@ class Asking:
                     raise_problem(got.status_code, await got.aread())
                 yield got.aiter_lines()
 
-    async def _send(self, ask: Ask) -> Answer:
-        query, data, headers = wire(ask.params, ask.body)
+    async def _send(self, request: Request) -> Answer:
+        query, data, headers = wire(request.params, request.body)
         with self._answering():
             async with self._http() as http:
                 got = await http.request(
-                    ask.method, ask.path + query, content=data, headers=headers, timeout=ask.timeout_s
+                    request.method, request.path + query, content=data, headers=headers, timeout=request.timeout_s
                 )
         if got.status_code >= 400:
             raise_problem(got.status_code, got.content)

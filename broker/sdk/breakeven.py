@@ -1,4 +1,4 @@
-"""A GPU model → its breakevens at the prices that are known, as rows for a table."""
+"""`broker.breakeven`: a GPU model → its breakevens at the known prices, as rows of a table."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from asyncio import CancelledError
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from broker.sdk.flow import Flow, twin
+from broker.sdk.flow import Flow, dual_method
 from broker.sdk.job import Job, value_of
-from broker.sdk.results import Ended, ended
-from broker.sdk.watching import cancelled
+from broker.sdk.job_requests import cancel_job
+from broker.sdk.results import EndedCall, await_end
 
 if TYPE_CHECKING:
     from broker.sdk.client import Client
@@ -21,15 +21,15 @@ class Call(Job, Generic[R]):
 
     def __init__(self, client: Client, id: str) -> None:
         super().__init__(client, id)
-        self._ended: Ended | None = None
+        self._ended: EndedCall | None = None
 
-    @twin
+    @dual_method
     def result(self, timeout: float | None = None) -> Flow[R]:
         """What the function returned, once it has ended; what it raised is raised here, as itself.
 
         Raises `JobFailed` when it ended without either, and TimeoutError after `timeout` seconds.
         """
-        self._ended = self._ended or (yield from ended(self.id, timeout))
+        self._ended = self._ended or (yield from await_end(self.id, timeout))
         value: R = yield from value_of(self, self._ended)
         return value
 
@@ -38,5 +38,5 @@ class Call(Job, Generic[R]):
         try:
             return (yield from self.result.flow())
         except (KeyboardInterrupt, CancelledError):
-            yield from cancelled(self.id)
+            yield from cancel_job(self.id)
             raise

@@ -22,8 +22,8 @@ def chunks(calls: Iterable[Arguments], size: int) -> Iterator[tuple[Arguments, .
     return iter(lambda: tuple(islice(rest, size)), ())
 
 
-def again(document: Mapping[str, Any]) -> int:
-    """How often a call that raised is made again, by the fields of its function."""
+def repeats(document: Mapping[str, Any]) -> int:
+    """How often a call that raised is repeated, by the `retry` field of its function."""
     retry = document.get("retry", {})
     return int(retry["max_attempts"]) - 1 if "error" in retry.get("on_events", ()) else 0
 

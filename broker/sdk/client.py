@@ -1,6 +1,6 @@
-"""Calls of Python → requests to the broker's daemon, on its Unix socket or on loopback, and its answers, as JSON.
+"""The client of the broker's HTTP API: one method a route, plain JSON values as results.
 
-What goes wrong comes back as the very errors that the broker raised.
+A refusal is raised as the very error that the broker raised.
 """
 
 from __future__ import annotations
@@ -9,32 +9,33 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from broker.model.errors import DaemonError
+from broker.sdk.capacity_routes import CapacityRoutes
+from broker.sdk.event_stream import EventStream
 from broker.sdk.events import Event, Happened, JobEvents, Json, StreamName, happened
-from broker.sdk.flow import CALLS, LONG_S, TIMEOUT_S, Ask, Asked, Called, Flow, adrive, drive
-from broker.sdk.following import Followed, Read
+from broker.sdk.flow import CALLS, LONG_S, TIMEOUT_S, Action, Flow, Request, StartCall, adrive, drive
+from broker.sdk.follow import Followed, Read
+from broker.sdk.job_requests import LogPiece, cancel_job, job_path, log_piece, wait_for_end, without_none
 from broker.sdk.problems import raise_problem
-from broker.sdk.results import WAIT_S, results_of
-from broker.sdk.streams import Stream
-from broker.sdk.tenancy import Tenancy
+from broker.sdk.results import WAIT_S, results_request
+from broker.sdk.routes import NOTHING
+from broker.sdk.schedule_routes import ScheduleRoutes
+from broker.sdk.spending_routes import SpendingRoutes
+from broker.sdk.tenancy_routes import TenancyRoutes
 from broker.sdk.transport import Answer, Transport
-from broker.sdk.watching import LogPiece, cancelled, given, job_path, log_piece, waited
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from broker.sdk.asking import Asking
+    from broker.sdk.async_transport import AsyncTransport
 
 R = TypeVar("R")
-PLAN_S: Final = 600.0  # for the broker's own plan, which it makes while nobody else wants the processor
-_NOTHING: Final[Mapping[str, Any]] = {}
 
 
-class Client(Tenancy):
+class Client(CapacityRoutes, SpendingRoutes, ScheduleRoutes, TenancyRoutes):
     """Speaks to one daemon. Safe for threads.
 
     Every method raises `DaemonError` when the daemon does not answer, and what the broker refuses as `InvalidInput`,
@@ -48,9 +49,9 @@ class Client(Tenancy):
             headers["Broker-User"] = user
         self.address = address
         self._transport = Transport(address, headers)
-        self._asking: WeakKeyDictionary[AbstractEventLoop, Asking] = WeakKeyDictionary()
-        self._coming: dict[str, Callable[[], bytes]] = {}  # answers to calls that have begun, by job
-        self.sent: set[str] = set()  # functions that the broker is known to have
+        self._async_transports: WeakKeyDictionary[AbstractEventLoop, AsyncTransport] = WeakKeyDictionary()
+        self._call_results: dict[str, Callable[[], bytes]] = {}  # by job of a call: reads its result
+        self.known_functions: set[str] = set()  # hashes of functions that the broker is known to have
 
     def __enter__(self) -> Client:
         return self
@@ -59,45 +60,47 @@ class Client(Tenancy):
         self.close()
 
     def close(self) -> None:
-        """Gives back its connections; it can be used again."""
+        """Closes its idle connections; the client can be used again."""
         self._transport.close()
 
     def run(self, flow: Flow[R]) -> R:
-        """Runs a flow and waits."""
-        return drive(flow, self._answer)
+        """Runs a flow and blocks until its result."""
+        return drive(flow, self._perform)
 
     async def arun(self, flow: Flow[R]) -> R:
         """Runs a flow in an event loop."""
-        return await adrive(flow, self._asked().answer)
+        return await adrive(flow, self._async_transport().answer)
 
-    def _asked(self) -> Asking:
-        """What asks in the event loop that runs."""
+    def _async_transport(self) -> AsyncTransport:
+        """The transport of the running event loop."""
         import asyncio
 
-        from broker.sdk.asking import Asking
+        from broker.sdk.async_transport import AsyncTransport
 
         loop = asyncio.get_running_loop()
-        if loop not in self._asking:
-            self._asking[loop] = Asking(self.address, self._transport.headers)
-        return self._asking[loop]
+        if loop not in self._async_transports:
+            self._async_transports[loop] = AsyncTransport(self.address, self._transport.headers)
+        return self._async_transports[loop]
 
-    def _answer(self, ask: Asked) -> Answer:
-        if isinstance(ask, Ask):
-            return self._send(ask.method, ask.path, params=ask.params, body=ask.body, timeout_s=ask.timeout_s)
-        if isinstance(ask, Called):
-            return self._called(ask)
-        if (rest := self._coming.pop(ask.job_id, None)) is not None and (body := rest()):
+    def _perform(self, action: Action) -> Answer:
+        if isinstance(action, Request):
+            return self._send(
+                action.method, action.path, params=action.params, body=action.body, timeout_s=action.timeout_s
+            )
+        if isinstance(action, StartCall):
+            return self._start_call(action)
+        if (rest := self._call_results.pop(action.job_id, None)) is not None and (body := rest()):
             return Answer(status=200, headers={}, body=body)
         while True:
-            answer = self._answer(results_of([ask.job_id]))
+            answer = self._perform(results_request([action.job_id]))
             if answer.body:
                 return answer
 
-    def _called(self, call: Called) -> Answer:
+    def _start_call(self, call: StartCall) -> Answer:
         answer, rest = self._transport.line(f"{CALLS}?timeout_s={WAIT_S:g}", call.body, WAIT_S + TIMEOUT_S)
         if answer.status >= 400:
             raise_problem(answer.status, answer.body)
-        self._coming[answer.json()["id"]] = rest
+        self._call_results[answer.json()["id"]] = rest
         return answer
 
     def submit(self, document: Mapping[str, Any]) -> Json:
@@ -112,19 +115,6 @@ class Client(Tenancy):
         jobs = [({"id": f"{key}-{place}"} if key else {}) | dict(each) for place, each in enumerate(documents)]
         return self._json("POST", "/v1/jobs:batch", body={"jobs": jobs}, timeout_s=LONG_S)
 
-    def plan(self, **wish: Any) -> Json:
-        """What to hold for the broker's own history (`period`), a `trace` or a `demand` (CSV): `Study`."""
-        return self._json("POST", "/v1/plan", body=given(wish), timeout_s=LONG_S)
-
-    def own_plan(self, gpu: str | None = None, days: float = 14.0, max_age_s: float = 0.0) -> Json:
-        """What to hold for the broker's own work in the days to come, at its pools' prices: `OwnPlanView`."""
-        params = given({"gpu": gpu, "days": days, "max_age_s": max_age_s})
-        return self._json("GET", "/v1/plan", params=params, timeout_s=PLAN_S)
-
-    def simulate(self, **wish: Any) -> Json:
-        """What `policies` would have cost under `scenarios` on the broker's own history or a `trace`: `Study`."""
-        return self._json("POST", "/v1/simulate", body=given(wish), timeout_s=LONG_S)
-
     def put_blob(self, data: bytes) -> str:
         """Stores the payload of a function; its SHA-256, by which a job names it."""
         sha256 = hashlib.sha256(data).hexdigest()
@@ -137,7 +127,7 @@ class Client(Tenancy):
 
     def cancel(self, job_id: str) -> Json:
         """Asks for the end of a job or an array: `Cancelled`."""
-        return self.run(cancelled(job_id))
+        return self.run(cancel_job(job_id))
 
     def job(self, job_id: str) -> Json:
         """A job with its whole history, or an array: `JobDetail` or `ArrayView` (see `kind`)."""
@@ -149,7 +139,7 @@ class Client(Tenancy):
         Filters: state, user, project, name, pool, array, tag (KEY=VALUE), since, until, limit, cursor, collapse;
         lists where several are meant.
         """
-        return self._json("GET", "/v1/jobs", params=given(filters))
+        return self._json("GET", "/v1/jobs", params=without_none(filters))
 
     def each_job(self, **filters: Any) -> Iterator[Json]:
         """All jobs, newest first, read page by page: `JobView` or `ArrayView`."""
@@ -166,7 +156,7 @@ class Client(Tenancy):
 
         After `timeout_s` seconds it is returned as it is then; None waits for ever.
         """
-        return self.run(waited(job_id, timeout_s, since))
+        return self.run(wait_for_end(job_id, timeout_s, since))
 
     def logs(
         self,
@@ -197,20 +187,20 @@ class Client(Tenancy):
         `lost` is called each time.
         """
         path = f"{job_path(job_id)}/follow"
-        return self._followed(lambda: Stream(path, {}, ends=True), lambda: JobEvents().read, lost)
+        return self._followed(lambda: EventStream(path, {}, ends=True), lambda: JobEvents().read, lost)
 
     def events(self, kind: Sequence[str] = (), lost: Callable[[], object] = lambda: None) -> Followed[Happened]:
         """What happens from now on, for ever: only these kinds (`job`, `job.failed`, `plan`), where any are named.
 
         As `follow` is. A `missed` one says that there was more than the broker remembers.
         """
-        params = given({"kind": list(kind) or None})
-        return self._followed(lambda: Stream("/v1/events", params, ends=False), lambda: happened, lost)
+        params = without_none({"kind": list(kind) or None})
+        return self._followed(lambda: EventStream("/v1/events", params, ends=False), lambda: happened, lost)
 
     def _followed(
-        self, stream: Callable[[], Stream], read: Callable[[], Read[R]], lost: Callable[[], object]
+        self, stream: Callable[[], EventStream], read: Callable[[], Read[R]], lost: Callable[[], object]
     ) -> Followed[R]:
-        return Followed(stream, read, self._transport, self._asked, lost)
+        return Followed(stream, read, self._transport, self._async_transport, lost)
 
     def explain(self, job_id: str) -> Json:
         """Why a job runs where it does: `ExplanationView`."""
@@ -223,97 +213,6 @@ class Client(Tenancy):
     def offers(self, document: Mapping[str, Any]) -> Json:
         """What would be decided for such a job now, starting nothing: `PlacementView`."""
         return self._json("POST", "/v1/offers", body=dict(document))
-
-    def spend(self, **wanted: Any) -> Json:
-        """What was spent: `SpendView`. Takes period, since, until, by (a list), job, user, project, pool, tag."""
-        return self._json("GET", "/v1/spend", params=given(wanted))
-
-    def spend_csv(self, **wanted: Any) -> str:
-        """The same as CSV."""
-        return self._send("GET", "/v1/spend", params=given({**wanted, "format": "csv"})).body.decode()
-
-    def spend_focus(self, **wanted: Any) -> tuple[str, int]:
-        """The charges behind it as CSV of the FOCUS specification, and how many of unknown cost are not in it."""
-        answer = self._send("GET", "/v1/spend", params=given({**wanted, "format": "focus"}))
-        return answer.body.decode(), int(answer.headers.get("x-unknown-charges", "0"))
-
-    def budgets(self) -> list[Json]:
-        """All budgets by name, and how they stand: `BudgetView`s."""
-        return list(self._json("GET", "/v1/budgets")["budgets"])
-
-    def budget(self, name: str) -> Json:
-        """One budget: `BudgetView`."""
-        return self._json("GET", f"/v1/budgets/{quote(name, safe='')}")
-
-    def set_budget(self, name: str, **wish: Any) -> Json:
-        """Makes or replaces a budget: limit, period, action, user, pool, project, tag (KEY=VALUE), stop_running."""
-        return self._json("PUT", f"/v1/budgets/{quote(name, safe='')}", body=given(wish))
-
-    def remove_budget(self, name: str) -> None:
-        """Removes a budget."""
-        self._send("DELETE", f"/v1/budgets/{quote(name, safe='')}")
-
-    def pools(self) -> list[Json]:
-        """All pools by name: `PoolView`s."""
-        return list(self._json("GET", "/v1/pools")["pools"])
-
-    def forecast(self, pool: str | None = None) -> list[Json]:
-        """How many units of each pool, or of one, will be busy in the next two days: `ForecastView`s."""
-        return list(self._json("GET", "/v1/forecast", params=given({"pool": pool}), timeout_s=LONG_S)["forecasts"])
-
-    def accuracy(self, pool: str | None = None, period: str = "7d") -> list[Json]:
-        """Day by day what was forecast and planned, and what came: `AccountView`s."""
-        params = given({"pool": pool, "period": period})
-        return list(self._json("GET", "/v1/accuracy", params=params, timeout_s=LONG_S)["accounts"])
-
-    def counterfactual(self, pool: str | None = None, period: str = "7d") -> list[Json]:
-        """What a past time would have cost bought otherwise: `CounterfactualView`s."""
-        params = given({"pool": pool, "period": period})
-        return list(self._json("GET", "/v1/counterfactual", params=params, timeout_s=LONG_S)["counterfactuals"])
-
-    def autopilot(self) -> Json:
-        """Whether pools are steered by themselves, what was decided last and is proposed: `AutopilotView`."""
-        return self._json("GET", "/v1/autopilot")
-
-    def create_schedule(self, name: str, document: Mapping[str, Any], *, cron: str, **wish: Any) -> Json:
-        """Submits a job again and again: `ScheduleView`.
-
-        Takes timezone, concurrency (allow, forbid, replace), catch_up (last, all), starting_deadline, jitter, paused.
-        """
-        body = {"name": name, "cron": cron, "job": dict(document), **given(wish)}
-        return self._json("POST", "/v1/schedules", body=body)
-
-    def schedules(self) -> list[Json]:
-        """All schedules by name: `ScheduleView`s."""
-        return list(self._json("GET", "/v1/schedules")["schedules"])
-
-    def schedule(self, name: str) -> Json:
-        """A schedule with its next times and last firings: `ScheduleView`."""
-        return self._json("GET", f"/v1/schedules/{quote(name, safe='')}")
-
-    def change_schedule(self, name: str, document: Mapping[str, Any] | None = None, **change: Any) -> Json:
-        """Changes what is given of a schedule, and its job where there is a `document`: `ScheduleView`.
-
-        `change` as at `create_schedule`; `starting_deadline=None`: never too late.
-        """
-        body = {**change, **({"job": dict(document)} if document is not None else {})}
-        return self._json("PATCH", f"/v1/schedules/{quote(name, safe='')}", body=body)
-
-    def pause_schedule(self, name: str) -> Json:
-        """Lets it fire no more: `ScheduleView`."""
-        return self._json("POST", f"/v1/schedules/{quote(name, safe='')}/pause")
-
-    def resume_schedule(self, name: str) -> Json:
-        """Lets it go on from now: `ScheduleView`."""
-        return self._json("POST", f"/v1/schedules/{quote(name, safe='')}/resume")
-
-    def run_schedule(self, name: str) -> Json:
-        """Submits its job now: `FiringView`."""
-        return self._json("POST", f"/v1/schedules/{quote(name, safe='')}/run")
-
-    def delete_schedule(self, name: str) -> None:
-        """Removes a schedule; its jobs stay, and go on."""
-        self._send("DELETE", f"/v1/schedules/{quote(name, safe='')}")
 
     def status(self) -> Json:
         """The daemon and what it has to do: `StatusView`."""
@@ -330,16 +229,12 @@ class Client(Tenancy):
         except DaemonError:
             return False
 
-    def _json(self, method: str, path: str, **options: Any) -> Json:
-        found: Json = self._send(method, path, **options).json()
-        return found
-
     def _send(
         self,
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] = _NOTHING,
+        params: Mapping[str, Any] = NOTHING,
         body: object | bytes | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Answer:

@@ -1,4 +1,4 @@
-"""A state folder → a client of the daemon that runs on it, started first where that is wished."""
+"""A state folder → a client of the daemon that runs on it, which is started first on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The broker of this process: which one is configured, found once and asked again for as long as it is the same."""
+"""The client of the broker that this process is configured for, made once and kept while that broker is the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Found:
 _found: dict[tuple[object, ...], _Found] = {}
 
 
-def here(*, start: bool = False) -> Client:
+def default_client(*, start: bool = False) -> Client:
     """A client of the broker that the configuration names; with `start`, one is started if none runs.
 
     BROKER_URL and BROKER_TOKEN name a broker that runs elsewhere. Raises `DaemonError`, and `InvalidInput` for a

@@ -1,6 +1,6 @@
-"""Server-sent events, over as many connections as it takes → each event once: a lost connection goes on where it was.
+"""Server-sent events over as many connections as it takes → each event once; a new connection resumes where it was.
 
-The state of one stream and what follows from a loss, for a loop that waits and one of asyncio alike.
+The state of one stream, without I/O: a blocking loop and one of asyncio read by it alike.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _LONGEST_REST_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """One event."""
+class ServerEvent:
+    """One server-sent event."""
 
     kind: str
     data: str  # JSON
 
 
-class Stream:
-    """One stream: what to ask for next, and what the lines that come say."""
+class EventStream:
+    """The state of one stream: where the next connection resumes, and the events in the lines that come."""
 
     def __init__(self, path: str, params: Mapping[str, Any], *, ends: bool, patience_s: float = PATIENCE_S) -> None:
-        """`ends`: its last event is called `end`; else it goes on for ever."""
+        """`ends`: its last event is called `end`; else it goes on for ever. `patience_s` as of `lost`."""
         self.path, self.params = path, params
         self.ended = False
         self._ends = ends
@@ -42,20 +42,20 @@ class Stream:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What says where to go on."""
+        """Headers that say where to resume."""
         return {"Last-Event-ID": self._last_id} if self._last_id else {}
 
     @property
     def away(self) -> bool:
-        """Whether nothing has come since a connection was lost."""
+        """Whether no event has come since a connection was lost."""
         return self._lost_at is not None
 
     def begin(self) -> None:
-        """A connection was answered: what was half read of the one before is read anew."""
+        """A connection was answered: drops the half-read event of the one before, which comes again."""
         self._answered, self._fields = True, {}
 
-    def read(self, line: str) -> Told | None:
-        """The event that this line is the end of."""
+    def read(self, line: str) -> ServerEvent | None:
+        """Takes one line; the event that it completes, None where it completes none."""
         if line:
             name, _, value = line.partition(": ")
             self._fields[name] = value
@@ -64,9 +64,9 @@ class Stream:
         self._lost_at, self._rest_s = None, _FIRST_REST_S
         self._last_id = fields.get("id", self._last_id)
         if "event" not in fields:
-            return None  # a sign of life
+            return None  # a keep-alive
         self.ended = self._ends and fields["event"] == "end"
-        return Told(kind=fields["event"], data=fields["data"])
+        return ServerEvent(kind=fields["event"], data=fields["data"])
 
     def lost(self, error: BrokerError | None) -> float:
         """How long to rest before the next connection. Raises `DaemonError` when the broker was away for too long.

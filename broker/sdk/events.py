@@ -1,4 +1,4 @@
-"""Events that a broker tells → what happened to a followed job, and to all that it has to do."""
+"""Server-sent events of a broker → what happened to a followed job, or to any job, plan, schedule or budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from broker.sdk.streams import Told
+from broker.sdk.event_stream import ServerEvent
 
 Json: TypeAlias = dict[str, Any]
 StreamName: TypeAlias = Literal["stdout", "stderr"]
@@ -15,7 +15,7 @@ StreamName: TypeAlias = Literal["stdout", "stderr"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The job in another state; the first and the last thing that is heard of it."""
+    """The job is in another state; also the first and the last event of a followed job."""
 
     job: Json  # a `JobView`
 
@@ -36,27 +36,27 @@ Event: TypeAlias = Seen | Wrote
 class Happened:
     """Something has happened to a job, a plan, a schedule, a budget."""
 
-    kind: str  # `job.failed`, …; `missed`: what happened before was too much, or too long ago, to be told
+    kind: str  # `job.failed`, …; `missed`: earlier events were too many or too old, and are left out
     event: Json  # an `EventView`; empty of `missed`
 
 
 class JobEvents:
-    """What is told of one job; a connection that begins anew tells the state again, which is left out."""
+    """Reads the events of one job; a state that a new connection repeats is left out."""
 
     def __init__(self) -> None:
         self._revision: str | None = None
 
-    def read(self, told: Told) -> Event | None:
-        """What it means; None of what is known."""
-        data = json.loads(told.data)
-        if told.kind == "log":
+    def read(self, event: ServerEvent) -> Event | None:
+        """What the event means; None where it says nothing new."""
+        data = json.loads(event.data)
+        if event.kind == "log":
             return Wrote(attempt=data["attempt"], stream=data["stream"], data=b64decode(data["data"]))
-        if told.kind == "end" or data["revision"] == self._revision:
+        if event.kind == "end" or data["revision"] == self._revision:
             return None
         self._revision = data["revision"]
         return Seen(job=data)
 
 
-def happened(told: Told) -> Happened:
-    """What it means."""
-    return Happened(kind=told.kind, event={} if told.kind == "missed" else json.loads(told.data))
+def happened(event: ServerEvent) -> Happened:
+    """What an event of `/v1/events` means."""
+    return Happened(kind=event.kind, event={} if event.kind == "missed" else json.loads(event.data))

@@ -1,7 +1,7 @@
-"""A way of asking, written once → a call that waits, and its twin for asyncio.
+"""Requests to the broker, written once as a generator → a call that blocks, and its twin for asyncio.
 
-A flow is a generator: it yields what it asks, is sent the answers, and returns what came of it. Errors are thrown into
-it, so that it can put something in order before they go on.
+A flow is a generator without I/O of its own: it yields an `Action`, is sent its `Answer`, and returns a result. Errors
+are thrown into it, so that it can clean up before they propagate.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 TIMEOUT_S: Final = 30.0
-LONG_S: Final = 300.0  # for what has to be computed from a long history
-LARGE_S: Final = 600.0  # for what may be large
+LONG_S: Final = 300.0  # timeout of what is computed from a long history
+LARGE_S: Final = 600.0  # timeout of a large upload or download
 CALLS: Final = "/v1/calls"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Request:
     """One request."""
 
     method: str
@@ -34,45 +34,45 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Awaited:
-    """The end of a job is waited for, however long it takes; the answer is one result of `/v1/results`."""
+class AwaitResult:
+    """Wait for the end of a job, however long it takes; the answer is its record of `/v1/results`."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
-    """A call is submitted, whose end is `Awaited` next; the answer is the line that says which job it became."""
+class StartCall:
+    """Submit a call; `AwaitResult` is the next action. The answer is the line that says which job the call became."""
 
     body: bytes  # of POST /v1/calls
 
 
-Asked: TypeAlias = Ask | Called | Awaited
-Flow: TypeAlias = Generator[Asked, Answer, R]
+Action: TypeAlias = Request | StartCall | AwaitResult
+Flow: TypeAlias = Generator[Action, Answer, R]
 
 
-class Runs(Protocol):
-    """What runs flows: a client."""
+class RunsFlows(Protocol):
+    """Runs flows: a client."""
 
     def run(self, flow: Flow[R]) -> R:
-        """Runs it and waits."""
+        """Runs the flow and blocks until its result."""
         ...
 
     async def arun(self, flow: Flow[R]) -> R:
-        """Runs it in an event loop, which is not held up."""
+        """Runs the flow without blocking the event loop."""
         ...
 
 
-class Both(Generic[P, R]):
-    """A call that waits. `.aio(…)` is the same as a coroutine."""
+class DualCall(Generic[P, R]):
+    """A call that blocks. `.aio(…)` is the same as a coroutine."""
 
-    def __init__(self, flow: Callable[P, Flow[R]], client: Callable[[], Runs]) -> None:
+    def __init__(self, flow: Callable[P, Flow[R]], client: Callable[[], RunsFlows]) -> None:
         self.flow = flow
         self._client = client
         self.__doc__ = flow.__doc__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Runs it and waits."""
+        """Runs the flow and blocks until its result."""
         flow = self.flow(*args, **kwargs)  # what is wrong is refused before a broker is started
         return self._client().run(flow)
 
@@ -85,55 +85,55 @@ class Both(Generic[P, R]):
         return await client.arun(flow)
 
 
-def asked_of(client: Callable[[], Runs]) -> Callable[[Callable[P, Flow[R]]], Both[P, R]]:
-    """Makes a function that is a flow into a call of both kinds, which this client runs."""
-    return lambda flow: Both(flow, client)
+def dual_function(client: Callable[[], RunsFlows]) -> Callable[[Callable[P, Flow[R]]], DualCall[P, R]]:
+    """Decorates a function that returns a flow: calling it runs the flow on this client, blocking or with `.aio`."""
+    return lambda flow: DualCall(flow, client)
 
 
-class twin(Generic[P, R]):
-    """Makes a method that is a flow into a call of both kinds; its object says by `_runs` what runs it."""
+class dual_method(Generic[P, R]):
+    """The same for a method; `_runs()` of its object is the client that runs the flow."""
 
     def __init__(self, flow: Callable[Concatenate[Any, P], Flow[R]]) -> None:
         self._flow = flow
         self.__doc__ = flow.__doc__
 
     @overload
-    def __get__(self, instance: None, owner: type) -> twin[P, R]: ...
+    def __get__(self, instance: None, owner: type) -> dual_method[P, R]: ...
     @overload
-    def __get__(self, instance: object, owner: type) -> Both[P, R]: ...
-    def __get__(self, instance: Any, owner: type) -> Both[P, R] | twin[P, R]:
+    def __get__(self, instance: object, owner: type) -> DualCall[P, R]: ...
+    def __get__(self, instance: Any, owner: type) -> DualCall[P, R] | dual_method[P, R]:
         if instance is None:
             return self
-        return Both(partial(self._flow, instance), instance._runs)
+        return DualCall(partial(self._flow, instance), instance._runs)
 
 
-def drive(flow: Flow[R], answer: Callable[[Asked], Answer]) -> R:
-    """Runs a flow, asking by `answer`; what that raises is raised in the flow, an interrupt by the keyboard as well."""
+def drive(flow: Flow[R], answer: Callable[[Action], Answer]) -> R:
+    """Runs a flow, performing each action by `answer`; its errors, KeyboardInterrupt too, are thrown into the flow."""
     try:
-        ask = next(flow)
+        action = next(flow)
         while True:
             try:
-                got = answer(ask)
+                got = answer(action)
             except BaseException as error:
-                ask = flow.throw(error)
+                action = flow.throw(error)
             else:
-                ask = flow.send(got)
+                action = flow.send(got)
     except StopIteration as done:
         found: R = done.value
         return found
 
 
-async def adrive(flow: Flow[R], answer: Callable[[Asked], Awaitable[Answer]]) -> R:
-    """The same in an event loop; a task that is cancelled is an error like any other."""
+async def adrive(flow: Flow[R], answer: Callable[[Action], Awaitable[Answer]]) -> R:
+    """`drive` for an event loop; cancellation of the task is thrown into the flow like any error."""
     try:
-        ask = next(flow)
+        action = next(flow)
         while True:
             try:
-                got = await answer(ask)
+                got = await answer(action)
             except BaseException as error:
-                ask = flow.throw(error)
+                action = flow.throw(error)
             else:
-                ask = flow.send(got)
+                action = flow.send(got)
     except StopIteration as done:
         found: R = done.value
         return found

@@ -1,4 +1,4 @@
-"""A stream of the broker → an iterator over what it means, and its twin for asyncio."""
+"""An event stream of the broker → an iterator over what its events mean, and its twin for asyncio."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from broker.model.errors import BrokerError, StoreError
-from broker.sdk.streams import Stream, Told
+from broker.sdk.event_stream import EventStream, ServerEvent
 from broker.sdk.transport import Unanswered
 
 if TYPE_CHECKING:
-    from broker.sdk.asking import Asking
+    from broker.sdk.async_transport import AsyncTransport
     from broker.sdk.transport import Transport
 
 Meaning = TypeVar("Meaning")
-Read = Callable[[Told], Meaning | None]
+Read = Callable[[ServerEvent], Meaning | None]
 _LOST: Final = (Unanswered, StoreError)  # a broker whose database is away comes back as well
 
 
 class Followed(Generic[Meaning]):
-    """What happens, as it happens: iterate over it, with `for` or `async for`.
+    """What happens, as it happens: iterate with `for` or `async for`.
 
-    A connection that is lost is made again, and nothing is told twice or left out. Raises `DaemonError` when the broker
+    A lost connection is made again, and no event is repeated or left out. Raises `DaemonError` when the broker
     does not answer for a minute, and what it refuses.
     """
 
     def __init__(
         self,
-        stream: Callable[[], Stream],
+        stream: Callable[[], EventStream],
         read: Callable[[], Read[Meaning]],
         transport: Transport,
-        asking: Callable[[], Asking],
+        async_transport: Callable[[], AsyncTransport],
         lost: Callable[[], object] = lambda: None,
     ) -> None:
         """`lost` is called when a connection is lost that is to be made again."""
         self._stream, self._read = stream, read
-        self._transport, self._asking = transport, asking
+        self._transport, self._async_transport = transport, async_transport
         self._lost = lost
 
     def __iter__(self) -> Iterator[Meaning]:
@@ -47,7 +47,7 @@ class Followed(Generic[Meaning]):
                 with self._transport.lines(stream.path, stream.params, stream.headers) as lines:
                     stream.begin()
                     for line in lines:
-                        if (told := stream.read(line)) and (meaning := read(told)) is not None:
+                        if (event := stream.read(line)) and (meaning := read(event)) is not None:
                             yield meaning
             except _LOST as error:
                 problem = error
@@ -62,10 +62,10 @@ class Followed(Generic[Meaning]):
         while True:
             problem: BrokerError | None = None
             try:
-                async with self._asking().lines(stream.path, stream.params, stream.headers) as lines:
+                async with self._async_transport().lines(stream.path, stream.params, stream.headers) as lines:
                     stream.begin()
                     async for line in lines:
-                        if (told := stream.read(line)) and (meaning := read(told)) is not None:
+                        if (event := stream.read(line)) and (meaning := read(event)) is not None:
                             yield meaning
             except _LOST as error:
                 problem = error
@@ -73,7 +73,7 @@ class Followed(Generic[Meaning]):
                 return
             await asyncio.sleep(self._rest_s(stream, problem))
 
-    def _rest_s(self, stream: Stream, problem: BrokerError | None) -> float:
+    def _rest_s(self, stream: EventStream, problem: BrokerError | None) -> float:
         if not stream.away:
             self._lost()
         return stream.lost(problem)

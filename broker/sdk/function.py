@@ -9,12 +9,12 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from broker.model.errors import InvalidInput, Problem
 from broker.sdk.call import Call
-from broker.sdk.chunks import Arguments, again, chunks, one_by_one
-from broker.sdk.flow import Both, Flow
+from broker.sdk.call_requests import submit_calls
+from broker.sdk.chunks import Arguments, chunks, one_by_one, repeats
+from broker.sdk.flow import DualCall, Flow
 from broker.sdk.image import Image
 from broker.sdk.mapping import Mapped, Pickled
 from broker.sdk.pickling import PYTHON, PickledFunction, name_of, pickled_arguments, pickled_function
-from broker.sdk.sending import sent
 from broker.spec.check import World
 from broker.spec.read import from_python
 
@@ -68,17 +68,17 @@ class Function(Generic[P, R]):
         return self._call(*args, **kwargs)
 
     @property
-    def remote(self) -> Both[P, R]:
+    def remote(self) -> DualCall[P, R]:
         """`f.remote(x)`: calls it in a pool, waits, and returns what it returned; what it raised is raised here.
 
         Who stops waiting, by Ctrl-C for instance, cancels the job. `await f.remote.aio(x)` is the same for asyncio.
         """
-        return Both(self._remote, self._client)
+        return DualCall(self._remote, self._client)
 
     @property
-    def spawn(self) -> Both[P, Call[R]]:
+    def spawn(self) -> DualCall[P, Call[R]]:
         """`f.spawn(x)`: calls it in a pool and returns at once: a job whose `result()` is what it returned."""
-        return Both(self._spawn, self._client)
+        return DualCall(self._spawn, self._client)
 
     def map(
         self,
@@ -129,9 +129,9 @@ class Function(Generic[P, R]):
         return partial, (self._call,), (self._call, (), {}, {"local": self._call})
 
     def _client(self) -> Any:
-        from broker.sdk.here import here
+        from broker.sdk.default_client import default_client
 
-        return here(start=True)
+        return default_client(start=True)
 
     def _spawn(self, *args: P.args, **kwargs: P.kwargs) -> Flow[Call[R]]:
         return (yield from self._called(args, kwargs, awaited=False))
@@ -143,7 +143,9 @@ class Function(Generic[P, R]):
     def _called(self, args: Any, kwargs: Any, *, awaited: bool) -> Flow[Call[R]]:
         arguments = [pickled_arguments(self._call, args, kwargs)]
         client, name = self._client(), name_of(self._call)
-        found = yield from sent(self._document, name, self._function(), arguments, client.sent, awaited=awaited)
+        found = yield from submit_calls(
+            self._document, name, self._function(), arguments, client.known_functions, awaited=awaited
+        )
         return Call(client, found["id"])
 
     def _mapped(self, calls: Iterable[Arguments], ordered: bool, exceptions: bool, chunksize: int) -> Mapped[R]:
@@ -153,11 +155,11 @@ class Function(Generic[P, R]):
             pickled = (Pickled(pickled_arguments(self._call, *call)) for (call,) in some_each)
         else:
             pickled = (Pickled(pickled_arguments(self._call, each, {}), len(each)) for each in some_each)
-            function = cache(lambda: pickled_function(one_by_one(self._call, again(self._document))))
+            function = cache(lambda: pickled_function(one_by_one(self._call, repeats(self._document))))
 
         def submit(client: Any, some: list[bytes]) -> Flow[str]:
             document = {**self._document, "array": len(some)}
-            found = yield from sent(document, name, function(), some, client.sent)
+            found = yield from submit_calls(document, name, function(), some, client.known_functions)
             return str(found["id"])
 
         return Mapped(self._client, pickled, submit, ordered=ordered, exceptions=exceptions)

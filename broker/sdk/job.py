@@ -1,4 +1,4 @@
-"""A job's id → an object to ask: what it is doing, what it cost, wrote and returned, and why it ran where it did."""
+"""`Job`: what a submitted job is doing, what it cost, wrote and returned, and why it ran where it did."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from broker.model.errors import BrokerError
 from broker.model.money import Money
 from broker.sdk.client import Client
 from broker.sdk.events import Event, Json, StreamName
-from broker.sdk.flow import LARGE_S, Ask, Flow, twin
-from broker.sdk.following import Followed
-from broker.sdk.results import Ended, ended
-from broker.sdk.watching import cancelled, job_path, log_piece, waited
+from broker.sdk.flow import LARGE_S, Flow, Request, dual_method
+from broker.sdk.follow import Followed
+from broker.sdk.job_requests import cancel_job, job_path, log_piece, wait_for_end
+from broker.sdk.results import EndedCall, await_end
 
 
 class JobFailed(BrokerError):
@@ -40,7 +40,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
         return str(self._now()["name"])
 
     @property
@@ -66,13 +66,13 @@ class Job:
 
     @property
     def exit_code(self) -> int | None:
-        """Of its last attempt, 128 + n after signal n; None while there is none, and for an array."""
+        """Exit code of its last attempt, 128 + n after signal n; None while there is none, and for an array."""
         code: int | None = self._now().get("exit_code")
         return code
 
     @property
     def submitted_at(self) -> datetime:
-        """When it was."""
+        """When it was submitted (UTC)."""
         return datetime.fromisoformat(self._now()["submitted_at"])
 
     @property
@@ -84,22 +84,22 @@ class Job:
         amount = cost["nanodollars"]
         return None if amount is None else Money(amount)
 
-    @twin
+    @dual_method
     def wait(self, timeout: float | None = None) -> Flow[Job]:
         """Returns itself once it has ended, however it did. Raises TimeoutError after `timeout` seconds."""
-        if not self._seen((yield from waited(self.id, timeout)))["ended"]:
+        if not self._seen((yield from wait_for_end(self.id, timeout)))["ended"]:
             raise TimeoutError(f"{self.id} has not ended after {timeout:g} s: it is {self._last['state']}")
         return self
 
-    @twin
+    @dual_method
     def result(self, timeout: float | None = None) -> Flow[Any]:
         """What its function returned, once it has ended; what it raised is raised here.
 
         Raises `JobFailed` when it ended without either, and TimeoutError after `timeout` seconds.
         """
-        return (yield from value_of(self, (yield from ended(self.id, timeout))))
+        return (yield from value_of(self, (yield from await_end(self.id, timeout))))
 
-    @twin
+    @dual_method
     def logs(self, stream: StreamName = "stdout", attempt: int | None = None) -> Flow[str]:
         """What it has written so far, by its last attempt where none is named; what is not UTF-8 is shown as �."""
         found = b""
@@ -123,10 +123,10 @@ class Job:
         lines = [said["reason"], *said["rejected"], said["flip"], *said["actual"]]
         return "\n".join(line for line in lines if line)
 
-    @twin
+    @dual_method
     def cancel(self) -> Flow[None]:
         """Asks for its end, or that of an array's tasks; nothing happens to what has ended."""
-        self._seen((yield from cancelled(self.id))["standing"])
+        self._seen((yield from cancel_job(self.id))["standing"])
 
     def retry(self) -> Job:
         """The job that runs it again, once it has failed or was cancelled; of an array, those of its tasks."""
@@ -152,13 +152,13 @@ class Job:
         return view
 
 
-def value_of(job: Job, ended: Ended) -> Flow[Any]:
+def value_of(job: Job, ended: EndedCall) -> Flow[Any]:
     """What a call that has ended returned; what it raised is raised. Raises `JobFailed` where there is neither."""
     from broker.sdk.pickling import unpacked
 
     data = ended.data
     if ended.apart:
-        data = (yield Ask(method="GET", path=f"{job_path(job.id)}/result", timeout_s=LARGE_S)).body
+        data = (yield Request(method="GET", path=f"{job_path(job.id)}/result", timeout_s=LARGE_S)).body
     if data is None:
         raise JobFailed(job, ended.state, ended.reason)
     return unpacked(data)

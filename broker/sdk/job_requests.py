@@ -1,4 +1,4 @@
-"""A job that goes on → how it stands, what it writes, and its end where somebody asks for it."""
+"""Flows about one job: wait for it, read what it writes, cancel it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from broker.model.errors import UnknownName
 from broker.sdk.events import Json, StreamName
-from broker.sdk.flow import TIMEOUT_S, Ask, Flow
+from broker.sdk.flow import TIMEOUT_S, Flow, Request
 
-LONGEST_WAIT_S: Final = 60.0  # of one request; a longer wait is several
+LONGEST_WAIT_S: Final = 60.0  # of one request; a longer wait takes several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +26,14 @@ class LogPiece:
     attempt: int  # its number; 0: the job has none yet
 
 
-def waited(job_id: str, timeout_s: float | None = None, since: str | None = None) -> Flow[Json]:
+def wait_for_end(job_id: str, timeout_s: float | None = None, since: str | None = None) -> Flow[Json]:
     """A job or array once it has ended, or is of another revision than `since`; or after `timeout_s` as it is then."""
     until = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
         left_s = LONGEST_WAIT_S if until is None else max(min(until - time.monotonic(), LONGEST_WAIT_S), 0.0)
-        params = given({"timeout_s": left_s, "since": since})
+        params = without_none({"timeout_s": left_s, "since": since})
         path = f"{job_path(job_id)}/wait"
-        found: Json = (yield Ask(method="GET", path=path, params=params, timeout_s=left_s + TIMEOUT_S)).json()
+        found: Json = (yield Request(method="GET", path=path, params=params, timeout_s=left_s + TIMEOUT_S)).json()
         over = until is not None and time.monotonic() >= until
         if found["ended"] or over or (since is not None and found["revision"] != since):
             return found
@@ -43,8 +43,8 @@ def log_piece(
     job_id: str, stream: StreamName = "stdout", attempt: int | None = None, offset: int = 0, limit: int = 1 << 20
 ) -> Flow[LogPiece]:
     """A piece of what a job wrote, of its last attempt where none is named."""
-    params = given({"stream": stream, "attempt": attempt, "offset": offset, "limit": limit})
-    answer = yield Ask(method="GET", path=f"{job_path(job_id)}/logs", params=params)
+    params = without_none({"stream": stream, "attempt": attempt, "offset": offset, "limit": limit})
+    answer = yield Request(method="GET", path=f"{job_path(job_id)}/logs", params=params)
     return LogPiece(
         data=answer.body,
         next_offset=int(answer.headers["broker-next-offset"]),
@@ -53,21 +53,21 @@ def log_piece(
     )
 
 
-def cancelled(job_id: str) -> Flow[Json]:
-    """Asks for the end of a job or an array: `Cancelled`."""
-    found: Json = (yield Ask(method="POST", path=f"{job_path(job_id)}/cancel")).json()
+def cancel_job(job_id: str) -> Flow[Json]:
+    """Asks for a job or an array to end: `Cancelled`."""
+    found: Json = (yield Request(method="POST", path=f"{job_path(job_id)}/cancel")).json()
     return found
 
 
 def job_path(job_id: str) -> str:
-    """Where a job is asked about. Raises `UnknownName` for what can't be an id."""
+    """The path of a job in the API. Raises `UnknownName` for what can't be an id."""
     if not job_id or "/" in job_id:
         raise UnknownName(f"there is no job {job_id!r}")
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
-def given(params: Mapping[str, Any]) -> Json:
-    """Without what was not given, and times as text."""
+def without_none(params: Mapping[str, Any]) -> Json:
+    """Parameters without those that are None; booleans and times as the API writes them."""
     return {name: _text(value) for name, value in params.items() if value is not None}
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from broker.model.errors import BrokerError
 from broker.sdk.flow import Flow
 from broker.sdk.job import Job, value_of
-from broker.sdk.results import Ended, read, results_of, split
-from broker.sdk.watching import cancelled
+from broker.sdk.job_requests import cancel_job
+from broker.sdk.results import EndedCall, read, results_request, split_records
 
 if TYPE_CHECKING:
     from broker.sdk.client import Client
@@ -69,7 +69,7 @@ class Mapped(Generic[R]):
         self._ordered = ordered
         self._exceptions = exceptions
         self._arrays: dict[str, _Array] = {}
-        self._ready: dict[int, Ended] = {}  # by which of all calls, or chunks
+        self._ready: dict[int, EndedCall] = {}  # by which of all calls, or chunks
         self._sizes: dict[int, int | None] = {}  # of those that are under way
         self._submitted = self._given = 0
 
@@ -114,7 +114,7 @@ class Mapped(Generic[R]):
         client = await asyncio.to_thread(self._find)
         await client.arun(self._left())
 
-    def _next(self, client: Client) -> Flow[tuple[Ended, int | None] | None]:
+    def _next(self, client: Client) -> Flow[tuple[EndedCall, int | None] | None]:
         """The next result to be given out, submitting what there is room for meanwhile; None after the last.
 
         With it how many calls it is of, where it is of a chunk.
@@ -162,8 +162,8 @@ class Mapped(Generic[R]):
 
     def _collect(self, timeout_s: float) -> Flow[None]:
         asked = list(self._arrays.items())[:_MOST_ARRAYS]
-        answer = yield results_of([f"{name}:{listed(array.going)}" for name, array in asked], timeout_s)
-        for job_id, record in split(answer.body):
+        answer = yield results_request([f"{name}:{listed(array.going)}" for name, array in asked], timeout_s)
+        for job_id, record in split_records(answer.body):
             name, _, index = job_id.rpartition(".")
             array = self._arrays[name]
             array.going.discard(int(index))
@@ -171,7 +171,7 @@ class Mapped(Generic[R]):
             if not array.going:
                 del self._arrays[name]
 
-    def _outcomes(self, client: Client, ended: Ended, chunk: int | None) -> Flow[list[Any]]:
+    def _outcomes(self, client: Client, ended: EndedCall, chunk: int | None) -> Flow[list[Any]]:
         """What came of a call, or of each of a chunk; what ended the job before it had said so came of all of them."""
         try:
             value = yield from value_of(Job(client, ended.id), ended)
@@ -193,7 +193,7 @@ class Mapped(Generic[R]):
         while self._arrays:
             name, _ = self._arrays.popitem()
             with suppress(BrokerError):
-                yield from cancelled(name)
+                yield from cancel_job(name)
 
 
 def _unpacked(outcome: bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Some days → what the running broker should hold for its own work, of each GPU model."""
+"""`broker.plan`: what the running broker should hold for its own work in the days to come, of each GPU model."""
 
 from __future__ import annotations
 

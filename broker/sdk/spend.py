@@ -1,4 +1,4 @@
-"""A period and columns → what was spent, as rows for a table."""
+"""`broker.spend`: what was spent in a period, as rows of a table."""
 
 from __future__ import annotations
 

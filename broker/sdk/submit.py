@@ -1,4 +1,4 @@
-"""What `broker` offers programs: a command or a function in → jobs of the broker that is configured, and its client."""
+"""`broker.submit`, `job`, `jobs` and `client`: the entry points of the SDK, to the configured broker."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 from broker.model.errors import InvalidInput, Problem
+from broker.sdk.call_requests import put_blob
 from broker.sdk.client import Client
-from broker.sdk.flow import Ask, Flow, asked_of
-from broker.sdk.here import here
+from broker.sdk.default_client import default_client
+from broker.sdk.flow import Flow, Request, dual_function
 from broker.sdk.job import Job
 from broker.sdk.pickling import PYTHON, name_of, packed
-from broker.sdk.sending import put
 from broker.spec.check import World
 from broker.spec.document import JobDocument
 from broker.spec.read import from_python
@@ -22,7 +22,7 @@ from broker.spec.read import from_python
 _ANY_MODEL = World()
 
 
-@asked_of(partial(here, start=True))
+@dual_function(partial(default_client, start=True))
 def submit(
     what: str | Sequence[str] | Callable[..., Any],
     *,
@@ -49,28 +49,28 @@ def submit(
 
 def _submitted(document: JobDocument, payload: bytes | None = None) -> Flow[Job]:
     if payload is not None and document.function is not None:
-        yield from put(document.function.blob, payload)
+        yield from put_blob(document.function.blob, payload)
     body = document.model_dump(mode="json", exclude_none=True)
-    answer = yield Ask(method="POST", path="/v1/jobs", body=body)
-    return Job(here(start=True), answer.json()["id"])
+    answer = yield Request(method="POST", path="/v1/jobs", body=body)
+    return Job(default_client(start=True), answer.json()["id"])
 
 
 def job(id: str) -> Job:
     """The job, or array, of this id. Raises `UnknownName`, and `DaemonError` when no broker runs."""
-    found = here()
+    found = default_client()
     found.wait(id, 0)
     return Job(found, id)
 
 
 def jobs(**filters: Any) -> Iterator[Job]:
     """Jobs, newest first. Filters: state, user, name, pool, array, tag (`"KEY=VALUE"`), since, until."""
-    asked = here()
+    asked = default_client()
     return (Job(asked, found["id"]) for found in asked.each_job(**filters))
 
 
 def client() -> Client:
-    """What all that can be asked of the running broker is asked with: spend, forecasts, pools, jobs as plain values.
+    """The client of the running broker, for all that its API offers: spend, forecasts, pools, jobs as plain values.
 
-    As a context manager it gives its connections back. Raises `DaemonError` when no broker runs.
+    As a context manager it closes its connections. Raises `DaemonError` when no broker runs.
     """
-    return here()
+    return default_client()

@@ -1,4 +1,4 @@
-"""The part of the client that is about projects, their members, what is theirs to keep, and who did what."""
+"""The part of the client that is about tenancy: projects, members, tokens, secrets, volumes, and the audit log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from urllib.parse import quote
 
 from broker.sdk.events import Json
 from broker.sdk.flow import LONG_S
+from broker.sdk.job_requests import without_none
+from broker.sdk.routes import Routes, path_of
 
 
-class Tenancy:
-    """Projects, their members, tokens, secrets and volumes."""
-
-    def _json(self, method: str, path: str, **options: Any) -> Json:
-        raise NotImplementedError
+class TenancyRoutes(Routes):
+    """Projects and their members, tokens, secrets, volumes, and the audit log."""
 
     def create_project(self, name: str, **wish: Any) -> Json:
         """Makes a project: description, weight, max_priority, quota, user_quota (see `ProjectView`)."""
@@ -26,23 +25,23 @@ class Tenancy:
 
     def project(self, name: str) -> Json:
         """One project: `ProjectView`."""
-        return self._json("GET", _path("projects", name))
+        return self._json("GET", path_of("projects", name))
 
     def set_project(self, name: str, wish: Mapping[str, Any]) -> Json:
         """Writes all of a project but its members: `ProjectView`."""
-        return self._json("PUT", _path("projects", name), body=dict(wish))
+        return self._json("PUT", path_of("projects", name), body=dict(wish))
 
     def delete_project(self, name: str) -> None:
         """Deletes a project without jobs that wait or run."""
-        self._json("DELETE", _path("projects", name))
+        self._json("DELETE", path_of("projects", name))
 
     def set_member(self, project: str, user: str, role: str = "submitter") -> Json:
         """Makes somebody a member, or gives a member another role: `ProjectView`."""
-        return self._json("PUT", f"{_path('projects', project)}/members/{quote(user, safe='')}", body={"role": role})
+        return self._json("PUT", f"{path_of('projects', project)}/members/{quote(user, safe='')}", body={"role": role})
 
     def remove_member(self, project: str, user: str) -> Json:
         """Ends a membership: `ProjectView`."""
-        return self._json("DELETE", f"{_path('projects', project)}/members/{quote(user, safe='')}")
+        return self._json("DELETE", f"{path_of('projects', project)}/members/{quote(user, safe='')}")
 
     def create_token(self, user: str, scope: str = "submit", lives_s: float | None = None) -> Json:
         """Makes a token and shows its text, this once: `TokenMade`."""
@@ -54,11 +53,11 @@ class Tenancy:
 
     def token(self, token_id: str) -> Json:
         """One token, without its text: `TokenView`."""
-        return self._json("GET", _path("tokens", token_id))
+        return self._json("GET", path_of("tokens", token_id))
 
     def revoke_token(self, token_id: str) -> Json:
         """Ends a token at once: `TokenView`."""
-        return self._json("DELETE", _path("tokens", token_id))
+        return self._json("DELETE", path_of("tokens", token_id))
 
     def set_secret(self, name: str, value: str, projects: Sequence[str] = ()) -> Json:
         """Sets a secret, which jobs of these projects, or of all, find in their environment: `SecretView`.
@@ -66,7 +65,7 @@ class Tenancy:
         Nobody is told the value again.
         """
         body = {"value": value, "projects": list(projects)}
-        return self._json("PUT", _path("secrets", name), body=body)
+        return self._json("PUT", path_of("secrets", name), body=body)
 
     def secrets(self) -> list[Json]:
         """All secrets by name, without their values: `SecretView`s."""
@@ -74,11 +73,11 @@ class Tenancy:
 
     def secret(self, name: str) -> Json:
         """One secret, without its value: `SecretView`."""
-        return self._json("GET", _path("secrets", name))
+        return self._json("GET", path_of("secrets", name))
 
     def delete_secret(self, name: str) -> None:
         """Removes a secret with all its versions."""
-        self._json("DELETE", _path("secrets", name))
+        self._json("DELETE", path_of("secrets", name))
 
     def rotate_secrets_key(self) -> int:
         """Seals all secrets with a new key; how many versions there are."""
@@ -90,14 +89,14 @@ class Tenancy:
 
     def share_volume(self, name: str, project: str = "*", access: str | None = "read") -> Json:
         """Lets jobs of another project, or of all, `read` a volume or `write` to it; None: neither: `VolumeView`."""
-        path = f"{_path('volumes', name)}/shares/{quote(project, safe='*')}"
+        path = f"{path_of('volumes', name)}/shares/{quote(project, safe='*')}"
         if access is None:
             return self._json("DELETE", path)
         return self._json("PUT", path, body={"access": access})
 
     def give_volume(self, name: str, project: str) -> Json:
         """Makes a volume another project's: `VolumeView`."""
-        return self._json("PATCH", _path("volumes", name), body={"project": project})
+        return self._json("PATCH", path_of("volumes", name), body={"project": project})
 
     def volumes(self) -> list[Json]:
         """All volumes by name: `VolumeView`s."""
@@ -105,16 +104,12 @@ class Tenancy:
 
     def volume(self, name: str) -> Json:
         """One volume: `VolumeView`."""
-        return self._json("GET", _path("volumes", name), timeout_s=LONG_S)
+        return self._json("GET", path_of("volumes", name), timeout_s=LONG_S)
 
     def delete_volume(self, name: str) -> Json:
         """Removes a volume with all that is in it: `VolumeRemoved`."""
-        return self._json("DELETE", _path("volumes", name), timeout_s=LONG_S)
+        return self._json("DELETE", path_of("volumes", name), timeout_s=LONG_S)
 
     def audit(self, **wanted: Any) -> Json:
         """One page of the audit log, newest first: `AuditList`. Takes user, action, since, until, limit, cursor."""
-        return self._json("GET", "/v1/audit", params={key: value for key, value in wanted.items() if value is not None})
-
-
-def _path(noun: str, name: str) -> str:
-    return f"/v1/{noun}/{quote(name, safe='')}"
+        return self._json("GET", "/v1/audit", params=without_none(wanted))

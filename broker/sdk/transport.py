@@ -26,26 +26,26 @@ from broker.sdk.problems import raise_problem
 
 _JSON: Final = "application/json"
 _BINARY: Final = "application/octet-stream"
-_KEPT_S: Final = 2.0  # of no use; the server closes what was of none for 5 s
-_MOST_KEPT: Final = 8
+_KEPT_S: Final = 2.0  # idle connections are reused for so long; the server closes them after 5 s
+_MOST_KEPT: Final = 8  # idle connections
 _NONE: Final[Mapping[str, str]] = {}
-SILENCE_S: Final = 60.0  # of a stream, which gives a sign of life every 15 s
+SILENCE_S: Final = 60.0  # after which a stream counts as lost: it sends a keep-alive every 15 s
 
 
 class Unanswered(DaemonError):
-    """Nobody answered, or not to the end."""
+    """The broker did not answer, or its answer broke off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back."""
+    """A response of the broker, whole."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
 
     def json(self) -> Any:
-        """The body. Raises ValueError."""
+        """The body as JSON. Raises ValueError."""
         return json.loads(self.body)
 
 
@@ -102,7 +102,7 @@ class Transport:
             yield (line.decode().rstrip("\r\n") for line in response)
 
     def close(self) -> None:
-        """Gives back the connections that are kept; the next request makes another."""
+        """Closes the idle connections; the next request opens a new one."""
         with self._lock:
             _close(self._idle)
 

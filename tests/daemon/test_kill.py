@@ -12,9 +12,9 @@ from broker.model.errors import BrokerError, DaemonError
 from broker.model.usage import ChargeKind
 from broker.run.lifecycle import is_running
 from broker.run.store import open_store
+from broker.sdk.call_requests import submit_calls
 from broker.sdk.pickling import pickled_arguments, pickled_function, unpacked
-from broker.sdk.results import ended
-from broker.sdk.sending import sent
+from broker.sdk.results import await_end
 from tests.daemon.running import Daemon, daemon, until
 
 # What a process imports first: in the daemon, each write is watched for the moment that a file names.
@@ -101,7 +101,11 @@ def test_killed_when_a_call_is_stored_and_begun_at_once_it_is_called_once(fragil
     function, called_id = pickled_function(len), f"{when}-called"
     at.write_text(f"{when} called")
     flow = partial(
-        sent, {"id": called_id, "resources": {"cpus": 0.5}}, "len", function, [pickled_arguments(len, ["abc"], {})]
+        submit_calls,
+        {"id": called_id, "resources": {"cpus": 0.5}},
+        "len",
+        function,
+        [pickled_arguments(len, ["abc"], {})],
     )
     with pytest.raises(DaemonError):
         client.run(flow(set()))
@@ -111,7 +115,7 @@ def test_killed_when_a_call_is_stored_and_begun_at_once_it_is_called_once(fragil
     assert fragile.client.run(flow(set()))["id"] == called_id, "who was not answered asks again"
     assert fragile.ended(called_id)["state"] == "succeeded"
     assert [made["state"] for made in fragile.client.job(called_id)["made"]] == ["succeeded"]
-    assert unpacked(fragile.client.run(ended(called_id)).data or b"") == 3
+    assert unpacked(fragile.client.run(await_end(called_id)).data or b"") == 3
     until(lambda: fragile.client.job(called_id)["cost"]["complete"], "it is charged")
     _charged_once(fragile)
 

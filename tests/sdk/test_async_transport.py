@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from broker.sdk.asking import Asking
-from broker.sdk.flow import Ask
+from broker.sdk.async_transport import AsyncTransport
+from broker.sdk.flow import Request
 
 STEPS = 40  # of the event loop: more than a request takes
 
@@ -35,9 +35,9 @@ class Answering:
 async def test_a_request_cancelled_at_any_step_closes_its_connection(tmp_path: Path) -> None:
     answering, path = Answering(), tmp_path / "broker.sock"
     async with await asyncio.start_unix_server(answering.serve, path):
-        asking = Asking(f"unix:{path}", {})
+        asking = AsyncTransport(f"unix:{path}", {})
         for steps in range(STEPS):
-            request = asyncio.create_task(asking.answer(Ask(method="GET", path="/v1/health")))
+            request = asyncio.create_task(asking.answer(Request(method="GET", path="/v1/health")))
             for _ in range(steps):
                 await asyncio.sleep(0)
             request.cancel()

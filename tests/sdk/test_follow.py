@@ -15,11 +15,11 @@ import pytest
 from broker.model.errors import DaemonError, UnknownName
 from broker.model.jobs import AttemptState
 from broker.sdk import client as clients
-from broker.sdk import streams
+from broker.sdk import event_stream
 from broker.sdk.client import Client
+from broker.sdk.event_stream import EventStream, ServerEvent
 from broker.sdk.events import Event, Happened, Seen, Wrote
-from broker.sdk.following import Followed
-from broker.sdk.streams import Stream, Told
+from broker.sdk.follow import Followed
 from tests.sdk.conftest import Served
 
 LONGEST_S = 10
@@ -79,7 +79,7 @@ def cutting(to: Path, at: Path, cuts: Iterator[int]) -> Iterator[None]:
 def test_however_often_the_connection_is_lost_all_of_it_is_told_once(
     served: Served, client: Client, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "_LONGEST_REST_S", 0.01)
+    monkeypatch.setattr(event_stream, "_LONGEST_REST_S", 0.01)
     job = client.submit({"run": "true"})["id"]
     executor, attempt = served.do(served.house.start(job))
     written = bytes(random.Random(1).randbytes(300_000))
@@ -109,7 +109,7 @@ def test_what_never_began_is_not_tried_again(served: Served, client: Client, tmp
 def test_a_broker_that_stays_away_is_said(
     served: Served, client: Client, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "Stream", partial(Stream, patience_s=0.3))
+    monkeypatch.setattr(clients, "EventStream", partial(EventStream, patience_s=0.3))
     with pytest.raises(DaemonError, match="has not answered"):
         take(
             client.follow(client.submit({"run": "true"})["id"]),
@@ -158,11 +158,11 @@ def test_all_that_happens_is_told_after_a_loss_as_well(served: Served, client: C
 
 
 def test_a_stream_reads_events_to_their_end_and_counts_none_that_broke_off() -> None:
-    stream = Stream("/path", {}, ends=True)
+    stream = EventStream("/path", {}, ends=True)
     stream.begin()
     assert [stream.read(line) for line in (": quiet", "", "event: log", "data: 1", "id: 7")] == [None] * 5
     assert stream.headers == {}, "the event has not ended"
-    assert stream.read("") == Told(kind="log", data="1")
+    assert stream.read("") == ServerEvent(kind="log", data="1")
     assert stream.headers == {"Last-Event-ID": "7"}
     stream.read("event: log")
     stream.begin()
@@ -178,7 +178,7 @@ def test_a_stream_reads_events_to_their_end_and_counts_none_that_broke_off() -> 
 
 
 def test_rests_grow_until_patience_ends() -> None:
-    stream = Stream("/path", {}, ends=False, patience_s=1e9)
+    stream = EventStream("/path", {}, ends=False, patience_s=1e9)
     stream.begin()
     rests = [stream.lost(None) for _ in range(10)]
     assert rests[:3] == [0.1, 0.2, 0.4] and rests[-1] == 5.0 and stream.away
@@ -186,4 +186,4 @@ def test_rests_grow_until_patience_ends() -> None:
         stream.read(line)
     assert not stream.away and stream.lost(None) == 0.1
     with pytest.raises(DaemonError, match="broker up"):
-        Stream("/path", {}, ends=False, patience_s=0).lost(None)
+        EventStream("/path", {}, ends=False, patience_s=0).lost(None)

@@ -11,7 +11,7 @@ import pytest
 
 import broker
 from broker.model.errors import InvalidInput
-from broker.sdk import sending
+from broker.sdk import call_requests
 from tests.sdk.conftest import Served
 from tests.sdk.pool import pools_at_work
 
@@ -152,7 +152,7 @@ def test_a_large_result_comes_on_its_own(at_work: list[str]) -> None:
 
 
 def test_too_much_is_refused_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(call_requests, "MOST_BYTES", 1 << 20)
     with pytest.raises(InvalidInput, match="size: its arguments are 2 MiB pickled, over 1 MiB: write them to a file"):
         size.remote(b"x" * (2 << 20))
     assert list(broker.jobs()) == []

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from broker.model.errors import BrokerError, Conflict, DaemonError, StoreError
+from broker.sdk.call_requests import submit_calls
 from broker.sdk.client import Client
 from broker.sdk.pickling import pickled_arguments, pickled_function
-from broker.sdk.sending import sent
 from tests.soak.account import called
 from tests.soak.shapes import Wish
 from tests.soak.world import World
@@ -110,5 +110,5 @@ def _sent(client: Client, wish: Wish) -> dict[str, Any]:
         return client.submit(wish.document)
     function = pickled_function(called)
     arguments = [pickled_arguments(called, (wish.argument,), {})]
-    said: dict[str, Any] = client.run(sent(wish.document, "called", function, arguments, set()))
+    said: dict[str, Any] = client.run(submit_calls(wish.document, "called", function, arguments, set()))
     return said
