@@ -17,6 +17,7 @@ from typing import Any
 
 from broker.run.lifecycle import DaemonFile
 
+PATIENCE_S = 240  # for one command: a Ray cluster starts slowly on a machine that does other work as well
 BROKER = str(Path(sys.executable).with_name("broker"))
 
 
@@ -42,7 +43,7 @@ class Shell:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == 0, f"broker {' '.join(words)}: {done.stdout} {done.stderr}"
         return done.stdout.strip()
@@ -62,7 +63,9 @@ async def broker_up(config: str, env: Mapping[str, str]) -> AsyncIterator[Shell]
     """A person whose broker is up, in a folder with a short path; all is ended afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="bs-"))
     person = Shell(folder, config, env)
-    await person.call("up")
-    yield person
-    await person.call("down", "--now")
+    try:
+        await person.call("up")
+        yield person
+    finally:
+        await person.call("down", "--now")
     shutil.rmtree(folder)
