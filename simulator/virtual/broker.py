@@ -7,97 +7,36 @@ steered and usage charged by the very functions that the daemon calls. Only what
 from __future__ import annotations
 
 from bisect import insort
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
 from broker.decide import rest, spot
-from broker.decide.duration import estimate, remaining_s
+from broker.decide.duration import remaining_s
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
 from broker.decide.progress import advance, attempt_of
 from broker.decide.recall import Recall
 from broker.decide.rest import WELL, Health
-from broker.decide.rules import PlacementRules
 from broker.decide.spot import SpotRule
 from broker.model.environment import environment_key
 from broker.model.errors import InvalidInput, NoCapacity
 from broker.model.jobs import Attempt, AttemptReport, AttemptState, Job, JobState
 from broker.model.placement import Duration, Placement, Verdict
-from broker.model.pools import Pool, PoolKind
+from broker.model.pools import PoolKind
 from broker.model.usage import Charge
 from simulator.jobs.terms import Spot
 from simulator.virtual.clock import VirtualClock
-from simulator.virtual.ledger import Ledger, Spent
-from simulator.virtual.pool import Running, SimPool, Timing
+from simulator.virtual.durations import Durations
+from simulator.virtual.ledger import Ledger
+from simulator.virtual.pool import Running, SimPool
 from simulator.virtual.steering import Steering
+from simulator.virtual.values import Lived, Manner, Outcome, Site, Work
 
 PAGE = 1_000  # queued jobs that are looked at in one round
-PAST_RUNS = 50  # of a user's job, that its next duration is estimated from
 FOR_EVER_NS = 3 * 10**17  # ten years after the last submission: what has not ended never will
-SETTLE_S = 6 * 3_600.0
-AS_GIVEN = Timing()
-NO_RULES = PlacementRules()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """A job, and how long its command really runs: the broker is not told."""
-
-    job: Job
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """A pool, what it takes, and the nodes that it always has."""
-
-    pool: Pool
-    timing: Timing = AS_GIVEN
-    nodes: int = 0
-    available: Spot | None = None  # nodes that can be had over time; None: always all
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """How the broker is run."""
-
-    rules: PlacementRules = NO_RULES
-    decide_s: float = 0.0  # from when there is something to decide to the launch
-    checkpoint_s: float | None = None  # interrupted jobs go on from a multiple of this; None: from their start
-    steer_every_s: float | None = None  # how often clusters that scale are steered; None: never
-    settle_every_s: float = SETTLE_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lived:
-    """What became of one job."""
-
-    job: Job
-    started_ns: int | None  # its last attempt's command
-    pool: str  # of its last attempt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of all, in the order of submission, and what was charged."""
-
-    jobs: tuple[Lived, ...]
-    spent: Spent
-    began_ns: int
-    ended_ns: int
-    interruptions: int
-    lost_s: float  # GPU-seconds of work done again
-    decisions: int
-    cold_starts: int  # serverless containers
-    steered: tuple[tuple[int, str, int], ...]  # when which pool was told to have how many nodes
-
-    @property
-    def usd(self) -> float:
-        """Dollars in all."""
-        return float(sum(amount.usd for amount in self.spent.values()))
 
 
 def play(
@@ -154,10 +93,7 @@ class VirtualBroker:
         self._lived: dict[str, Lived] = {}
         self._queued: list[tuple[int, int, str]] = []  # by priority and age
         self._attempts: dict[str, tuple[Attempt, float]] = {}  # with the expected seconds
-        self._past: defaultdict[tuple[str, str], deque[float]] = defaultdict(lambda: deque(maxlen=PAST_RUNS))
-        self._runs: Counter[tuple[str, str]] = Counter()  # of a user's job, ever
-        self._expected: dict[str, tuple[int, Duration]] = {}  # of a job, after so many runs
-        self._remaining: dict[str, tuple[Duration, float, Duration]] = {}  # left, of one of which so much is done
+        self._durations = Durations()
         self._boots = spot.boots([site.pool for site in sites])
         self._recall = Recall()
         self._refused: Counter[str] = Counter()
@@ -235,7 +171,7 @@ class VirtualBroker:
 
     def _place(self, queued: Sequence[Job]) -> tuple[Placement, ...]:
         now_ns = self.clock.now_ns()
-        durations = {job.id: self._left(job) for job in queued}
+        durations = {job.id: self._durations.remaining(job, self._done.get(job.id, 0.0)) for job in queued}
         placements = dispatch(
             queued,
             self._states(),
@@ -256,23 +192,6 @@ class VirtualBroker:
                 self._end(replace(self._jobs[placement.job_id], state=JobState.FAILED, reason=placement.reason), None)
         return placements
 
-    def _left(self, job: Job) -> Duration:
-        """What is left of it; the same until more of it is done, or more is known."""
-        whole, done = self._whole(job), self._done.get(job.id, 0.0)
-        known = self._remaining.get(job.id)
-        if known is None or known[0] is not whole or known[1] != done:
-            known = self._remaining[job.id] = (whole, done, spot.remaining(whole, done))
-        return known[2]
-
-    def _whole(self, job: Job) -> Duration:
-        """The expected duration of a job; the same until another of its name has ended."""
-        runs = self._runs[job.user, job.spec.name]
-        known = self._expected.get(job.id)
-        if known is None or known[0] != runs:
-            known = (runs, estimate(job.spec, tuple(self._past[job.user, job.spec.name])))
-            self._expected[job.id] = known
-        return known[1]
-
     def _move(self) -> None:
         """Attempts that should leave their on-demand nodes and wait for spot do."""
         held = [pool for pool in self._pools.values() if not spot.is_spot(pool.pool)]
@@ -283,7 +202,7 @@ class VirtualBroker:
                 continue
             ran_s = (self.clock.now_ns() - started_ns) / 1e9
             done = self._done.get(job.id, 0.0)
-            at = spot.standing(job, self._left(job), done, self._boots, self.clock.now_ns(), ran_s)
+            at = spot.standing(job, self._durations.remaining(job, done), done, self._boots, self.clock.now_ns(), ran_s)
             if at is not None and at.leaves():
                 self._refused[job.id] += 1
                 pool.interrupt(running)
@@ -350,8 +269,7 @@ class VirtualBroker:
     def _after(self, job: Job, attempt: Attempt) -> None:
         ran_s = ((attempt.ended_ns or 0) - (attempt.started_ns or attempt.ended_ns or 0)) / 1e9
         if attempt.state is AttemptState.SUCCEEDED:
-            self._past[job.user, job.spec.name].appendleft(ran_s + self._done.get(job.id, 0.0))
-            self._runs[job.user, job.spec.name] += 1
+            self._durations.succeeded(job, ran_s + self._done.get(job.id, 0.0))
         elif attempt.state is AttemptState.INTERRUPTED:
             every_s = job.spec.checkpoint_every_s or self._manner.checkpoint_s
             kept_s = min(ran_s // every_s * every_s, ran_s) if every_s else 0.0
@@ -373,8 +291,7 @@ class VirtualBroker:
         started_ns, pool = (attempt.started_ns, attempt.pool) if attempt else (None, "")
         self._lived[job.id] = Lived(job=job, started_ns=started_ns, pool=pool)
         self._avoid.pop(job.id, None)
-        self._expected.pop(job.id, None)
-        self._remaining.pop(job.id, None)
+        self._durations.forget(job.id)
         self.left -= 1
 
     def _limit(self, pool: SimPool, levels: Spot, at: int) -> None:

@@ -15,8 +15,8 @@ from broker.model.pools import Capability, Pool, PoolKind
 from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from simulator.jobs import random_draws
 from simulator.jobs.terms import Terms
-from simulator.virtual.broker import Site, Work
 from simulator.virtual.pool import Timing
+from simulator.virtual.values import Site, Work
 
 MODEL = "H100"  # that the recorded GPUs are taken for
 BEGAN = datetime(2026, 1, 5, tzinfo=UTC)  # second 0 of a workload: a Monday

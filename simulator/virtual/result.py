@@ -15,8 +15,9 @@ from simulator.jobs import state
 from simulator.jobs.result import Result, Waits
 from simulator.jobs.run import run
 from simulator.jobs.terms import Live, Rule, Terms
-from simulator.virtual.broker import Manner, Outcome, play
+from simulator.virtual.broker import play
 from simulator.virtual.from_trace import BEGAN_NS, CLUSTER, SERVERLESS, SPOT, sites, spot_site, works
+from simulator.virtual.values import Manner, Outcome
 
 
 def played(workload: Workload, terms: Terms, rule: Rule | Live, left: Callable[[int], None] | None = None) -> Result:

@@ -18,9 +18,10 @@ from broker.model.offers import BillingRule, Offer, Tier
 from broker.model.pools import Capability, Pool, PoolKind
 from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from simulator.jobs.terms import Spot
-from simulator.virtual.broker import Manner, Site, Work, play
+from simulator.virtual.broker import play
 from simulator.virtual.from_trace import BEGAN_NS
 from simulator.virtual.pool import Timing
+from simulator.virtual.values import Manner, Site, Work
 
 MODEL: Final = "V100"
 NODE: Final = Resources(cpus=8, memory_bytes=32 * GIB, gpus=1, gpu_model=MODEL)
