@@ -153,7 +153,7 @@ def _write(documents: list[tuple[str, JobDocument]], output: Path | None) -> Non
     """Files in a folder, none of which may exist; or all of them on standard output."""
     from broker.cli.render import say
     from broker.model.errors import Conflict
-    from broker.spec.written import yaml_text
+    from broker.spec.yaml_output import yaml_text
 
     if output is None:
         print("---\n".join(yaml_text(document, Path.cwd()) for _, document in documents), end="")

@@ -12,11 +12,11 @@ from typing import Final
 
 from broker.model.environment import copied, is_dockerfile
 from broker.model.resources import GPU_MEMORY_GIB
-from broker.spec.complaints import nearest
 from broker.spec.document import JobDocument
 from broker.spec.footprint import excess, footprint, own_tags
 from broker.spec.quantities import NS_PER_S, deadline_ns, plain
 from broker.spec.source import Keys
+from broker.spec.validation_errors import nearest
 
 MAX_GPUS: Final = 4_096
 MOST: Final = {"tags": 64, "secrets": 128, "volumes": 128, "file_mounts": 1_000}

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from broker.model.errors import InvalidInput, Problem
 from broker.spec.adopt import CONTAINERS, adopt
 from broker.spec.check import World, contradictions
-from broker.spec.complaints import complaints
 from broker.spec.document import ADOPTED, JobDocument
+from broker.spec.field_names import names_at
 from broker.spec.local_paths import make_absolute
-from broker.spec.names import names_at
 from broker.spec.source import Keys, Place, Tree, read_text, unfit_text
+from broker.spec.validation_errors import complaints
 from broker.spec.yaml_source import yaml_tree
 
 FLAGS: Final[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""One attempt on its way through a RayJob: made or found again, read, ended, its end told."""
+"""One attempt run as a RayJob: created or found again, its output read, ended on request, its outcome reported."""
 
 from __future__ import annotations
 
@@ -38,25 +38,27 @@ _EXIT_CODE: Final = re.compile(r"failed with exit code (-?\d+)")
 
 
 class AttemptRun:
-    """One attempt; `request` is None for one that an earlier broker launched."""
+    """Runs one attempt. `unit` is the worker that it is given, empty where it brings its own; `request` is None for
+    an attempt that an earlier broker launched.
+    """
 
     def __init__(self, site: Site, attempt_id: str, unit: str, request: LaunchRequest | None) -> None:
         self.site, self.id, self.unit, self.request = site, attempt_id, unit, request
         self.job = names.resource_name(attempt_id)
-        self.starting = request is not None  # it is being made
+        self.starting = request is not None  # its RayJob is being created
         self._cancelled = asyncio.Event()
-        self._kill_at = inf  # by the loop's clock, once it was cancelled
-        self._overdue = asyncio.Event()  # its end was asked for, and its grace is over
+        self._kill_at = inf  # loop time; finite once it was cancelled
+        self._overdue = asyncio.Event()  # it was cancelled, and its grace is over
         self._end: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._asked = False  # KubeRay was, for its end
+        self._stop_requested = False  # KubeRay was asked to stop it
         self._begun = site.reports.get(attempt_id)["state"] == "running"
         folder = site.folder(attempt_id)
-        self._copies = {name: Copy(getattr(folder, name), self._told) for name in ("stdout", "stderr")}
+        self._copies = {name: Copy(getattr(folder, name), self._on_frame) for name in ("stdout", "stderr")}
         self._log = JobLog(site.api, site.pods, self.job, self._copies)
-        self._telling: list[asyncio.Task[None]] = []  # what the broker is being told of it
+        self._reporting: list[asyncio.Task[None]] = []  # reports to the broker on their way
 
     def cancel(self, grace_s: float) -> None:
-        """It must end, within its grace where its nodes are its own."""
+        """Has it end: after `grace_s` it is killed, where its nodes are its own."""
         loop = asyncio.get_running_loop()
         if (kill_at := loop.time() + grace_s) < self._kill_at:
             self._kill_at = kill_at
@@ -64,20 +66,20 @@ class AttemptRun:
         self._cancelled.set()
 
     async def run(self) -> Outcome:
-        """Follows it to its end. Raises `NoCapacity`, and what else says that nothing ran."""
+        """Runs it to its end. Raises `NoCapacity` or another ExecutorError when nothing ran."""
         self.site.folder(self.id).make()
         try:
-            if (over := await self._there()) is not None:
+            if (over := await self._create_or_find()) is not None:
                 return over
             self.starting = False
-            return await self._followed()
+            return await self._follow()
         finally:
-            await asyncio.gather(*self._telling, return_exceptions=True)
+            await asyncio.gather(*self._reporting, return_exceptions=True)
             for copy in self._copies.values():
                 copy.close()
 
     async def tidy(self) -> None:
-        """Ends what is left of it in the cluster, however often that has to be asked for."""
+        """Deletes what is left of it in the cluster, trying again while the API server is unreachable."""
         backoff = Backoff()
         while True:
             try:
@@ -92,17 +94,17 @@ class AttemptRun:
                 log.warning("a RayJob could not be ended", job=self.job, error=str(error))
                 return
 
-    async def _there(self) -> Outcome | None:
-        """Makes or finds its RayJob; its outcome where there is none to follow."""
+    async def _create_or_find(self) -> Outcome | None:
+        """Creates or finds its RayJob; its outcome where there is none to follow."""
         if self.request is None:
-            return await self._found()
+            return await self._find()
         try:
-            return await unless_cancelled(self._made(self.request), self._cancelled)
+            return await unless_cancelled(self._create(self.request), self._cancelled)
         except GivenUp:
             return ended("cancelled", reason="cancelled before it ran")
 
-    async def _made(self, request: LaunchRequest) -> None:
-        """Makes the Secret, then the RayJob. One that is there already is this attempt's, made by a call before."""
+    async def _create(self, request: LaunchRequest) -> None:
+        """Creates the Secret, then the RayJob. One that exists is this attempt's, created by an earlier try."""
         site = self.site
         grace_s = site.options.grace_of(request.spec)
         files = await asyncio.to_thread(
@@ -114,20 +116,20 @@ class AttemptRun:
         try:
             job = await site.api.create("rayjobs", manifest)
         except AlreadyExists as error:
-            job = await self._read() or {}
+            job = await self._get_job() or {}
             if job.get("metadata", {}).get("labels", {}).get(names.OWNER) != site.manifests.mine[names.OWNER]:
                 raise Rejected(f"{error}; it is not this broker's") from error
         await site.jobs.take(job)
 
-    async def _read(self) -> Resource | None:
+    async def _get_job(self) -> Resource | None:
         return await self.site.api.get("rayjobs", self.job)
 
-    async def _found(self) -> Outcome | None:
-        """Looks for what an earlier broker made, until the API server has answered."""
+    async def _find(self) -> Outcome | None:
+        """Looks for the RayJob that an earlier broker created, until the API server answers; None where it is found."""
         backoff = Backoff()
         while True:
             try:
-                job = await self._read()
+                job = await self._get_job()
             except (Unreachable, NoCapacity, Misconfigured) as error:  # none says that it does not run
                 log.warning("an attempt is looked for again", attempt=self.id, error=str(error))
                 await backoff.pause()
@@ -139,53 +141,53 @@ class AttemptRun:
                 return ended("cancelled", reason="cancelled; its RayJob is gone")
             return ended("interrupted", reason="the broker ended while it was made or read, and its RayJob is gone")
 
-    async def _followed(self) -> Outcome:
-        over = asyncio.create_task(self._over())
+    async def _follow(self) -> Outcome:
+        over = asyncio.create_task(self._wait_for_status())
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._log.run()),
-            asyncio.create_task(self._obeyed()),
+            asyncio.create_task(self._end_when_cancelled()),
             over,
         ]
         try:
             first: set[asyncio.Future[Any]] = {self._end, over}
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            if (self._begun or self._ran()) and not self._end.done():
-                await self._drained()
-            outcome = await self._told_outcome() if self._end.done() else over.result()
+            if (self._begun or self._has_run()) and not self._end.done():
+                await self._drain_output()
+            outcome = await self._reported_outcome() if self._end.done() else over.result()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return with_lost_output(outcome, next((copy.lost for copy in self._copies.values() if copy.lost), ""))
 
-    async def _drained(self) -> None:
-        """Lets its log tell the end that KubeRay knows of."""
+    async def _drain_output(self) -> None:
+        """KubeRay says that it has ended: reads its log until the end is in it, or nothing more comes."""
         read = asyncio.create_task(self._log.read.wait())
         self._end.add_done_callback(lambda _: read.cancel())
         await until_silent(self._copies.values(), read, DRAIN_S)
         read.cancel()
 
-    def _told(self, frame: Frame) -> None:
-        """Takes what the agent tells."""
+    def _on_frame(self, frame: Frame) -> None:
+        """Handles a message of the agent."""
         self._begun = True
         if frame["kind"] == "started" and self.site.reports.get(self.id)["state"] == "starting":
             now_ns = self.site.meter.clock.now_ns()
-            self._telling.append(asyncio.create_task(self._tell_started(now_ns)))
+            self._reporting.append(asyncio.create_task(self._report_started(now_ns)))
         elif frame["kind"] == "end" and not self._end.done():
             self._end.set_result(frame)
 
-    async def _tell_started(self, at_ns: int) -> None:
-        """Tells the broker, once it is known on which units that is."""
+    async def _report_started(self, at_ns: int) -> None:
+        """Reports to the broker that it runs, once its units are known."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PLACED_WITHIN_S):
                 await self.site.pods.until(lambda: self.site.nodes.placed(self.id))
-        if self.site.reports.get(self.id)["state"] == "starting":  # its log may have told that twice meanwhile
+        if self.site.reports.get(self.id)["state"] == "starting":  # a log that is read again repeats the message
             await self.site.reports.started(self.id, at_ns)
 
-    async def _told_outcome(self) -> Outcome:
+    async def _reported_outcome(self) -> Outcome:
         end, folder = self._end.result(), self.site.folder(self.id)
         known = {name: end.get(name) for name in ("exit_code", "signal", "reason")}
-        if await self._stopped(end):
+        if await self._was_stopped(end):
             if self._cancelled.is_set():
                 return ended("cancelled", **known | {"reason": "cancelled"})
             return ended("interrupted", **known | {"reason": "its Ray job was stopped by somebody else"})
@@ -193,39 +195,39 @@ class AttemptRun:
             folder.write_private(folder.result, result)
         return ended(end["state"], **known)
 
-    async def _stopped(self, end: Frame) -> bool:
-        """Whether Ray was told to stop it: its SIGTERM reaches the command as soon as the agent."""
+    async def _was_stopped(self, end: Frame) -> bool:
+        """Whether Ray was told to stop it: SIGTERM ends command and agent, and the command did not fail by itself."""
         if end["state"] == "cancelled":
             return True
-        if end["state"] != "failed" or self._asked:
-            return self._asked and end["state"] == "failed"
+        if end["state"] != "failed" or self._stop_requested:
+            return self._stop_requested and end["state"] == "failed"
         if end.get("signal") not in (signal.SIGTERM, signal.SIGKILL) and end.get("exit_code") != NOT_SET_UP:
             return False
         with suppress(ExecutorError):
-            job = await self._read()
+            job = await self._get_job()
             return job is None or "deletionTimestamp" in job["metadata"]
         return False
 
-    async def _obeyed(self) -> None:
-        """Ends it once that was asked for.
+    async def _end_when_cancelled(self) -> None:
+        """Ends it once it is cancelled.
 
-        KubeRay stops the Ray job of a RayJob that is deleted, by SIGTERM. The submitter stays for what is written until
-        the end, which its log tells; where nothing runs yet it goes first, so that nothing is submitted later. Nodes of
+        KubeRay stops the Ray job of a RayJob that is deleted, by SIGTERM. The submitter stays until the end, as its log
+        has what is written; where nothing runs yet it is deleted first, so that nothing is submitted later. Nodes of
         its own end when its grace does.
         """
         await self._cancelled.wait()
-        self._asked = True
-        await self._insisted(self._stop)
+        self._stop_requested = True
+        await self._retry_until_done(self._stop)
         await self._overdue.wait()
-        await self._insisted(lambda: self.site.nodes.clear(self.job))
+        await self._retry_until_done(lambda: self.site.nodes.clear(self.job))
 
     async def _stop(self) -> None:
         if not self._begun:
             await self.site.api.delete("jobs", self.job)
         await self.site.api.delete("rayjobs", self.job, dependents="Orphan" if self._begun else "Background")
 
-    async def _insisted(self, ask: Callable[[], Awaitable[None]]) -> None:
-        """Asks until it is done."""
+    async def _retry_until_done(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """Tries until it succeeds."""
         backoff = Backoff()
         while True:
             try:
@@ -234,47 +236,47 @@ class AttemptRun:
                 log.warning("an attempt could not be told to end", attempt=self.id, error=str(error))
                 await backoff.pause()
 
-    async def _over(self) -> Outcome:
-        """Waits until KubeRay says that it has ended, or it is gone; for an end that its log does not tell."""
+    async def _wait_for_status(self) -> Outcome:
+        """Waits until KubeRay says that it has ended or is gone; its outcome where the log does not have it."""
         site, jobs = self.site, self.site.jobs
         late = asyncio.get_running_loop().time() + site.options.start_within_s
         while True:
             try:
                 async with asyncio.timeout_at(None if self._begun else late):
-                    await jobs.until(lambda: self._known_end() or self._begun or not site.nodes.lives(self.unit))
+                    await jobs.until(lambda: self._has_ended() or self._begun or not site.nodes.lives(self.unit))
             except TimeoutError:
                 if not self._begun:
                     limit = site.options.start_within_s
                     raise NoCapacity(f"pool {site.pool.name}: {self.job} did not begin within {limit:g} s") from None
-            if not self._known_end():
-                await jobs.until(lambda: self._known_end() or not site.nodes.lives(self.unit))
-            return await self._ended_there()
+            if not self._has_ended():
+                await jobs.until(lambda: self._has_ended() or not site.nodes.lives(self.unit))
+            return await self._outcome_by_status()
 
-    def _ran(self) -> bool:
-        """Whether Ray has run it, which its log may tell only later."""
+    def _has_run(self) -> bool:
+        """Whether Ray has run it; its log may say so only later."""
         job = self.site.jobs.get(self.job) or {}
         return job.get("status", {}).get("jobStatus") in ("SUCCEEDED", "FAILED")
 
-    def _known_end(self) -> bool:
+    def _has_ended(self) -> bool:
         job = self.site.jobs.get(self.job)
         return job is None or job.get("status", {}).get("jobDeploymentStatus") in ("Complete", "Failed")
 
-    async def _ended_there(self) -> Outcome:
-        """What KubeRay knows of its end. One whose worker is gone is given a moment to be told of."""
-        if not self._known_end():
+    async def _outcome_by_status(self) -> Outcome:
+        """Its outcome by the status of its RayJob. When its worker is gone, KubeRay gets a moment to notice."""
+        if not self._has_ended():
             try:
                 async with asyncio.timeout(LOST_AFTER_S):
-                    await self.site.jobs.until(self._known_end)
+                    await self.site.jobs.until(self._has_ended)
             except TimeoutError:
                 return ended("interrupted", reason=f"its worker {self.unit} is gone")
         job = self.site.jobs.get(self.job)
         if self._cancelled.is_set():
-            return await self._cancelled_there()
+            return await self._outcome_of_cancel()
         if job is None:
             return ended("interrupted", reason=f"its RayJob {self.job} was deleted by somebody else")
         return self._outcome_of(job.get("status", {}))
 
-    async def _cancelled_there(self) -> Outcome:
+    async def _outcome_of_cancel(self) -> Outcome:
         if not self._begun:
             return ended("cancelled", reason="cancelled before it ran")
         latest = asyncio.get_running_loop().time() + kill_after_s(self.site.options)
@@ -284,7 +286,7 @@ class AttemptRun:
         return ended("cancelled", exit_code=137, signal=9, reason="cancelled; Ray killed it")
 
     def _outcome_of(self, status: dict[str, str]) -> Outcome:
-        """The outcome of an attempt whose log does not tell it."""
+        """The outcome by a final status, of an attempt whose log does not have its end."""
         state, message = status.get("jobStatus", ""), status.get("message", "").strip()
         code = _EXIT_CODE.search(message)
         if "runtime_env setup failed" in message:

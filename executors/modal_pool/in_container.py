@@ -1,4 +1,4 @@
-"""One attempt on its way through a container of either kind: begun or found again, copied, ended, its end told."""
+"""One attempt in a container, of a sandbox or a function: begun or found again, its output copied, ended, reported."""
 
 from __future__ import annotations
 
@@ -27,91 +27,94 @@ TERMINATE_AFTER_S: Final = 10.0  # beyond its grace, where its agent does not en
 
 
 class InContainer(ABC):
-    """One attempt; `request` is None for one that an earlier broker launched."""
+    """Runs one attempt; `request` is None for an attempt that an earlier broker launched.
+
+    A `handle` is what stands for it at Modal: a sandbox, or a call of a function.
+    """
 
     def __init__(self, site: Site, attempt_id: str, request: LaunchRequest | None) -> None:
         self.site, self.id, self.request = site, attempt_id, request
-        self.starting = True  # it is being made
-        self.end: Frame | None = None  # as its agent told it
+        self.starting = True  # it is being created at Modal
+        self.end: Frame | None = None  # the last message of its agent
         self._cancelled = asyncio.Event()
         self._grace_s = 0.0
         folder = site.folder(attempt_id)
-        self.copies = {name: Copy(getattr(folder, name), self._told) for name in ("stdout", "stderr")}
-        self._telling: list[asyncio.Task[None]] = []  # what the broker is being told of it
+        self.copies = {name: Copy(getattr(folder, name), self._on_frame) for name in ("stdout", "stderr")}
+        self._reporting: list[asyncio.Task[None]] = []  # reports to the broker on their way
 
     @abstractmethod
-    async def made(self) -> Any:
-        """Begins it at Modal; what it is followed by. Raises `NoCapacity`, and what else says that nothing ran."""
+    async def create(self) -> Any:
+        """Creates it at Modal: its handle. Raises `NoCapacity` or another ExecutorError when nothing ran."""
 
     @abstractmethod
-    async def found(self) -> Any | None:
-        """What an earlier broker began; None where Modal knows of none. Raises `Unreachable`."""
+    async def find(self) -> Any | None:
+        """The handle of what an earlier broker created; None where Modal knows of none. Raises `Unreachable`."""
 
     @abstractmethod
     async def abandon(self) -> Any | None:
-        """Ends what may have been begun while it was cancelled; what to follow where that runs already."""
+        """Ends what may have been created while it was cancelled; its handle where that runs already."""
 
     @abstractmethod
     def streams(self, handle: Any) -> list[Coroutine[Any, Any, None]]:
-        """What copies its output, until nothing more comes."""
+        """Coroutines that copy its output until it is complete."""
 
     @abstractmethod
     async def end_of(self, handle: Any) -> tuple[str, int | None]:
-        """Waits for its end: exit, timeout, terminated or gone; and its code."""
+        """Waits for its end: how (exit, timeout, terminated, gone, …), and its exit code where Modal knows it."""
 
     @abstractmethod
     async def ask_to_end(self, handle: Any, grace_s: float) -> None:
-        """Tells its agent to end the command. Raises ExecutorError."""
+        """Tells its agent to end the command within `grace_s`. Raises ExecutorError."""
 
     @abstractmethod
     async def terminate(self, handle: Any) -> None:
-        """Ends it now. Raises ExecutorError."""
+        """Has Modal end it now. Raises ExecutorError."""
 
     @abstractmethod
     async def leave(self, handle: Any) -> None:
-        """Nothing more is asked of it."""
+        """Releases the handle: nothing more is asked of it."""
 
     @abstractmethod
     def ready(self, frame: Frame, now_ns: int) -> None:
-        """Its container runs."""
+        """Handles the agent's message that its container runs."""
 
     def cancel(self, grace_s: float) -> None:
-        """It must end."""
+        """Has it end within `grace_s`."""
         self._grace_s = grace_s
         self._cancelled.set()
 
     async def run(self) -> Outcome:
-        """Follows it to its end. Raises `NoCapacity`, and what else says that nothing ran."""
+        """Runs it to its end. Raises `NoCapacity` or another ExecutorError when nothing ran."""
         self.site.folder(self.id).make()
-        handle = await self._begun()
+        handle = await self._create_or_find()
         self.starting = False
         if handle is not None:
-            return await self._followed(handle)
+            return await self._follow_to_end(handle)
         if self._cancelled.is_set():
             return ended("cancelled", reason="cancelled before it ran")
         return ended("interrupted", reason="the broker ended while it was begun, and Modal knows nothing of it")
 
-    async def _begun(self) -> Any | None:
-        """What it is followed by; None when there is nothing, or it was cancelled meanwhile."""
+    async def _create_or_find(self) -> Any | None:
+        """Its handle; None when there is nothing to follow, or it was cancelled meanwhile."""
         try:
-            return await unless_cancelled(self.made() if self.request else self._found(), self._cancelled)
+            return await unless_cancelled(self.create() if self.request else self._find(), self._cancelled)
         except GivenUp:
             return await self.abandon()
 
-    async def _found(self) -> Any | None:
+    async def _find(self) -> Any | None:
         backoff = Backoff()
         while True:
             try:
-                return await self.found()
+                return await self.find()
             except GaveUp:
                 raise
             except (Unreachable, NoCapacity, Misconfigured) as error:  # none says that it does not run
                 log.warning("an attempt is looked for again", attempt=self.id, error=str(error))
                 await backoff.pause()
 
-    async def _followed(self, handle: Any) -> Outcome:
+    async def _follow_to_end(self, handle: Any) -> Outcome:
         streams = [asyncio.create_task(one) for one in self.streams(handle)]
-        obeying = asyncio.create_task(self._obeyed(handle))
+        obeying = asyncio.create_task(self._end_when_cancelled(handle))
         try:
             how, code = await self.end_of(handle)
             if streams:
@@ -119,22 +122,22 @@ class InContainer(ABC):
         finally:
             for task in (*streams, obeying):
                 task.cancel()
-            await asyncio.gather(*streams, obeying, *self._telling, return_exceptions=True)
+            await asyncio.gather(*streams, obeying, *self._reporting, return_exceptions=True)
             for copy in self.copies.values():
                 copy.close()
             await self.leave(handle)
-        return with_lost_output(self._outcome(how, code), self._lost())
+        return with_lost_output(self._outcome(how, code), self._lost_output())
 
-    async def _obeyed(self, handle: Any) -> None:
-        """Ends it once that was asked for: by its agent, and where that fails, by Modal."""
+    async def _end_when_cancelled(self, handle: Any) -> None:
+        """Ends it once it is cancelled: by its agent, and where that fails, by Modal."""
         await self._cancelled.wait()
-        await self._tried(self.ask_to_end(handle, self._grace_s))
+        await self._try(self.ask_to_end(handle, self._grace_s))
         await asyncio.sleep(self._grace_s + TERMINATE_AFTER_S)
         backoff = Backoff()
-        while not await self._tried(self.terminate(handle)):
+        while not await self._try(self.terminate(handle)):
             await backoff.pause()
 
-    async def _tried(self, asking: Awaitable[None]) -> bool:
+    async def _try(self, asking: Awaitable[None]) -> bool:
         try:
             await asking
         except ExecutorError as error:
@@ -142,22 +145,22 @@ class InContainer(ABC):
             return False
         return True
 
-    def _told(self, frame: Frame) -> None:
-        """Takes what the agent tells."""
+    def _on_frame(self, frame: Frame) -> None:
+        """Handles a message of the agent."""
         now_ns = self.site.meter.clock.now_ns()
         if frame["kind"] == "ready":
             self.ready(frame, now_ns)
         elif frame["kind"] == "started" and self.site.reports.get(self.id)["state"] == "starting":
-            self._telling.append(asyncio.create_task(self.site.reports.started(self.id, now_ns)))
+            self._reporting.append(asyncio.create_task(self.site.reports.started(self.id, now_ns)))
         elif frame["kind"] == "end":
             self.end = frame
 
     @property
     def lost(self) -> bool:
-        """Whether its container is gone, or must be taken to be."""
+        """Whether its container is gone, or has to be taken for gone."""
         return self.end is None
 
-    def _lost(self) -> str:
+    def _lost_output(self) -> str:
         return next((copy.lost for copy in self.copies.values() if copy.lost), "")
 
     def _outcome(self, how: str, code: int | None) -> Outcome:

@@ -23,20 +23,20 @@ log = structlog.get_logger()
 
 
 class InSandbox(InContainer):
-    """See `InContainer`."""
+    """See `InContainer`. The handle is the sandbox."""
 
     def __init__(self, site: Site, attempt_id: str, request: LaunchRequest | None) -> None:
         super().__init__(site, attempt_id, request)
         self._sandboxes = Sandboxes(site)
 
-    async def made(self) -> Any:
+    async def create(self) -> Any:
         """Its sandbox, as soon as Modal has room for it."""
         assert self.request is not None
-        sandbox, resources = await self._sandboxes.made(self.request)
+        sandbox, resources = await self._sandboxes.create(self.request)
         self._measure(sandbox.object_id, paid(resources))
         return sandbox
 
-    async def found(self) -> Any | None:
+    async def find(self) -> Any | None:
         """Its sandbox, by its id, or by its name where the broker had no time to note the id."""
         report = self.site.reports.get(self.id)
         if report.get("object_id"):
@@ -63,9 +63,9 @@ class InSandbox(InContainer):
 
     def streams(self, handle: Any) -> list[Coroutine[Any, Any, None]]:
         """One for stdout, one for stderr."""
-        return [self._copied(handle, name) for name in self.copies]
+        return [self._copy(handle, name) for name in self.copies]
 
-    async def _copied(self, sandbox: Any, name: str) -> None:
+    async def _copy(self, sandbox: Any, name: str) -> None:
         """Copies one stream, from its start again when the connection was lost."""
         backoff, copy, reading = Backoff(), self.copies[name], sandbox
         while True:
@@ -78,9 +78,9 @@ class InSandbox(InContainer):
             except ExecutorError as error:
                 log.info("output is read again", attempt=self.id, error=str(error))
                 await backoff.pause()
-            reading = await self._again(sandbox) or reading
+            reading = await self._reconnect(sandbox) or reading
 
-    async def _again(self, sandbox: Any) -> Any | None:
+    async def _reconnect(self, sandbox: Any) -> Any | None:
         try:
             return await self._sandboxes.known(sandbox.object_id)
         except ExecutorError:
@@ -91,7 +91,7 @@ class InSandbox(InContainer):
         return await sandboxes.end_of(self.site.pool.name, handle)
 
     async def ask_to_end(self, handle: Any, grace_s: float) -> None:
-        """By its stdin."""
+        """Tells its agent by the sandbox's stdin."""
         await sandboxes.ask_to_end(self.site.pool.name, handle, grace_s)
 
     async def terminate(self, handle: Any) -> None:
@@ -99,9 +99,9 @@ class InSandbox(InContainer):
         await sandboxes.terminate(self.site.pool.name, handle)
 
     async def leave(self, handle: Any) -> None:
-        """Lets its connections go."""
+        """Closes its connections."""
         await handle.detach.aio()
 
     def ready(self, frame: Frame, now_ns: int) -> None:
-        """Its agent runs: what was before is cold start."""
+        """Its agent runs: the time before is cold start."""
         self.site.meter.ready(self.site.reports.get(self.id)["object_id"], now_ns)

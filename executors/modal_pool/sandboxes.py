@@ -43,7 +43,7 @@ class Sandboxes:
         self._site = site
         self._name = site.pool.name
 
-    async def made(self, request: LaunchRequest) -> tuple[Any, Resources]:
+    async def create(self, request: LaunchRequest) -> tuple[Any, Resources]:
         """A sandbox, with the first GPU of those it may have that Modal has. Raises `NoCapacity` when there is none."""
         image = await self._site.images.built(request)
         refused: list[str] = []

@@ -14,7 +14,7 @@ from broker.model.resources import Gpu, ResourceRequest
 from broker.spec.build import default_name, dump, fingerprint, load, resolve, to_spec
 from broker.spec.document import JobDocument
 from broker.spec.read import from_flags, from_python, read_yaml
-from broker.spec.written import yaml_text
+from broker.spec.yaml_output import yaml_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW_NS = 1_800_000_000 * 10**9

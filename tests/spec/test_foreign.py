@@ -10,8 +10,8 @@ from broker.model.resources import Gpu
 from broker.spec.adopt import adopt
 from broker.spec.build import to_spec
 from broker.spec.check import World
+from broker.spec.field_names import names_at
 from broker.spec.foreign import ALIASES, IGNORED, REFUSED
-from broker.spec.names import names_at
 from broker.spec.read import Parsed, from_mapping, from_python, read_yaml
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

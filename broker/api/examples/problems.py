@@ -23,7 +23,7 @@ from broker.run.store.budgeting import no_budget
 from broker.run.store.sealing import no_secret
 from broker.run.store.tokens import no_token
 from broker.run.store.volume_keeping import no_volume
-from broker.spec.complaints import unknown
+from broker.spec.validation_errors import unknown
 
 Said = TypeVar("Said")
 

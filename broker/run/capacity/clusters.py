@@ -15,7 +15,7 @@ from broker.node_group import NodeGroup
 from broker.run.build import capabilities
 from broker.run.plugins import make_node_group, price_offers
 from broker.run.settings import Settings
-from broker.spec.complaints import nearest
+from broker.spec.validation_errors import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

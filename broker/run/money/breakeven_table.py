@@ -21,7 +21,7 @@ from broker.decide.price_book import STALE_AFTER_DAYS, PriceBook
 from broker.model.errors import PriceMissing, UnknownName
 from broker.model.offers import Offer, Tier
 from broker.model.resources import canonical_gpu
-from broker.spec.complaints import unknown
+from broker.spec.validation_errors import unknown
 
 PREFERRED_SERVERLESS = "modal"  # what is looked at closely where it has the GPU
 JOB_LENGTHS_S = tuple(Decimal(seconds) for seconds in (10, 60, 600, 3_600, 86_400))

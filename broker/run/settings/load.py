@@ -24,8 +24,8 @@ from broker.run.settings.price_refresh import PriceRefreshSettings
 from broker.run.settings.receiver import Receiver
 from broker.run.settings.settings import LogLimits, Settings, UserLimits
 from broker.run.settings.toml_source import toml_tree
-from broker.spec.complaints import complaints
 from broker.spec.source import Keys, Place, Plain, Tree, dotted, read_text, unfit_text
+from broker.spec.validation_errors import complaints
 from broker.spec.yaml_source import yaml_tree
 
 PREFIX: Final = "BROKER_"

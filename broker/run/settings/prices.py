@@ -15,7 +15,7 @@ from broker.model.offers import BillingRule, Offer, Tier
 from broker.model.pools import PoolKind
 from broker.model.resources import GIB, Resources
 from broker.run.settings.pool_document import PricePart
-from broker.spec.complaints import nearest
+from broker.spec.validation_errors import nearest
 
 _FORMS: Final = ("offer", "provider", "usd_per_hour", "own")
 _HEAD: Final = Resources()  # what a head has for attempts
