@@ -11,9 +11,9 @@ from broker.decide.workload import Workload
 from simulator.compare import compare
 from simulator.comparison_output import in_words
 from simulator.policies import POLICIES
+from simulator.report.cost_unit import Unit
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Page, Section, Table
-from simulator.report.cost_unit import Unit
 from simulator.report.simulation import page
 from simulator.sensitivity import sensitivity
 from simulator.simulate_command import warn_of_a_short_time
