@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 
 from broker.decide.plan import Kind, Plan, Problem
 from simulator.planning.alternatives import alternatives
+from simulator.planning.explanation import advice, assumptions, figures, lead
 from simulator.planning.output import OF_MODELS, document, of_models, of_offers
 from simulator.planning.solution import Solution
-from simulator.planning.explanation import advice, assumptions, figures, lead
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Chart, Page, Section, Table
 from simulator.report.style import CLUSTER, COMMITTED, INK, SERVERLESS, SPOT, drawn
