@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulator.planning.courses import as_forecast, as_it_was, of_file
 
 from broker.decide.demand import Demand
 from broker.decide.plan import Class
 from broker.model.errors import InvalidInput
+from simulator.planning.scenarios import as_forecast, as_it_was, of_file
 
 HOUR_S = 3_600.0
 CLASSES = (Class(name="old"), Class(name="new"))
