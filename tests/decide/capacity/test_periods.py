@@ -37,7 +37,7 @@ def test_what_runs_long_is_held_from_the_next_day_on() -> None:
 
 def test_working_days_and_weekends_are_told_apart() -> None:
     week = [40.0] * 5 + [0.0] * 2
-    assert _ratio(_days(week * 12)) < 1.25
+    assert _ratio(_days(week * 12)) < 1.10
     held = targets(_days(week * 12), MARKET).cluster_gpus[::288]
     assert held[-7:-2].min() > held[-2:].max()
 
