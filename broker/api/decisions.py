@@ -52,7 +52,8 @@ def explanation(record: JobRecord) -> schemas.ExplanationView:
             earlier=[],
         )
     cost = record.standing.cost
-    said = explain(decided, record.attempts, cost.known if record.charges else None, cost.unknown)
+    known = cost.known if record.charges else None
+    said = explain(decided, record.attempts, known, cost.unknown, ended=job.state.ended)
     return schemas.ExplanationView(
         job_id=job.id,
         chosen=said.chosen,

@@ -27,11 +27,16 @@ class Explanation:
 
 
 def explain(
-    placement: Placement, attempts: Sequence[Attempt] = (), cost: Money | None = None, unknown_charges: int = 0
+    placement: Placement,
+    attempts: Sequence[Attempt] = (),
+    cost: Money | None = None,
+    unknown_charges: int = 0,
+    *,
+    ended: bool = False,
 ) -> Explanation:
     """Puts a decision into words. `attempts` are those of the job, `cost` what it is known to have cost in all.
 
-    `unknown_charges` counts charges without a known price, which are not in `cost`.
+    `unknown_charges` counts charges without a known price, which are not in `cost`; `ended` says that the job has.
     """
     chosen = placement.chosen
     return Explanation(
@@ -46,7 +51,7 @@ def explain(
         difference=_difference(placement),
         flip=placement.flip,
         warnings=chosen.warnings if chosen else (),
-        actual=(*_attempts(attempts, chosen), *_cost(chosen, cost, unknown_charges)),
+        actual=(*_attempts(attempts, chosen), *_cost(chosen, cost, unknown_charges, ended)),
     )
 
 
@@ -93,9 +98,9 @@ def _attempts(attempts: Sequence[Attempt], chosen: Quote | None) -> Iterator[str
         yield f"attempt {attempt.number} in {attempt.pool} {attempt.state.replace('_', ' ')}{ran}{why}"
 
 
-def _cost(chosen: Quote | None, cost: Money | None, unknown_charges: int) -> Iterator[str]:
+def _cost(chosen: Quote | None, cost: Money | None, unknown_charges: int, ended: bool) -> Iterator[str]:
     if cost is not None:
         expected = f"; {chosen.full} was expected" if chosen and chosen.full is not None else ""
-        yield f"cost {cost} so far{expected}"
+        yield f"cost {cost}{'' if ended else ' so far'}{expected}"
     if unknown_charges:
         yield f"{unknown_charges} charges have no known price and are not in it"

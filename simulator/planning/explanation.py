@@ -192,8 +192,8 @@ def how_sure(problem: Problem, plan: Plan) -> str:
 
 
 def assumptions(problem: Problem, why: str) -> Iterator[str]:
-    """What is taken for granted; `why` demand is thought to be as it is."""
-    yield f"{why[0].upper()}{why[1:].rstrip('.')}."
+    """What is taken for granted; `why` demand is thought to be as it is, in one line or more."""
+    yield from (f"{line[0].upper()}{line[1:].rstrip('.')}." for line in why.splitlines())
     yield from _models(problem)
     if problem.whole_nodes:
         yield "Nodes are whole; what GPU-hours are worth is that of the programme without this rule."

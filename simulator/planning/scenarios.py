@@ -121,7 +121,7 @@ def as_it_was(histories: Histories, step_s: float) -> tuple[Scenario, ...]:
 def as_forecast(
     histories: Histories, step_s: float, days: float, count: int, names: Sequence[str] = ()
 ) -> tuple[tuple[Scenario, ...], str]:
-    """Courses that are equally likely from the end of the past on, and why.
+    """Courses that are equally likely from the end of the past on, and why, in a line for each class.
 
     Each class, of these names, has those that it would have alone; they meet each other in random order.
     """
@@ -143,7 +143,7 @@ def as_forecast(
     scenarios = tuple(Scenario(gpus=course if len(found) > 1 else course[0], weight=1 / count) for course in courses)
     if len(found) < 2:
         return scenarios, found[0].reason
-    return scenarios, " ".join(f"{name}: {each.reason}" for name, each in zip(names, found, strict=True))
+    return scenarios, "\n".join(f"{name}: {each.reason}" for name, each in zip(names, found, strict=True))
 
 
 def end_s(history: Workload | Demand, step_s: float) -> float:

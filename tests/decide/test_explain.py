@@ -51,13 +51,15 @@ def test_what_came_of_it_stands_beside_what_was_expected() -> None:
         ended_ns=NOW + 12 * S,
         reason="too long",
     )
-    got = explain(placement, [ran, replace(ran, number=2, pool="ray", started_ns=None)], Money.of_usd("0.03"), 2)
+    attempts, cost = [ran, replace(ran, number=2, pool="ray", started_ns=None)], Money.of_usd("0.03")
+    got = explain(placement, attempts, cost, 2)
     assert got.actual == (
         "attempt 1 in burst timed out after 12 s (10 s expected): too long",
         "attempt 2 in ray timed out: too long",
         "cost $0.03 so far; $0.024 was expected",
         "2 charges have no known price and are not in it",
     )
+    assert "cost $0.03; $0.024 was expected" in explain(placement, attempts, cost, 2, ended=True).actual
 
 
 def test_an_unknown_price_is_called_unknown() -> None:

@@ -41,4 +41,4 @@ def test_each_class_may_take_the_courses_that_it_would_alone_and_the_first_in_th
     found = np.stack([course.gpus for course in together], axis=1)
     assert (found[0] == alone[0]).all()
     assert sorted(found[1].tolist()) == sorted(alone[1].tolist()) and (found[1] != alone[1]).any()
-    assert why.startswith("old: ") and " new: " in why
+    assert why.startswith("old: ") and "\nnew: " in why

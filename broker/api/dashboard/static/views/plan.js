@@ -70,7 +70,7 @@ function made(result, { at, since, gpu, gpu_hours, left_out }) {
   const worked = (gpu ? [gpu] : Object.keys(gpu_hours)).map((model) => `${number(gpu_hours[model], 0)} GPU-hours of work on ${model}`);
   return [
     h("p", { class: "soft" }, "Made ", when(at), ` for the ${number(result.hours / 24)} days after it, from ${worked.join(", ")} since ${since.slice(0, 10)}.`),
-    Object.entries(left_out).map(([model, why]) => h("p", { class: "soft" }, `Without the work on ${model}: ${why}.`)),
+    Object.entries(left_out).map(([model, why]) => h("p", { class: "soft" }, words(`Without the work on ${model}: ${why}.`))),
   ];
 }
 
