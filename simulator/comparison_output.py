@@ -13,7 +13,7 @@ from simulator.policies import Policy
 from simulator.report.cost_unit import Unit
 from simulator.tables import print_bullets, print_table
 
-INTERVAL, COMMITTED = "90 % interval", "committed"
+INTERVAL, COMMITTED = "90% interval", "committed"
 
 Bands = Mapping[str, Mapping[str, tuple[float, float]]]
 

@@ -24,7 +24,7 @@ class OutlookView(BaseModel):
     step_s: float
     levels: list[float] = Field(description="Probabilities of the quantiles.")
     quantiles: list[list[float]] = Field(description="Units not exceeded with each of them: by level, then by step.")
-    coverage: float | None = Field(description="How often its 90 % band held in days before; null: not known yet.")
+    coverage: float | None = Field(description="How often its 90% band held in days before; null: not known yet.")
     pinball: float | None = Field(description="Mean loss of its quantiles in days before, in units.")
     reason: str
 
@@ -51,7 +51,7 @@ class DayView(BaseModel):
     busy: float = Field(description="Units busy, on average.")
     peak: float = Field(description="Units busy in the busiest hour.")
     forecast: float | None = Field(description="The median of the last forecast before the day, on average.")
-    low: float | None = Field(description="Its 90 % band, on average.")
+    low: float | None = Field(description="Its 90% band, on average.")
     high: float | None
     pinball: float | None = Field(description="Mean loss of its quantiles, in units.")
     coverage: float | None = Field(description="Share of the hours in which the band held.")

@@ -120,7 +120,7 @@ def _share(name: str) -> Any:
 _DAYS = [
     Column(head="day", cell=lambda row: str(row["day"])),
     Column(head="forecast", cell=_number("forecast"), right=True),
-    Column(head="90 % band", cell=_band, right=True),
+    Column(head="90% band", cell=_band, right=True),
     Column(head="came", cell=_number("busy"), right=True),
     Column(head="peak", cell=_number("peak"), right=True, spare=4),
     Column(head="in band", cell=_share("coverage"), right=True, spare=3),

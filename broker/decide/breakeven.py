@@ -158,7 +158,7 @@ class Effect:
 
 # Illustrations of size, not prices: (what, conditions that change).
 CHANGES: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
-    ("staff and tools: 20 % of the cluster's price", {"ops_share": Decimal("0.2")}),
+    ("staff and tools: 20% of the cluster's price", {"ops_share": Decimal("0.2")}),
     ("head node at $0.40/h for 8 GPUs", {"head_usd_hour": Decimal("0.40"), "gpus_sharing": Decimal(8)}),
     ("head node at $0.40/h for 1 GPU", {"head_usd_hour": Decimal("0.40"), "gpus_sharing": ONE}),
     ("storage at $0.22/h for 8 GPUs", {"storage_usd_hour": Decimal("0.22"), "gpus_sharing": Decimal(8)}),

@@ -39,7 +39,7 @@ def estimate(spec: JobSpec, past_runs: Sequence[float]) -> Duration:
         source = "your est_runtime"
     else:
         p50, p90 = PRIOR_P50_S, PRIOR_P90_S
-        source = f"prior: no history; half of such jobs end within {seconds(p50)}, 90 % within {seconds(p90)}"
+        source = f"prior: no history; half of such jobs end within {seconds(p50)}, 90% within {seconds(p90)}"
     cap = spec.max_duration_s
     if cap is not None and cap < p90:
         source += f"; at most max_duration, {seconds(cap)}"

@@ -93,7 +93,7 @@ def _other_pool(chosen: Option, others: Sequence[Option], patience: Patience) ->
         return f"{rival.pool} would be used if its price were known and the run added less than {cost} there"
     if comparable and cost and rival.marginal and not any(line.what == HELD_BACK for line in rival.lines):
         share = 100 * cost.nanodollars / rival.marginal.nanodollars
-        return f"{rival.pool} would be used below {share:.3g} % of its price, where this run would add {cost}"
+        return f"{rival.pool} would be used below {share:.3g}% of its price, where this run would add {cost}"
     return f"{rival.pool} would be used if {pool} had no room {_within(patience.for_(chosen, fallback))}"
 
 

@@ -42,7 +42,7 @@ def print_lines(prices: Sequence[PastPrice]) -> None:
     before = None
     for past in prices:
         usd = past.offer.usd_per_hour
-        change = f"{(usd / before - 1) * 100:+.1f} %" if before else ""
+        change = f"{(usd / before - 1) * 100:+.1f}%" if before else ""
         shown = past.first if past.first == past.last else f"{past.first} to {past.last}"
         cells = (shown, f"${usd:f}/h", change, past.offer.source, past.offer.note)
         print("  ".join(cell for cell in cells if cell))

@@ -17,13 +17,13 @@ from simulator.tables import print_table
 COLUMNS = (
     "rule",
     "cost",
-    "90 % interval",
+    "90% interval",
     "nodes",
     "serverless",
     "cold and idle",
     "on serverless",
     "wait",
-    "99 % wait",
+    "99% wait",
 )
 
 

@@ -230,7 +230,7 @@ def test_the_overview_says_what_runs_what_it_costs_and_what_would_pay(page, site
         re.compile(r"The cheapest mix costs \$[\d.,]+ a month, \$[\d.,]+ \(\d+%\) less than all burst")
     ).wait_for()
     page.get_by_text("in nine of ten courses that demand may take").wait_for()
-    for line in ("was busy", "90 % band", "forecast", "1 up"):
+    for line in ("was busy", "90% band", "forecast", "1 up"):
         page.locator(".legend").get_by_text(line, exact=True).first.wait_for()
     page.get_by_text(re.compile(r"\d pay: busy over the breakeven")).wait_for()
     page.get_by_role("link", name="The whole plan").click()

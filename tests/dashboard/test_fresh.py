@@ -39,7 +39,7 @@ def test_nothing_is_said_to_pay_before_a_day_is_over_nor_of_which_gpus_there_are
         tab.get_by_text("how many GPUs pay is said after a day").wait_for()
         tab.get_by_text("Work on L4 has been seen for 1 hour: after a day of it, a plan is made.").wait_for()
         assert not tab.get_by_text("none pays").count()
-        assert not tab.locator(".legend").get_by_text("90 % band").count()
+        assert not tab.locator(".legend").get_by_text("90% band").count()
         tab.get_by_role("heading", name="ray: busy emulated GPUs").wait_for()
         tab.get_by_text("that are up; all are emulated").wait_for()
         tab.get_by_role("region", name="Pools").get_by_text("serverless, emulated GPUs").wait_for()

@@ -14,7 +14,7 @@ def spec(**fields: float | None) -> JobSpec:
 def test_nothing_known_is_said_to_be_a_prior() -> None:
     found = estimate(spec(), ())
     assert (found.p50_s, found.p90_s, found.runs) == (PRIOR_P50_S, PRIOR_P90_S, 0)
-    assert found.source == "prior: no history; half of such jobs end within 5 min, 90 % within 1 h"
+    assert found.source == "prior: no history; half of such jobs end within 5 min, 90% within 1 h"
 
 
 def test_the_users_estimate_counts_until_there_is_history() -> None:

@@ -144,7 +144,7 @@ def test_what_ends_earlier_wins_a_tie() -> None:
 def test_a_cheaper_rival_is_told_how_cheap_it_would_have_to_be() -> None:
     cheap, dear = state(serverless("cheap", usd="3.60")), state(serverless("dear", usd="7.20"))
     got = decide(spec(l4()), cheap, dear)
-    assert got.flip == "dear would be used below 50 % of its price, where this run would add $0.024"
+    assert got.flip == "dear would be used below 50% of its price, where this run would add $0.024"
     assert chosen(decide(spec(l4()), cheap, repriced(dear, "0.499"))).pool == "dear"
     assert chosen(decide(spec(l4()), cheap, repriced(dear, "0.501"))).pool == "cheap"
 

@@ -37,7 +37,7 @@ def because(then: Past, looked_back: Backtest, shares: Sequence[tuple[str, float
         )
     return (
         f"{text} Ways to look ahead count by how right they were in the last {several(len(looked_back), 'day')}: "
-        f"{ways}. What came then lay within the 90 % band for {looked_back.coverage:.0%} of the time."
+        f"{ways}. What came then lay within the 90% band for {looked_back.coverage:.0%} of the time."
     )
 
 

@@ -111,7 +111,7 @@ class Metrics:
     def _foresight(self, now_ns: int) -> Iterator[GaugeMetricFamily]:
         busy = GaugeMetricFamily("broker_forecast_units", "Units forecast to be busy now.", labels=["pool", "quantile"])
         loss = GaugeMetricFamily("broker_forecast_pinball", "Mean loss of the forecast, in units.", labels=["pool"])
-        held = GaugeMetricFamily("broker_forecast_coverage", "How often its 90 % band has held.", labels=["pool"])
+        held = GaugeMetricFamily("broker_forecast_coverage", "How often its 90% band has held.", labels=["pool"])
         for pool, outlook in self._broker.foresight.current.items():
             step = min(int((now_ns - outlook.at_ns) / NS_PER_S / outlook.step_s), len(outlook.quantiles[0]) - 1)
             for level, row in zip(outlook.levels, outlook.quantiles, strict=True):

@@ -121,7 +121,7 @@ def test_history_is_bundled_facts_and_answers(server: AwsServer) -> None:
     refresh()
     bundled, first, second = run("history", f"{H100}/on_demand").stdout.splitlines()
     assert bundled.startswith("2026-07-20  $55.04/h  github:aws/karpenter")
-    assert "  $50/h  -9.2 %  live: AWS Price List" in first and "  $60/h  +20.0 %  " in second
+    assert "  $50/h  -9.2%  live: AWS Price List" in first and "  $60/h  +20.0%  " in second
     assert [row["usd_per_hour"] for row in json.loads(run("history", f"{H100}/on_demand", "--json").stdout)] == [
         "55.04",
         "50",

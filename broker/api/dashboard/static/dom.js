@@ -89,7 +89,7 @@ export function dollars(value) {
 }
 
 export function percent(share, digits = 0) {
-  return share === null || share === undefined ? "–" : `${(share * 100).toFixed(digits)} %`;
+  return share === null || share === undefined ? "–" : `${(share * 100).toFixed(digits)}%`;
 }
 
 export function number(value, digits = 1) {

@@ -55,7 +55,7 @@ function busyChart(title, demand, outlook, lines, gpus) {
     const over = Math.floor((from + at * demand.step_s * 1000 - new Date(outlook.at)) / 1000 / outlook.step_s);  // steps of it that are past
     const level = (wanted) => outlook.quantiles[outlook.levels.findIndex((each) => Math.abs(each - wanted) < 1e-6)]?.slice(Math.max(over, 0)).map((value) => value * gpus);
     const [low, middle, high] = [0.05, 0.5, 0.95].map(level);
-    if (low && high) series.push({ name: "90 % band", kind: "band", style: "two", low, high, at });
+    if (low && high) series.push({ name: "90% band", kind: "band", style: "two", low, high, at });
     if (middle) series.push({ name: "forecast", kind: "line", style: "two", values: middle, at });
   }
   const x = (step) => hour(from + step * demand.step_s * 1000);

@@ -69,7 +69,7 @@ const top = (value) => 3 * value;
 
 function answered(demand, found) {
   const { best, sizes, shares, peak, breakeven, grown, work } = found;
-  const none = sizes[0], all = sizes[peak], x = (step) => `${step} %`;
+  const none = sizes[0], all = sizes[peak], x = (step) => `${step}%`;
   const saved = none.total ? 1 - best.total / none.total : 0;
   return [
     h("p", { class: "why" }, said(best.size, shares, breakeven)),
@@ -119,7 +119,7 @@ function account({ pool, days }) {
     { head: "Busy", number: true, cell: (day) => value(day.busy) },
     { head: "Peak", number: true, cell: (day) => value(day.peak) },
     { head: "Forecast", number: true, cell: (day) => value(day.forecast) },
-    { head: "90 % band", number: true, cell: (day) => (day.low === null ? "–" : `${value(day.low)} to ${value(day.high)}`) },
+    { head: "90% band", number: true, cell: (day) => (day.low === null ? "–" : `${value(day.low)} to ${value(day.high)}`) },
     { head: "Planned", number: true, cell: (day) => value(day.planned) },
     { head: "Best", number: true, cell: (day) => value(day.best_size) },
     { head: "Error cost", number: true, cell: (day) => (day.error_cost ? usd(day.error_cost) : "–") },

@@ -58,7 +58,7 @@ function answered(found) {
       title: "Cost of an hour by how busy the GPU is",
       series: [{ name: `${against.provider}, bought`, kind: "line", style: "two", values: shares.map((share) => share * bought) }, { name: `${cheapest.cluster.provider}, held`, kind: "line", style: "one", values: shares.map(() => held) }],
       marks: cheapest.utilization <= 1 ? [{ step: cheapest.utilization * 100 + 0.5, name: `breakeven at ${percent(cheapest.utilization)}` }] : [],
-      x: (step) => `${step} %`, y: dollars, full: true }),
+      x: (step) => `${step}%`, y: dollars, full: true }),
     table(`Breakevens against ${against.provider}`, [
       { head: "Held", header: true, cell: (pair) => `${pair.cluster.provider} ${pair.cluster.sku}` },
       { head: "Terms", cell: (pair) => terms(pair.cluster.tier) },
