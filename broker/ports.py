@@ -227,16 +227,16 @@ class Store(StoreParts, Protocol):
         """As `add_jobs` for each, all entries or none: the jobs of each entry, in order. Ids are of one entry only."""
         ...
 
-    def job(self, job_id: str) -> Job:
-        """Raises `UnknownName` with the nearest ids."""
+    def job(self, job_id: str, *, shown: bool = False) -> Job:
+        """Raises `UnknownName` with the nearest ids, and `Unreadable`; what is only `shown` has `unread` instead."""
         ...
 
-    def recorded(self, job_id: str) -> Recorded:
-        """A job with its attempts, placements and document. Raises `UnknownName`."""
+    def recorded(self, job_id: str, *, shown: bool = False) -> Recorded:
+        """A job with its attempts, placements and document. Raises `UnknownName`, and `Unreadable` as `job` does."""
         ...
 
     def jobs(self, wanted: JobFilter, *, collapse: bool = False) -> JobPage:
-        """One page of jobs, newest first."""
+        """One page of jobs, newest first, also those that can't be read: `unread` of these says why."""
         ...
 
     def counts(self, array_id: str | None = None) -> Mapping[JobState, int]:
@@ -259,7 +259,7 @@ class Store(StoreParts, Protocol):
         ...
 
     def cancel_requested(self, limit: int) -> tuple[Job, ...]:
-        """Jobs marked for cancellation that have not ended."""
+        """Jobs marked for cancellation that have not ended, also those that can't be read."""
         ...
 
     def record(

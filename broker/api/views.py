@@ -17,6 +17,7 @@ from broker.model.usage import Book, Charge
 from broker.run.service import ArrayStanding, JobRecord, JobStanding, ListPage, Submission
 
 _SHORT: Final = 80
+_UNKNOWN: Final = "unknown"
 
 
 def submitted(submission: Submission) -> schemas.Submitted:
@@ -73,10 +74,10 @@ def job(shown: JobStanding) -> schemas.JobView:
         project=job.spec.project,
         state=job.state.value,
         ended=shown.ended,
-        reason=job.reason,
+        reason="; ".join(filter(None, (job.reason, job.unread))),
         revision=shown.revision,
-        command=command(job.spec),
-        gpus=" or ".join(_gpu(gpu) for gpu in job.spec.resources.gpu_choices),
+        command=_UNKNOWN if job.unread else command(job.spec),
+        gpus=_UNKNOWN if job.unread else " or ".join(_gpu(gpu) for gpu in job.spec.resources.gpu_choices),
         num_nodes=job.spec.resources.num_nodes,
         submitted_at=time(job.submitted_ns),
         started_at=time_or_none(job.started_ns),

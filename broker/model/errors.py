@@ -113,6 +113,11 @@ class StoreAway(StoreError):
     """
 
 
+def said(error: Exception) -> str:
+    """What an error says; with its type where that is not one of ours, whose words need it."""
+    return str(error) if isinstance(error, BrokerError) else f"{type(error).__name__}: {error}"
+
+
 class Unreadable(StoreError):
     """What is stored of some jobs can't be read: of another version, or damaged. Others can be."""
 
@@ -120,7 +125,7 @@ class Unreadable(StoreError):
         self.job_ids = job_ids
         first, *more = sorted(job_ids)
         who = f"{first} and {len(more)} other jobs" if more else first
-        super().__init__(f"what is stored of {who} can't be read: {type(error).__name__}: {error}")
+        super().__init__(f"what is stored of {who} can't be read: {said(error)}")
 
 
 class LeaseLost(StoreError):

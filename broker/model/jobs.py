@@ -190,6 +190,12 @@ class Job:
     started_ns: int | None = None  # first time that a command of it ran
     ended_ns: int | None = None
     exit_code: int | None = None  # of the last attempt
+    unread: str = ""  # why its stored description can't be read; `spec` then has its name, project and priority alone
+
+    @property
+    def may_have_secrets(self) -> bool:
+        """Whether what it writes is to be masked: also where it is not known."""
+        return bool(self.unread or self.spec.named_secrets)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 
 import httpx
 import pytest
@@ -293,6 +295,23 @@ async def test_cancel_of_an_array_ends_its_tasks(house: House, http) -> None:
     assert (await http.post(f"/v1/jobs/{array}/cancel")).json()["marked"] == 2
     waited = (await http.get(f"/v1/jobs/{array}/wait", params={"timeout_s": 20})).json()
     assert waited["counts"] == {"succeeded": 1, "cancelled": 2}
+
+
+async def test_one_that_can_t_be_read_is_listed_shown_and_cancelled(house: House, http, submitted) -> None:
+    executor, attempt_id = await house.start(submitted)
+    with closing(sqlite3.connect(house.store._engine.url.database)) as other:
+        other.executescript("UPDATE specs SET body = replace(body, '\"v\":1', '\"v\":2')")
+    house.store._specs.forget()
+    (listed,) = (await http.get("/v1/jobs")).json()["items"]
+    shown = (await http.get(f"/v1/jobs/{submitted}")).json()
+    for view in (listed, shown):
+        assert (view["id"], view["name"], view["state"]) == (submitted, "greet", "running")
+        assert (view["command"], view["pool"]) == ("unknown", "steady")
+        assert "has version 2, this broker reads 1: upgrade the broker" in view["reason"]
+    assert (await http.post(f"/v1/jobs/{submitted}/cancel")).json()["marked"] == 1
+    async with asyncio.timeout(WAIT_S):
+        while ("cancel", attempt_id) not in executor.calls:
+            await house.broker.changed(house.broker.version, 0.05)
 
 
 async def test_retry_submits_the_same_again(house: House, http) -> None:

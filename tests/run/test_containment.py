@@ -18,6 +18,7 @@ import broker.run.attempts.follow as following
 from broker.decide.policy import dispatch as decide
 from broker.model.errors import DaemonError, StoreAway, Unreadable
 from broker.model.jobs import AttemptReport, AttemptState, JobState
+from broker.model.query import JobFilter
 from broker.ports import Executor, ExecutorContext
 from broker.run import failures
 from broker.run.attempts import aside, retire
@@ -197,8 +198,45 @@ async def test_a_job_whose_description_can_t_be_read_holds_up_nobody(world: Worl
     async with world.running() as broker:
         await finish(world, "fine-a1")
         await world.until(lambda: world.state("fine").ended)
-    with pytest.raises(Unreadable, match="what is stored of odd can't be read: "):
-        world.store.job("odd")
+        with pytest.raises(Unreadable, match="what is stored of odd can't be read: "):
+            world.store.job("odd")
+        shown = world.store.recorded("odd", shown=True).job
+        assert (shown.spec.name, shown.state) == ("job", JobState.QUEUED)
+        assert shown.unread.startswith("what it is to run can't be read: ")
+        assert shown in world.store.jobs(JobFilter()).jobs
+        assert [job.id for job in world.store.request_cancel(["odd"])] == ["odd"]
+        broker.wake()
+        await world.until(lambda: world.store.job("odd", shown=True).state is JobState.CANCELLED)
+
+
+@pytest.mark.parametrize("launched", [True, False])
+async def test_what_runs_and_can_t_be_read_is_cancelled_and_its_output_kept_back(
+    world: World, launched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "POLL_WAIT_S", 0.05)
+    async with world.running() as broker:
+        world.submit(broker, "odd", run="echo odd")
+        fake = await world.running_attempt("odd-a1")
+        await fake.move("odd-a1", AttemptState.RUNNING)
+        await world.until(lambda: world.state("odd") is JobState.RUNNING)
+    changed(world, "UPDATE specs SET body = '{}'")
+    if not launched:  # or nobody knows whether it was
+        fake.runs.clear()
+        changed(world, "UPDATE attempts SET state = 'stored', started_ns = NULL")
+    world.store.close()
+    world.store = open_store(f"sqlite:///{world.folder / 'broker.db'}")
+    async with world.running() as broker:
+        await broker.ready(lambda _: None)
+        assert len(world.store.holdings()) == 1, "it holds what it holds"
+        world.store.request_cancel(["odd"])
+        broker.wake()
+        await world.until(lambda: ("cancel", "odd-a1") in fake.calls)
+        await world.until(lambda: world.store.job("odd", shown=True).state is JobState.CANCELLED)
+        with pytest.raises(Unreadable):
+            await broker.records.mask("odd-a1")
+    assert world.store.attempt("odd-a1").state.ended
+    assert ("forget", "odd-a1") not in fake.calls
+    assert world.launches() == ["odd-a1"]
 
 
 @pytest.mark.parametrize("table", ["placements", "specs"])

@@ -109,6 +109,8 @@ class Follower:
             if self._pool.problem:
                 raise Unreachable(self._pool.problem)
             await self._launch_again()
+            if await self._register.take_up_cancelled(self._pool.pool.name):
+                since = await self._recover(executor)
             if len(self._register.live.of_pool(self._pool.pool.name)) > MANY:
                 await asyncio.sleep(COLLECT_S)
 

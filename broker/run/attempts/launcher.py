@@ -130,6 +130,8 @@ class Launcher:
 
     def _request(self, held: Held) -> LaunchRequest:
         spec, store = held.job.spec, self._register.store
+        if held.job.unread:
+            raise LookupError(held.job.unread)
         for name in spec.volumes.values():
             check_access(spec, store.volume(name))  # removed, or not its project's any more, since it was submitted?
         if spec.named_secrets:

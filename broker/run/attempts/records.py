@@ -47,7 +47,7 @@ class Records:
         register.events.call(self._happened)
 
     def _happened(self, event: Event) -> None:
-        if event.attempt is not None and event.job is not None and not event.job.spec.named_secrets:
+        if event.attempt is not None and event.job is not None and not event.job.may_have_secrets:
             self._bare.put({event.attempt.id: True})
 
     async def logs(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
@@ -75,7 +75,7 @@ class Records:
     async def mask(self, attempt_id: str) -> Mask:
         """What is masked in the output of an attempt; nothing of one that the store does not know."""
         held = self._register.live.get(attempt_id)
-        if self._bare.get(attempt_id) or (held is not None and not held.job.spec.named_secrets):
+        if self._bare.get(attempt_id) or (held is not None and not held.job.may_have_secrets):
             return NOTHING
 
         def find() -> Mask:

@@ -58,6 +58,7 @@ class Register:
         self._writing = asyncio.Lock()
         self._refused: Counter[str] = Counter()
         self._left_alone: set[str] = set()  # attempts that can't be read, or their ends not written: nobody ends them
+        self._unread: dict[str, Attempt] = {}  # of these, those whose jobs can't be read
         self.health: dict[str, Health] = {}  # of pools, by what their attempts have shown
         self.avoid: dict[str, dict[str, int]] = {}  # job id -> pools that took it back -> until when to stay away
 
@@ -67,6 +68,7 @@ class Register:
         self._lines, self._waits = Lines(), Waits()
         self._refused.clear()
         self._left_alone.clear()
+        self._unread.clear()
         self.in_doubt.clear()
 
     async def load(self, pool: str) -> None:
@@ -78,8 +80,25 @@ class Register:
                 # Its pool keeps it until a broker comes that can read it.
                 log.exception("an attempt is left alone", attempt=attempt.id)
                 self._left_alone.add(attempt.id)
+                self._unread[attempt.id] = attempt
             else:
                 self.live.put(Held(job=job, attempt=attempt, quote=quote, launched=False))
+
+    async def take_up_cancelled(self, pool: str) -> bool:
+        """Attempts whose jobs can't be read but are to be cancelled are followed to their end; whether there were any.
+
+        Their pool keeps what they wrote for a broker that knows what is to be masked in it.
+        """
+        taken = False
+        for attempt in [each for each in self._unread.values() if each.pool == pool]:
+            job = await asyncio.to_thread(self.store.job, attempt.job_id, shown=True)
+            if job.cancel_requested:
+                del self._unread[attempt.id]
+                self.live.put(Held(job=job, attempt=attempt, quote=None, launched=False))
+                taken = True
+        if taken:
+            self.work.set()
+        return taken
 
     def _was(self, job_id: str) -> tuple[Job, Quote | None]:
         """A job as it is stored, and what was expected of its last attempt, where that can be read."""
@@ -137,7 +156,7 @@ class Register:
 
     async def _masked(self, reports: Sequence[AttemptReport]) -> Sequence[AttemptReport]:
         """The same, with values of secrets masked in what a job's setup or program gave as reason."""
-        if not any((held := self.live.get(each.attempt_id)) and held.job.spec.named_secrets for each in reports):
+        if not any((held := self.live.get(each.attempt_id)) and held.job.may_have_secrets for each in reports):
             return reports
         return await asyncio.to_thread(lambda: [self._mask(each) for each in reports])
 
@@ -145,6 +164,8 @@ class Register:
         held = self.live.get(report.attempt_id)
         if held is None or self._masks is None:
             return report
+        if held.job.unread and report.reason:
+            return replace(report, reason="the reason is not shown, as which secrets may be in it is not known")
         try:
             return replace(report, reason=self._masks.of(held.job.spec).text(report.reason))
         except BrokerError as error:

@@ -125,7 +125,7 @@ class Jobs:
         if job_id in self._arrays:
             return self._array_standing(job_id)
         try:
-            job = self._store.job(job_id)
+            job = self._store.job(job_id, shown=True)
         except UnknownName:
             tasks = self._store.jobs(JobFilter(array_id=job_id, limit=1)).jobs
             if not tasks:
@@ -164,7 +164,7 @@ class Jobs:
         return replace(standing, cost=cost)
 
     def _record(self, job_id: str) -> JobRecord:
-        recorded = self._store.recorded(job_id)
+        recorded = self._store.recorded(job_id, shown=True)
         attempts = {job_id: recorded.attempts[-1]} if recorded.attempts else {}
         charges = self._store.charges(job_id=job_id)
         return JobRecord(

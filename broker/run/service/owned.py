@@ -10,7 +10,7 @@ from broker.ports import Store
 def owned(store: Store, job_id: str, user: str) -> None:
     """Returns where a job, or an array's tasks, are this user's. Raises `Forbidden`, `UnknownName`."""
     try:
-        owner = store.job(job_id).user
+        owner = store.job(job_id, shown=True).user
     except UnknownName:
         tasks = store.jobs(JobFilter(array_id=job_id, limit=1)).jobs
         if not tasks:

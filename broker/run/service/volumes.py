@@ -132,7 +132,7 @@ class VolumeKeeping:
 
     def _used_by(self, name: str, projects: Collection[str] | None) -> tuple[str, ...]:
         found = self._store.jobs_with(name, USED_BY)
-        return tuple(each for each in found if projects is None or self._store.job(each).spec.project in projects)
+        return tuple(each for each in found if projects is None or self._store.project_of(each) in projects)
 
     async def _standing(self, volume: Volume, projects: Collection[str] | None = None) -> VolumeStanding:
         return VolumeStanding(

@@ -58,7 +58,7 @@ def page(connection: Connection, specs: Specs, wanted: JobFilter, *, collapse: b
     arrays = [by_seq[row.seq] for row in shown if collapse and row.array_index is not None]
     last = (scan.array_end(shown[-1]) if collapse else _place_of(shown[-1])) if more else None
     return JobPage(
-        jobs=specs.jobs(connection, single),
+        jobs=specs.shown(connection, single),
         arrays=_summaries(connection, arrays),
         last_attempts=_last_attempts(connection, single),
         next_cursor=f"{last.submitted_ns}-{last.seq}" if last else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -41,31 +41,34 @@ _NEIGHBOURS: Final = 200
 ATTEMPTS: Final = select(attempts, jobs.c.id.label("job_id")).join(jobs, jobs.c.seq == attempts.c.job_seq)
 
 
-def job(connection: Connection, specs: Specs, job_id: str) -> Job:
-    """One job. Raises UnknownName."""
-    return specs.jobs(connection, [_row(connection, job_id)])[0]
+def job(connection: Connection, specs: Specs, job_id: str, *, shown: bool) -> Job:
+    """One job. Raises UnknownName, and Unreadable unless it is only shown."""
+    return (specs.shown if shown else specs.jobs)(connection, [_row(connection, job_id)])[0]
 
 
-def recorded(connection: Connection, specs: Specs, job_id: str) -> Recorded:
-    """One job with all that is known of it. Raises UnknownName, Unreadable."""
+def recorded(connection: Connection, specs: Specs, job_id: str, *, shown: bool) -> Recorded:
+    """One job with all that is known of it. Raises UnknownName, and Unreadable unless it is only shown."""
     row = _row(connection, job_id)
     runs = connection.execute(ATTEMPTS.where(attempts.c.job_seq == row.seq).order_by(attempts.c.number))
     decisions = connection.execute(
         select(placements.c.at_ns, placements.c.body).where(placements.c.job_seq == row.seq).order_by(placements.c.seq)
     )
     return Recorded(
-        job=specs.jobs(connection, [row])[0],
+        job=(specs.shown if shown else specs.jobs)(connection, [row])[0],
         attempts=tuple(attempt_of(run) for run in runs),
-        placements=tuple(_placement(body, job_id, at_ns) for at_ns, body in decisions.all()),
+        placements=tuple(_placements([(each.at_ns, each.body) for each in decisions], job_id, shown=shown)),
         document=connection.execute(select(documents.c.body).where(documents.c.id == row.document_id)).scalar_one(),
     )
 
 
-def _placement(body: str, job_id: str, at_ns: int) -> Placement:
-    try:
-        return load_placement(body, job_id=job_id, at_ns=at_ns)
-    except NONSENSE as error:
-        raise Unreadable(frozenset({job_id}), error) from error
+def _placements(decisions: Iterable[tuple[int, str]], job_id: str, *, shown: bool) -> Iterator[Placement]:
+    for at_ns, body in decisions:
+        try:
+            yield load_placement(body, job_id=job_id, at_ns=at_ns)
+        except NONSENSE as error:
+            if not shown:
+                raise Unreadable(frozenset({job_id}), error) from error
+            log.error("a decision about a job can't be read, and is not shown", job=job_id, error=repr(error))
 
 
 def counts(connection: Connection, array_id: str | None) -> Mapping[JobState, int]:
@@ -136,14 +139,9 @@ def next_due_ns(connection: Connection, now_ns: int) -> int | None:
 
 
 def cancel_requested(connection: Connection, specs: Specs, limit: int) -> tuple[Job, ...]:
-    """Jobs to be cancelled that have not ended, oldest first; without those that can't be read."""
+    """Jobs to be cancelled that have not ended, oldest first, also those that can't be read."""
     query = select(jobs).where(CANCELLING).order_by(jobs.c.seq).limit(limit)
-    rows = connection.execute(query).all()
-    try:
-        return specs.jobs(connection, rows)
-    except Unreadable as error:
-        log.error("jobs can't be cancelled", error=str(error), jobs=sorted(error.job_ids))
-        return specs.jobs(connection, [row for row in rows if row.id not in error.job_ids])
+    return specs.shown(connection, connection.execute(query).all())
 
 
 def open_attempts(connection: Connection, pool: str | None) -> tuple[Attempt, ...]:

@@ -95,7 +95,7 @@ def request_cancel(connection: Connection, specs: Specs, job_ids: Sequence[str])
         running = [state.value for state in JobState if not state.ended]
         connection.execute(update(jobs).where(named, jobs.c.state.in_(running)).values(cancel_requested=True))
         marked += connection.execute(select(jobs).where(named, CANCELLING).order_by(jobs.c.seq)).all()
-    return specs.jobs(connection, marked)
+    return specs.shown(connection, marked)
 
 
 def _stored_jobs(connection: Connection, job_ids: Collection[str]) -> dict[str, tuple[int, JobState]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -48,7 +49,13 @@ def job_values(job: Job) -> Values:
     }
 
 
-def job_of(row: Row[Any], spec: JobSpec) -> Job:
+def unread_job_of(row: Row[Any], why: str) -> Job:
+    """The same where its spec can't be read: with what its own row says."""
+    spec = JobSpec(name=row.name, project=row.project, priority=-row.rank)
+    return replace(job_of(row, spec, "{}"), unread=why)
+
+
+def job_of(row: Row[Any], spec: JobSpec, task_envs: str | None = None) -> Job:
     """A row of `jobs` and its spec as a job."""
     return Job(
         id=row.id,
@@ -58,7 +65,7 @@ def job_of(row: Row[Any], spec: JobSpec) -> Job:
         submitted_ns=row.submitted_ns,
         array_id=row.head if row.array_index is not None else None,
         array_index=row.array_index,
-        task_envs=json.loads(row.task_envs),
+        task_envs=json.loads(row.task_envs if task_envs is None else task_envs),
         not_before_ns=row.not_before_ns,
         cancel_requested=row.cancel_requested,
         attempts=row.attempts,

@@ -9,16 +9,19 @@ from sys import intern
 from threading import Lock
 from typing import Any, Final, NamedTuple, TypeVar
 
+import structlog
 from sqlalchemy import BindParameter, Connection, Row, Table, bindparam, insert, select
 
 from broker.model.environment import environment_key
-from broker.model.errors import StoreError, Unreadable
+from broker.model.errors import StoreError, Unreadable, said
 from broker.model.jobs import FunctionCall, Job, JobSpec, RetryPolicy
 from broker.run.lately import Lately
 from broker.run.store.engine import insert_new, insert_new_in
-from broker.run.store.rows import Values, digest, job_of
+from broker.run.store.rows import Values, digest, job_of, unread_job_of
 from broker.run.store.spec_json import dump_spec, load_spec
 from broker.run.store.tables import documents, specs, tags
+
+log = structlog.get_logger()
 
 Item = TypeVar("Item")
 # What reading it may raise: of another version, or damaged.
@@ -89,12 +92,25 @@ class Specs:
         except NONSENSE as error:
             raise Unreadable(frozenset(self._unreadable(connection, rows)), error) from error
 
+    def shown(self, connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Job, ...]:
+        """The same for people: those that can't be read are there too, with the reason as `unread`."""
+        try:
+            return self.jobs(connection, rows)
+        except Unreadable:
+            return tuple(
+                job if isinstance(job, Job) else unread_job_of(row, job) for row, job in self._each(connection, rows)
+            )
+
     def _unreadable(self, connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[str]:
+        return (row.id for row, job in self._each(connection, rows) if not isinstance(job, Job))
+
+    def _each(self, connection: Connection, rows: Sequence[Row[Any]]) -> Iterator[tuple[Row[Any], Job | str]]:
+        """Each row with its job, or with why that can't be read."""
         for row in rows:
             try:
-                job_of(row, self._of(connection, {row.spec_id})[row.spec_id])
-            except NONSENSE:
-                yield row.id
+                yield row, job_of(row, self._of(connection, {row.spec_id})[row.spec_id])
+            except NONSENSE as error:
+                yield row, f"what it is to run can't be read: {said(error)}"
 
     def each(self, connection: Connection, spec_ids: Iterable[int]) -> Iterator[JobSpec]:
         """The specs of these keys, a piece at a time."""
@@ -102,11 +118,11 @@ class Specs:
             yield from self._of(connection, set(chunk)).values()
 
     def needs(self, connection: Connection, spec_ids: set[int]) -> dict[int, Needs]:
-        """What the jobs of each spec need."""
+        """What the jobs of each spec need; of one that can't be read, one node."""
         with self._lock:
             known = {spec_id: self._needs[spec_id] for spec_id in spec_ids & self._needs.keys()}
         for chunk in chunks(spec_ids - known.keys()):
-            read = self._of(connection, set(chunk)).items()
+            read = self._readable(connection, set(chunk)).items()
             found = {key: self._need(spec) for key, spec in read}
             known.update(found)
             with self._lock:
@@ -114,7 +130,16 @@ class Specs:
                     self._needs.clear()
                     self._wants.clear()
                 self._needs.update(found)
-        return known
+        return known | {spec_id: Needs("", 1, None) for spec_id in spec_ids - known.keys()}
+
+    def _readable(self, connection: Connection, spec_ids: set[int]) -> dict[int, JobSpec]:
+        try:
+            return self._of(connection, spec_ids)
+        except StoreError as error:
+            if len(spec_ids) > 1:
+                return {key: spec for each in spec_ids for key, spec in self._readable(connection, {each}).items()}
+            log.error("what a job needs is not known", error=str(error))
+            return {}
 
     def _need(self, spec: JobSpec) -> Needs:
         choices = spec.resources.gpu_choices
@@ -201,7 +226,7 @@ def _loaded(spec_id: int, body: str) -> JobSpec:
     try:
         return load_spec(body)
     except NONSENSE as error:
-        raise StoreError(f"the description {spec_id} that is stored can't be read: {error!r}") from error
+        raise StoreError(f"the description {spec_id} that is stored: {said(error)}") from error
 
 
 @lru_cache

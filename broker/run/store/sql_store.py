@@ -127,15 +127,15 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
 
         return _twice(add)
 
-    def job(self, job_id: str) -> Job:
-        """One job. Raises UnknownName with the nearest ids."""
+    def job(self, job_id: str, *, shown: bool = False) -> Job:
+        """One job. Raises UnknownName with the nearest ids, and Unreadable unless it is only shown."""
         with self._read() as connection:
-            return reading.job(connection, self._specs, job_id)
+            return reading.job(connection, self._specs, job_id, shown=shown)
 
-    def recorded(self, job_id: str) -> Recorded:
-        """One job with its attempts, placements and document. Raises UnknownName."""
+    def recorded(self, job_id: str, *, shown: bool = False) -> Recorded:
+        """One job with its attempts, placements and document. Raises UnknownName, Unreadable unless only shown."""
         with self._read() as connection:
-            return reading.recorded(connection, self._specs, job_id)
+            return reading.recorded(connection, self._specs, job_id, shown=shown)
 
     def jobs(self, wanted: JobFilter, *, collapse: bool = False) -> JobPage:
         """One page, newest first; with `collapse` the tasks of an array are one row. Raises InvalidInput (cursor)."""
