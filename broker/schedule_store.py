@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from broker.model.schedules import Firing, Schedule
@@ -48,6 +48,10 @@ class ScheduleStore(Protocol):
 
     def firings(self, schedule: str, limit: int) -> tuple[Firing, ...]:
         """The last firings of a schedule, newest first."""
+        ...
+
+    def last_firings(self) -> Mapping[str, Firing]:
+        """The last firing of each schedule that has one, by its id."""
         ...
 
     def active_jobs(self, schedule: str, before_ns: int) -> tuple[str, ...]:

@@ -19,7 +19,17 @@ from broker.spec.source import Keys
 from broker.spec.validation_errors import nearest
 
 MAX_GPUS: Final = 4_096
-MOST: Final = {"tags": 64, "secrets": 128, "volumes": 128, "file_mounts": 1_000}
+MOST: Final[dict[Keys, int]] = {
+    ("tags",): 64,
+    ("secrets",): 128,
+    ("secret_files",): 128,
+    ("volumes",): 128,
+    ("file_mounts",): 1_000,
+    ("resources", "accelerators"): 64,
+    ("placement", "pools"): 1_000,
+    ("placement", "not_pools"): 1_000,
+    ("placement", "regions"): 1_000,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +46,15 @@ Found = Iterator[tuple[Keys, str]]
 
 def contradictions(job: JobDocument, world: World) -> Found:
     """Where and what is wrong."""
+    too_many = list(_many(job))
+    yield from too_many
+    if too_many:
+        return  # what comes next looks at each of them
     yield from _command(job)
     yield from _environment(job)
     yield from _image(job)
     yield from _paths(job)
     yield from _tasks(job)
-    yield from _many(job)
     yield from _times(job)
     yield from _resources(job, world.gpu_models)
     yield from _pools(job, world.pools)
@@ -98,10 +111,19 @@ def _tasks(job: JobDocument) -> Found:
 
 
 def _many(job: JobDocument) -> Found:
-    named = {"tags": own_tags(job), **{name: getattr(job, name) for name in MOST if name != "tags"}}
-    for field, names in named.items():
-        if len(names) > MOST[field]:
-            yield (field,), f"are {len(names):,}, and {MOST[field]:,} are the most of one job"
+    gpus, place = job.resources.accelerators, job.placement
+    named: dict[Keys, Collection[object]] = {
+        ("tags",): own_tags(job),
+        ("secrets",): job.secrets,
+        ("secret_files",): job.secret_files,
+        ("volumes",): job.volumes,
+        ("file_mounts",): job.file_mounts,
+        ("resources", "accelerators"): gpus.choices if gpus else (),
+        **{("placement", field): getattr(place, field) for field in ("pools", "not_pools", "regions")},
+    }
+    for keys, most in MOST.items():
+        if len(named[keys]) > most:
+            yield keys, f"are {len(named[keys]):,}, and {most:,} are the most of one job"
 
 
 def _times(job: JobDocument) -> Found:

@@ -1,13 +1,18 @@
 import asyncio
 import sqlite3
+import threading
 import time
 from contextlib import closing
+from typing import Any
 
 import httpx
 import pytest
 
 from broker.cli.detail import show_job
 from broker.model.jobs import AttemptState
+from broker.run.service import submissions
+from broker.run.service.beside import LARGE
+from broker.spec.read import Parsed
 from tests.api.conftest import WAIT_S, House
 
 
@@ -121,6 +126,21 @@ async def test_what_is_wrong_is_refused_with_its_field_and_nothing_is_stored(htt
     problems = {problem["field"]: problem["message"] for problem in response.json()["problems"]}
     assert word in problems.get(field, ""), problems
     assert (await http.get("/v1/jobs")).json()["items"] == []
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/offers"])
+async def test_a_large_one_is_read_beside_the_event_loop(http, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, threads = submissions.from_mapping, []
+
+    def watched(*args: Any, **more: Any) -> Parsed:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return read(*args, **more)
+
+    monkeypatch.setattr(submissions, "from_mapping", watched)
+    for number in (3, LARGE):
+        job = {"run": "true", "envs": {f"NAME_{n}": "value" for n in range(number)}}
+        assert (await http.post(path, json=job)).is_success
+    assert threads == [True, False]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"x"', b'{"cpus": NaN, "run": "true"}', b"\xff", b"[" * 100_000])

@@ -263,6 +263,26 @@ def test_schedules_are_kept_changed_and_removed_with_their_firings(house: House)
         house.store.change_schedule(changed)
 
 
+def test_all_are_listed_with_their_last_firings_by_as_many_questions_as_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.made()
+    house.after(3 * MINUTE_S)
+    read, reads = house.store._read, []  # type: ignore[attr-defined]
+    monkeypatch.setattr(house.store, "_read", lambda: reads.append("one") or read())
+    numbers = []
+    for made in ([], [f"more-{n}" for n in range(5)]):
+        for name in made:
+            house.made(id=name, name=name, cron="0 0 1 1 *")
+        reads.clear()
+        listed = asyncio.run(house.service.schedules.every())
+        numbers.append(len(reads))
+    assert numbers[0] == numbers[1] == 2
+    assert [(each.schedule.name, len(each.next_ns)) for each in listed][-2:] == [("more-4", 5), ("often", 5)]
+    assert listed[-1].last == house.store.firings("c0ffee", 1)
+    assert not any(each.last for each in listed[:-1])
+
+
 def test_of_many_firings_the_last_ones_are_kept(house: House) -> None:
     from broker.decide.schedules import by_hand
 

@@ -81,6 +81,15 @@ def refused(text: str, world: World | None = None) -> list[str]:
             "job.yaml:3: tags: are kept for each",
         ),
         ("secrets: [" + ", ".join(f"S{n}" for n in range(129)) + "]", "job.yaml:2: secrets: are 129, and 128 are the"),
+        (
+            "secret_files: {" + ", ".join(f"S{n}: T" for n in range(129)) + "}",
+            "secret_files: are 129, and 128 are the most",
+        ),
+        (
+            "gpus: [" + ", ".join(f"G{n}" for n in range(65)) + "]",
+            "accelerators: are 65, and 64 are the most of one job",
+        ),
+        ("regions: [" + ", ".join(f"r{n}" for n in range(1_001)) + "]", "regions: are 1,001, and 1,000 are the most"),
         ("matrix: {A: []}", "job.yaml:2: matrix.A: has no values"),
         ("matrix: {A: 1}", "job.yaml:2: matrix.A: must be a list, not '1'"),
         ("matrix: {A: [1]}\nenvs: {A: 2}", "job.yaml:2: matrix.A: is set in envs, too"),

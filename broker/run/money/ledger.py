@@ -40,11 +40,10 @@ class Ledger:
         async with self._turns[pool.name]:
             try:
                 return await self._settle(pool, executor)
-            except BrokerError as error:
-                log.warning("usage not settled", pool=pool.name, error=str(error))
-                raise
+            except BrokerError:
+                raise  # whoever asked for it says what follows
             except Exception as error:
-                log.exception("usage not settled", pool=pool.name)
+                log.exception("an executor failed to report usage", pool=pool.name)
                 raise ExecutorError(
                     f"pool {pool.name}: executor {pool.executor} failed to report usage: {error!r}"
                 ) from error

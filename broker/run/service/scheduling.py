@@ -54,9 +54,12 @@ class Scheduling:
 
     async def every(self, projects: frozenset[str] | None = None) -> tuple[ScheduleStanding, ...]:
         """All of them by name, or those of some projects."""
-        found = await asyncio.to_thread(self._store.schedules)
-        seen = [each for each in found if projects is None or each.project in projects]
-        return tuple([await self._standing(each, 1) for each in seen])
+        return await asyncio.to_thread(self._every, projects)
+
+    def _every(self, projects: frozenset[str] | None) -> tuple[ScheduleStanding, ...]:
+        seen = [each for each in self._store.schedules() if projects is None or each.project in projects]
+        last = self._store.last_firings() if seen else {}
+        return tuple(self._shown(each, (last[each.id],) if each.id in last else ()) for each in seen)
 
     async def one(self, name: str, projects: frozenset[str] | None = None) -> ScheduleStanding:
         """One of them, or of those of some projects. Raises `UnknownName`."""
@@ -107,8 +110,10 @@ class Scheduling:
             raise Forbidden(f"{message} may do this")
         return found
 
-    async def _standing(self, schedule: Schedule, last: int = LAST) -> ScheduleStanding:
-        firings = await asyncio.to_thread(self._store.firings, schedule.id, last)
+    async def _standing(self, schedule: Schedule) -> ScheduleStanding:
+        return self._shown(schedule, await asyncio.to_thread(self._store.firings, schedule.id, LAST))
+
+    def _shown(self, schedule: Schedule, firings: tuple[Firing, ...]) -> ScheduleStanding:
         times = upcoming(schedule, zone_of(schedule.timezone), self._clock.now_ns(), NEXT)
         return ScheduleStanding(schedule=schedule, next_ns=times, last=firings)
 

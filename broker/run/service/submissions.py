@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from broker.decide.constraints import resolve
@@ -22,6 +23,7 @@ from broker.run.broker import Broker
 from broker.run.secrecy.secrets import check_project
 from broker.run.service.again import what_to_retry
 from broker.run.service.answers import Submission
+from broker.run.service.beside import beside, is_large
 from broker.run.service.ids import Ids
 from broker.run.service.intake import Intake
 from broker.run.service.owned import owned
@@ -73,7 +75,7 @@ class Submissions:
         The same document under the same id finds the first job. Raises `InvalidInput` with all that is wrong, also
         when no pool could ever run it, and `Conflict` for another document under a known id; nothing is stored then.
         """
-        parsed, note = await self.admitted(self.parsed(fields, key), user)
+        parsed, note = await self.admitted(await self.read(fields, key), user)
         now_ns = self._broker.clock.now_ns()
         try:
             ready = await self.ready(parsed.document, user, now_ns)
@@ -99,7 +101,7 @@ class Submissions:
 
     async def check(self, fields: Mapping[str, Any], user: str) -> Parsed:
         """What would be submitted, where it would be taken; nothing is stored or started. Raises as `submit`."""
-        parsed, _ = await self.admitted(self.parsed(fields, None), user)
+        parsed, _ = await self.admitted(await self.read(fields, None), user)
         await self._check(await self._spec(parsed.document, self._broker.clock.now_ns()), user)
         return parsed
 
@@ -108,7 +110,7 @@ class Submissions:
 
         Raises `InvalidInput` as `submit` does, but where no pool can run it: that is the answer.
         """
-        document = (await self.admitted(self.parsed(fields, None), user))[0].document
+        document = (await self.admitted(await self.read(fields, None), user))[0].document
         spec = await self._spec(document, self._broker.clock.now_ns())
         await self._check_rights(spec)
         return await self._broker.preview(spec, user)
@@ -155,6 +157,10 @@ class Submissions:
         if not await asyncio.to_thread(blobs.has, sha256):
             raise UnknownName(f"there is no blob {sha256!r}")
         return await asyncio.to_thread(blobs.size, sha256)
+
+    async def read(self, fields: Mapping[str, Any], key: str | None) -> Parsed:
+        """As `parsed`; nobody waits for a large one."""
+        return await beside(is_large(fields), partial(self.parsed, fields, key))
 
     def parsed(self, fields: Mapping[str, Any], key: str | None) -> Parsed:
         """The job that a request describes, under the id `key` where it says none. Raises `InvalidInput`."""
@@ -254,12 +260,12 @@ class Submissions:
         self, parsed: Parsed, ready: Ready, user: str, now_ns: int, note: str, tasks: Sequence[int] | None = None
     ) -> Submission:
         """Stores the job, or these tasks of the array, and says what became of it."""
-        document = parsed.document
+        document, large = parsed.document, is_large(vars(parsed.document))
         for _ in range(_TRIES):
             jobs = await expanded(ready.spec, document.id or self._ids.new(now_ns), user, now_ns)
             wanted = jobs if tasks is None else tuple(jobs[index] for index in tasks)
             try:
-                stored = await self.store(entry(document, wanted, ready, note))
+                stored = await self.store(await beside(large, partial(entry, document, wanted, ready, note)))
             except (OverBudget, OverQuota):
                 raise
             except Conflict:

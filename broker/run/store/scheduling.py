@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from broker.model.acting import about
 from broker.model.errors import Conflict, UnknownName
@@ -91,6 +91,14 @@ class StoredSchedules(Transactions):
         query = select(firings).where(firings.c.schedule == schedule).order_by(firings.c.at_ns.desc()).limit(limit)
         with self._read() as connection:
             return tuple(map(_firing, connection.execute(query)))
+
+    def last_firings(self) -> Mapping[str, Firing]:
+        """The last one of each schedule that has one, by its id."""
+        other = firings.alias()
+        last = select(func.max(other.c.at_ns)).where(other.c.schedule == schedules.c.id).scalar_subquery()
+        query = select(firings).join(schedules, firings.c.schedule == schedules.c.id).where(firings.c.at_ns == last)
+        with self._read() as connection:
+            return {row.schedule: _firing(row) for row in connection.execute(query)}
 
     def active_jobs(self, schedule: str, before_ns: int) -> tuple[str, ...]:
         """Jobs and arrays of earlier firings that have not ended, or are to be submitted yet, oldest first."""
