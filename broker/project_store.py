@@ -16,7 +16,10 @@ class ProjectStore(Protocol):
         ...
 
     def add_project(self, project: Project) -> None:
-        """Stores a new project with its members. Raises `Conflict` when there is one of this name."""
+        """Stores a new project with its members. Raises `Conflict` when there is one of this name, or was.
+
+        The latter only where a secret is for it still.
+        """
         ...
 
     def change_project(self, project: Project) -> None:
@@ -26,7 +29,8 @@ class ProjectStore(Protocol):
     def drop_project(self, name: str) -> None:
         """Removes a project, its members and its shares of volumes; the jobs that have ended keep its name.
 
-        Raises `UnknownName`, and `Conflict` while it has jobs that have not ended.
+        Raises `UnknownName`, and `Conflict` while it has jobs that have not ended, volumes, or secrets of its own;
+        those that are for other projects as well stay for these.
         """
         ...
 

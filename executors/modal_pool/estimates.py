@@ -68,7 +68,11 @@ class Estimates:
             line = min(open_ones, key=lambda one: one["due_ns"])
             left_s = (line["due_ns"] - self._site.meter.clock.now_ns()) / NS_PER_S
             await asyncio.sleep(max(left_s, LEAST_PAUSE_S))
-            await self._asked(line)
+            try:
+                await self._asked(line)
+            except OSError as error:  # of the journal: it is due still
+                log.error("what sandboxes cost can't be kept; it is tried again", error=str(error))
+                await asyncio.sleep(self._site.options.estimate_after_s)
 
     async def _asked(self, line: dict[str, Any]) -> None:
         unit_id = line["attempt_id"]
@@ -76,6 +80,9 @@ class Estimates:
             cost = await self._cost(unit_id)
         except ExecutorError as error:
             log.info("Modal did not say what a sandbox cost", sandbox=unit_id, error=str(error))
+            cost = None
+        except Exception:
+            log.exception("asking Modal what a sandbox cost failed", sandbox=unit_id)
             cost = None
         if cost is not None:
             now_ns = self._site.meter.clock.now_ns()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker.model.errors import Conflict, InvalidInput, StoreError, UnknownName
+from broker.model.projects import Project
 from broker.model.secrets import Secret
 from broker.ports import Store
 from broker.run.secrecy.keys import Keys
@@ -80,6 +81,25 @@ def test_versions_are_given_once_and_the_last_ones_are_kept(secrets: Secrets, st
     store.drop_secret("TOKEN")
     with pytest.raises(UnknownName, match="secret list"):
         store.drop_secret("TOKEN")
+
+
+def test_no_project_inherits_a_secret_by_its_name(secrets: Secrets, store: Store) -> None:
+    for name in ("vision", "speech"):
+        store.add_project(Project(name=name))
+    both = replace(secret(1, "BOTH"), projects=("speech", "vision"))
+    store.add_sealed(secrets.seal(replace(secret(1), projects=("speech",)), "old"))
+    store.add_sealed(secrets.seal(replace(secret(2), projects=("vision",)), VALUE))
+    store.add_sealed(secrets.seal(both, VALUE))
+    with pytest.raises(Conflict, match="'vision' has secrets, TOKEN for one: delete them"):
+        store.drop_project("vision")
+    store.drop_project("speech")
+    store.add_project(Project(name="speech"))  # for which only an old version of TOKEN was
+    assert [each.secret.projects for each in store.sealed(["BOTH"])] == [("vision",)]
+    assert secrets.values(["BOTH"]) == {"BOTH": VALUE}
+    store.drop_secret("TOKEN")
+    store.add_sealed(secrets.seal(replace(secret(3), projects=("gone",)), VALUE))
+    with pytest.raises(Conflict, match="TOKEN is for an earlier project 'gone'"):
+        store.add_project(Project(name="gone"))
 
 
 def test_the_key_file_is_its_owner_s_alone(keys: Keys, tmp_path: Path) -> None:

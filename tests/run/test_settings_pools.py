@@ -216,6 +216,11 @@ def test_a_pool_elsewhere(tmp_path: Path) -> None:
         (RAY + "max_containers = 3", "broker.toml:4: pools.p.max_containers: is not of a cluster pool: say max_nodes"),
         (RAY + "scaledown_window = 3", "pools.p.scaledown_window: is not of a cluster pool"),
         (SERVERLESS + "max_nodes = 3", "pools.p.max_nodes: is not of a serverless pool: say max_containers"),
+        (
+            "[pools.p]\nexecutor = 'local_serverles'\nkind = 'serverless'\nmax_containers = 1\n",
+            "broker.toml:2: pools.p.executor: "
+            "no executor 'local_serverles' is installed (did you mean 'local_serverless'?); there are: ",
+        ),
         (RAY + "options = {address = 'ray://x'}", "pools.p.cpus: is required for a pool that is not on this machine"),
         (
             RAY + "price = {}",

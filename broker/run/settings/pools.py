@@ -12,10 +12,12 @@ from broker.model.offers import Offer
 from broker.model.pools import Capability, Isolation, Pool, PoolKind, WarmLimits
 from broker.model.resources import GIB, Resources
 from broker.model.volumes import ON_THIS_MACHINE
+from broker.run.plugins import EXECUTORS, installed
 from broker.run.settings.machine import Machine
 from broker.run.settings.pool_document import OwnPart, PoolPart, PricePart, WarmPart
 from broker.run.settings.prices import WrongPrice, offers_of
 from broker.spec.accelerators import Accelerators
+from broker.spec.complaints import nearest
 from broker.spec.source import Keys, Tree
 
 MEMORY_SHARE: Final = 0.7  # of this machine, that its pools may use where nothing else is said
@@ -113,8 +115,17 @@ def _contradictions(part: PoolPart, machine: Machine) -> Found:
         there = f"{machine.gpu_count} GPUs" if machine.gpu_count else "no GPU"
         yield ("accelerators",), f"this machine has {there}: say emulated: true to run without, or leave them out"
     if not is_local(part) and (part.cpus is None or part.memory is None):
-        missing = "cpus" if part.cpus is None else "memory"
-        yield (missing,), "is required for a pool that is not on this machine"
+        yield _missing(part)
+
+
+def _missing(part: PoolPart) -> tuple[Keys, str]:
+    """What a pool lacks that is not on this machine; or its executor, of which nobody knows where it runs."""
+    known = installed(EXECUTORS)
+    if part.executor in known:
+        return ("cpus" if part.cpus is None else "memory",), "is required for a pool that is not on this machine"
+    near = nearest(part.executor, known)
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
+    return ("executor",), f"no executor {part.executor!r} is installed{meant}; there are: {', '.join(sorted(known))}"
 
 
 def _wrong_limits(part: PoolPart) -> Found:

@@ -13,7 +13,7 @@ from broker.model.errors import Conflict, InvalidInput, Problem, UnknownName
 from broker.model.jobs import JOB_ENDS, JobState
 from broker.model.projects import DEFAULT_PROJECT, Project, Quota, Role
 from broker.run.store.engine import insert_new, upsert
-from broker.run.store.kept_tables import volumes
+from broker.run.store.kept_tables import secrets, volumes
 from broker.run.store.rows import Values
 from broker.run.store.tables import jobs
 from broker.run.store.tenancy_tables import members, projects
@@ -42,10 +42,13 @@ class StoredProjects(Transactions):
         return tuple(sorted(there, key=lambda each: each.name))
 
     def add_project(self, project: Project) -> None:
-        """Stores a new one. Raises Conflict when there is one of this name."""
+        """Stores a new one. Raises Conflict when there is one of this name, or a secret of one that there was."""
         with self._write() as connection:
             if there_is(connection, project.name):
                 raise Conflict(f"there is a project {project.name!r}: choose another name")
+            if secret := next(iter(_secrets(connection, project.name)), None):
+                message = f"the secret {secret} is for an earlier project {project.name!r}"
+                raise Conflict(f"{message}: delete it, or set it again for others, before jobs of a new one get it")
             about(project.name)
             connection.execute(insert(projects).values(_values(project)))
             for user, role in project.members.items():
@@ -64,7 +67,7 @@ class StoredProjects(Transactions):
             )
 
     def drop_project(self, name: str) -> None:
-        """Removes it and its members. Raises UnknownName, and Conflict while it has volumes, or jobs that run."""
+        """Removes it and its members. Raises UnknownName, and Conflict while it has volumes, secrets, or live jobs."""
         with self._write() as connection:
             live = select(jobs.c.id).where(jobs.c.project == name, jobs.c.state.in_(_LIVE)).limit(1)
             if name == DEFAULT_PROJECT:
@@ -75,8 +78,16 @@ class StoredProjects(Transactions):
             if volume := connection.execute(select(volumes.c.name).where(volumes.c.project == name)).scalar():
                 message = f"the project {name!r} has volumes, {volume} for one"
                 raise Conflict(f"{message}: delete them, or give them away with `broker volume move`")
+            found = _secrets(connection, name)
+            if secret := next((each for each, (_, of) in found.items() if of == [name]), None):
+                message = f"the project {name!r} has secrets, {secret} for one"
+                raise Conflict(f"{message}: delete them, or set them again for others")
             connection.execute(delete(members).where(members.c.project == name))
             _unshare(connection, name)
+            for secret, (version, of) in found.items():
+                mine = (secrets.c.name == secret) & (secrets.c.version == version)
+                others = json.dumps([each for each in of if each != name])
+                connection.execute(update(secrets).where(mine).values(projects=others))
 
     def keep_member(self, project: str, user: str, role: Role) -> None:
         """Makes somebody a member, or gives a member another role. Raises UnknownName."""
@@ -107,6 +118,15 @@ def there_is(connection: Connection, name: str) -> bool:
     """Whether there is a project of this name."""
     found = connection.execute(select(projects.c.name).where(projects.c.name == name)).first()
     return name == DEFAULT_PROJECT or found is not None
+
+
+def _secrets(connection: Connection, project: str) -> dict[str, tuple[int, list[str]]]:
+    """Secrets that are for a project, not for everybody: the newest version of each, and which projects it is for."""
+    newest: dict[str, tuple[int, list[str]]] = {}
+    query = select(secrets.c.name, secrets.c.version, secrets.c.projects)
+    for row in connection.execute(query.order_by(secrets.c.name, secrets.c.version.desc())):
+        newest.setdefault(row.name, (row.version, json.loads(row.projects)))
+    return {name: found for name, found in newest.items() if project in found[1]}
 
 
 def _unshare(connection: Connection, project: str) -> None:

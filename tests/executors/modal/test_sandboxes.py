@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from broker.testing.builders import launch_request, offer
 from broker.testing.executor_watch import Watch
 from executors.modal_pool import ModalPool
+from executors.modal_pool.estimates import Estimates
 from tests.executors.modal.driving import UNIT_GPU, executor_on, open_pool, pool_of
 from tests.executors.modal.server.service import ModalServer
 
@@ -261,9 +263,15 @@ def test_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("gpu", "cost"), [({}, 135_957), ({"gpus": 1.0, "gpu_model": "L4"}, 12_635_957)])
 async def test_what_modal_itself_says_that_a_sandbox_cost_is_kept_until_it_is_settled(
-    server: ModalServer, tmp_path: Path, gpu: dict[str, Any], cost: int
+    server: ModalServer, tmp_path: Path, gpu: dict[str, Any], cost: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It comes late, also to a broker that was started meanwhile; the first answers know nothing."""
+    """It comes late, also to a broker that was started meanwhile; the first answers know nothing, or make no sense."""
+    asked, strange = Estimates._cost, ["no number"]
+
+    async def told_strangely(estimates: Estimates, sandbox_id: str) -> Decimal | None:
+        return Decimal(strange.pop()) if strange else await asked(estimates, sandbox_id)
+
+    monkeypatch.setattr(Estimates, "_cost", told_strangely)
     server.faults.fail("SandboxGetStats", Status.INTERNAL, times=4)
     pool, folder = pool_of(server, options={"estimate_after_s": 0.2}, **GPU_POOL), tmp_path / "state"
     watch = Watch(executor_on(pool, folder))
