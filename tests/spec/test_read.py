@@ -87,7 +87,7 @@ def refused(text: str, world: World | None = None) -> list[str]:
         ),
         (
             "gpus: [" + ", ".join(f"G{n}" for n in range(65)) + "]",
-            "accelerators: are 65, and 64 are the most of one job",
+            "job.yaml:2: gpus: are 65, and 64 are the most of one job",
         ),
         ("regions: [" + ", ".join(f"r{n}" for n in range(1_001)) + "]", "regions: are 1,001, and 1,000 are the most"),
         ("matrix: {A: []}", "job.yaml:2: matrix.A: has no values"),
