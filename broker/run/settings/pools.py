@@ -17,8 +17,8 @@ from broker.run.settings.machine import Machine
 from broker.run.settings.pool_document import OwnPart, PoolPart, PricePart, WarmPart
 from broker.run.settings.prices import WrongPrice, offers_of
 from broker.spec.accelerators import Accelerators
-from broker.spec.complaints import nearest
 from broker.spec.source import Keys, Tree
+from broker.spec.validation_errors import nearest
 
 MEMORY_SHARE: Final = 0.7  # of this machine, that its pools may use where nothing else is said
 DEFAULT_SCALEDOWN_S: Final = 60.0
