@@ -12,10 +12,10 @@ def plain(text: str) -> str:
     return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
-def short(text: str, longest: int = LONGEST) -> str:
+def short(text: str) -> str:
     """The same of a long text without its middle: names that begin alike often end differently."""
-    text, half = plain(text), (longest - 1) // 2
-    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
+    text, half = plain(text), (LONGEST - 1) // 2
+    return text if len(text) <= LONGEST else f"{text[:half]}…{text[-half:]}"
 
 
 def label(text: str) -> str:

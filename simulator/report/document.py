@@ -13,8 +13,6 @@ import plotly.graph_objects as go
 from simulator.plain import plain, short
 from simulator.report.style import STYLE
 
-CELL = 160  # letters of a cell
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -94,7 +92,7 @@ def _text(text: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return escape(short(text, CELL))
+    return escape(short(text))
 
 
 def _words(text: str) -> str:

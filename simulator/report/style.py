@@ -16,7 +16,7 @@ STYLE = """
   :root { --ink: #e6ebef; --soft: #9fb0bd; --paper: #12181e; --line: #2b3640; --lead: #1a2530; --ours: #17301f } }
 * { box-sizing: border-box }
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 }
-h1, p, li, figcaption, tbody th { overflow-wrap: anywhere }
+h1, p, li, figcaption { overflow-wrap: anywhere }
 main { max-width: 1080px; margin: 0 auto; padding: 2.2rem 1.4rem 4rem }
 h1 { font-size: 1.75rem; line-height: 1.25; margin: 0 }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-top: 1.1rem; border-top: 1px solid var(--line) }
@@ -30,7 +30,7 @@ h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-top: 1.1rem; border-top:
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .93rem }
 th, td { text-align: right; padding: .35rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap }
 thead th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom }
-tbody th { font-weight: 400; white-space: normal; min-width: 12ch }
+tbody th { font-weight: 400 }
 th:first-child { text-align: left } tr.ours, tr.ours th { font-weight: 700; background: var(--ours) }
 tr.hindsight, tr.hindsight th { color: var(--soft) } summary { color: var(--soft); cursor: pointer; font-size: .9rem }
 @media print { details { display: none } figure, .lead, .figures { break-inside: avoid } main { padding: 0 } }

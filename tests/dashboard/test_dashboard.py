@@ -43,6 +43,7 @@ def test_every_page_is_accessible_in_light_and_dark(page, name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_fits_from_phone_to_wide_screen(page, name: str) -> None:
     visit(page, name, PAGES[name])
+    assert not re.findall("^(null|undefined|NaN)$", page.locator("main").inner_text(), re.MULTILINE)
     for width in (360, 768, 1920):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

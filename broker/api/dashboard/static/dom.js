@@ -8,8 +8,7 @@ export function h(tag, attributes = {}, ...children) {
     else if (name === "value") made.value = value;
     else made.setAttribute(name, value === true ? "" : String(value));
   }
-  const shown = children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
-  made.append(...(tag === "pre" ? shown : shown.map(tamed)));
+  made.append(...(tag === "pre" ? there(children) : there(children).map(tamed)));
   return made;
 }
 
@@ -21,6 +20,8 @@ function tamed(child) {
   if (typeof child !== "string") return child;
   return child.replace(TURNS, "\ufffd").replace(ENDLESS, (word) => `${word.slice(0, KEPT)}…${word.slice(-KEPT)}`);
 }
+
+const there = (children) => children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 
 const SVG = new Set(["g", "path", "line", "rect", "circle", "text", "title", "desc"]);
 
@@ -41,7 +42,7 @@ export function refresh(place, made) {
   const active = place.contains(document.activeElement) ? document.activeElement : null;
   const same = ["href", "aria-label"].filter((name) => active?.hasAttribute(name)).map((name) => `[${name}="${CSS.escape(active.getAttribute(name))}"]`);
   const open = [...place.querySelectorAll("details")].map((each) => each.open);
-  place.replaceChildren(...made);
+  place.replaceChildren(...there(made));
   place.querySelectorAll("details").forEach((each, number) => { each.open = open[number] ?? false; });
   if (same.length) place.querySelector(same[0])?.focus({ preventScroll: true });
 }
