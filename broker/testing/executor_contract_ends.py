@@ -109,7 +109,7 @@ class CancelContract(Leftovers):
         await watch.says(request.attempt_id, b"on")
         await self.seen(mark)
         await watch.executor.cancel(request.attempt_id, grace_s=0.3)
-        report = await watch.ended(request.attempt_id, within_s=45.0)
+        report = await watch.ended(request.attempt_id)
         assert report.state is AttemptState.CANCELLED
         await self.gone(mark)
 
@@ -117,8 +117,8 @@ class CancelContract(Leftovers):
         request = launch_request("trap 'echo tidied; exit 7' TERM; echo on; while :; do sleep 0.05; done")
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")
-        await watch.executor.cancel(request.attempt_id, grace_s=90.0)
-        report = await watch.ended(request.attempt_id, within_s=45.0)
+        await watch.executor.cancel(request.attempt_id, grace_s=2 * PATIENCE_S)
+        report = await watch.ended(request.attempt_id)
         assert report.state is AttemptState.CANCELLED
         assert b"tidied" in await watch.output(request.attempt_id)
 

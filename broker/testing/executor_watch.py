@@ -13,7 +13,7 @@ from broker.model.errors import NoCapacity
 from broker.model.jobs import ATTEMPT_MOVES, AttemptReport, AttemptState, LaunchRequest
 from broker.ports import Executor, Stream
 
-PATIENCE_S = 60.0  # a limit for what must happen, not a target
+PATIENCE_S = 150.0  # a limit for what must happen, not a target: beyond the longest pause of a broker, a minute
 
 
 class SystemClock:

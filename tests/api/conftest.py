@@ -25,9 +25,10 @@ from broker.run.broker import Broker
 from broker.run.clock import SystemClock
 from broker.run.service import Service
 from broker.run.store import open_store
+from broker.testing.executor_watch import PATIENCE_S
 from broker.testing.fakes import FakeExecutor
 
-WAIT_S = 60.0
+WAIT_S = PATIENCE_S
 PATIENT = replace(DEFAULT, failures=Rate(per_s=1.0, burst=1_000))  # with tests that send many wrong tokens
 
 

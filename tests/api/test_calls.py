@@ -12,7 +12,7 @@ from broker.model.jobs import AttemptState
 from broker.model.placement import Verdict
 from broker.model.query import JobFilter
 from broker.run.attempts.blob_room import Room
-from tests.api.conftest import House
+from tests.api.conftest import WAIT_S, House
 
 
 def records(body: bytes) -> list[tuple[dict, bytes]]:
@@ -101,8 +101,8 @@ async def test_a_call_is_stored_and_begun_in_one_transaction_and_answered_with_i
     alone = []
     monkeypatch.setattr(house.store, "decide", lambda **_: alone.append("decided by itself"))
     await house.nobody_waits()
-    waiting = asyncio.create_task(called(http, calls.joined([b"arguments"]), 20.0))
-    async with asyncio.timeout(20):
+    waiting = asyncio.create_task(called(http, calls.joined([b"arguments"]), WAIT_S))
+    async with asyncio.timeout(WAIT_S):
         while not (jobs := house.store.jobs(JobFilter()).jobs):
             await asyncio.sleep(0.01)
     executor, attempt = await house.attempt_of(jobs[0].id)

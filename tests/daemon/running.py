@@ -1,5 +1,6 @@
 """A real daemon in a process of its own, with one serverless pool, and what these tests do to it."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -17,9 +18,10 @@ from broker.model.errors import DaemonError
 from broker.run.lifecycle import DaemonFile, is_running
 from broker.sdk.client import Client
 from broker.sdk.connect import connect
+from broker.testing.executor_watch import PATIENCE_S, processes_with
 
 BROKER = str(Path(sys.executable).with_name("broker"))
-WAIT_S = 60.0
+WAIT_S = PATIENCE_S
 CONFIG = """
 settle_every = "200ms"
 {top}
@@ -99,6 +101,22 @@ class Daemon:
 
     def output(self, job: str) -> bytes:
         return b"".join(self.client.output(job))
+
+
+class Gate:
+    """What a job waits at, so that it goes on when a test says so, however busy the machine is."""
+
+    _numbers = itertools.count()
+
+    def __init__(self) -> None:
+        self._seconds = f"9{os.getpid():08}.{next(self._numbers)}"  # of no other process of these tests
+        self.wait = f"sleep {self._seconds} || true"
+
+    def open(self) -> None:
+        """Where jobs see no file of ours, a process of theirs can still be ended."""
+        until(lambda: processes_with(self._seconds), "it waits at the gate")
+        for pid in processes_with(self._seconds):
+            os.kill(pid, signal.SIGKILL)
 
 
 def until(true: Callable[[], Any], what: str, limit_s: float = WAIT_S) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from broker.run.lifecycle import is_running
-from tests.daemon.running import BROKER, WAIT_S, Daemon, daemon, until
+from tests.daemon.running import BROKER, WAIT_S, Daemon, Gate, daemon, until
 
 
 def a_port() -> int:
@@ -57,15 +57,16 @@ def workers_of(pid: int) -> list[int]:
 
 
 def test_workers_answer_with_tokens_and_a_job_goes_on_after_sigterm(here: Daemon) -> None:
-    with serving(here, "--workers", "2", "--drain", "2s") as (url, process), ExitStack() as stack:
+    gate = Gate()
+    with serving(here, "--workers", "2", "--drain", "5s") as (url, process), ExitStack() as stack:
         until(lambda: answers(url) == 200, "it is ready")
         assert httpx.get(f"{url}/v1/jobs").status_code == 401
         token = here.client.create_token("ann", "submit", None)["token"]
         asked = stack.enter_context(
-            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S)
         )
         until(lambda: not asked.get("/v1/pools").json()["pools"][0]["problem"], "the pool is seen")
-        document = {"run": "echo hello; sleep 6; echo done", "resources": {"cpus": 0.5, "memory": "64MiB"}}
+        document = {"run": f"echo hello; {gate.wait}; echo done", "resources": {"cpus": 0.5, "memory": "64MiB"}}
         job = asked.post("/v1/jobs", json=document).json()["id"]
         until(lambda: b"hello" in asked.get(f"/v1/jobs/{job}/logs").content, "its output is seen at a worker")
         until(lambda: len(workers_of(process.pid)) == 2, "both workers run")
@@ -77,6 +78,7 @@ def test_workers_answer_with_tokens_and_a_job_goes_on_after_sigterm(here: Daemon
         assert asked.get(f"/v1/jobs/{job}").json()["state"] == "running"
         assert process.wait(WAIT_S) == 0
     assert not is_running(here.state_dir)
+    gate.open()
     here.up()
     view = here.ended(job)
     assert (view["state"], view["attempts"]) == ("succeeded", 1)

@@ -15,7 +15,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from broker.model.errors import BrokerError
 from broker.run.lifecycle import DaemonFile, is_running
-from tests.daemon.running import Daemon, daemon, until
+from tests.daemon.running import Daemon, Gate, daemon, until
 from tests.daemon.test_kill import WATCHED
 
 LEASE = """
@@ -96,11 +96,13 @@ def test_killed_at_any_transition_the_other_goes_on(fragile: list[Daemon], momen
 def test_one_that_stood_still_past_its_lease_acts_on_nothing_that_it_lost(
     fragile: list[Daemon], postgresql_module_url: str
 ) -> None:
-    job = fragile[0].submit("echo ran; sleep 1")
+    gate = Gate()
+    job = fragile[0].submit(f"echo ran; {gate.wait}")
     until(lambda: fragile[0].state(job) == "running", "it runs")
     still = driver(fragile, postgresql_module_url)
     other = next(each for each in fragile if each is not still)
     os.kill(still.pid, signal.SIGSTOP)
+    gate.open()
     try:
         later = other.submit("echo later")
         assert other.ended(job)["state"] == other.ended(later)["state"] == "succeeded"
@@ -127,13 +129,18 @@ def test_a_database_that_goes_away_and_comes_back_is_borne(fragile: list[Daemon]
 
     here = fragile[0]
     server = get_server(Path(str(make_url(postgresql_server).query["host"])), cleanup_mode=None)
-    job, waits = here.submit("echo ran; sleep 1"), here.submit("echo waited", resources={"cpus": 1, "memory": "500MiB"})
+    gate = Gate()
+    job, waits = (
+        here.submit(f"echo ran; {gate.wait}"),
+        here.submit("echo waited", resources={"cpus": 1, "memory": "500MiB"}),
+    )
     until(lambda: here.state(job) == "running", "it runs")
     until(lambda: ready(here) == 200, "it is ready")
     pid = server.get_pid()
     assert pid is not None
     os.kill(pid, signal.SIGQUIT)  # its "immediate" end: no transaction is finished
     until(lambda: not Path(f"/proc/{pid}").exists(), "the database is gone")
+    gate.open()
     assert ready(here) == 503
     with pytest.raises(BrokerError):
         here.submit("echo never")

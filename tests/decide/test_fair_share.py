@@ -91,6 +91,6 @@ def _has(holdings, project: str) -> dict[str, float]:
 
 def test_a_page_of_long_queues_is_chosen_at_once() -> None:
     queues = {name: queue(name, 1_000) for name in "abcdefghij"}
-    began = time.perf_counter()
+    began = time.thread_time()
     assert len(turns(queues, weights=dict.fromkeys(queues, 1.0), limit=1_000)) == 1_000
-    assert time.perf_counter() - began < 2.0  # hundredths on a quiet machine
+    assert time.thread_time() - began < 2.0  # hundredths on a quiet machine

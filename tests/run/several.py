@@ -20,9 +20,9 @@ from broker.run.members.folders import Folders
 from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import SqlStore, open_store
+from broker.testing.executor_watch import PATIENCE_S
 from broker.testing.fakes import FakeExecutor
 
-PATIENCE_S = 60.0
 CPUS = 4  # of each pool: so many jobs at a time
 
 

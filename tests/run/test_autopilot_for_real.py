@@ -25,8 +25,8 @@ from broker.run.clock import SystemClock
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import SqlStore, open_store
+from broker.testing.executor_watch import PATIENCE_S
 
-PATIENCE_S = 120.0
 UNIT = Resources(cpus=1.0, memory_bytes=GIB)
 
 

@@ -15,10 +15,9 @@ from broker.model.projects import Waiting
 from broker.model.submissions import Entry
 from broker.run.service.intake import MOST_JOBS, Intake
 from broker.run.store import SqlStore
+from broker.testing.executor_watch import PATIENCE_S
 from broker.testing.store_values import array, job
 from tests.run.test_budgets import REFUSING, reserving
-
-WAIT_S = 20
 
 
 class Gate:
@@ -32,14 +31,14 @@ class Gate:
         self.groups.append([entry.jobs[0].id for entry in entries])
         if not self._came.is_set():
             self._came.set()
-            assert self._open.wait(WAIT_S)
+            assert self._open.wait(PATIENCE_S)
         return self._store.add_batch(entries)
 
     async def together(self, entries: Sequence[Entry]) -> list[tuple[Job, ...] | BaseException]:
         """What becomes of these, which all come while another one is stored."""
         intake = Intake(self)  # type: ignore[arg-type]
         first = asyncio.create_task(submitted(intake, entry("first")))
-        assert await asyncio.to_thread(self._came.wait, WAIT_S)
+        assert await asyncio.to_thread(self._came.wait, PATIENCE_S)
         others = [asyncio.create_task(submitted(intake, each)) for each in entries]
         await asyncio.sleep(0)
         self._open.set()

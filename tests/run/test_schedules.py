@@ -24,6 +24,7 @@ from broker.run.store import open_store
 from broker.run.store.scheduling import KEPT
 from broker.run.telling.events import Event
 from broker.spec.schedule import SchedulePart
+from broker.testing.executor_watch import PATIENCE_S
 from broker.testing.fakes import FakeClock
 from tests.run.scheduling import JOB, broker_of
 
@@ -116,7 +117,7 @@ async def test_a_schedule_that_is_made_while_it_sleeps_wakes_it(house: House, mo
 
     monkeypatch.setattr(house.service.scheduler, "step", stepped)
     running = asyncio.create_task(house.service.scheduler.run())
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         await looked.wait()
         house.made()
         house.clock.advance(MINUTE_S)

@@ -16,9 +16,8 @@ from broker.run.broker import Broker
 from broker.run.clock import SystemClock
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import open_store
+from broker.testing.executor_watch import PATIENCE_S
 from broker.testing.fakes import FakeExecutor
-
-PATIENCE_S = 60.0
 
 
 def a_pool(name: str) -> Pool:

@@ -12,6 +12,7 @@ from typing import Any
 import cloudpickle
 
 from broker.model.jobs import AttemptState
+from broker.testing.executor_watch import PATIENCE_S
 from broker.testing.fakes import FakeExecutor
 from tests.sdk.conftest import Served
 
@@ -26,7 +27,7 @@ def pools_at_work(served: Served) -> Iterator[list[str]]:
         yield ran
     finally:
         over.set()
-        work.result(10)
+        work.result(PATIENCE_S)
 
 
 async def _work(served: Served, ran: list[str], over: threading.Event) -> None:

@@ -6,6 +6,7 @@ import pytest
 from broker.model.errors import Conflict, DaemonError, InvalidInput, UnknownName
 from broker.sdk.client import Client
 from broker.sdk.connect import connect
+from tests.api.conftest import WAIT_S
 from tests.sdk.conftest import Served, serve
 
 
@@ -61,10 +62,10 @@ def test_wait_hears_of_a_change(served: Served, client: Client) -> None:
     served.do(served.house.reaches(job, "starting"))
     seen = client.wait(job, 0)["revision"]
     heard: list[str] = []
-    waiting = threading.Thread(target=lambda: heard.append(client.wait(job, 60, since=seen)["state"]))
+    waiting = threading.Thread(target=lambda: heard.append(client.wait(job, WAIT_S, since=seen)["state"]))
     waiting.start()
     served.do(served.house.start(job))
-    waiting.join(20)
+    waiting.join(WAIT_S)
     assert heard == ["running"]
 
 

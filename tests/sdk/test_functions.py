@@ -12,6 +12,7 @@ import pytest
 import broker
 from broker.model.errors import InvalidInput
 from broker.sdk import call_requests
+from broker.testing.executor_watch import PATIENCE_S
 from tests.sdk.conftest import Served
 from tests.sdk.pool import pools_at_work
 
@@ -111,7 +112,7 @@ def test_who_is_interrupted_while_waiting_cancels_the_job(served: Served) -> Non
     with pytest.raises(KeyboardInterrupt):
         add.remote(1)
     other.join()
-    assert next(broker.jobs()).wait(20).state == "cancelled"
+    assert next(broker.jobs()).wait(PATIENCE_S).state == "cancelled"
 
 
 async def test_twins_for_asyncio(at_work: list[str]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import broker
 from broker.sdk import mapping
 from broker.sdk.mapping import listed
+from broker.testing.executor_watch import PATIENCE_S
 from tests.sdk.conftest import Served
 from tests.sdk.pool import pools_at_work
 
@@ -72,7 +73,7 @@ def test_an_exception_ends_it_and_cancels_what_is_left(served: Served) -> None:
         next(results)
     with pools_at_work(served):
         for job in broker.jobs():
-            job.wait(20)
+            job.wait(PATIENCE_S)
     assert {job.state for job in broker.jobs()} >= {"failed"}
     assert all_ended(served)
 
@@ -101,7 +102,7 @@ def test_leaving_early_cancels_what_is_left(served: Served) -> None:
             assert next(waiting) == 0
     with pools_at_work(served):
         for job in broker.jobs():
-            job.wait(20)
+            job.wait(PATIENCE_S)
     assert len(list(broker.jobs(state="succeeded"))) < 30
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from broker.model.resources import GIB, Resources
 from broker.ports import ExecutorContext
 from broker.testing import builders
-from broker.testing.executor_watch import SystemClock, Watch, processes_with
+from broker.testing.executor_watch import PATIENCE_S, SystemClock, Watch, processes_with
 from executors.local_serverless import LocalServerless
 
 TINY = Resources(cpus=1, memory_bytes=GIB // 16)
@@ -40,14 +40,14 @@ async def open_pool(folder: Path | None = None, **fields: Any) -> AsyncIterator[
         shutil.rmtree(own)
 
 
-async def until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
+async def until(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     """Waits for something that no event tells of."""
     async with asyncio.timeout(within_s):
         while not holds():
             await asyncio.sleep(0.02)
 
 
-async def units_up(watch: Watch, count: int, within_s: float = 20.0) -> None:
+async def units_up(watch: Watch, count: int, within_s: float = PATIENCE_S) -> None:
     """Waits until so many containers are up and ready."""
     async with asyncio.timeout(within_s):
         while True:

@@ -9,6 +9,7 @@ import pytest
 from broker.model.jobs import AttemptState
 from broker.testing.builders import launch_request
 from broker.testing.executor_contract_launch import call_request
+from broker.testing.executor_watch import PATIENCE_S
 from executors.local_serverless.container import Container, ContainerFailed
 from executors.local_serverless.sandbox import View
 from tests.executors.local_serverless.driving import open_pool
@@ -82,7 +83,7 @@ async def test_an_agent_that_says_what_no_agent_says_is_given_up(tmp_path: Path,
     theirs.sendall(said)
     if b"null" in said:
         theirs.close()  # it may say so: of a run that was forgotten it hears nothing
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await listening
     if b"ready" not in said:
         with pytest.raises(ContainerFailed):

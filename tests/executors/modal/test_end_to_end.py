@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from broker.testing.executor_watch import PATIENCE_S
 from tests.executors.at_the_shell import Shell, broker_up
 from tests.executors.modal.server.service import ModalServer, modal_server
 from tests.executors.modal.server.world import TOKEN
@@ -60,7 +61,7 @@ async def test_a_job_with_a_gpu_goes_to_modal_and_costs_what_modal_asks(shell: S
     assert {charge["kind"] for charge in charges} == {"cold_start", "job", "rounding"}
     (row,) = (await shell.json("spend", "--by", "pool"))["rows"]
     assert row["total"]["nanodollars"] == billed
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(PATIENCE_S):
         while not (told := (await shell.json("show", job))["estimates"]):
             await asyncio.sleep(0.2)
     assert [one["amount"]["nanodollars"] for one in told] == [12_635_957], "what Modal says, and it is not added"

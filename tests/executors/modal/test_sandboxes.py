@@ -16,7 +16,7 @@ from broker.model.errors import Misconfigured, Rejected
 from broker.model.jobs import AttemptState
 from broker.model.resources import GIB, Gpu, ResourceRequest, Resources
 from broker.testing.builders import launch_request, offer
-from broker.testing.executor_watch import Watch
+from broker.testing.executor_watch import PATIENCE_S, Watch
 from executors.modal_pool import ModalPool
 from executors.modal_pool.estimates import Estimates
 from tests.executors.modal.driving import UNIT_GPU, executor_on, open_pool, pool_of
@@ -282,7 +282,7 @@ async def test_what_modal_itself_says_that_a_sandbox_cost_is_kept_until_it_is_se
     await watch.executor.close(stop=False)
     watch.executor = executor_on(pool, folder)
     await watch.executor.open()
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(PATIENCE_S):
         while not (told := (await watch.executor.usage(0)).estimates):
             await asyncio.sleep(0.05)
     (one,) = told

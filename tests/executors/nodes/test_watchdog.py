@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.testing.executor_watch import PATIENCE_S
 from executors.nodes import watchdog
 from executors.nodes.watchdog import Limits, Memory, Seen, judge, remember
 from tests.serving import serving
@@ -100,8 +102,15 @@ def node(tmp_path: Path) -> Callable[..., Node]:
     return lambda **config: Node(tmp_path, **config)
 
 
+def until(true: Callable[[], Any]) -> None:
+    limit = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
 def ended(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     return said
 
@@ -114,7 +123,7 @@ def test_an_idle_node_ends_itself_with_nobody_there(node: Callable[..., Node]) -
 
 def test_a_node_with_an_attempt_of_ours_is_busy_until_it_ends(node: Callable[..., Node]) -> None:
     here = node(idle_s=0.3)
-    with subprocess.Popen(["sleep", "60"], env={**os.environ, "BROKER_ATTEMPT_ID": "a"}) as attempt:
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, "BROKER_ATTEMPT_ID": "a"}) as attempt:
         here.adopt(attempt.pid)
         watching = here.watch()
         with pytest.raises(subprocess.TimeoutExpired):
@@ -185,12 +194,13 @@ def test_other_machines_that_are_connected_keep_a_head(node: Callable[..., Node]
 
 
 @contextmanager
-def metadata(answers: dict[str, str]) -> Iterator[str]:
+def metadata(answers: dict[str, str], asked: list[str]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             self.do_GET()
 
         def do_GET(self) -> None:
+            asked.append(self.path)
             known = self.headers.get("X-aws-ec2-metadata-token") == "t" or self.headers.get("Metadata-Flavor")
             text = answers.get(self.path) if known or self.path.endswith("/token") else None
             self.send_response(404 if text is None else 200)
@@ -214,19 +224,20 @@ PREEMPTED = "/computeMetadata/v1/instance/preempted"
 def test_a_notice_of_the_provider_drains_the_node_and_is_passed_on(node: Callable[..., Node], provider: str) -> None:
     soon = (datetime.now(UTC) + timedelta(seconds=120)).strftime("%Y-%m-%dT%H:%M:%SZ")
     answers = {TOKEN: "t", PREEMPTED: "FALSE"}
-    with metadata(answers) as url:
+    asked: list[str] = []
+    with metadata(answers, asked) as url:
         here = node(notice=provider, metadata=url)
         told = here.folder / "told"
         code = f"import sys; open({str(told)!r}, 'w').write(' '.join(sys.argv[1:]))"
         here.config["drain"] = [sys.executable, "-c", code]
         busy = here.add("python", "ray::train")
         watching = here.watch()
-        with pytest.raises(subprocess.TimeoutExpired):
-            watching.wait(0.7)
+        until(lambda: len(asked) > 4)  # it has looked more than once
         assert not told.exists()
         answers |= {ACTION: json.dumps({"action": "terminate", "time": soon}), PREEMPTED: "TRUE"}
+        until(lambda: told.exists() and told.read_text())
         with pytest.raises(subprocess.TimeoutExpired):
-            watching.wait(1.5)
+            watching.wait(0.5)
         assert here.said["state"] == "draining" and not (here.folder / "ended").exists(), "it may finish what it does"
         words = told.read_text().split()
         assert "DRAIN_NODE_REASON_PREEMPTION" in words and words[:2] == ["--node-id", "abc"]

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine import limits
 
 
@@ -15,10 +16,10 @@ def test_what_an_attempt_left_is_ended_with_its_groups() -> None:
     kept = limits.Limits(name, memory_bytes=64 << 20)
     assert kept.groups
     environment = {**os.environ, "BROKER_ATTEMPT_ID": name}
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], env=environment) as process:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env=environment) as process:
         kept.take(process.pid)
         limits.end_left(name)
-        assert process.wait(10) < 0
+        assert process.wait(PATIENCE_S) < 0
     assert not [group for group in kept.groups if group.exists()]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine import limits
 from executors.on_machine.warm import Fork, Warm, in_memory, warm
 
@@ -78,7 +79,7 @@ def test_one_that_kills_what_it_is_a_fork_of_ends_with_all_that_it_started(proce
 
     fork = begun(process, tmp_path, hostile)
     assert ended(fork) == -signal.SIGKILL
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + PATIENCE_S
     while process.alive or Path(f"/proc/{fork.pid}").exists():
         assert time.monotonic() < limit, "it outlives what it was a fork of"
         time.sleep(0.01)

@@ -17,6 +17,7 @@ from broker.model.jobs import AttemptReport, AttemptState, FunctionCall, JobSpec
 from broker.model.pools import Pool, PoolKind
 from broker.model.resources import GIB, ResourceRequest, Resources
 from broker.ports import ExecutorContext, Stream
+from broker.testing.executor_watch import PATIENCE_S
 from executors.ray_cluster import RayCluster
 
 NODE = Resources(cpus=2, memory_bytes=2 * GIB, gpus=2, gpu_model="L4")
@@ -102,7 +103,7 @@ class Driver:
         self.states: dict[str, list[AttemptState]] = {}
         self._version = 0
 
-    async def reopened(self, limit_s: float = 90.0) -> None:
+    async def reopened(self, limit_s: float = PATIENCE_S) -> None:
         """As the broker does when a pool does not answer: opens it again until it does."""
         async with asyncio.timeout(limit_s):
             while True:
@@ -124,20 +125,20 @@ class Driver:
             self.reports[report.attempt_id] = report
             self.states.setdefault(report.attempt_id, []).append(report.state)
 
-    async def until(self, attempt_id: str, wanted: Callable[[AttemptReport], bool], limit_s: float = 60.0):
+    async def until(self, attempt_id: str, wanted: Callable[[AttemptReport], bool], limit_s: float = PATIENCE_S):
         """The first report of an attempt that is as wanted."""
         async with asyncio.timeout(limit_s):
             while attempt_id not in self.reports or not wanted(self.reports[attempt_id]):
                 await self._poll(1.0)
         return self.reports[attempt_id]
 
-    async def ended(self, attempt_id: str, limit_s: float = 60.0) -> AttemptReport:
+    async def ended(self, attempt_id: str, limit_s: float = PATIENCE_S) -> AttemptReport:
         return await self.until(attempt_id, lambda report: report.state.ended, limit_s)
 
-    async def running(self, attempt_id: str, limit_s: float = 60.0) -> AttemptReport:
+    async def running(self, attempt_id: str, limit_s: float = PATIENCE_S) -> AttemptReport:
         return await self.until(attempt_id, lambda report: report.state is AttemptState.RUNNING, limit_s)
 
-    async def run(self, what: LaunchRequest, limit_s: float = 60.0) -> AttemptReport:
+    async def run(self, what: LaunchRequest, limit_s: float = PATIENCE_S) -> AttemptReport:
         await self.executor.launch(what)
         return await self.ended(what.attempt_id, limit_s)
 
@@ -152,14 +153,14 @@ class Driver:
 
     async def output(self, attempt_id: str, stream: Stream = "stdout") -> bytes:
         data = b""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 chunk = await self.executor.logs(attempt_id, stream, len(data))
                 data += chunk.data
                 if chunk.complete:
                     return data
 
-    async def says(self, attempt_id: str, text: bytes, limit_s: float = 60.0) -> bytes:
+    async def says(self, attempt_id: str, text: bytes, limit_s: float = PATIENCE_S) -> bytes:
         """What it has written, once `text` is in it."""
         async with asyncio.timeout(limit_s):
             while text not in (said := (await self.executor.logs(attempt_id, "stdout")).data):
@@ -175,7 +176,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def gone(pid: int, limit_s: float = 60.0) -> None:
+async def gone(pid: int, limit_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(limit_s):
         while alive(pid):
             await asyncio.sleep(0.05)

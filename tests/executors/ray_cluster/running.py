@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine.processes import start_detached, start_time
 from executors.ray_cluster.local_nodes import NODE_IP, LocalNode
 from executors.ray_cluster.ports import free_ports
@@ -83,7 +84,7 @@ class RunningCluster:
 
 def _started(process: subprocess.Popen[bytes], log: Path, tries_left: int) -> bool:
     """Whether it has: on a busy machine Ray gives a node up after 30 s, whatever is configured."""
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + PATIENCE_S
     while b"Ray runtime started" not in log.read_bytes():
         ended = process.poll() is not None
         if tries_left and ended and GIVEN_UP in log.read_bytes():

@@ -13,6 +13,7 @@ import pytest_asyncio
 from broker.model.errors import NoCapacity, Rejected, Unreachable
 from broker.model.jobs import AttemptState
 from broker.model.resources import GIB, Resources
+from broker.testing.executor_watch import PATIENCE_S
 from tests.executors.ray_cluster.driving import HERE, MAX_STREAM_BYTES, NODE, SMALL, Driver, call, gone, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -112,7 +113,7 @@ async def test_children_do_not_outlive_their_job(pool: Driver) -> None:
     report = await pool.run(what)
     assert report.exit_code == 4
     for pid in (await pool.output(what.attempt_id)).split():
-        await gone(int(pid), 2.0)
+        await gone(int(pid))
 
 
 _WONT_DIE = """
@@ -133,15 +134,15 @@ async def test_cancel_ends_a_tree_that_won_t_die(pool: Driver, tmp_path: Path) -
     what = request("python3 stay.py & wait", workdir=str(tmp_path))
     await pool.executor.launch(what)
     await pool.running(what.attempt_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (said := await pool.says(what.attempt_id, b"on")).count(b"\n") < 4:
             await asyncio.sleep(0.05)
     pids = [int(word) for word in said.split() if word.isdigit()]
     await pool.executor.cancel(what.attempt_id, grace_s=0.5)
-    report = await pool.ended(what.attempt_id, 10.0)
+    report = await pool.ended(what.attempt_id)
     assert report.state is AttemptState.CANCELLED
     for pid in pids:
-        await gone(pid, 2.0)
+        await gone(pid)
 
 
 async def test_a_cancelled_command_may_tidy_up(pool: Driver) -> None:
@@ -149,8 +150,8 @@ async def test_a_cancelled_command_may_tidy_up(pool: Driver) -> None:
     await pool.executor.launch(what)
     await pool.running(what.attempt_id)
     await pool.says(what.attempt_id, b"on")
-    await pool.executor.cancel(what.attempt_id, grace_s=10.0)
-    report = await pool.ended(what.attempt_id, 5.0)
+    await pool.executor.cancel(what.attempt_id, grace_s=2 * PATIENCE_S)
+    report = await pool.ended(what.attempt_id)
     assert report.state is AttemptState.CANCELLED
     assert b"tidied" in await pool.output(what.attempt_id)
 
@@ -173,9 +174,9 @@ async def test_cancel_right_after_launch(pool: Driver) -> None:
         what = request("echo $$; exec sleep 300")
         await pool.executor.launch(what)
         await pool.executor.cancel(what.attempt_id, grace_s=0.5)
-        assert (await pool.ended(what.attempt_id, 5.0)).state is AttemptState.CANCELLED
+        assert (await pool.ended(what.attempt_id)).state is AttemptState.CANCELLED
         for pid in (await pool.output(what.attempt_id)).split():
-            await gone(int(pid), 1.0)
+            await gone(int(pid))
 
 
 async def test_a_launch_repeated_starts_nothing(pool: Driver, tmp_path: Path) -> None:
@@ -311,17 +312,20 @@ async def test_setup_runs_once_for_an_environment(pool: Driver, tmp_path: Path) 
     assert "setup" in report.reason and "9" in report.reason
 
 
-async def test_a_setup_that_hangs_can_be_cancelled(pool: Driver) -> None:
-    what = request("true", setup="sleep 300")
+async def test_a_setup_that_hangs_can_be_cancelled(pool: Driver, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    what = request("true", setup=f"touch {begun}; sleep 300")
     await pool.executor.launch(what)
-    await asyncio.sleep(1.0)
+    async with asyncio.timeout(PATIENCE_S):
+        while not begun.exists():
+            await asyncio.sleep(0.05)
     await pool.executor.cancel(what.attempt_id, 0.5)
-    assert (await pool.ended(what.attempt_id, 8.0)).state is AttemptState.CANCELLED
+    assert (await pool.ended(what.attempt_id)).state is AttemptState.CANCELLED
 
 
 async def test_output_of_a_gigabyte_neither_stalls_nor_fills_the_disk(pool: Driver) -> None:
     what = request("head -c 1200000000 /dev/zero; echo done >&2")
-    assert (await pool.run(what, 60.0)).state is AttemptState.SUCCEEDED
+    assert (await pool.run(what)).state is AttemptState.SUCCEEDED
     size = sum(path.stat().st_size for path in (pool.state_dir / "attempts" / what.attempt_id).iterdir())
     assert size < MAX_STREAM_BYTES + 1_000_000
     chunk = await pool.executor.logs(what.attempt_id, "stdout", MAX_STREAM_BYTES - 10)
@@ -338,7 +342,7 @@ async def test_a_ray_program_runs_on_the_cluster(pool: Driver, tmp_path: Path) -
     what = request(
         "python program.py", workdir=str(tmp_path), runtime="ray", envs={"LR": "0.1"}, held=Resources(cpus=2)
     )
-    report = await pool.run(what, 60.0)
+    report = await pool.run(what)
     assert report.exit_code == 5, (report, await pool.output(what.attempt_id, "stderr"))
     assert json.loads((await pool.output(what.attempt_id)).splitlines()[-1]) == [4, "0.1"]
 
@@ -346,9 +350,9 @@ async def test_a_ray_program_runs_on_the_cluster(pool: Driver, tmp_path: Path) -
 async def test_a_ray_program_can_be_cancelled(pool: Driver) -> None:
     what = request("echo on; sleep 300", runtime="ray")
     await pool.executor.launch(what)
-    await pool.running(what.attempt_id, 30.0)
+    await pool.running(what.attempt_id)
     await pool.executor.cancel(what.attempt_id, 0.5)
-    assert (await pool.ended(what.attempt_id, 10.0)).state is AttemptState.CANCELLED
+    assert (await pool.ended(what.attempt_id)).state is AttemptState.CANCELLED
 
 
 async def test_python_of_the_job_is_the_pool_s(pool: Driver) -> None:

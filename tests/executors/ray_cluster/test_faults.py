@@ -18,6 +18,7 @@ import pytest_asyncio
 from broker.model.errors import BrokerError, Misconfigured, NoCapacity, Unreachable
 from broker.model.jobs import AttemptState
 from broker.model.resources import GIB, Resources
+from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine.processes import session_members
 from executors.ray_cluster import RayCluster
 from tests.executors.ray_cluster.driving import (
@@ -129,7 +130,7 @@ async def test_a_killed_worker_interrupts_its_attempt_and_leaves_nothing(pool: D
     what = request("echo $$ $PPID; setsid sleep 300 & echo $!; wait")
     await pool.executor.launch(what)
     await pool.running(what.attempt_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(pids := (await pool.says(what.attempt_id, b"\n")).split()) < 3:
             await asyncio.sleep(0.05)
     command, worker, child = map(int, pids)
@@ -165,7 +166,7 @@ async def test_a_killed_supervisor_interrupts_what_ran_and_remembers_what_ended(
     await pool.executor.cancel(early.attempt_id)
     await pool.executor.launch(what)
     await pool.running(what.attempt_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while len(pids := (await pool.says(what.attempt_id, b"\n")).split()) < 2:
             await asyncio.sleep(0.05)
     (supervisor,) = [pid for pid in _workers_of(pool) if b"Supervisor" in Path(f"/proc/{pid}/cmdline").read_bytes()]
@@ -208,7 +209,7 @@ async def test_nodes_come_and_go_and_a_busy_one_stays(pool: Driver) -> None:
 
 
 async def _units(pool: Driver, number: int) -> list[str]:
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             units = [unit.unit_id for unit in (await pool.executor.capacity()).units if unit.ready]
             if len(units) == number:
@@ -254,11 +255,11 @@ async def test_a_dead_node_interrupts_its_attempts_and_is_no_longer_paid(pool: D
     (unit,) = pool.reports[dead.attempt_id].unit_ids
     ended = {each.unit_id: each.ended_ns for each in usage.units}
     assert ended[left] is None
-    assert killed_ns - 2e9 < (ended[unit] or 0) < killed_ns + 20e9
+    assert killed_ns - 2e9 < (ended[unit] or 0) < killed_ns + 60e9
     lines = [line for line in usage.attempts if line.attempt_id == dead.attempt_id]
     assert [line.ended_ns is not None and line.ended_ns <= (ended[unit] or 0) for line in lines] == [True]
     await pool.clear()
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         await pool.executor.scale(1)
         await pool.executor.scale(2)
         await _units(pool, 2)
@@ -272,7 +273,7 @@ async def test_a_dead_head_ends_everything_and_the_next_open_begins_anew(pool: D
     before = {unit.unit_id for unit in (await pool.executor.usage(0)).units}
     for pid in ours(pool, b"gcs_server"):
         os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await pool.executor.launch(request("true"))
@@ -314,9 +315,9 @@ async def test_nothing_is_answered_without_the_token(pool: Driver) -> None:
     with grpc.insecure_channel(f"127.0.0.2:{cluster['port']}") as channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")
         with pytest.raises(grpc.RpcError) as refused:
-            ask(b"", timeout=10)
+            ask(b"", timeout=60)
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        assert ask(b"", timeout=10, metadata=[("authorization", f"Bearer {cluster['token']}")])
+        assert ask(b"", timeout=60, metadata=[("authorization", f"Bearer {cluster['token']}")])
     jobs = f"http://127.0.0.1:{cluster['dashboard_port']}/api/jobs/"
     assert httpx.get(jobs).status_code in (401, 403)
     assert httpx.get(jobs, headers={"Authorization": f"Bearer {cluster['token']}"}).status_code == 200

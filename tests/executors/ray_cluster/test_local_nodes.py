@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine.processes import session_members
 from executors.ray_cluster import local_nodes
 from tests.executors.ray_cluster.driving import context
@@ -25,7 +26,7 @@ def _no_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 async def starting(state_dir: Path) -> tuple[asyncio.Task[local_nodes.LocalCluster], int]:
     """A head that is being started, and the leader of its session."""
     task = asyncio.create_task(local_nodes.start_head(context(state_dir).pool, state_dir, 100_000_000))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not (found := leaders(state_dir)):
             await asyncio.sleep(0.02)
     return task, found[0]

@@ -19,6 +19,7 @@ from broker.model.errors import Misconfigured, NoCapacity
 from broker.model.jobs import AttemptState
 from broker.model.nodes import Node, NodeCluster, NodePart, NodeState
 from broker.model.offers import Tier
+from broker.testing.executor_watch import PATIENCE_S
 from executors.nodes import watchdog
 from executors.on_machine.processes import session_members
 from executors.ray_cluster import RayCluster
@@ -131,7 +132,7 @@ async def pool(folder: Path, machines: Machines) -> AsyncIterator[Driver]:
 
 
 async def ready(pool: Driver, count: int) -> None:
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(PATIENCE_S):
         while sum(unit.ready for unit in (await pool.executor.capacity()).units) != count:
             await asyncio.sleep(0.1)
 
@@ -174,13 +175,13 @@ async def test_more_than_there_is_room_for_is_said_once_and_what_came_stays(pool
 
 
 async def test_a_busy_node_is_never_ended_and_an_idle_one_is_drained_first(pool: Driver, machines: Machines) -> None:
-    attempt = request("sleep 60")
+    attempt = request("sleep 600")
     await pool.executor.launch(attempt)
     await pool.executor.scale(0)
     assert [unit.unit_id for unit in (await pool.executor.capacity()).units] == ["i-1"]
     await pool.executor.cancel(attempt.attempt_id, 0.5)
     await pool.ended(attempt.attempt_id)
-    async with asyncio.timeout(60.0):
+    async with asyncio.timeout(PATIENCE_S):
         while (await pool.executor.capacity()).units:  # Ray gives a worker's place back a moment after its work
             await pool.executor.scale(0)
             await asyncio.sleep(0.5)
@@ -195,7 +196,7 @@ async def test_the_watchdog_of_a_node_knows_rays_work_drains_it_and_ends_it(
     await pool.executor.scale(1)
     await ready(pool, 1)
     name = f"i-{machines.made}"
-    attempt = request("sleep 60", held=replace(SMALL, cpus=1))
+    attempt = request("sleep 600", held=replace(SMALL, cpus=1))
     await pool.executor.launch(attempt)
     await pool.running(attempt.attempt_id)
     proc = folder / "proc"
@@ -217,7 +218,7 @@ async def test_the_watchdog_of_a_node_knows_rays_work_drains_it_and_ends_it(
         await asyncio.wait_for(watching.wait(), 2.0)
     await pool.executor.cancel(attempt.attempt_id, 0.0)
     await pool.ended(attempt.attempt_id)
-    said, _ = await asyncio.wait_for(watching.communicate(), 90)
+    said, _ = await asyncio.wait_for(watching.communicate(), PATIENCE_S)
     assert (folder / "ended").exists() and said.rstrip().splitlines()[-1].startswith(b"ending: it has been idle")
     machines.end([name])
 
@@ -225,7 +226,7 @@ async def test_the_watchdog_of_a_node_knows_rays_work_drains_it_and_ends_it(
 async def test_a_machine_that_is_taken_away_interrupts_what_it_ran(pool: Driver, machines: Machines) -> None:
     await pool.executor.scale(1)
     await ready(pool, 1)
-    attempt = request("sleep 60")
+    attempt = request("sleep 600")
     await pool.executor.launch(attempt)
     await pool.running(attempt.attempt_id)
     machines.end([f"i-{machines.made}"])

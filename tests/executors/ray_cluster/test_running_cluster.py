@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from broker.model.errors import Misconfigured, NoCapacity, Unreachable
 from broker.model.jobs import AttemptState
 from broker.model.resources import GIB, ResourceRequest, Resources
 from broker.ports import ExecutorContext
+from broker.testing.executor_watch import PATIENCE_S
 from executors.ray_cluster import RayCluster
 from tests.executors.ray_cluster import running
 from tests.executors.ray_cluster.driving import SMALL, Driver, call, context, gang, request
@@ -78,7 +78,7 @@ async def fixed(cluster: RunningCluster) -> AsyncIterator[Driver]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scaled(cluster: RunningCluster) -> AsyncIterator[Driver]:
     """A pool of the nodes that the cluster's autoscaler starts."""
-    driver = await _opened(pool_on(cluster, "scaled", labels=SCALED, autoscaled=True, node_wait_s=60))
+    driver = await _opened(pool_on(cluster, "scaled", labels=SCALED, autoscaled=True, node_wait_s=2 * PATIENCE_S))
     yield driver
     await driver.executor.close(stop=True)
 
@@ -91,7 +91,7 @@ async def _cleared(request: pytest.FixtureRequest) -> AsyncIterator[None]:
             await request.getfixturevalue(name).clear()
 
 
-async def _units(pool: Driver, number: int, limit_s: float = 120.0) -> dict[str, Resources]:
+async def _units(pool: Driver, number: int, limit_s: float = PATIENCE_S) -> dict[str, Resources]:
     async with asyncio.timeout(limit_s):
         while True:
             units = {unit.unit_id: unit.total for unit in (await pool.executor.capacity()).units}
@@ -129,9 +129,7 @@ async def test_a_job_s_accelerator_picks_the_node_and_its_files_come_along(fixed
 async def test_output_appears_while_it_runs_and_a_call_s_result_comes_back(fixed: Driver) -> None:
     what = request("echo on; sleep 300")
     await fixed.executor.launch(what)
-    begun = time.monotonic()
     await fixed.says(what.attempt_id, b"on\n")
-    assert time.monotonic() - begun < 10
     await fixed.executor.cancel(what.attempt_id, 0.5)
     assert (await fixed.ended(what.attempt_id)).state is AttemptState.CANCELLED
     called = call(divmod, 7, 2)
@@ -164,7 +162,7 @@ async def test_a_gang_spans_the_pool_s_nodes(fixed: Driver) -> None:
 async def test_a_ray_program_runs_where_nothing_is_shared(fixed: Driver, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("import ray\nray.init()\nprint(ray.get(ray.remote(lambda: 6 * 7).remote()))\n")
     what = request("python program.py", runtime="ray", workdir=str(tmp_path))
-    report = await fixed.run(what, 90)
+    report = await fixed.run(what)
     assert report.state is AttemptState.SUCCEEDED, (await fixed.output(what.attempt_id, "stderr")).decode()
     assert b"42" in await fixed.output(what.attempt_id)
 
@@ -177,7 +175,7 @@ async def test_what_a_lost_node_had_written_stays_readable(cluster: RunningClust
     await fixed.says(what.attempt_id, b"so far\n")
     os.killpg(node.pid, signal.SIGKILL)
     node.end()
-    report = await fixed.ended(what.attempt_id, 60)
+    report = await fixed.ended(what.attempt_id)
     assert report.state is AttemptState.INTERRUPTED
     assert await fixed.output(what.attempt_id) == b"so far\n"
     await _units(fixed, 2)
@@ -195,7 +193,7 @@ async def test_a_gang_does_not_wait_for_a_node_that_is_lost_before_it_begins(
     await fixed.executor.launch(what)
     os.killpg(node.pid, signal.SIGKILL)
     node.end()
-    report = await fixed.ended(what.attempt_id, 60)
+    report = await fixed.ended(what.attempt_id)
     assert (report.state, report.started_ns) == (AttemptState.INTERRUPTED, None)
     assert "its Ray node was lost" in report.reason
     await _units(fixed, 2)
@@ -208,10 +206,10 @@ async def test_a_node_that_is_being_taken_away_tells_what_runs_there(cluster: Ru
     what = request(script, resources=ResourceRequest(extra={"doomed": 1.0}))
     await fixed.executor.launch(what)
     (unit,) = (await fixed.running(what.attempt_id)).unit_ids
-    await asyncio.to_thread(cluster.drain, unit, 60)
-    report = await fixed.ended(what.attempt_id, 40)
+    await asyncio.to_thread(cluster.drain, unit, 300)
+    report = await fixed.ended(what.attempt_id)
     assert report.state is AttemptState.INTERRUPTED
-    assert "told to end (SIGTERM), and had 5" in report.reason
+    assert "told to end (SIGTERM), and had 2" in report.reason
     assert await fixed.output(what.attempt_id) == b"on\nsaved\n"
     assert unit not in await _units(fixed, 2)
     await asyncio.to_thread(node.end)
@@ -221,7 +219,7 @@ async def test_a_node_is_started_for_what_has_no_room_and_ends_when_idle(scaled:
     assert (await scaled.executor.capacity()).max_units == 2
     what = request("echo on $(hostname)", held=GPU)
     await scaled.executor.launch(what)
-    report = await scaled.ended(what.attempt_id, 60)
+    report = await scaled.ended(what.attempt_id)
     assert (report.state, len(report.unit_ids)) == (AttemptState.SUCCEEDED, 1), report.reason
     usage = await scaled.executor.usage(0)
     assert [line.unit_id for line in usage.attempts if line.attempt_id == what.attempt_id] == list(report.unit_ids)
