@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # Where nobody may keep bytecode, every process that a test starts compiles all that it imports: half of what it does.
@@ -18,6 +19,10 @@ sys.dont_write_bytecode = False
 # Speed is for the benchmarks to measure: an example that waited for a compiler or a busy machine is no failure.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# As a daemon logs: structlog's own way shows all that was reachable from where an error was, for seconds.
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], PLAIN])
 
 GOLDEN = Path(__file__).parent / "golden"
 NOTHING_KEPT = tempfile.TemporaryDirectory(prefix="broker-tests-")

@@ -23,7 +23,7 @@ def page(browser, site: Site) -> Iterator[object]:
     complaints: list[str] = []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.on("console", lambda line: line.type == "error" and complaints.append(line.text))
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(150_000)
     tab.goto(f"{site.url}/#token={TOKEN}")
     tab.get_by_role("heading", name="Overview").wait_for()
     yield tab

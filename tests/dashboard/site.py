@@ -162,12 +162,12 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self.broker.detach)  # so that what follows a job ends
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(150)
         self.store.close()
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Does something in the server's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(150)
 
     def submit(self, **fields: Any) -> str:
         """Submits a job and returns its id."""
@@ -178,7 +178,7 @@ class Site:
         self.do(self._move(job_id, state, stdout, **more))
 
     async def _move(self, job_id: str, state: AttemptState, stdout: bytes, **more: Any) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while True:
                 version = self.broker.version
                 for executor in self.executors.values():

@@ -35,7 +35,7 @@ def fill_nothing(*_: object) -> None: ...
 def tab(browser: Any) -> Iterator[Any]:
     context = browser.new_context()
     tab = context.new_page()
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(150_000)
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
     yield tab

@@ -16,7 +16,7 @@ def test_jobs_and_spend_are_filtered_by_project(browser: Any, tmp_path: Path) ->
             site.submit(name=f"theirs-{number}")
         context = browser.new_context(reduced_motion="reduce")
         tab = context.new_page()
-        tab.set_default_timeout(60_000)
+        tab.set_default_timeout(150_000)
         tab.goto(f"{site.url}/#token={TOKEN}")
         visit(tab, "jobs", "Jobs")
         sync_api.expect(tab.locator("tbody tr")).to_have_count(2)

@@ -17,8 +17,11 @@ from broker.model.money import ZERO, Money
 from broker.run.money import budgets
 from broker.run.service.readiness import Readiness
 from broker.run.settings.leases import LeaseTimes
+from broker.testing.executor_watch import PATIENCE_S
 from tests.decide.placing import offer
 from tests.run.several import CPUS, Town, a_pool, crash, until
+
+PATIENT = LeaseTimes(lease_s=60.0, away_s=600.0)  # nobody is taken for gone because the machine is busy
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def town(postgresql_url: str, tmp_path: Path) -> Iterator[Town]:
 
 @pytest.mark.parametrize("brokers", [2, 3])
 async def test_each_job_is_started_once_and_no_pool_beyond_its_room(town: Town, brokers: int) -> None:
-    shared = a_pool("shared")
+    shared, town.times = a_pool("shared"), PATIENT
     all_ = [town.broker(f"b{n}", [a_pool(f"own{n}"), shared], ["shared"]) for n in range(brokers)]
     async with town.running(*all_):
         for number in range(6):
@@ -90,6 +93,7 @@ async def test_a_broker_that_was_taken_for_gone_writes_nothing_any_more(town: To
 
 
 async def test_a_broker_that_had_to_begin_anew_is_ready_as_soon_as_it_has(town: Town) -> None:
+    town.times = PATIENT
     one = town.broker("one", [a_pool("shared")], ["shared"])
     async with town.running(one):
         await one.ready(lambda _: None)
@@ -134,7 +138,7 @@ async def test_budgets_hold_though_two_brokers_begin_jobs_at_once(town: Town) ->
     priced = [a_pool(f"own{n}", offers=(offer("1"),)) for n in range(2)]
     limit = Money.of_usd(Decimal("0.05"))
     town.budgets = [Budget(name="all", limit=limit, period=Period.TOTAL, action=Action.HOLD)]
-    town.run_s = None
+    town.run_s, town.times = None, PATIENT
     brokers = [town.broker(f"b{n}", [priced[n]]) for n in range(2)]
     async with town.running(*brokers):
         for number in range(4):
@@ -153,7 +157,7 @@ async def test_a_budget_holds_though_a_broker_has_not_heard_of_what_another_bega
     monkeypatch.setattr(budgets, "FRESH_S", 0.0)
     limit = Money.of_usd(Decimal("0.006"))  # of one job: a quarter of a node for a minute at most
     town.budgets = [Budget(name="all", limit=limit, period=Period.TOTAL, action=Action.HOLD)]
-    town.run_s = None
+    town.run_s, town.times = None, PATIENT
     broker = town.broker("b", [a_pool("own", offers=(offer("1"),))])
     decide, before = broker.store.decide, broker.store.standings(asked(town.budgets, 0), 0, ())
     refused: list[str] = []
@@ -177,7 +181,7 @@ async def test_a_budget_holds_though_a_broker_has_not_heard_of_what_another_bega
 
 
 async def test_an_api_worker_wakes_brokers_and_knows_what_they_know(town: Town) -> None:
-    town.run_s = None
+    town.run_s, town.times = None, PATIENT
     broker = town.broker("b", [a_pool("own")])
     worker = town.broker("w", [a_pool("own")], drives=False)
     async with town.running(broker, worker):
@@ -186,7 +190,7 @@ async def test_an_api_worker_wakes_brokers_and_knows_what_they_know(town: Town) 
         with worker.events.listen(everywhere=True) as listener:
             town.submit(worker, "j")
             await until(lambda: "j-a1" in town.executors["own"].runs)
-            event = await listener.next(5.0)
+            event = await listener.next(PATIENCE_S)
         assert event is not None
         assert (event.kind, event.job and event.job.id) == ("job.starting", "j")
         town.executors["own"].runs["j-a1"].stdout = b"hello\n"

@@ -97,10 +97,27 @@ def test_a_handle_is_a_job(served: Served) -> None:
         call.result()
 
 
-def test_who_is_interrupted_while_waiting_cancels_the_job(served: Served) -> None:
+@pytest.fixture
+def interrupted() -> Iterator[threading.Event]:
+    """Sent again and again, as one that comes right before a wait is seen only after it, SIGINT interrupts once."""
+    seen = threading.Event()
+
+    def once(*_: object) -> None:
+        if not seen.is_set():
+            seen.set()
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, once)
+    yield seen
+    signal.signal(signal.SIGINT, before)
+
+
+def test_who_is_interrupted_while_waiting_cancels_the_job(served: Served, interrupted: threading.Event) -> None:
     def interrupt() -> None:
         served.do(served.house.start(next(broker.jobs()).id))
-        os.kill(os.getpid(), signal.SIGINT)
+        while not interrupted.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+            interrupted.wait(0.2)
 
     def when_there() -> None:
         while not list(broker.jobs()):
@@ -135,7 +152,7 @@ async def test_a_task_that_is_cancelled_cancels_the_job(served: Served) -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     job = next(broker.jobs())
-    assert (await job.wait.aio(20)).state == "cancelled"
+    assert (await job.wait.aio(PATIENCE_S)).state == "cancelled"
 
 
 def test_what_is_large_is_kept_in_a_file_once(served: Served, at_work: list[str]) -> None:
