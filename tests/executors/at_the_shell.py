@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from broker.run.lifecycle import DaemonFile
-from broker.testing.executor_watch import PATIENCE_S
 
 PATIENCE_S = 240  # for one command: a Ray cluster starts slowly on a machine that does other work as well
 BROKER = str(Path(sys.executable).with_name("broker"))
