@@ -214,7 +214,7 @@ def test_down_waits_for_what_runs_and_keeps_what_waits() -> None:
         assert here.output(first) == here.output(second) == b"ran\n"
 
 
-def test_down_ends_what_a_daemon_left_that_was_killed_and_begins_nothing() -> None:
+def test_down_ends_what_a_daemon_left_that_was_killed() -> None:
     with daemon(containers=1) as here:
         here.up()
         job = here.submit("sleep 300", resources={"cpus": 1})

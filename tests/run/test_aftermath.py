@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from broker.model.errors import DaemonError, Unreachable
+from broker.model.jobs import JobState
 from broker.ports import ExecutorContext
 from broker.run.aftermath import aftermath, checked_config
 from broker.run.broker import Broker
@@ -95,6 +96,22 @@ async def test_a_pool_is_open_from_before_it_is_opened_until_all_it_started_has_
     await wound_down(world.broker())
     assert ("close", "True") in fickle.calls
     assert aftermath(world.folder).pools == ()
+
+
+async def test_one_that_comes_to_end_what_was_left_cancels_and_places_nothing(world: World) -> None:
+    broker = world.broker()
+    for job_id in ("waits", "one", "other"):
+        world.submit(broker, job_id)
+    broker.begin_nothing()
+    running = asyncio.create_task(broker.run())
+    for job_id in ("one", "other"):  # each in a round of its own
+        world.store.request_cancel([job_id])
+        broker.wake()
+        await world.until(lambda job_id=job_id: world.state(job_id) is JobState.CANCELLED)  # type: ignore[misc]
+    broker.request_stop(drain=False)
+    await running
+    assert world.state("waits") is JobState.QUEUED
+    assert world.launches() == []
 
 
 async def test_a_pool_that_does_not_answer_is_not_said_to_have_ended(world: World, fickle: Fickle) -> None:
