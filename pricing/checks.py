@@ -45,7 +45,7 @@ def each_is_unique(offers: Sequence[Offer]) -> Iterator[str]:
 
 
 def each_costs_something(offers: Sequence[Offer]) -> Iterator[str]:
-    """Nothing is free."""
+    """No price is zero or less."""
     for offer in offers:
         if not (offer.usd_per_hour or offer.usd_per_cpu_hour) or offer.usd_per_hour < 0:
             yield f"{named(offer)}: costs {offer.usd_per_hour}"

@@ -25,7 +25,7 @@ SOURCE_HEADS = ("source", "note")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which offers; None means any."""
+    """Filters of the list of offers; None means any."""
 
     gpu: str | None = None
     provider: str | None = None

@@ -15,7 +15,7 @@ from simulator.policies import POLICIES, Policy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One policy, played."""
+    """What one policy held and cost."""
 
     policy: Policy
     targets: Targets
@@ -37,7 +37,7 @@ class Comparison:
 
 
 def busy_gpus(history: History, market: Market) -> Demand:
-    """The demand to be met."""
+    """The GPUs that are busy in each step: the demand to be met."""
     return history if isinstance(history, Demand) else demand(history, market.step_s)
 
 

@@ -60,7 +60,7 @@ def in_words(comparison: Comparison) -> str:
 
 
 def terms(comparison: Comparison) -> str:
-    """The market, in words."""
+    """The prices and rules of the market, in words."""
     market = comparison.market
     words = [f"serverless at {market.serverless / market.cluster:.2f} times the cluster's price"]
     if market.node > 1:

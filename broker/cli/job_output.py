@@ -31,7 +31,7 @@ class JobOutput:
         self._is_coloured = False
 
     def write(self, data: bytes) -> None:
-        """Writes a piece."""
+        """Writes a piece of a stream to the terminal or the pipe."""
         self._out.flush()
         self._out.buffer.write(self._shown(self._decoder.decode(data)) if self._harmless else data)
         self._out.flush()

@@ -17,7 +17,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
 class Export(StrEnum):
-    """Formats of other tools."""
+    """Formats of other tools that spending can be exported to."""
 
     FOCUS = "focus"  # the FinOps Open Cost and Usage Specification
 

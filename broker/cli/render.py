@@ -150,7 +150,7 @@ def usd(amount: str | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration for people."""
+    """A duration for people, such as `1 h 05 m`."""
     if value is None:
         return "–"
     if 0 < value < 0.001:

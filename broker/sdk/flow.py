@@ -24,7 +24,7 @@ CALLS: Final = "/v1/calls"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request."""
+    """One request of the HTTP API."""
 
     method: str
     path: str
@@ -52,7 +52,7 @@ Flow: TypeAlias = Generator[Action, Answer, R]
 
 
 class RunsFlows(Protocol):
-    """Runs flows: a client."""
+    """Something that runs flows: a client."""
 
     def run(self, flow: Flow[R]) -> R:
         """Runs the flow and blocks until its result."""
@@ -77,7 +77,7 @@ class DualCall(Generic[P, R]):
         return self._client().run(flow)
 
     async def aio(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The same, for asyncio."""
+        """The same call as a coroutine, for asyncio."""
         import asyncio
 
         flow = self.flow(*args, **kwargs)

@@ -23,23 +23,23 @@ class Image:
 
     @classmethod
     def from_registry(cls, name: str) -> Image:
-        """A container image of a registry, which has the Python that calls it."""
+        """A container image of a registry, which must have the Python version of the caller."""
         return cls(name)
 
     def pip_install(self, *packages: str) -> Image:
-        """With Python packages, as pip names them: `"torch>=2.8"`."""
+        """Adds Python packages, as pip names them: `"torch>=2.8"`."""
         return replace(self, _requirements=(*self._requirements, *packages))
 
     def apt_install(self, *packages: str) -> Image:
-        """With Debian packages: `"ffmpeg"`."""
+        """Adds Debian packages: `"ffmpeg"`."""
         return replace(self, _debian=(*self._debian, *packages))
 
     def run_commands(self, *commands: str) -> Image:
-        """With what these commands of bash do, after the packages are there."""
+        """Adds commands of bash that are run once, after the packages are installed."""
         return replace(self, _commands=(*self._commands, *commands))
 
     def env(self, variables: Mapping[str, str]) -> Image:
-        """With environment variables."""
+        """Adds environment variables."""
         return replace(self, _variables={**self._variables, **variables})
 
     @property

@@ -206,7 +206,7 @@ def _unpacked(outcome: bytes) -> Any:
 
 
 def listed(indexes: set[int]) -> str:
-    """Indexes as `0-57,60`."""
+    """Indexes as the API takes them: `0-57,60`."""
     runs: list[list[int]] = []
     for index in sorted(indexes):
         if runs and index == runs[-1][1] + 1:

@@ -17,7 +17,7 @@ class SpendingRoutes(Routes):
         return self._json("GET", "/v1/spend", params=without_none(wanted))
 
     def spend_csv(self, **wanted: Any) -> str:
-        """The same as CSV."""
+        """What was spent, as `spend`, but as CSV text."""
         return self._send("GET", "/v1/spend", params=without_none({**wanted, "format": "csv"})).body.decode()
 
     def spend_focus(self, **wanted: Any) -> tuple[str, int]:

@@ -45,7 +45,7 @@ Found = Iterator[tuple[Keys, str]]
 
 
 def contradictions(job: JobDocument, world: World) -> Found:
-    """Where and what is wrong."""
+    """Where a job contradicts itself or names what does not exist, and what is wrong."""
     too_many = list(_many(job))
     yield from too_many
     if too_many:

@@ -38,7 +38,7 @@ def byte_count(value: Any) -> str:
 
 
 def one_more(value: Any) -> int:
-    """Retries → attempts in all."""
+    """A number of retries → attempts in all."""
     return round(number(value)) + 1
 
 

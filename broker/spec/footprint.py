@@ -22,7 +22,7 @@ class Footprint:
 
     @classmethod
     def total(cls, parts: Iterable[Footprint]) -> Footprint:
-        """Of several jobs together."""
+        """The footprint of several jobs together."""
         every = list(parts)
         return cls(
             tasks=sum(each.tasks for each in every),
@@ -32,7 +32,7 @@ class Footprint:
 
 
 def footprint(job: JobDocument) -> Footprint:
-    """Of a job, whose matrix has values for each name."""
+    """The footprint of a job, every value of whose matrix is filled in."""
     tasks = job.array or 1
     for values in job.matrix.values():
         tasks *= len(values)

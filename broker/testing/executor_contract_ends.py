@@ -28,7 +28,7 @@ class Leftovers:
         return bool(processes_with(mark))
 
     async def seen(self, mark: str) -> None:
-        """Waits until it is there."""
+        """Waits until the mark is there."""
         async with asyncio.timeout(PATIENCE_S):
             while not self.alive(mark):
                 await asyncio.sleep(0.02)

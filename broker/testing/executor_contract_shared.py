@@ -31,14 +31,14 @@ class SharedPool:
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
     async def kept(cls, make_executor: Callable[[], Executor]) -> AsyncIterator[Executor]:
-        """The executor that stays."""
+        """The executor that stays open over all tests of a class."""
         kept = make_executor()
         yield kept
         await kept.close(stop=False)
 
     @pytest_asyncio.fixture(loop_scope="class")
     async def executor(self, kept: Executor) -> Executor:
-        """The same, open."""
+        """The executor that is kept, open."""
         await kept.open()
         return kept
 
@@ -55,5 +55,5 @@ class SharedPool:
 
     @pytest_asyncio.fixture(loop_scope="class")
     async def full(self, watch: Watch, pool: Pool) -> list[LaunchRequest]:
-        """What fills the pool."""
+        """The requests of attempts that fill the pool."""
         return await filled(watch, pool)

@@ -38,7 +38,7 @@ class Watch:
     version: int = 0
 
     async def poll(self, wait_s: float = 0.0) -> None:
-        """Takes what is new."""
+        """Polls once, and takes over what is new."""
         poll = await self.executor.poll(self.version, wait_s)
         self.version = poll.version
         for report in poll.reports:
@@ -71,11 +71,11 @@ class Watch:
         return self.reports[attempt_id]
 
     async def ended(self, attempt_id: str, within_s: float = PATIENCE_S) -> AttemptReport:
-        """Its end."""
+        """Waits until an attempt has ended: its last report."""
         return await self.until(attempt_id, lambda report: report.state.ended, within_s)
 
     async def running(self, attempt_id: str) -> AttemptReport:
-        """That its command runs."""
+        """Waits until the command of an attempt runs."""
         return await self.until(attempt_id, lambda report: report.state is AttemptState.RUNNING)
 
     async def launch(self, request: LaunchRequest) -> None:

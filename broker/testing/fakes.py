@@ -30,7 +30,7 @@ class FakeClock:
         return self.ns
 
     def advance(self, seconds: float) -> None:
-        """Moves it forward."""
+        """Moves the clock forward."""
         self.ns += round(seconds * 1e9)
 
 
@@ -69,7 +69,7 @@ class FakeExecutor:
 
     @classmethod
     def unavailable(cls) -> str | None:
-        """It works everywhere."""
+        """None: it works everywhere."""
         return None
 
     def _called(self, method: str, argument: str = "") -> None:
@@ -157,14 +157,14 @@ class FakeExecutor:
         return self.runs[attempt_id].result
 
     async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
-        """Ends it at once."""
+        """Ends an attempt at once."""
         self._called("cancel", attempt_id)
         self._cancelled.add(attempt_id)
         if attempt_id in self.running():
             await self.move(attempt_id, AttemptState.CANCELLED, reason="cancelled")
 
     async def forget(self, attempt_ids: Sequence[str]) -> None:
-        """Drops ended ones."""
+        """Drops the reports of ended attempts."""
         for attempt_id in attempt_ids:
             self._called("forget", attempt_id)
             if self.runs.pop(attempt_id, None):
@@ -176,7 +176,7 @@ class FakeExecutor:
         return f"{self.context.pool.name}-1"
 
     async def capacity(self) -> Capacity:
-        """Its unit, less what runs."""
+        """Its unit, with the room that attempts leave."""
         self._called("capacity")
         total = self.context.pool.unit
         free = total

@@ -164,7 +164,7 @@ def held(attempt_id: str, unit_id: str, started_ns: int, ended_ns: int | None = 
 
 
 def report(as_of_ns: int, *units: UnitUsage, attempts: tuple[AttemptUsage, ...] = ()) -> UsageReport:
-    """What a pool measured."""
+    """The usage that a pool measured."""
     return UsageReport(as_of_ns=as_of_ns, units=units, attempts=attempts)
 
 

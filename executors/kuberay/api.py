@@ -88,7 +88,7 @@ class Api:
             ) from error
 
     async def close(self) -> None:
-        """Disconnects."""
+        """Closes its connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()

@@ -38,7 +38,7 @@ class Marked:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Does nothing: no output is buffered."""
 
 
 def main() -> int:

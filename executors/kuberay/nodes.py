@@ -15,7 +15,7 @@ class Nodes(Protocol):
 
     @property
     def note(self) -> str:
-        """For people: what they are."""
+        """A sentence for people on what the nodes are."""
 
     async def open(self, going: Sequence[dict[str, Any]]) -> None:
         """Finds what is there, for the attempts with these reports. Raises ExecutorError."""

@@ -77,7 +77,7 @@ class OwnClusters:
         return len(self._reports.get(attempt_id)["nodes"]) >= self._taken.get(attempt_id, 0)
 
     def lives(self, unit: str) -> bool:
-        """KubeRay replaces a worker that is lost; whether the attempt is lost with it, is Ray's to say."""
+        """Always: KubeRay replaces a lost worker, and Ray says whether the attempt is lost with it."""
         return True
 
     def stop_grace_s(self, grace_s: float) -> float:
@@ -106,7 +106,7 @@ class OwnClusters:
         return (*there, *coming)
 
     async def fit(self) -> None:
-        """Nothing is kept."""
+        """Nothing to do: no node is kept for later."""
 
     async def clear(self, job: str) -> None:
         """Ends the RayCluster of a RayJob that was deleted while it ran."""
@@ -115,7 +115,7 @@ class OwnClusters:
             await self._api.delete("rayclusters", cluster["metadata"]["name"])
 
     async def end(self) -> None:
-        """Every RayCluster is some attempt's."""
+        """Nothing to do: every RayCluster is that of an attempt."""
 
 
 def _attempt(pod: Resource) -> str:

@@ -15,17 +15,17 @@ def is_head(pod: Resource) -> bool:
 
 
 def is_worker(pod: Resource) -> bool:
-    """Whether it runs attempts."""
+    """Whether the pod runs attempts."""
     return _type(pod) == "worker"
 
 
 def lives(pod: Resource) -> bool:
-    """Whether it has not ended."""
+    """Whether the pod has not ended."""
     return pod.get("status", {}).get("phase", "Pending") in ("Pending", "Running")
 
 
 def is_ready(pod: Resource) -> bool:
-    """Whether Ray runs in it."""
+    """Whether Ray runs in the pod."""
     ready = _condition(pod, "Ready") is not None
     return ready and bool(pod["status"].get("podIP")) and "deletionTimestamp" not in pod["metadata"]
 

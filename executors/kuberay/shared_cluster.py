@@ -38,7 +38,7 @@ class SharedCluster:
 
     @property
     def note(self) -> str:
-        """Names the RayCluster."""
+        """Names the RayCluster, for people."""
         return f"KubeRay: RayCluster {self._manifests.cluster} in namespace {self._manifests.namespace}"
 
     async def open(self, going: Sequence[dict[str, Any]]) -> None:
@@ -58,15 +58,15 @@ class SharedCluster:
         self.room.nodes(self.ready())
 
     def take(self, request: LaunchRequest) -> list[str] | None:
-        """Holds room on as many workers as it needs."""
+        """Reserves room for an attempt on as many workers as it needs: their units; None where there is not enough."""
         return self.room.take(request.attempt_id, Need.of(request))
 
     def give_back(self, attempt_id: str) -> None:
-        """It has ended: its room is free."""
+        """An attempt has ended: frees its room."""
         self.room.give_back(attempt_id)
 
     def placed(self, attempt_id: str) -> bool:
-        """Workers are chosen before anything is made."""
+        """Always: workers are chosen before anything is created."""
         return True
 
     def stop_grace_s(self, grace_s: float) -> float:
@@ -80,18 +80,18 @@ class SharedCluster:
 
     @property
     def unit(self) -> Resources:
-        """What each of them has."""
+        """What each worker has."""
         return self._pool.unit
 
     def ready(self) -> dict[str, Share]:
-        """Those that attempts can be given to, with what they have."""
+        """Workers that attempts can be given to, with what they have."""
         return {unit: Share(resources=self.unit) for unit in self._usable()}
 
     def _usable(self) -> list[str]:
         return [unit for unit, pod in self._pods.items() if pods.is_ready(pod) and unit not in self._ending]
 
     def lives(self, unit: str) -> bool:
-        """Whether it is there still."""
+        """Whether a worker is still there."""
         return unit in self._pods
 
     def _address(self, unit: str) -> str:
@@ -100,7 +100,7 @@ class SharedCluster:
         return pods.address(self._pods[unit])
 
     def states(self) -> tuple[UnitState, ...]:
-        """Those that are ready, with their room, and those that are coming."""
+        """Workers that are ready, with their room, and those that are starting."""
         now = self.room.now()
         ready = [UnitState(unit_id=unit, total=total, free=free) for unit, (total, free) in now.items()]
         coming = {
@@ -118,7 +118,7 @@ class SharedCluster:
         )
 
     async def scale(self, units: int) -> None:
-        """Asks for so many; those that work go on, and leave when they have ended."""
+        """Sets how many workers are wanted; those that work are kept until their attempts have ended."""
         self._wanted = units
         await self.fit()
 
@@ -164,7 +164,7 @@ class SharedCluster:
         self.room.nodes(self.ready())
 
     async def clear(self, job: str) -> None:
-        """Nothing is made for one attempt alone."""
+        """Nothing to do: nothing is created for one attempt alone."""
 
     async def end(self) -> None:
         """Ends the RayCluster."""

@@ -55,7 +55,7 @@ class Connection:
             return modal.Client.from_env()  # what `modal token new` has written
 
     async def close(self) -> None:
-        """Disconnects."""
+        """Closes the client."""
         client, self.client, self.app = self.client, None, None
         if client is not None:
             await client.close.aio()

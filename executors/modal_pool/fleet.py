@@ -102,7 +102,7 @@ class Fleet:
         return bool(self._used.reports)
 
     def variant(self, variant_id: str) -> Variant | None:
-        """One that is in use."""
+        """A variant that is in use, by its id; None for others."""
         return self._open.get(variant_id)
 
     # Who is where

@@ -147,7 +147,7 @@ class Functions:
         return Variant(id=variant_id, function=function, resources=resources, environment=environment)
 
     async def call_of(self, call_id: str) -> Any:
-        """A call by Modal's id."""
+        """The call that has this id at Modal."""
         import modal
 
         found = modal.FunctionCall.from_id(call_id, client=self._site.connection.client)

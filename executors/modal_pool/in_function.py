@@ -239,11 +239,11 @@ class InFunction(InContainer):
         await self._functions.tell(self.site.reports.get(self.id)["key"], f"cancel {grace_s}")
 
     async def terminate(self, handle: Any) -> None:
-        """Ends its container."""
+        """Ends its container, which no call outlives."""
         await self._functions.end(handle, containers=True)
 
     async def leave(self, handle: Any) -> None:
-        """See `run`."""
+        """Nothing to do: `run` stops following its log."""
 
     def _on_frame(self, frame: Frame) -> None:
         if frame["kind"] == "taken":

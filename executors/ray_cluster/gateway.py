@@ -81,7 +81,7 @@ class Gateway:
             return await getattr(self._supervisor, method).remote(*arguments)
 
     async def dismiss(self) -> None:
-        """Ends the supervisor."""
+        """Ends the supervisor, a detached actor."""
         ray.kill(self._supervisor)
 
 

@@ -47,7 +47,7 @@ class GatewayLink(Link):
 
     @property
     def pid(self) -> int | None:
-        """The gateway's process."""
+        """Process id of the gateway."""
         return self._process.pid if self._process else None
 
     async def connect(self, hello: dict[str, Any], environment: Mapping[str, str]) -> None:

@@ -34,7 +34,7 @@ _FIXED_PORTS = ("dashboard-agent-listen-port", "metrics-export-port")
 
 @dataclass(frozen=True, slots=True)
 class LocalNode:
-    """One node of ours."""
+    """A Ray node of this machine, started by the pool."""
 
     pid: int  # leader of its session
     ticks: int  # when that process started, in clock ticks since boot
@@ -43,7 +43,7 @@ class LocalNode:
 
     @property
     def alive(self) -> bool:
-        """Whether its leader is there."""
+        """Whether its first process is there."""
         return start_time(self.pid) == self.ticks
 
     def end(self) -> None:
@@ -93,12 +93,12 @@ class LocalCluster:
 
     @property
     def address(self) -> str:
-        """Where a driver attaches."""
+        """The address to which a driver attaches."""
         return f"{NODE_IP}:{self.port}"
 
     @property
     def dashboard(self) -> str:
-        """Where the Jobs API is."""
+        """The address of the dashboard, which serves the Jobs API."""
         return f"http://127.0.0.1:{self.dashboard_port}"
 
 

@@ -67,7 +67,7 @@ class MachineBook:
         return next((name for name, machine in self._machines.items() if node in machine.nodes), node)
 
     def named(self, name: str) -> str | None:
-        """Ray's node on a machine."""
+        """Ray's node that is up on a machine; None where none is."""
         machine = self._machines.get(name)
         return machine.nodes[-1] if machine is not None and machine.alive else None
 

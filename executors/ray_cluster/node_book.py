@@ -68,7 +68,7 @@ class NodeBook:
         return next((name for name, life in self._lives.items() if life.label == label and not life.ended_ns), None)
 
     def end_all(self, now_ns: int) -> None:
-        """All nodes are gone."""
+        """Notes that all nodes are gone."""
         self._end(set(self._lives), now_ns)
         self._save()
 

@@ -57,7 +57,7 @@ class OwnNodes:
         return {node.name: node.started_ns for node in self.cluster.nodes} if self.cluster else {}
 
     async def end(self, now_ns: int) -> None:
-        """Ends all of them."""
+        """Ends all nodes."""
         if self.cluster is not None:
             await asyncio.to_thread(self.cluster.end)
             (self._dir / "cluster.json").unlink(missing_ok=True)

@@ -134,7 +134,7 @@ class Begun(Protocol):
     pid: int
 
     def fileno(self) -> int:
-        """Readable when it has ended."""
+        """A file descriptor that is readable once the process has ended."""
         ...
 
     def poll(self) -> int | None:

@@ -61,7 +61,7 @@ class Failure:
 
 
 class Provider(Protocol):
-    """Can be asked for prices."""
+    """A provider that can be asked for its prices."""
 
     name: str
 

@@ -47,7 +47,7 @@ FEW: Final = 4  # offers, of which half may vanish in earnest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What an answer is worth."""
+    """The plausible offers of an answer, and what was refused."""
 
     offers: tuple[Offer, ...]
     refused: tuple[Refused, ...]

@@ -16,7 +16,7 @@ from pricing.live.rows import day_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one question."""
+    """What one question to a provider came to."""
 
     part: Part
     offers: int = 0  # believed

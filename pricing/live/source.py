@@ -35,7 +35,7 @@ class LiveSource:
 
     @property
     def providers(self) -> Collection[str]:
-        """Those that can be asked."""
+        """Names of the providers that can be asked."""
         from pricing.sources import PROVIDERS
 
         return PROVIDERS.keys()

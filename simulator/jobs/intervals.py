@@ -72,7 +72,7 @@ def intervals(
 
 
 def replicate(case: Case, seed: int) -> Found:
-    """One of them."""
+    """One resampled workload under each rule."""
     other = resampled(case.workload, seed, case.block_s)
     if not isinstance(other, Workload):
         raise ValueError("a workload resampled is a workload")

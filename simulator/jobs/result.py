@@ -73,12 +73,12 @@ class Result:
 
     @property
     def mean_wait_s(self) -> float:
-        """Of all jobs."""
+        """Mean wait of all jobs, in seconds."""
         return self.waits.mean_s
 
     @property
     def longest_wait_s(self) -> float:
-        """Of any job."""
+        """Longest wait of any job, in seconds."""
         return self.waits.longest_s
 
 

@@ -22,7 +22,7 @@ Names = tuple[str, ...]
 
 
 class Part(BaseModel):
-    """Unknown fields are refused."""
+    """A part of the file; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ class Price(Part):
 
 
 class PoolPart(Part):
-    """One way to buy."""
+    """One way to buy GPUs."""
 
     kind: Literal["committed", "commitment", "cluster", "on_demand", "spot", "serverless"]
     usd_per_hour: Amount | None = None  # of a node; of serverless, of a GPU
@@ -81,7 +81,7 @@ class ClassPart(Part):
 
 
 class LimitPart(Part):
-    """On several pools together."""
+    """A limit on several pools together."""
 
     pools: Annotated[Names, Field(min_length=1)]
     max_gpus: Amount | None = None
@@ -89,7 +89,7 @@ class LimitPart(Part):
 
 
 class PoolsFile(Part):
-    """The whole file."""
+    """A file of pools as a whole."""
 
     pools: Annotated[dict[str, PoolPart], Field(min_length=1)]
     classes: dict[str, ClassPart] = Field(default_factory=dict)

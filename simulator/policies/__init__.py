@@ -17,7 +17,7 @@ from simulator.policies.reservations import reservations
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A way to choose targets."""
+    """A way to choose how many GPUs to hold in each step."""
 
     name: str
     title: str  # for people

@@ -17,7 +17,7 @@ FAR = 4.0  # times the floor: dearer bars are cut off, or the others could not b
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One way to buy."""
+    """One way to buy: its title, and what it costs, part by part."""
 
     title: str
     parts: Mapping[str, float]  # what is paid, by part
@@ -25,7 +25,7 @@ class Bar:
 
     @property
     def total(self) -> float:
-        """All of its parts."""
+        """The sum of its parts."""
         return sum(self.parts.values())
 
 

@@ -27,7 +27,7 @@ BAND = ("rgba(47,127,181,.18)", "rgba(47,127,181,.32)")  # 90 % and 50 %
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """A forecast of busy GPUs."""
+    """A forecast of busy GPUs, as paths, with its quantiles and its chart."""
 
     result: Forecast
     past: Floats  # GPUs busy in each step before it

@@ -72,7 +72,7 @@ class Planned:
 
     @property
     def usd_per_month(self) -> float:
-        """What it costs, expected."""
+        """Expected cost in dollars a month."""
         return self._monthly(self.result.cost_usd)
 
     def holdings(self) -> pd.DataFrame:

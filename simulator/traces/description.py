@@ -16,7 +16,7 @@ WIDTH = 72
 
 
 def print_description(history: Workload | Demand, found: dict[str, Any]) -> None:
-    """Prints it."""
+    """Prints what `describe` found in a workload."""
     busy = busy_gpus(history)
     print(f"{found['days']:.1f} days, {found['gpu_hours']:,.0f} GPU-hours")
     print(f"busy GPUs: mean {found['mean_gpus']:.1f}, most {found['peak_gpus']:.0f}")
@@ -42,7 +42,7 @@ def print_description(history: Workload | Demand, found: dict[str, Any]) -> None
 
 
 def drawn(values: Floats) -> str:
-    """Values as bars, averaged to a line's width."""
+    """Values as one line of bars, each the mean of a stretch of them."""
     means = np.array([part.mean() for part in np.array_split(values, min(WIDTH, max(len(values), 1)))])
     most = float(np.nan_to_num(means).max(initial=0.0))
     return "".join(BARS[round(mean / most * (len(BARS) - 1))] for mean in means) if most > 0 else " " * WIDTH
@@ -57,7 +57,7 @@ def alike(correlation: float | None) -> str:
 
 
 def shortly(seconds: float) -> str:
-    """A time in its largest unit."""
+    """Seconds in the largest unit that fits: `1.5 h`."""
     for unit, length in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
         if seconds >= length:
             return f"{seconds / length:.1f} {unit}"

@@ -66,7 +66,7 @@ def play(
 
 
 class VirtualBroker:
-    """One run."""
+    """One run: the state of a broker in virtual time, and the events that change it."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class Ledger:
 
     @property
     def spent(self) -> Spent:
-        """What was charged, for what."""
+        """What was charged, by what it was for."""
         return dict(self._spent)
 
     def settle(self, now_ns: int) -> None:

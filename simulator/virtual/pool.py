@@ -35,7 +35,7 @@ class Timing:
 
 @dataclass(eq=False, slots=True)
 class Running:
-    """An attempt in a pool."""
+    """An attempt that a pool runs."""
 
     attempt: Attempt
     nodes: int
@@ -98,7 +98,7 @@ class SimPool:
                 self._end(unit)
 
     def capacity(self) -> Capacity:
-        """What it has now."""
+        """What the pool has now, and what is free of it."""
         most = self._most if self._grows else len(self.up)
         units = tuple(unit.state(takes_work=self._grows) for unit in self.up.values())
         return Capacity(as_of_ns=self._clock.now_ns(), units=units, max_units=most)

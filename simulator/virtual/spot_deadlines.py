@@ -42,7 +42,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """What became of them."""
+    """What became of the jobs under one rule."""
 
     jobs: int
     cost: float  # over that of running all on demand without a break, boots included

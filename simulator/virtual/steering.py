@@ -27,7 +27,7 @@ class Steering:
         self._fewer: dict[str, int] = {}
 
     def ended(self, attempt: Attempt, job: Job) -> None:
-        """An attempt has ended."""
+        """Takes note of an attempt that has ended."""
         self._past.extend(_runs(attempt, job))
 
     def step(self, live: Sequence[tuple[Attempt, Job]], queued: Sequence[Job], now_ns: int) -> None:

@@ -11,7 +11,7 @@ from broker.model.usage import UnitUsage
 
 @dataclass(eq=False, slots=True)
 class Unit:
-    """What is paid for."""
+    """A node or a container: what is paid for."""
 
     id: str
     number: int  # of all units of its pool, which
@@ -40,7 +40,7 @@ class Unit:
         self.free = self.free.minus(resources)
 
     def release(self, attempt_id: str, now_ns: int) -> None:
-        """An attempt has left it."""
+        """An attempt has left the unit."""
         del self.held[attempt_id]
         self.left_ns = now_ns
         self.free = self.total
@@ -62,7 +62,7 @@ class Unit:
         )
 
     def usage(self) -> UnitUsage:
-        """As a pool meters it."""
+        """The usage of the unit, as a pool meters it."""
         return UnitUsage(
             unit_id=self.id,
             resources=self.total,

@@ -36,7 +36,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How the broker is run."""
+    """How the broker decides, and how often it acts."""
 
     rules: PlacementRules = NO_RULES
     decide_s: float = 0.0  # from when there is something to decide to the launch
@@ -70,5 +70,5 @@ class Outcome:
 
     @property
     def usd(self) -> float:
-        """Dollars in all."""
+        """Dollars charged in all."""
         return float(sum(amount.usd for amount in self.spent.values()))

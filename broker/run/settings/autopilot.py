@@ -16,7 +16,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutopilotSettings:
-    """How the autopilot works."""
+    """Whether the autopilot acts, and how often it decides."""
 
     mode: Mode = Mode.OFF
     every_s: float = 60.0

@@ -14,7 +14,7 @@ from broker.spec.fields import Boolean, Duration, Line, LongerThanZero, Lower, P
 
 
 class BrokersPart(Part):
-    """Several brokers on one database."""
+    """How several brokers share one database."""
 
     lease: LongerThanZero = Field(15.0, description="A broker that is silent for so long is gone: others take over.")
     lost_after: LongerThanZero = Field(
@@ -58,7 +58,7 @@ class AdmissionPart(Part):
 
 
 class AuditPart(Part):
-    """Who did what."""
+    """How long it is known who did what."""
 
     keep: LongerThanZero = Field(400 * 86_400.0, description="How long entries of the audit log are kept.")
 

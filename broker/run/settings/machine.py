@@ -11,7 +11,7 @@ from broker.model.resources import canonical_gpu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What is here."""
+    """What this machine has for its local pools."""
 
     cpus: float  # virtual CPUs that this process may use
     memory_bytes: int

@@ -36,7 +36,7 @@ class ConfiguredSecrets:
         return {name: there[name] for name in wanted}
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
-        """The values that these have."""
+        """The values of the secrets among these names that have one."""
         there = self._in_file()
         return frozenset(
             value for name in names if (value := self.environment.get(self.prefix + name, there.get(name))) is not None

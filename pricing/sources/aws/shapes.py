@@ -15,7 +15,7 @@ _BY_MEMORY: Final = {"A100": ("A100-40GB", "A100-80GB"), "V100": ("V100", "V100-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What one machine has."""
+    """What a machine of an instance type has."""
 
     sku: str
     cpus: float

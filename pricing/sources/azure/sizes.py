@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What one machine has."""
+    """What a machine of a size has."""
 
     gpu_model: str  # canonical; "" for none
     gpu_count: int

@@ -43,7 +43,7 @@ _DISKS: Final = ("SSD backed Local Storage", "Local SSD")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Part:
-    """What a price is of."""
+    """What has a price of its own: cores, memory, GPUs or disks of machines."""
 
     kind: str
     of: str = ""  # the series of a core or GiB of memory, the model of a GPU

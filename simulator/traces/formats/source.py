@@ -22,7 +22,7 @@ DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What is read."""
+    """A file of another system while it is read."""
 
     text: TextIO
     name: str
