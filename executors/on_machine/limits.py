@@ -15,6 +15,7 @@ from executors.on_machine.processes import end, marked, send
 _ROOT = Path("/sys/fs/cgroup")
 _PERIOD_US = 100_000
 NO_MEMORY_LIMIT: Final = 1 << 50  # bytes: for a limit that is set later
+_ENTER: Final = 'while [ "$1" != -- ]; do { echo 0 >"$1"; } 2>/dev/null; shift; done; shift; exec "$@"'
 
 
 def kind() -> str:
@@ -77,8 +78,17 @@ class Limits:
                     with suppress(OSError):
                         (group / file).write_text(value)
 
+    def entering(self) -> list[str]:
+        """What a command is started with to be under the limits from its beginning; nothing where there are none.
+
+        A process that moves its own only thread is moved at once. Before one that another moves, the kernel waits for
+        an RCU grace period: 10 to 20 ms, in which it runs without limits.
+        """
+        files = [group / ("tasks" if (group / "tasks").exists() else "cgroup.procs") for group in self.groups]
+        return ["/bin/sh", "-c", _ENTER, "sh", *map(str, files), "--"] if files else []
+
     def take(self, pid: int) -> None:
-        """Puts a process, and all that it will start, under the limits."""
+        """Puts a process that runs already, and all that it will start, under the limits."""
         for group in self.groups:
             with suppress(OSError):
                 (group / "cgroup.procs").write_text(str(pid))

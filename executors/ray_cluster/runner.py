@@ -161,7 +161,6 @@ class _Command:
     def __init__(self, process: subprocess.Popen[bytes], limits: Limits, beside: set[int]) -> None:
         self.pid, self.poll = process.pid, process.poll
         self._limits, self._beside = limits, beside
-        limits.take(process.pid)
         self._pidfd = os.pidfd_open(process.pid)
 
     def fileno(self) -> int:
@@ -202,35 +201,43 @@ def _begin(order: Order, folder: AttemptDir, argv: list[str], envs: Mapping[str,
     cwd, beside = folder.work, set(children(os.getpid()))
     if order.payload is not None:
         folder.write_private(_payload(folder), order.payload)
-    prefix, preexec = _dying_with_parent(argv[0], envs, cwd)
-    process = subprocess.Popen(
-        [*prefix, *argv],
-        cwd=cwd,
-        env=dict(envs),
-        stdin=subprocess.DEVNULL,
-        stdout=out,
-        stderr=err,
-        start_new_session=True,
-        preexec_fn=preexec,
-    )
+    _check_program(argv[0], envs, cwd)
+    limits = Limits(order.attempt_id, memory_bytes=order.memory_bytes)
+    prefix, preexec = _dying_with_parent()
+    try:
+        process = subprocess.Popen(
+            [*limits.entering(), *prefix, *argv],
+            cwd=cwd,
+            env=dict(envs),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=preexec,
+        )
+    except OSError:
+        limits.close()
+        raise
     output.started()
-    return _Command(process, Limits(order.attempt_id, memory_bytes=order.memory_bytes), beside)
+    return _Command(process, limits, beside)
 
 
-def _dying_with_parent(program: str, envs: Mapping[str, str], cwd: Path) -> tuple[list[str], Callable[[], None] | None]:
-    """How a command is started so that it dies with its worker. Raises OSError for one that can't be executed.
-
-    setpriv, where it is installed: with a `preexec_fn` all of a worker would be copied first, which takes longer than
-    most short commands.
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return [], _die_with_parent
+def _check_program(program: str, envs: Mapping[str, str], cwd: Path) -> None:
+    """Raises OSError for a command that can't be executed."""
     there = str(cwd / program) if "/" in program else program
     if shutil.which(there, path=envs["PATH"]) is None:
         error = errno.EACCES if "/" in program and Path(there).exists() else errno.ENOENT
         raise OSError(error, os.strerror(error), program)
-    return [setpriv, "--pdeathsig", "KILL", "--"], None
+
+
+def _dying_with_parent() -> tuple[list[str], Callable[[], None] | None]:
+    """How a command is started so that it dies with its worker.
+
+    By setpriv, where it is installed: with a `preexec_fn` all of a worker would be copied first, which takes longer
+    than most short commands.
+    """
+    setpriv = shutil.which("setpriv")
+    return ([], _die_with_parent) if setpriv is None else ([setpriv, "--pdeathsig", "KILL", "--"], None)
 
 
 def _die_with_parent() -> None:

@@ -23,6 +23,19 @@ def test_what_an_attempt_left_is_ended_with_its_groups() -> None:
     assert not [group for group in kept.groups if group.exists()]
 
 
+@pytest.mark.skipif(not limits.kind().startswith("cgroup"), reason=f"this machine has {limits.kind()}")
+def test_a_command_is_under_its_limits_from_its_beginning_and_begins_without_them_too() -> None:
+    kept = limits.Limits(f"test-limits-{os.getpid()}-a3", memory_bytes=64 << 20)
+    entering = kept.entering()
+
+    def said(*command: str) -> str:
+        return subprocess.run([*entering, *command], capture_output=True, text=True, check=True).stdout
+
+    assert f"/broker-test-limits-{os.getpid()}-a3\n" in said("cat", "/proc/self/cgroup")
+    assert kept.close()
+    assert (said("echo", "a  b", "--", "$1"), kept.entering()) == ("a  b -- $1\n", [])
+
+
 def test_without_any_left_nothing_is_there_afterwards() -> None:
     limits.end_left(name := f"test-limits-{os.getpid()}-a2")
     assert not [path for path in limits._ROOT.glob(f"*/broker-{name}")]

@@ -78,7 +78,9 @@ async def fixed(cluster: RunningCluster) -> AsyncIterator[Driver]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scaled(cluster: RunningCluster) -> AsyncIterator[Driver]:
     """A pool of the nodes that the cluster's autoscaler starts."""
-    driver = await _opened(pool_on(cluster, "scaled", labels=SCALED, autoscaled=True, node_wait_s=round(2 * PATIENCE_S)))
+    driver = await _opened(
+        pool_on(cluster, "scaled", labels=SCALED, autoscaled=True, node_wait_s=round(2 * PATIENCE_S))
+    )
     yield driver
     await driver.executor.close(stop=True)
 
