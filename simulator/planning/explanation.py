@@ -21,7 +21,7 @@ CENTS_BELOW = 100.0  # dollars
 def in_words(problem: Problem, plan: Plan) -> str:
     """What to do and why, with the busy share at which it turns."""
     parts = [_bought(each) for each in plan.holdings.values() if each.gpu_hours > LITTLE]
-    text = f"Buy: {', '.join(parts) or 'nothing'}: {dollars(plan.cost_usd)} in {problem.hours / 24:,.0f} days."
+    text = f"Buy: {', '.join(parts) or 'nothing'}: {dollars(plan.cost_usd)} in {_term(problem.hours)}."
     shares = busy_shares(np.concatenate(problem.demand.sum(1)))
     firm = int(sum(plan.committed_gpus.values()))
     if 0 < firm <= len(shares) and not mixed(problem):
@@ -52,9 +52,14 @@ def dollars(usd: float) -> str:
     return f"${usd:,.2f}" if 0 < abs(usd) < CENTS_BELOW else f"${usd:,.0f}"
 
 
+def monthly(problem: Problem, usd: float) -> str:
+    """What an amount for the planned time is in a month."""
+    return f"{dollars(usd / months(problem))} a month"
+
+
 def lead(problem: Problem, plan: Plan) -> str:
     """What the plan costs a month, and what it saves."""
-    text = f"The cheapest mix costs {dollars(plan.cost_usd / months(problem))} a month"
+    text = f"The cheapest mix costs {monthly(problem, plan.cost_usd)}"
     others = alternatives(problem)
     held = {OF_KIND[Kind.HELD], *(f"{each.name} for the peak" for each in problem.offers if each.kind is Kind.HELD)}
     peaks = sorted((name for name in others if name.endswith("peak")), key=lambda name: name not in held)
@@ -104,8 +109,8 @@ def what_to_do(problem: Problem, plan: Plan, unbound_usd: float | None = None) -
         elif each.gpu_hours > LITTLE:
             verb = "Leave" if each.offer.kind is Kind.SERVERLESS else "Hold"
             where = "to" if each.offer.kind is Kind.SERVERLESS else "of"
-            mean = each.gpu_hours / problem.hours
-            yield f"{verb} {mean:,.1f} {gpus} on average {where} {name}{_moves(each)}, {dollars(each.cost_usd)}."
+            mean, cost = each.gpu_hours / problem.hours, monthly(problem, each.cost_usd)
+            yield f"{verb} {mean:,.1f} {gpus} on average {where} {name}{_moves(each)}, {cost}."
     if unbound_usd is not None:
         yield from _worth_signing(problem, plan, unbound_usd)
 
@@ -113,7 +118,10 @@ def what_to_do(problem: Problem, plan: Plan, unbound_usd: float | None = None) -
 def _worth_signing(problem: Problem, plan: Plan, unbound_usd: float) -> Iterator[str]:
     """What commitments save, and how long demand has to last for that to be more than they still oblige to pay."""
     saved, share = unbound_usd - plan.cost_usd, unbound_usd / max(plan.cost_usd, LITTLE) - 1
-    yield f"Without any commitment the cheapest mix costs {dollars(unbound_usd)}: {share:+.1%}, {dollars(saved)} more."
+    yield (
+        f"Without any commitment the cheapest mix costs {monthly(problem, unbound_usd)}: {share:+.1%}, "
+        f"{dollars(saved / months(problem))} more."
+    )
     owed = [
         (each.now_gpus * each.offer.usd_per_gpu_hour, each.offer.term_hours)
         for each in plan.holdings.values()
@@ -122,9 +130,9 @@ def _worth_signing(problem: Problem, plan: Plan, unbound_usd: float) -> Iterator
     if owed:
         last_h = lasting_hours(owed, max(saved, 0.0) / problem.hours)
         yield (
-            f"So signing saves {dollars(saved / months(problem))} a month, and pays only if demand like this lasts "
-            f"{last_h / MONTH_H:,.3g} of {max(term_h for _, term_h in owed) / MONTH_H:,.3g} months: should it end "
-            "earlier, the rest is paid for nothing."
+            f"Signing pays only if demand like this lasts {last_h / MONTH_H:,.3g} of "
+            f"{max(term_h for _, term_h in owed) / MONTH_H:,.3g} months: should it end earlier, the rest is paid "
+            "for nothing."
         )
 
 
@@ -162,7 +170,7 @@ def _term(hours: float) -> str:
     years = hours / YEAR_H
     if years >= 1 and years == round(years):
         return f"{years:.0f} {'year' if years == 1 else 'years'}"
-    return f"{hours / 24:,.4g} days"
+    return f"{hours:,.4g} hours" if hours < 48 else f"{hours / 24:,.4g} days"
 
 
 def _shares(problem: Problem, plan: Plan) -> Iterator[str]:
@@ -188,7 +196,8 @@ def how_sure(problem: Problem, plan: Plan) -> str:
     if (found := between(plan.scenario_usd)) is None:
         return "How sure: demand is taken to repeat itself; --forecast plans for what may come instead."
     low, high = found
-    return f"How sure: in nine of ten courses that demand may take it costs between {dollars(low)} and {dollars(high)}."
+    between_usd = f"{dollars(low / months(problem))} and {monthly(problem, high)}"
+    return f"How sure: in nine of ten courses that demand may take it costs between {between_usd}."
 
 
 def assumptions(problem: Problem, why: str) -> Iterator[str]:
