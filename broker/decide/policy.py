@@ -234,16 +234,13 @@ def _asks(
     done: Mapping[str, float],
 ) -> list[Ask]:
     """What pools are asked for each; those that share their description and have not been tried share the question."""
-    alike: dict[tuple[int, Duration], Ask] = {}
+    alike: dict[Hashable, Ask] = {}
     asks = []
     for job in queued:
-        duration = durations[job.id]
-        if job.id in spent or job.id in avoid or job.id in done:
-            asks.append(_ask(job, duration, spent, avoid, done))
-            continue
-        key = (id(job.spec), duration)
+        tried = job.id in spent or job.id in avoid or job.id in done
+        key = job.id if tried else (id(job.spec), durations[job.id])
         if key not in alike:
-            alike[key] = _ask(job, duration, spent, avoid, done)
+            alike[key] = _ask(job, durations[job.id], spent, avoid, done)
         asks.append(alike[key])
     return asks
 

@@ -20,7 +20,7 @@ from broker.testing.builders import launch_request
 from broker.testing.executor_contract_pool import check
 from broker.testing.executor_watch import PATIENCE_S, SystemClock, Watch, processes_with
 from executors.local_serverless import LocalServerless
-from executors.on_machine import limits
+from tests.executors.cgroups import needs_cgroups
 
 MIB = 1 << 20
 PIDS = 64
@@ -36,9 +36,6 @@ for count in range(500):
         time.sleep(30)
         os._exit(0)
 """
-needs_cgroups = pytest.mark.skipif(
-    not limits.kind().startswith("cgroup"), reason="no control group is writable here, so nothing is limited"
-)
 
 
 @pytest.fixture

@@ -19,12 +19,10 @@ from broker.testing.builders import launch_request
 from broker.testing.executor_contract_launch import call_request
 from broker.testing.executor_watch import Watch, processes_with
 from executors.local_serverless import sandbox
-from executors.on_machine import limits
 from executors.on_machine.processes import descendants
+from tests.executors.cgroups import CGROUPS, needs_cgroups
 from tests.executors.local_serverless.driving import TINY, executor_in, folder_of, host_of, open_pool, until
 
-CGROUPS = limits.kind().startswith("cgroup")
-needs_cgroups = pytest.mark.skipif(not CGROUPS, reason=f"this machine has {limits.kind()}")
 needs_sandbox = pytest.mark.skipif(sandbox.strongest() == "process", reason="no namespaces on this machine")
 
 

@@ -4,13 +4,12 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine import limits
+from tests.executors.cgroups import needs_cgroups
 
 
-@pytest.mark.skipif(not limits.kind().startswith("cgroup"), reason=f"this machine has {limits.kind()}")
+@needs_cgroups
 def test_what_an_attempt_left_is_ended_with_its_groups() -> None:
     name = f"test-limits-{os.getpid()}-a1"
     kept = limits.Limits(name, memory_bytes=64 << 20)
@@ -23,7 +22,7 @@ def test_what_an_attempt_left_is_ended_with_its_groups() -> None:
     assert not [group for group in kept.groups if group.exists()]
 
 
-@pytest.mark.skipif(not limits.kind().startswith("cgroup"), reason=f"this machine has {limits.kind()}")
+@needs_cgroups
 def test_a_command_is_under_its_limits_from_its_beginning_and_begins_without_them_too() -> None:
     kept = limits.Limits(f"test-limits-{os.getpid()}-a3", memory_bytes=64 << 20)
     entering = kept.entering()

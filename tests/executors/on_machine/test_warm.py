@@ -15,6 +15,7 @@ import pytest
 from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine import limits
 from executors.on_machine.warm import Fork, Warm, in_memory, warm
+from tests.executors.cgroups import needs_cgroups
 
 
 @pytest.fixture
@@ -22,9 +23,6 @@ def process() -> Iterator[Warm]:
     found = Warm(sys.executable)
     yield found
     found.end()
-
-
-needs_cgroups = pytest.mark.skipif(not limits.kind().startswith("cgroup"), reason=f"here: {limits.kind()}")
 
 
 def begun(process: Warm, folder: Path, function: Callable[..., Any], *, memory_bytes: int = 0, **env: str) -> Fork:
