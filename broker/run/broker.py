@@ -211,6 +211,8 @@ class Broker:
         finally:
             self.ended = True
             self.register.changes.happened()
+            for pool in self.pools.values():
+                pool.settled.set()  # whoever waits for it to open hears that it won't
 
     async def _joined(self) -> bool:
         """Whether it has a place among the brokers of the store; it tries again while the database is away."""

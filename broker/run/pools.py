@@ -41,7 +41,7 @@ class RunningPool:
         self.problem: str | None = "starting"
         self.last_capacity: Capacity | None = None
         self.elsewhere: PoolState | None = None  # what is told of it while another broker drives it
-        self.settled = asyncio.Event()  # it has been tried to open it, well or badly; or it is another broker's
+        self.settled = asyncio.Event()  # since its last start it has been tried to open it, or is another broker's
         self._context = ExecutorContext(
             pool=pool, state_dir=state_dir, clock=clock, max_stream_bytes=max_stream_bytes, volumes=volumes
         )
@@ -65,6 +65,7 @@ class RunningPool:
             self.settled.set()
         elif self.elsewhere is not None:
             self.problem, self.last_capacity = "starting", None
+            self.settled.clear()
         self.elsewhere = state
 
     async def open(self) -> Executor:
@@ -114,6 +115,7 @@ class RunningPool:
 
     async def close(self, *, stop: bool) -> None:
         """Closes the executor; with `stop`, ends all that it started. Raises what the executor raises."""
+        self.settled.clear()
         if self.executor is not None:
             await self.executor.close(stop=stop)
         self.executor, self.problem = None, "stopped"

@@ -112,7 +112,7 @@ def test_one_that_stood_still_past_its_lease_acts_on_nothing_that_it_lost(
     assert still.ended(last)["state"] == "succeeded"
     for each, said in ((job, b"ran\n"), (later, b"later\n"), (last, b"last\n")):
         assert [made["state"] for made in still.client.job(each)["made"]] == ["succeeded"]
-        assert still.output(each) == said
+        until(lambda each=each, said=said: written(still, each) == said, "its output is there")
     assert "silent for longer than its lease" in (still.state_dir / "daemon.log").read_text()
 
 

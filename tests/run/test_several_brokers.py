@@ -11,9 +11,10 @@ import pytest
 
 from broker.decide.budgets import asked
 from broker.model.budgets import Action, Budget, Period
-from broker.model.errors import Conflict, DaemonError, LeaseLost, OverBudget
+from broker.model.errors import Conflict, DaemonError, LeaseLost, OverBudget, Unreachable
 from broker.model.jobs import AttemptState, JobState
 from broker.model.money import ZERO, Money
+from broker.run.attempts import records
 from broker.run.money import budgets
 from broker.run.service.readiness import Readiness
 from broker.run.settings.leases import LeaseTimes
@@ -105,6 +106,54 @@ async def test_a_broker_that_had_to_begin_anew_is_ready_as_soon_as_it_has(town: 
                 await Readiness(one).check()
             await until(lambda: one.membership.joined and one.pools["shared"].executor is not None)
         await Readiness(one).check()
+
+
+async def test_what_a_pool_has_that_comes_up_is_waited_for(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    town.run_s, town.times = None, PATIENT
+    one = town.broker("one", [a_pool("shared")], ["shared"])
+    async with town.running(one):
+        town.submit(one, "j")
+        await until(lambda: "shared" in town.executors and bool(town.executors["shared"].running()))
+        fake, may_open = town.executors["shared"], asyncio.Event()
+        fake.runs["j-a1"].stdout, fake.runs["j-a1"].result = b"hello", b"a result"
+        opening = fake.open
+
+        async def open_late() -> None:
+            await may_open.wait()
+            await opening()
+
+        monkeypatch.setattr(fake, "open", open_late)
+        one.register.in_doubt.set()
+        await until(lambda: not one.pools["shared"].settled.is_set())
+        attempt = one.store.attempt("j-a1")
+        reads = [
+            asyncio.create_task(one.records.logs(attempt, "stdout", 0, 100)),
+            asyncio.create_task(one.records.result(attempt)),
+        ]
+        await until(lambda: one.pools["shared"].executor is not None)
+        assert not any(read.done() for read in reads)
+        may_open.set()
+        chunk, result = await asyncio.gather(*reads)
+        assert (chunk.data, result) == (b"hello", b"a result")  # type: ignore[union-attr]
+
+
+async def test_what_a_pool_has_that_does_not_come_up_is_not_said_to_be_missing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.run_s, town.times = None, PATIENT
+    monkeypatch.setattr(records, "OPENS_WITHIN_S", 0.05)
+    one = town.broker("one", [a_pool("shared")], ["shared"])
+    async with town.running(one):
+        town.submit(one, "j")
+        await until(lambda: "shared" in town.executors and bool(town.executors["shared"].running()))
+        attempt = one.store.attempt("j-a1")
+    other = town.broker("other", [a_pool("shared")], ["shared"])
+    for read in (other.records.result(attempt), other.records.logs(attempt, "stdout", 0, 100)):
+        with pytest.raises(Unreachable, match="ask again"):
+            await read
+    asked = await other.records.reply("shared", {"what": "result", "attempt": attempt.id})
+    with pytest.raises(Unreachable, match="ask again"):
+        records._parted(asked)
 
 
 async def _never() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from broker.run.secrecy.masking import NOTHING, Mask, Masks
 from broker.run.telling.events import Event
 
 MOST_AT_ONCE: Final = 1 << 20  # bytes of output that go through the database
+OPENS_WITHIN_S: Final = 10.0  # a pool that comes up is waited for so long by whoever reads what it has
 _KEPT: Final = 4_096  # attempts
 
 
@@ -53,7 +55,7 @@ class Records:
     async def logs(self, attempt: Attempt, stream: Stream, offset: int, limit: int) -> LogChunk:
         """A piece of an attempt's output, running or ended. Raises KeyError when it never started, and
         `Unreachable`."""
-        if not self._archive.holds(attempt.id) and self._is_elsewhere(attempt):
+        if await self._is_elsewhere(attempt):
             what = {"what": "logs", "attempt": attempt.id, "stream": stream, "offset": offset}
             return _chunk(await self._peers.ask(attempt.pool, {**what, "limit": min(limit, MOST_AT_ONCE)}), attempt)
         return await self._logs_here(attempt, stream, offset, limit)
@@ -62,10 +64,6 @@ class Records:
         if self._archive.holds(attempt.id):
             return await asyncio.to_thread(self._archive.logs, attempt.id, stream, offset, limit)
         executor = self._executor(attempt)
-        if executor is None:
-            if attempt.pool not in self._pools:
-                raise KeyError(attempt.id)
-            raise Unreachable(f"pool {attempt.pool}, which has the output of {attempt.id}, is not open now: ask again")
         mask = await self.mask(attempt.id)
         try:
             return await mask.read(partial(executor.logs, attempt.id, stream), offset, limit)
@@ -87,8 +85,8 @@ class Records:
         return await asyncio.to_thread(find)
 
     async def result(self, attempt: Attempt) -> bytes | None:
-        """What a function returned or raised; None while there is nothing."""
-        if not self._archive.holds(attempt.id) and self._is_elsewhere(attempt):
+        """What a function returned or raised; None while there is nothing. Raises `Unreachable`."""
+        if await self._is_elsewhere(attempt):
             said, data = _parted(await self._peers.ask(attempt.pool, {"what": "result", "attempt": attempt.id}))
             return data if said["known"] else None
         return await self._result_here(attempt)
@@ -96,9 +94,8 @@ class Records:
     async def _result_here(self, attempt: Attempt) -> bytes | None:
         if self._archive.holds(attempt.id):
             return await asyncio.to_thread(self._archive.result, attempt.id)
-        executor = self._executor(attempt)
         try:
-            return await executor.result(attempt.id) if executor else None
+            return await self._executor(attempt).result(attempt.id)
         except KeyError:  # it never started there, or is forgotten
             return None
 
@@ -119,13 +116,22 @@ class Records:
             return _joined({"known": False, "error": str(error)})
         return _joined({"known": True, "next": chunk.next_offset, "complete": chunk.complete}, chunk.data)
 
-    def _is_elsewhere(self, attempt: Attempt) -> bool:
+    async def _is_elsewhere(self, attempt: Attempt) -> bool:
+        """Whether another broker has what it wrote and returned, as soon as that is known."""
         running = self._pools.get(attempt.pool)
-        return running is not None and running.elsewhere is not None
+        if running is None or self._archive.holds(attempt.id):
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPENS_WITHIN_S):
+                await running.settled.wait()
+        return running.elsewhere is not None
 
-    def _executor(self, attempt: Attempt) -> Executor | None:
-        running = self._pools.get(attempt.pool)
-        return running.executor if running else None
+    def _executor(self, attempt: Attempt) -> Executor:
+        """Raises `KeyError` where there is no such pool any more, and `Unreachable` while it is not open."""
+        executor = self._pools[attempt.pool].executor
+        if executor is None:
+            raise Unreachable(f"pool {attempt.pool}, which has the records of {attempt.id}, is not open now: ask again")
+        return executor
 
 
 def _joined(head: Mapping[str, Any], data: bytes = b"") -> bytes:
@@ -133,8 +139,12 @@ def _joined(head: Mapping[str, Any], data: bytes = b"") -> bytes:
 
 
 def _parted(answer: bytes) -> tuple[Mapping[str, Any], bytes]:
+    """Raises `Unreachable` where the broker that was asked could not look."""
     head, _, data = answer.partition(b"\n")
-    return json.loads(head), data
+    said = json.loads(head)
+    if "error" in said:
+        raise Unreachable(said["error"])
+    return said, data
 
 
 def _chunk(answer: bytes, attempt: Attempt) -> LogChunk:
