@@ -63,6 +63,7 @@ class ExecutorContext:
     max_stream_bytes: int = 10 * 10**9  # of one stream of one attempt; what is beyond is dropped, and said at its end
     volumes: str = ""  # where its volumes are: `pool.volumes`, on this machine the folder that has them
     nodes: NodeGroup | None = None  # who makes the pool's machines; None: nobody that the broker knows
+    begins: bool = True  # False: it is opened only to end what an earlier one left, and makes nothing that is not there
 
 
 class Executor(Protocol):

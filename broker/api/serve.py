@@ -97,6 +97,7 @@ def _speaker(ready_fd: int | None) -> Say:
 
 async def _serve(settings: Settings, say: Say, door: Door | None, *, drives: bool, end: End | None) -> None:
     broker = build_broker(settings, drives=drives)
+    left = broker.open_pools.names()
     if end is not None:
         broker.begin_nothing()
     listening = listen(settings)
@@ -125,7 +126,7 @@ async def _serve(settings: Settings, say: Say, door: Door | None, *, drives: boo
         if ready.done():
             say(READY)
             if end is not None:
-                broker.request_stop(drain=end == "drain")
+                await service.operations.end_left(left, service.user, drain=end == "drain")
         await asyncio.wait([running, *beside, *serving], return_when=asyncio.FIRST_COMPLETED)
     finally:
         broker.detach()

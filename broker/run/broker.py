@@ -61,6 +61,7 @@ from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.settings.leases import LeaseTimes
 from broker.run.settings.price_refresh import PriceRefreshSettings
 from broker.run.settings.settings import LogLimits
+from broker.run.silence import Silence
 from broker.run.telling.events import Events
 from broker.run.volumes import Volumes
 
@@ -196,6 +197,8 @@ class Broker:
     def begin_nothing(self) -> None:
         """From its start it only goes on with what is there, to end it: no job is placed, no node bought."""
         self._begins = False
+        for pool in self.pools.values():
+            pool.begins = False
         self.dispatcher.stop()
 
     def detach(self) -> None:
@@ -329,7 +332,12 @@ class Broker:
 
     async def _wind_down(self) -> None:
         self.dispatcher.stop()
+        silence = Silence(self.pools)
         while self._drain and self._busy():  # whoever tires of waiting may still ask for the end now
+            busy, now_ns = self._busy(), self.clock.now_ns()
+            if all([silence.lasts(name, now_ns) for name in busy]):
+                log.warning("pools do not answer, and are left as they are with what may run there", pools=sorted(busy))
+                return
             await self.changed(self.version, 1.0)
         if self._drain:
             return
@@ -343,15 +351,23 @@ class Broker:
                 while self._busy():
                     await self.changed(self.version, 1.0)
 
-    def _busy(self) -> bool:
-        return any(held.attempt.state is not AttemptState.STORED for held in self.register.live)
+    def _busy(self) -> set[str]:
+        """Pools in which something may run."""
+        return {held.attempt.pool for held in self.register.live if held.attempt.state is not AttemptState.STORED}
+
+    def _undrained(self) -> set[str]:
+        """Pools in which something may run that was to be waited for; of one that is silent, nobody knows."""
+        silent = {name for name, pool in self.pools.items() if not pool.usable}
+        return self._busy() | {held.attempt.pool for held in self.register.live if held.attempt.pool in silent}
 
     async def _close(self) -> None:
+        undrained = self._undrained() if self._drain else set()
         for pool in self.pools.values():
-            executor, ends = pool.executor, self._stop_pools and pool.usable
+            executor, stop = pool.executor, self._stop_pools and pool.pool.name not in undrained
+            ends = stop and pool.usable
             try:
-                await pool.close(stop=self._stop_pools)
-                if executor is not None and self._stop_pools:
+                await pool.close(stop=stop)
+                if executor is not None and stop:
                     await self.ledger.settle(pool.pool, executor)
                 if ends:
                     self.open_pools.discard(pool.pool.name)

@@ -41,6 +41,7 @@ class RunningPool:
         self.problem: str | None = "starting"
         self.last_capacity: Capacity | None = None
         self.elsewhere: PoolState | None = None  # what is told of it while another broker drives it
+        self.begins = True  # False: it is opened only to end what an earlier broker left in it
         self.settled = asyncio.Event()  # since its last start it has been tried to open it, or is another broker's
         self._context = ExecutorContext(
             pool=pool, state_dir=state_dir, clock=clock, max_stream_bytes=max_stream_bytes, volumes=volumes
@@ -82,7 +83,8 @@ class RunningPool:
         try:
             if self.executor is None:
                 self._context.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self.executor = self._build(replace(self._context, nodes=make_node_group(self.pool)))
+                context = replace(self._context, nodes=make_node_group(self.pool), begins=self.begins)
+                self.executor = self._build(context)
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await self.executor.open()
         except TimeoutError:

@@ -13,19 +13,25 @@ from executors.kuberay.manifests import Manifests
 log = structlog.get_logger()
 
 
+async def found(api: Api, manifests: Manifests, pool: str) -> Resource | None:
+    """The RayCluster, if there is one. Raises `Misconfigured` for one that is not ours."""
+    cluster = await api.get("rayclusters", manifests.cluster)
+    if cluster is not None:
+        _check(cluster, manifests.ray_cluster(0), pool)
+    return cluster
+
+
 async def found_or_made(api: Api, manifests: Manifests, pool: str, workers: int) -> Resource:
     """The RayCluster; a new one has so many workers. Raises `Misconfigured` for one that is not ours."""
+    if (cluster := await found(api, manifests, pool)) is not None:
+        return cluster
     wanted = manifests.ray_cluster(workers)
-    cluster = await api.get("rayclusters", manifests.cluster)
-    if cluster is None:
-        try:
-            return await api.create("rayclusters", wanted)
-        except AlreadyExists:
-            cluster = await api.get("rayclusters", manifests.cluster) or wanted
-        except Rejected as error:
-            raise Misconfigured(f"{error}; the RayCluster is made from the pool's options") from error
-    _check(cluster, wanted, pool)
-    return cluster
+    try:
+        return await api.create("rayclusters", wanted)
+    except AlreadyExists:
+        return await found(api, manifests, pool) or wanted
+    except Rejected as error:
+        raise Misconfigured(f"{error}; the RayCluster is made from the pool's options") from error
 
 
 def _check(cluster: Resource, wanted: Resource, pool: str) -> None:

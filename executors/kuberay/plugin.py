@@ -247,7 +247,8 @@ class KubeRay(KubeRayJobs):
 
     def _nodes(self, api: Api, manifests: Manifests, meter: Meter, reports: Reports) -> Nodes:
         assert isinstance(self._options, SharedOptions)
-        self._workers = SharedCluster(self._pool, api, manifests, meter, self._options.initial_workers)
+        initial = self._options.initial_workers if self._context.begins else None
+        self._workers = SharedCluster(self._pool, api, manifests, meter, initial)
         return self._workers
 
     async def scale(self, units: int) -> None:

@@ -13,7 +13,7 @@ from broker.model.resources import Resources
 from executors.kuberay import names, pods
 from executors.kuberay.api import Api, Resource
 from executors.kuberay.api_errors import NotFound
-from executors.kuberay.cluster import found_or_made
+from executors.kuberay.cluster import found, found_or_made
 from executors.kuberay.manifests import Manifests
 from executors.kuberay.metering import Metering
 from executors.remote.meter import Meter
@@ -25,8 +25,9 @@ _GROUP = "/spec/workerGroupSpecs/0"
 class SharedCluster:
     """What runs attempts in a pool. `room` counts what they hold from the moment that they are launched."""
 
-    def __init__(self, pool: Pool, api: Api, manifests: Manifests, meter: Meter, initial: int) -> None:
-        self._initial = min(initial, pool.max_units)
+    def __init__(self, pool: Pool, api: Api, manifests: Manifests, meter: Meter, initial: int | None) -> None:
+        """`initial`: how many workers a new RayCluster has; None: none is made."""
+        self._initial = None if initial is None else min(initial, pool.max_units)
         self._pool, self._api, self._manifests, self._meter = pool, api, manifests, meter
         self._metering = Metering(meter, manifests.head)
         self._pods: dict[str, Resource] = {}  # those that are up or coming, by unit
@@ -43,10 +44,17 @@ class SharedCluster:
 
     async def open(self, going: Sequence[dict[str, Any]]) -> None:
         """Finds the RayCluster, or makes it. Raises `Misconfigured` for that of another broker."""
-        cluster = await found_or_made(self._api, self._manifests, self._pool.name, self._initial)
+        cluster = await self._found_or_made()
+        if cluster is None:
+            return
         self._replicas = self._wanted = cluster["spec"]["workerGroupSpecs"][0]["replicas"]
         self.cluster_uid = str(cluster["metadata"]["uid"])
         self.room.load(list(going), self.ready())
+
+    async def _found_or_made(self) -> Resource | None:
+        if self._initial is None:
+            return await found(self._api, self._manifests, self._pool.name)
+        return await found_or_made(self._api, self._manifests, self._pool.name, self._initial)
 
     def see(self, known: Mapping[str, Resource], now_ns: int) -> None:
         """Takes over which pods there are."""

@@ -39,7 +39,7 @@ class ServerlessPool:
         self._lives = Lives(root, journal)
         self._clock = self._lives.clock
         self._reports = Reports(root, journal)
-        for lost in self._reports.interrupt(self._lives.interrupted_ns):
+        for lost in self._reports.interrupt("the host process of the serverless pool", self._lives.interrupted_ns):
             self._end_marked(lost)
         self._fleet = Fleet(root, bounds, self._lives, changed)
         self._keeping = asyncio.create_task(self._fleet.keep())

@@ -33,6 +33,13 @@ def accepted(attempt_id: str, nodes: list[str], held: dict[str, Any], at_ns: int
     }
 
 
+def lost(report: Report, who: str, at_ns: int) -> None:
+    """The end of an attempt that went with `who` ran it."""
+    state = "interrupted" if report["nodes"] else "refused"  # it waited for a place
+    report |= {"state": state, "at_ns": at_ns, "ended_ns": at_ns, "released_ns": at_ns}
+    report["reason"] = f"{who} was lost, and the attempt with it"
+
+
 class Reports:
     """Reports by attempt id, and the ids that must not start."""
 
@@ -43,17 +50,15 @@ class Reports:
         self._cancelled = Journal(root / "cancelled.jsonl")
         self._news = News(self._reports)
 
-    def interrupt(self, at_ns: int) -> list[str]:
-        """Ends what an earlier host was running: it died with it. Their ids."""
-        lost = self.going()
-        for attempt_id in lost:
+    def interrupt(self, who: str, at_ns: int) -> list[str]:
+        """Ends what `who` was running: it died with it. Their ids."""
+        going = self.going()
+        for attempt_id in going:
             report = self._reports[attempt_id]
-            state = "interrupted" if report["nodes"] else "refused"  # it waited for a place
-            report |= {"state": state, "at_ns": at_ns, "ended_ns": at_ns, "released_ns": at_ns}
-            report["reason"] = "the host process of the serverless pool was lost, and the attempt with it"
+            lost(report, who, at_ns)
             self._journal.write(report)
             AttemptDir(self._root / "attempts" / attempt_id).close_if_open(report)
-        return lost
+        return going
 
     def known(self, attempt_id: str) -> bool:
         """Whether it was ever launched here."""

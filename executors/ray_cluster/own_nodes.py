@@ -30,8 +30,8 @@ class OwnNodes:
         self._cleared = False  # of nodes that an earlier process began to start
         self.cluster: LocalCluster | None = None
 
-    async def find_or_start(self, now_ns: int) -> LocalCluster:
-        """The cluster that an earlier process left, or a new one. Raises `Unreachable` with what Ray said."""
+    async def find(self, now_ns: int) -> LocalCluster | None:
+        """The cluster that an earlier process left, if it runs; else nothing of it is left."""
         if not self._cleared:  # this process ends what it began itself
             await asyncio.to_thread(local_nodes.end_begun, self._dir)
             self._cleared = True
@@ -41,7 +41,14 @@ class OwnNodes:
             return found
         if found is not None:
             await asyncio.to_thread(found.end)
+            (self._dir / "cluster.json").unlink(missing_ok=True)
         self._book.end_all(now_ns)
+        return None
+
+    async def find_or_start(self, now_ns: int) -> LocalCluster:
+        """The cluster that an earlier process left, or a new one. Raises `Unreachable` with what Ray said."""
+        if (found := await self.find(now_ns)) is not None:
+            return found
         self.cluster = await local_nodes.start_head(self._pool, self._dir, self._object_store_bytes)
         local_nodes.save(self._dir, self.cluster)
         return self.cluster

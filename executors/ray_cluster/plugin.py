@@ -30,6 +30,7 @@ from executors.ray_cluster.machine_book import MachineBook
 from executors.ray_cluster.node_book import NodeBook
 from executors.ray_cluster.options import CLIENT, Options
 from executors.ray_cluster.own_nodes import OwnNodes
+from executors.ray_cluster.remains import Remains
 from executors.ray_cluster.rented_nodes import RentedNodes
 from executors.remote.room import Need, Room
 
@@ -87,11 +88,17 @@ class RayCluster:
         self._autoscaler = Autoscaler(self._pool, self._options, self._dir, self._link, self._room)
         self._leaving: set[str] = set()  # nodes that are being taken away, of which the supervisor knows
         self._watching: asyncio.Task[None] | None = None
+        self._remains: Remains | None = None  # of a cluster that is gone, where none is to be started
         self._last_usage: UsageReport | None = None
 
     async def open(self) -> None:
         """Attaches, after starting a cluster of our own where that is wanted and none runs."""
-        if self._link.alive:
+        if self._link.alive or self._remains is not None:
+            return
+        if not self._context.begins and self._local and await self._own.find(self._now_ns()) is None:
+            remains = Remains(self._dir)
+            await remains.settle(self._now_ns())
+            self._remains = remains
             return
         hello = {"pool": self._pool.name, "carried": self._carried, "send_code": False}
         if self._rented is not None:
@@ -129,6 +136,11 @@ class RayCluster:
     @property
     def _root(self) -> str:
         return str(self._dir) if self._local else f"{self._options.root}/{self._pool.name}"
+
+    @property
+    def _supervisor(self) -> GatewayLink | Remains:
+        """Who knows of attempts."""
+        return self._remains or self._link
 
     def _now_ns(self) -> int:
         return self._context.clock.now_ns()
@@ -190,6 +202,8 @@ class RayCluster:
         if nodes > self._pool.max_units:
             raise Rejected(f"pool {self._pool.name} has {self._pool.max_units} nodes at most, not {nodes}")
         self._check_volumes(request)
+        if self._remains is not None:
+            raise NoCapacity(f"pool {self._pool.name}: its cluster is gone, and none is started any more")
         need = Need.of(request)
         if self._local and not _fits(self._pool, request.resources):
             raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
@@ -236,7 +250,7 @@ class RayCluster:
 
     async def poll(self, since: int = 0, wait_s: float = 0.0) -> Poll:
         """What the supervisor has to report."""
-        version, reports = await self._link.call("poll", since, wait_s, timeout_s=wait_s + 30.0)
+        version, reports = await self._supervisor.call("poll", since, wait_s, timeout_s=wait_s + 30.0)
         self._see(reports)
         return Poll(version=version, reports=tuple(self._report(report) for report in reports))
 
@@ -274,7 +288,7 @@ class RayCluster:
 
     async def _measured(self, since_ns: int) -> UsageReport:
         as_of = self._now_ns()
-        reports = await self._link.call("held")
+        reports = await self._supervisor.call("held")
         units = {unit.unit_id: unit for unit in self._book.units()}
         attempts = tuple(
             usage
@@ -288,16 +302,16 @@ class RayCluster:
 
     async def cancel(self, attempt_id: str, grace_s: float = 5.0) -> None:
         """Asks the supervisor."""
-        await self._link.call("cancel", attempt_id, grace_s)
+        await self._supervisor.call("cancel", attempt_id, grace_s)
 
     async def forget(self, attempt_ids: Sequence[str]) -> None:
         """Drops reports and folders."""
-        await self._link.call("forget", list(attempt_ids))
+        await self._supervisor.call("forget", list(attempt_ids))
         await asyncio.to_thread(_remove, [self._dir / "attempts" / attempt_id for attempt_id in attempt_ids])
 
     async def capacity(self) -> Capacity:
         """Room on each node, after all that was launched."""
-        if not self._link.alive:
+        if self._remains is None and not self._link.alive:
             raise Unreachable(f"pool {self._pool.name}: not attached to Ray")
         units = [
             UnitState(unit_id=self._book.unit_of(name), total=total, free=free)

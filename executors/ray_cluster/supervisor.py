@@ -25,7 +25,7 @@ from executors.on_machine.limits import end_left
 from executors.on_machine.line import WHY_REFUSED, Line
 from executors.on_machine.news import ACCEPTED_S, News
 from executors.on_machine.order import Order
-from executors.on_machine.reports import accepted
+from executors.on_machine.reports import accepted, lost
 from executors.ray_cluster import runner
 from executors.ray_cluster.gangs import run_gang
 from executors.ray_cluster.jobs_api import JobsApi
@@ -74,10 +74,7 @@ class Supervisor:
     def _lost(self, report: Report) -> None:
         """An attempt of an earlier supervisor: its task died with it, its processes must too."""
         end_left(report["attempt_id"])
-        now = time.time_ns()
-        state = "interrupted" if report["nodes"] else "refused"  # it waited for a place
-        report |= {"state": state, "at_ns": now, "ended_ns": now, "released_ns": now}
-        report["reason"] = "the supervisor of the Ray cluster was lost, and the attempt with it"
+        lost(report, "the supervisor of the Ray cluster", time.time_ns())
         self._journal.write(report)
         self._folder(report["attempt_id"]).close_if_open(report)
 

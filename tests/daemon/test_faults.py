@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.model.audit import AuditFilter
 from broker.model.errors import DaemonError
 from broker.run.lifecycle import is_running
 from broker.run.store import open_store
@@ -235,6 +236,8 @@ def test_down_ends_what_a_daemon_left_that_was_killed() -> None:
         assert [store.job(each).state for each in (job, waits)] == ["cancelled", "queued"]
         assert store.attempt(attempt["id"]).state.ended
         assert [each for each in store.charges(pool="burst") if each.attempt_id == attempt["id"]]
+        (entry,) = store.audit(AuditFilter(action="shutdown"))
+        assert (entry.target, entry.origin, entry.outcome, bool(entry.user)) == ("burst", "machine", "done", True)
         store.close()
         assert "cost money" not in here.call("status").stderr
         assert here.down().stderr == "no broker is running\n"

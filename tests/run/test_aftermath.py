@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from broker.model.errors import DaemonError, Unreachable
-from broker.model.jobs import JobState
-from broker.ports import ExecutorContext
+from broker.model.jobs import AttemptState, JobState
+from broker.ports import Executor, ExecutorContext
 from broker.run.aftermath import aftermath, checked_config
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
 from broker.run.lifecycle import DaemonFile, only_daemon
 from broker.run.open_pools import OpenPools
+from broker.run.silence import WAITED_FOR_S
+from broker.testing.executor_watch import PATIENCE_S
 from broker.testing.fakes import FakeExecutor
 from tests.run.world import World
 
@@ -120,6 +122,55 @@ async def test_a_pool_that_does_not_answer_is_not_said_to_have_ended(world: Worl
     fickle.away = True
     await wound_down(world.broker())
     assert aftermath(world.folder).pools == ("one",)
+
+
+class Moving:
+    """A clock that a test moves on."""
+
+    ahead_s = 0.0
+
+    def now_ns(self) -> int:
+        return SystemClock().now_ns() + round(self.ahead_s * 1e9)
+
+
+async def test_a_drain_waits_for_no_pool_that_does_not_answer_and_leaves_it_alone(world: World, fickle: Fickle) -> None:
+    async with world.running() as broker:
+        world.submit(broker)
+        await (await world.running_attempt("j-a1")).move("j-a1", AttemptState.RUNNING)
+        await world.until(lambda: world.state() is JobState.RUNNING)
+    fickle.away = True
+    clock = Moving()
+    broker = world.broker(clock)
+    broker.begin_nothing()
+    running = asyncio.create_task(broker.run())
+    await broker.ready(lambda _: None)
+    broker.request_stop(drain=True)
+    await world.until(lambda: ("poll", "0") in fickle.calls and not broker.pools["one"].usable)
+    assert not running.done()
+    async with asyncio.timeout(PATIENCE_S):
+        while not running.done():
+            clock.ahead_s += WAITED_FOR_S
+            broker.wake()
+            await asyncio.sleep(0.01)
+    await running
+    assert aftermath(world.folder).pools == ("one",)
+    assert ("close", "True") not in fickle.calls
+    assert world.state() is JobState.RUNNING, "it may still do"
+
+
+async def test_whoever_comes_only_to_end_pools_tells_their_executors(world: World) -> None:
+    told = []
+    build = world.executor
+
+    def executor(context: ExecutorContext) -> Executor:
+        told.append(context.begins)
+        return build(context)
+
+    world.executor = executor  # type: ignore[method-assign]
+    async with world.running() as broker:
+        await broker.ready(lambda _: None)
+    await wound_down(world.broker())
+    assert told == [True, False]
 
 
 async def test_a_pool_that_never_opened_left_nothing(world: World, fickle: Fickle) -> None:

@@ -11,7 +11,7 @@ from broker.decide.rules import PlacementRules
 from broker.model.jobs import AttemptState, JobSpec, JobState
 from broker.model.pools import Capability, Pool, PoolKind
 from broker.model.resources import GIB, Resources
-from broker.ports import Executor, ExecutorContext, Store
+from broker.ports import Clock, Executor, ExecutorContext, Store
 from broker.run.broker import Broker
 from broker.run.clock import SystemClock
 from broker.run.settings.secrets import ConfiguredSecrets
@@ -45,11 +45,11 @@ class World:
         made = FakeExecutor(context)
         return self.executors.setdefault(context.pool.name, made)
 
-    def broker(self) -> Broker:
+    def broker(self, clock: Clock | None = None) -> Broker:
         return Broker(
             pools=self.pools,
             store=self.store,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             secrets=ConfiguredSecrets(prefix="BROKER_SECRET_", file=None),
             state_dir=self.folder,
             rules=self.rules,

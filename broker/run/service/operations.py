@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from broker.model.acting import about
+from broker.model.audit import DONE, AuditEntry
+from broker.model.errors import StoreError
 from broker.model.times import day_of
 from broker.run.broker import Broker
 from broker.run.capacity.autopilot import Autopilot
 from broker.run.pools import RunningPool, named
 from broker.run.service.answers import DaemonStanding, PoolStanding
 
+log = structlog.get_logger()
+
 _ANSWER_WITHIN_S: Final = 5.0
+SHUTDOWN: Final = "shutdown.shutdown"  # as the audit log names the end of a broker, whoever asks for it
+MACHINE: Final = "machine"  # where it came from: a command here that no broker was there to hear
 
 
 class Operations:
@@ -75,6 +85,25 @@ class Operations:
     def shut_down(self, *, drain: bool) -> None:
         """Asks for the end of the broker and its pools: after what runs has ended, or now."""
         self._broker.request_stop(drain=drain)
+        for pool in self._broker.open_pools.names():
+            about(pool)
+
+    async def end_left(self, pools: Sequence[str], user: str, *, drain: bool) -> None:
+        """The same for pools that an earlier broker left, of which nobody could ask that one."""
+        self._broker.request_stop(drain=drain)
+        entry = AuditEntry(
+            at_ns=self._broker.clock.now_ns(),
+            user=user,
+            token_id="",
+            action=SHUTDOWN,
+            target=", ".join(pools),
+            origin=MACHINE,
+            outcome=DONE,
+        )
+        try:
+            await self._broker.audit.done(entry)
+        except StoreError as error:
+            log.error("the audit log could not be written", action=SHUTDOWN, user=user, error=str(error))
 
 
 def _resident_bytes() -> int:

@@ -34,9 +34,12 @@ def own_pool_of(cluster: Cluster, **fields: Any) -> Pool:
     return builders.pool("gangs", options=options, **{"kind": PoolKind.SERVERLESS, **values})
 
 
-def executor_on(pool: Pool, folder: Path, max_stream_bytes: int = 1 << 30) -> KubeRayJobs:
+def executor_on(pool: Pool, folder: Path, max_stream_bytes: int = 1 << 30, *, begins: bool = True) -> KubeRayJobs:
     made = KubeRay if pool.kind is PoolKind.CLUSTER else KubeRayJobs
-    return made(ExecutorContext(pool=pool, state_dir=folder, clock=SystemClock(), max_stream_bytes=max_stream_bytes))
+    context = ExecutorContext(
+        pool=pool, state_dir=folder, clock=SystemClock(), max_stream_bytes=max_stream_bytes, begins=begins
+    )
+    return made(context)
 
 
 @asynccontextmanager

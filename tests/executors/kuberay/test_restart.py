@@ -42,6 +42,25 @@ async def test_one_killed_before_the_answer_finds_what_it_made(cluster: Cluster,
     await watch.executor.close(stop=True)
 
 
+async def test_whoever_comes_only_to_end_it_makes_no_raycluster_and_ends_one_that_is_there(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    pool, folder = pool_of(cluster), tmp_path / "state"
+    nothing = executor_on(pool, folder, begins=False)
+    await nothing.open()
+    assert not (await nothing.capacity()).units
+    await nothing.close(stop=True)
+    assert not cluster.world.made("rayclusters")
+    first = executor_on(pool, folder)
+    await first.open()
+    await first.close(stop=False)
+    assert cluster.world.kinds["rayclusters"]
+    later = executor_on(pool, folder, begins=False)
+    await later.open()
+    await later.close(stop=True)
+    assert not cluster.world.kinds["rayclusters"]
+
+
 async def test_one_killed_before_it_could_ask_has_lost_it(cluster: Cluster, tmp_path: Path) -> None:
     pool, folder = pool_of(cluster), tmp_path / "state"
     watch = Watch(executor_on(pool, folder))

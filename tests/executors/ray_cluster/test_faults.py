@@ -280,12 +280,38 @@ async def test_a_dead_head_ends_everything_and_the_next_open_begins_anew(pool: D
             except BrokerError:
                 break
             await asyncio.sleep(0.1)
+    await _told_without_a_cluster(pool, what.attempt_id)
+    await gone(command)
     await pool.reopened()
     assert (await pool.ended(what.attempt_id)).state is AttemptState.INTERRUPTED
-    await gone(command)
     usage = await pool.executor.usage(0)
     assert {unit.unit_id for unit in usage.units if unit.ended_ns is None}.isdisjoint(before)
     assert (await pool.run(request("true"))).state is AttemptState.SUCCEEDED
+
+
+async def _told_without_a_cluster(pool: Driver, attempt_id: str) -> None:
+    """Whoever comes only to end a cluster that is dead starts none, and knows how its attempts ended."""
+    async with asyncio.timeout(PATIENCE_S):
+        while ours(pool, b"raylet"):  # it ends by itself when its head is gone
+            await asyncio.sleep(0.1)
+    executor = RayCluster(replace(context(pool.state_dir), begins=False))
+    await executor.open()
+    (report,) = [each for each in (await executor.poll(0)).reports if each.attempt_id == attempt_id]
+    assert (report.state, report.reason) == (
+        AttemptState.INTERRUPTED,
+        "the Ray cluster was lost, and the attempt with it",
+    )
+    assert b"\n" in (await executor.logs(attempt_id, "stdout")).data
+    with pytest.raises(NoCapacity, match="none is started any more"):
+        await executor.launch(request("true"))
+    await executor.cancel(attempt_id)
+    assert not (await executor.capacity()).units
+    await executor.close(stop=True)
+    usage = await executor.usage(0)
+    assert all(unit.ended_ns for unit in usage.units)
+    (used,) = [each for each in usage.attempts if each.attempt_id == attempt_id]
+    assert used.ended_ns is not None and used.ended_ns <= report.ended_ns
+    assert not ours(pool, b"gcs_server")
 
 
 async def test_close_with_stop_ends_what_it_started_and_nothing_else(
