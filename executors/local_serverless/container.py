@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from executors.local_serverless import sandbox
 from executors.local_serverless.sandbox import View
 from executors.on_machine import limits
 from executors.on_machine.limits import NO_MEMORY_LIMIT, Limits
-from executors.on_machine.processes import descendants, kill_group, start_agent
+from executors.on_machine.processes import kill_group, start_agent
 
 READY_TIMEOUT_S: Final = 20.0
 _MOST_SAID: Final = 1 << 16  # bytes of one message of an agent, which has little to say
@@ -57,7 +58,6 @@ class Container:
         self._memory_bytes = 0
         self._oom_seen = 0
         self._sending = asyncio.Lock()
-        self._taking: asyncio.Future[None] | None = None
 
     @property
     def folder(self) -> Path:
@@ -81,21 +81,22 @@ class Container:
         self._socket = ours
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen())
+        with suppress(ContainerFailed):  # why it has ended is said below
+            await self._hold()
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await asyncio.shield(self._ready)
         except TimeoutError:
             raise ContainerFailed(f"its agent did not answer within {READY_TIMEOUT_S:g} s") from None
 
-        self._taking = asyncio.ensure_future(asyncio.to_thread(self._take_all))
-        await asyncio.shield(self._taking)
+    async def _hold(self) -> None:
+        """Has its agent enter the limits before it runs anything, while it begins; what they are is set later.
 
-    def _take_all(self) -> None:
-        """Puts it under limits that are set later: to be moved takes a process longer than to be limited."""
+        What the agent needs itself is not counted: it is there before.
+        """
         self._limits = Limits(self.id, memory_bytes=NO_MEMORY_LIMIT, pids=self.pids, cpus=_NO_CPU_LIMIT)
-        if self._process is not None:
-            for pid in (self._process.pid, *descendants(self._process.pid)):
-                self._limits.take(pid)
+        with self._limits.doors() as doors:
+            await self._send({"enter": True}, doors)
 
     def limit(self, resources: Resources) -> None:
         """Holds it, and all that it will run, to its resources."""
@@ -215,8 +216,6 @@ class Container:
         if self._process is not None:
             self._listening.cancel()
             self._socket.close()
-            if self._taking is not None:
-                await self._taking  # or it would make limits that nobody removes
             if self._limits is not None:
                 self._limits.close(kill=True)
             kill_group(self._process)
@@ -229,7 +228,7 @@ class Container:
     async def _unlimit(self) -> None:
         """Removes its limits once the last of its processes is gone; the next host does it where that takes long."""
         for _ in range(_DYING_LOOKS):
-            if self._limits is None or self._limits.close():
+            if self._limits is None or self._limits.close(kill=True):
                 return
             await asyncio.sleep(_PAUSE_S)
 
@@ -237,7 +236,7 @@ class Container:
 def end_left(root: Path) -> None:
     """Ends what an earlier host's containers may have left: processes, limits, folders."""
     for folder in (root / "containers").glob("c-*"):
-        Limits(folder.name, memory_bytes=NO_MEMORY_LIMIT, pids=1, cpus=_NO_CPU_LIMIT).close(kill=True)
+        Limits(folder.name, memory_bytes=NO_MEMORY_LIMIT, pids=1, cpus=_NO_CPU_LIMIT).end()
     shutil.rmtree(root / "containers", ignore_errors=True)
 
 

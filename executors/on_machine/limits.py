@@ -6,7 +6,8 @@ Without either nothing is limited here, and `kind` says so.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,7 @@ def drop_left(prefix: str) -> None:
 def end_left(attempt_id: str) -> None:
     """Ends what an attempt runs that nobody watches any more, and removes its control groups."""
     end(lambda: marked("BROKER_ATTEMPT_ID", attempt_id), 0.0)
-    Limits(attempt_id, memory_bytes=NO_MEMORY_LIMIT).close(kill=True)
+    Limits(attempt_id, memory_bytes=NO_MEMORY_LIMIT).end()
 
 
 class Limits:
@@ -78,20 +79,29 @@ class Limits:
                     with suppress(OSError):
                         (group / file).write_text(value)
 
-    def entering(self) -> list[str]:
-        """What a command is started with to be under the limits from its beginning; nothing where there are none.
+    @property
+    def _doors(self) -> list[Path]:
+        """Files to which a process writes 0 to be under the limits, with all that it will start.
 
-        A process that moves its own only thread is moved at once. Before one that another moves, the kernel waits for
-        an RCU grace period: 10 to 20 ms, in which it runs without limits.
+        A process that moves its own thread is moved at once. Before one that another moves, the kernel waits for an RCU
+        grace period: 10 to 20 ms, in which it runs without limits.
         """
-        files = [group / ("tasks" if (group / "tasks").exists() else "cgroup.procs") for group in self.groups]
+        return [group / ("tasks" if (group / "tasks").exists() else "cgroup.procs") for group in self.groups]
+
+    def entering(self) -> list[str]:
+        """What a command is started with to be under the limits from its beginning; nothing where there are none."""
+        files = self._doors
         return ["/bin/sh", "-c", _ENTER, "sh", *map(str, files), "--"] if files else []
 
-    def take(self, pid: int) -> None:
-        """Puts a process that runs already, and all that it will start, under the limits."""
-        for group in self.groups:
-            with suppress(OSError):
-                (group / "cgroup.procs").write_text(str(pid))
+    @contextmanager
+    def doors(self) -> Iterator[list[int]]:
+        """The same for a process that runs already: open files for it, also where it can't see them by name."""
+        with ExitStack() as files:
+            opened = []
+            for door in self._doors:
+                opened.append(os.open(door, os.O_WRONLY))
+                files.callback(os.close, opened[-1])
+            yield opened
 
     @property
     def oom_kills(self) -> int:
@@ -112,16 +122,26 @@ class Limits:
                 found.update(int(pid) for pid in (group / "cgroup.procs").read_text().split())
         return sorted(found)
 
+    def end(self) -> None:
+        """Ends what is in the groups and removes them; waits for that."""
+        end(self.members, 0.0)
+        self.close()
+
     def close(self, *, kill: bool = False) -> bool:
         """Removes the groups; with `kill`, ends what is in them, otherwise it moves up. False while something dies."""
         if kill:
             send(self.members(), 9)
         for group in list(self.groups):
             with suppress(OSError):
-                for pid in (group / "cgroup.procs").read_text().split():
-                    with suppress(OSError):
-                        (group.parent / "cgroup.procs").write_text(pid)
+                if not kill:
+                    _move_up(group)
                 os.rmdir(group)
             if not group.exists():
                 self.groups.remove(group)
         return not self.groups
+
+
+def _move_up(group: Path) -> None:
+    for pid in (group / "cgroup.procs").read_text().split():
+        with suppress(OSError):
+            (group.parent / "cgroup.procs").write_text(pid)

@@ -72,7 +72,8 @@ class Warm:
         limits.drop_left("warm-")
         # Its forks are born under its limits: to be moved takes a process longer than most short calls.
         self._limits = Limits(f"warm-{self.pid}", memory_bytes=NO_MEMORY_LIMIT)
-        self._limits.take(self.pid)
+        with self._limits.doors() as doors:
+            self._say({"enter": True}, doors)
 
     @property
     def alive(self) -> bool:
@@ -88,16 +89,18 @@ class Warm:
         """Calls a function for an attempt: `files` are its stdout, stderr, payload and result. Raises OSError."""
         self._limits.change(memory_bytes=memory_bytes or NO_MEMORY_LIMIT)
         oom_kills = self.oom_kills
-        message = {"run": name, "argv": [], "env": dict(env), "cwd": str(cwd), "memory_bytes": 0}
-        data = json.dumps(message).encode()
-        there = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))]
-        self.socket.sendmsg([len(data).to_bytes(8, "big")], there)
-        self.socket.sendall(data)
+        self._say({"run": name, "argv": [], "env": dict(env), "cwd": str(cwd), "memory_bytes": 0}, files)
         said = self.hear()
         if "pid" not in said:
             self.end()
             raise OSError(said.get("errno", 0), "a warm process could not call a function")
         return Fork(self, said["pid"], name, oom_kills)
+
+    def _say(self, message: dict[str, Any], files: Sequence[int]) -> None:
+        data = json.dumps(message).encode()
+        there = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
+        self.socket.sendmsg([len(data).to_bytes(8, "big")], there)
+        self.socket.sendall(data)
 
     @property
     def heard(self) -> bool:
