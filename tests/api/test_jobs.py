@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from broker.cli.detail import show_job
-from broker.model.jobs import AttemptState
+from broker.decide import expand
+from broker.model.jobs import AttemptState, Job
 from broker.run.service import submissions
 from broker.run.service.beside import LARGE
 from broker.spec.read import Parsed
@@ -141,6 +142,21 @@ async def test_a_large_one_is_read_beside_the_event_loop(http, path: str, monkey
         job = {"run": "true", "envs": {f"NAME_{n}": "value" for n in range(number)}}
         assert (await http.post(path, json=job)).is_success
     assert threads == [True, False]
+
+
+async def test_of_a_long_array_one_task_is_made_to_say_what_would_be_decided(
+    http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(**fields: Any) -> Job:
+        made.append(fields["id"])
+        return Job(**fields)
+
+    monkeypatch.setattr(expand, "Job", counted)
+    array = {"run": "true", "array": 1_000, "matrix": {"SEED": ["1", "2"]}, "max_cost": 100}
+    assert (await http.post("/v1/offers", json=array)).is_success
+    assert made == ["preview.0"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b'"x"', b'{"cpus": NaN, "run": "true"}', b"\xff", b"[" * 100_000])

@@ -3,7 +3,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.decide.expand import expand, task_count
+from broker.decide.expand import expand, task_count, tasks
 from broker.model.jobs import JobSpec, JobState
 
 NOW = 1_795_000_000 * 10**9
@@ -18,6 +18,11 @@ def test_one_job_keeps_the_id() -> None:
 def test_an_array_of_one_is_an_array() -> None:
     (job,) = expand(JobSpec(name="one", run="true", array_size=1), "abc", "ann", NOW)
     assert (job.id, job.array_id, job.array_index) == ("abc.0", "abc", 0)
+
+
+def test_the_first_of_very_many_is_made_alone() -> None:
+    job = next(tasks(JobSpec(name="m", run="true", array_size=10**15, matrix={"SEED": ("1", "2")}), "m", "ann", NOW))
+    assert (job.id, job.task_envs) == ("m.0", {"SEED": "1"})
 
 
 @given(

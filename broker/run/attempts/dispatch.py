@@ -15,7 +15,7 @@ import structlog
 
 from broker.decide import spot
 from broker.decide.duration import estimate, remaining_s
-from broker.decide.expand import expand
+from broker.decide.expand import tasks
 from broker.decide.holding import held as is_held
 from broker.decide.policy import dispatch
 from broker.decide.pool_state import PoolState, RunningAttempt
@@ -361,7 +361,7 @@ class Dispatcher:
     async def preview(self, spec: JobSpec, user: str, *, budgets: bool = True) -> Placement:
         """What would be decided for such a job now, within budgets or without them; nothing is stored or started."""
         now = self._register.clock.now_ns()
-        job = expand(spec, "preview", user, now)[0]
+        job = next(tasks(spec, "preview", user, now))
         durations = await self._durations([job])
         standings = await self._budgets.current() if budgets else ()
         quotas = await self._lanes.quotas() if budgets else NO_QUOTAS
