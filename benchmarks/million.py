@@ -71,12 +71,17 @@ SELECT charges.started_ns / 86400000000000, charges.pool, charges.kind, charges.
     coalesce(sum(predicted), 0), count(*), count(amount), 0, count(predicted)
 FROM charges JOIN jobs ON jobs.seq = charges.job_seq GROUP BY 1, 2, 3, 4, 5
 """
+_INTO_ARRAY_COSTS: Final = """
+INSERT INTO array_costs SELECT jobs.head, sum(amount), count(*) - count(amount)
+FROM charges JOIN jobs ON jobs.seq = charges.job_seq WHERE jobs.array_index IS NOT NULL GROUP BY jobs.head
+"""
 _INTO_COUNTS: Final = (
     "DELETE FROM job_counts",
     "UPDATE jobs SET state = 'cancelled' WHERE id IN ('tagged', 'plain')",
     "INSERT INTO job_counts SELECT state, 0, count(*) FROM jobs GROUP BY state",
 )
-_STEPS: Final = (_JOBS, _INTO_JOBS, _INTO_TAGS, _INTO_ATTEMPTS, _INTO_CHARGES, _INTO_SPEND_DAYS, *_INTO_COUNTS)
+_INTO_SUMS: Final = (_INTO_SPEND_DAYS, _INTO_ARRAY_COSTS, *_INTO_COUNTS)
+_STEPS: Final = (_JOBS, _INTO_JOBS, _INTO_TAGS, _INTO_ATTEMPTS, _INTO_CHARGES, *_INTO_SUMS)
 
 
 def fill(url: str, count: int, now_ns: int) -> None:

@@ -124,7 +124,7 @@ class ArrayView(BaseModel):
     submitted_at: datetime
     tasks: int
     counts: dict[State, int] = Field(description="Tasks in each state; states without a task are left out.")
-    cost: Cost | None = Field(description="Of all tasks; null in lists, where it is not summed.")
+    cost: Cost | None = Field(description="Of all tasks; null where they are cancelled or waited for.")
 
 
 Standing = Annotated[JobView | ArrayView, Field(discriminator="kind")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from broker.model.jobs import Attempt, Job, JobState
+from broker.model.money import Money
 from broker.model.placement import Placement
 
 
@@ -27,7 +28,7 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArraySummary:
-    """An array as one row: how many of its tasks are in each state."""
+    """An array as one row: how many of its tasks are in each state, and what they cost."""
 
     array_id: str
     name: str
@@ -35,6 +36,9 @@ class ArraySummary:
     project: str
     submitted_ns: int
     counts: dict[JobState, int]
+    known: Money  # what its tasks are known to have cost
+    unpriced: int  # charges of its tasks without a known price, which are not in `known`
+    settled: bool  # once all of its tasks have ended: all that they ran is charged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

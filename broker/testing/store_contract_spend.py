@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,12 +15,12 @@ from hypothesis import strategies as st
 
 from broker.model.bills import Correction
 from broker.model.errors import Conflict, InvalidInput
-from broker.model.jobs import Job
+from broker.model.jobs import AttemptState, Job, JobState
 from broker.model.money import NS_PER_S, Money
-from broker.model.query import SpendFilter
+from broker.model.query import JobFilter, SpendFilter
 from broker.model.usage import Book, Charge, ChargeKind, SpendRow
 from broker.ports import Store
-from broker.testing.store_values import NOW_NS, OFFER, attempt, charge, held, job, placement, quote, report, unit
+from broker.testing.store_values import NOW_NS, OFFER, array, attempt, charge, held, job, placement, quote, report, unit
 
 _DAY_NS = 86_400 * NS_PER_S
 _numbers = count()
@@ -214,6 +215,47 @@ class SpendContract:
             charge("k4", 20, 7),
         )
         assert store.job_costs(["a", "b"]) == {"a": (Money(120), 1), "b": (Money(0), 0)}
+
+    def test_what_an_array_costs_is_in_its_line_of_a_list(self, store: Store) -> None:
+        tasks = array("ar", 3)
+        store.add_jobs(tasks, "{}", "h")
+        store.record(attempts=[attempt(one) for one in tasks])
+        _with_attempts(store, job("a"))
+        _settle(
+            store,
+            charge("k1", 10, 100, attempt_id="ar.0-a1", kind=ChargeKind.COLD_START),
+            charge("k2", 20, 20, attempt_id="ar.1-a1"),
+            charge("k3", 20, None, attempt_id="ar.2-a1"),
+            charge("k4", 20, 7, attempt_id="a-a1"),
+            charge("k5", 20, 1_000, attempt_id="ar.2-a1", book=Book.ESTIMATED),
+            as_of_ns=30,
+        )
+
+        def cost() -> tuple[Money, int]:
+            (line,) = store.jobs(JobFilter(), collapse=True).arrays
+            return line.known, line.unpriced
+
+        assert cost() == (Money(120), 1)
+        told = charge("c1", 20, 5, attempt_id="ar.2-a1", book=Book.CORRECTION)
+        store.correct([Correction(charge=told, resolves=1)])
+        assert cost() == (Money(125), 0)
+        costs = store.job_costs([one.id for one in tasks])
+        assert cost() == (Money.total(known for known, _ in costs.values()), 0)
+
+    def test_an_array_that_has_ended_is_settled_once_its_pools_are(self, store: Store) -> None:
+        tasks = array("ar", 2)
+        store.add_jobs(tasks, "{}", "h")
+        for at_ns, (one, pool) in enumerate(zip(tasks, ("home", "cloud"), strict=True), 10):
+            ended: dict[str, Any] = {"state": AttemptState.SUCCEEDED, "ended_ns": at_ns}
+            store.record(attempts=[attempt(one, pool=pool, **ended)], jobs=[replace(one, state=JobState.SUCCEEDED)])
+
+        def settled() -> bool:
+            (line,) = store.jobs(JobFilter(), collapse=True).arrays
+            return line.settled
+
+        for pool, as_of_ns, expected in (("home", 10, False), ("cloud", 10, False), ("cloud", 11, True)):
+            _settle(store, pool=pool, as_of_ns=as_of_ns)
+            assert settled() is expected, (pool, as_of_ns)
 
     def test_corrections_add_to_what_was_metered_and_are_recorded_once(self, store: Store) -> None:
         _with_attempts(store, job("a"))

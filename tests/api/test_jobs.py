@@ -218,7 +218,12 @@ async def test_an_array_is_one_line_when_collapsed(house: House, http) -> None:
     items = (await http.get("/v1/jobs", params={"collapse": True})).json()["items"]
     assert [item["id"] for item in items] == [single, array]
     assert (items[1]["kind"], items[1]["tasks"], items[1]["counts"]) == ("array", 3, {"succeeded": 3})
+    shown = (await http.get(f"/v1/jobs/{array}")).json()
+    line = (await http.get("/v1/jobs", params={"collapse": True})).json()["items"][1]
+    assert line["cost"] == shown["cost"]
+    assert line["cost"]["complete"] and line["cost"]["nanodollars"] > 0
     tasks = (await http.get("/v1/jobs", params={"array": array})).json()["items"]
+    assert line["cost"]["nanodollars"] == sum(task["cost"]["nanodollars"] for task in tasks)
     assert sorted(task["array_index"] for task in tasks) == [0, 1, 2]
 
 

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from broker.model.errors import StoreError
 from broker.model.jobs import JobState
+from broker.model.money import Money
 from broker.model.query import JobFilter, SpendFilter
 from broker.model.volumes import Access
 from broker.run.store import SqlStore, open_store
@@ -116,6 +117,21 @@ def test_what_was_charged_before_sums_by_day_were_kept_is_in_them(store: SqlStor
     columns = ", ".join(f'"{column.name}"' for column in spend_days.columns if column.name != "predicted_usd")
     execute(url, made.module.COUNT_IN.replace("spend_days", f"spend_days ({columns})", 1))
     assert [store.spend(each) for each in wanted] == before
+
+
+def test_what_arrays_had_cost_before_is_in_their_lines(store: SqlStore, url: str) -> None:
+    tasks = array("ar", 2)
+    store.add_jobs(tasks, "{}", "h")
+    store.record(attempts=[attempt(each, 1) for each in tasks])
+    charges = [charge("k1", 1, 5, attempt_id="ar.0-a1"), charge("k2", 2, None, attempt_id="ar.1-a1")]
+    store.settle("home", report(NOW_NS), charges)
+    before = store.jobs(JobFilter(), collapse=True).arrays
+    assert (before[0].known, before[0].unpriced) == (Money(5), 1)
+    made = next(each for each in ScriptDirectory(str(MIGRATIONS)).walk_revisions() if "array_costs" in each.path)
+    execute(url, "DELETE FROM array_costs")
+    assert store.jobs(JobFilter(), collapse=True).arrays != before
+    execute(url, made.module.COUNT_IN)
+    assert store.jobs(JobFilter(), collapse=True).arrays == before
 
 
 def test_jobs_of_before_are_counted_in_as_those_since(url: str, store: SqlStore) -> None:

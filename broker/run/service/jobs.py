@@ -200,7 +200,7 @@ def an_array(standing: ArrayStanding) -> InvalidInput:
 
 
 def _array(summary: ArraySummary) -> ArrayStanding:
-    return ArrayStanding(
+    standing = ArrayStanding(
         array_id=summary.array_id,
         name=summary.name,
         user=summary.user,
@@ -208,6 +208,8 @@ def _array(summary: ArraySummary) -> ArrayStanding:
         submitted_ns=summary.submitted_ns,
         counts=summary.counts,
     )
+    complete = standing.ended and summary.settled
+    return replace(standing, cost=Cost(known=summary.known, unknown=summary.unpriced, complete=complete))
 
 
 def _submitted_ns(item: JobStanding | ArrayStanding) -> int:

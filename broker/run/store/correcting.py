@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sys import intern
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from broker.model.acting import about
 from broker.model.bills import Correction, LedgerLine
@@ -14,9 +14,10 @@ from broker.model.errors import Conflict
 from broker.model.money import ZERO, Money
 from broker.model.times import day_of
 from broker.model.usage import ACTUAL, Book, Charge, ChargeKind
+from broker.run.store.charging import charged
 from broker.run.store.settlement import charge_rows, offers_of
 from broker.run.store.specs import chunks
-from broker.run.store.spend_days import DAY_NS, count_in
+from broker.run.store.spend_days import DAY_NS
 from broker.run.store.spending import unknown
 from broker.run.store.tables import charges
 
@@ -88,9 +89,7 @@ def correct(connection: Connection, corrections: Sequence[Correction]) -> int:
     about(_in_short([each.charge for each in fresh]))
     if fresh:
         rows = charge_rows(connection, [each.charge for each in fresh], predicted=False)
-        resolving = [row | {"resolves": each.resolves} for row, each in zip(rows, fresh, strict=True)]
-        connection.execute(insert(charges), resolving)
-        count_in(connection, resolving)
+        charged(connection, [row | {"resolves": each.resolves} for row, each in zip(rows, fresh, strict=True)])
     return len(fresh)
 
 

@@ -28,7 +28,7 @@ from broker.model.errors import StoreAway, StoreError
 from broker.run.heard import heard
 
 # The newest migration: a database marked with it needs none, so that Alembic is not imported. A test compares.
-SCHEMA: Final = "0018"
+SCHEMA: Final = "0019"
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 _BUSY_S: Final = 10.0
 _CONNECT_S: Final = 10

@@ -25,7 +25,9 @@ from sqlalchemy import (
 
 from broker.model.errors import InvalidInput
 from broker.model.jobs import Attempt, JobState
+from broker.model.money import ZERO
 from broker.model.query import ArraySummary, JobFilter, JobPage
+from broker.run.store.array_costs import costs_of, unsettled
 from broker.run.store.reading import ATTEMPTS, counts_of
 from broker.run.store.rows import attempt_of
 from broker.run.store.specs import Specs, chunks
@@ -46,6 +48,7 @@ _AT_MOST: Final = bindparam("at_most", type_=Integer)
 _MANY: Final = 1_000  # jobs of a tag: that many are read without looking for a better way
 _MOST_SCANS: Final = 300  # merged in one statement: SQLite takes no more than 500
 _NO_TAG: Final = -1
+_NOTHING: Final = (ZERO, 0)
 
 
 def page(connection: Connection, specs: Specs, wanted: JobFilter, *, collapse: bool) -> JobPage:
@@ -201,7 +204,10 @@ def _full(connection: Connection, places: Sequence[Row[Any]]) -> list[Row[Any]]:
 
 def _summaries(connection: Connection, tasks: Sequence[Row[Any]]) -> tuple[ArraySummary, ...]:
     """The arrays that these tasks are of."""
-    numbers = counts_of(connection, [task.head for task in tasks])
+    names = [task.head for task in tasks]
+    numbers, costs = counts_of(connection, names), costs_of(connection, names)
+    ended = [name for name in names if all(state.ended for state in numbers[name])]
+    late = unsettled(connection, ended) if ended else frozenset()
     return tuple(
         ArraySummary(
             array_id=task.head,
@@ -210,6 +216,9 @@ def _summaries(connection: Connection, tasks: Sequence[Row[Any]]) -> tuple[Array
             project=task.project,
             submitted_ns=task.submitted_ns,
             counts=numbers[task.head],
+            known=costs.get(task.head, _NOTHING)[0],
+            unpriced=costs.get(task.head, _NOTHING)[1],
+            settled=task.head not in late,
         )
         for task in tasks
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from broker.decide.charge import last_holder
 from broker.model.errors import Conflict
 from broker.model.money import NS_PER_S, Money
 from broker.model.offers import Offer
 from broker.model.usage import ACTUAL, AttemptUsage, Charge, UnitUsage, UsageReport
+from broker.run.store.charging import charged
 from broker.run.store.engine import upsert
 from broker.run.store.rows import (
     Values,
@@ -23,7 +24,6 @@ from broker.run.store.rows import (
     usage_values,
 )
 from broker.run.store.specs import chunks, keep_once
-from broker.run.store.spend_days import count_in
 from broker.run.store.spending import unknown
 from broker.run.store.tables import (
     OPEN_UNIT,
@@ -74,9 +74,7 @@ def settle(connection: Connection, pool: str, report: UsageReport, added: Sequen
         return
     _usage(connection, pool, settled, report)
     if fresh:
-        rows = charge_rows(connection, fresh)
-        connection.execute(insert(charges), rows)
-        count_in(connection, rows)
+        charged(connection, charge_rows(connection, fresh))
     upsert(connection, watermarks, [{"pool": pool, "at_ns": report.as_of_ns}])
 
 
@@ -148,9 +146,9 @@ def charge_rows(connection: Connection, fresh: Sequence[Charge], *, predicted: b
     job_seqs: dict[str | None, int] = {}
     estimates: dict[str | None, int] = {}
     for chunk in chunks(sorted(names)):
-        charged = select(charges.c.attempt_id).where(charges.c.attempt_id.in_(chunk))
+        known = select(charges.c.attempt_id).where(charges.c.attempt_id.in_(chunk))
         query = select(
-            attempts.c.id, attempts.c.job_seq, attempts.c.predicted, attempts.c.id.in_(charged).label("charged")
+            attempts.c.id, attempts.c.job_seq, attempts.c.predicted, attempts.c.id.in_(known).label("charged")
         )
         for row in connection.execute(query.where(attempts.c.id.in_(chunk))):
             job_seqs[row.id] = row.job_seq

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Select, Table, Text, case, func, select
@@ -12,8 +12,7 @@ from broker.model.query import SpendFilter
 from broker.model.usage import ACTUAL, Book, ChargeKind
 from broker.run.store.engine import add_up
 from broker.run.store.rows import Values
-from broker.run.store.specs import chunks
-from broker.run.store.tables import jobs, metadata
+from broker.run.store.tables import metadata
 
 NANO: Final = 1_000_000_000
 DAY_NS: Final = 86_400 * 1_000_000_000
@@ -39,13 +38,8 @@ COLUMNS: Final[dict[str, ColumnElement[Any]]] = {name: spend_days.c[name] for na
 _KEY: Final = tuple(column.name for column in spend_days.primary_key)
 
 
-def count_in(connection: Connection, rows: Sequence[Values]) -> None:
-    """Counts in charges that were just stored."""
-    seqs = {row["job_seq"] for row in rows} - {None}
-    users: dict[int | None, str] = {None: ""}
-    for chunk in chunks(sorted(seqs)):
-        query = select(jobs.c.seq, jobs.c.user).where(jobs.c.seq.in_(chunk))
-        users.update({seq: user for seq, user in connection.execute(query)})
+def count_in(connection: Connection, rows: Sequence[Values], users: Mapping[int | None, str]) -> None:
+    """Counts in charges that were just stored; `users` are those whose jobs they are of."""
     sums: defaultdict[tuple[Any, ...], defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for row in rows:
         key = row["started_ns"] // DAY_NS, row["pool"], row["kind"], row["book"], users[row["job_seq"]]
