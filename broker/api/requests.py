@@ -119,7 +119,7 @@ def _problem(status: int) -> dict[str, Any]:
     return {"description": PROBLEMS[status], "content": shape, **headers}
 
 
-async def _user(request: Request, broker_user: BrokerUser = None) -> str:
+async def user_of(request: Request, broker_user: BrokerUser = None) -> str:
     """Who asks: whose the token is; else the header, else the daemon's own user. Raises `Forbidden`."""
     service: Service = request.app.state.service
     mine = identity(request).user
@@ -211,7 +211,7 @@ def json_map(text: bytes, what: str) -> dict[str, Any]:
     return fields
 
 
-async def _job_fields(request: Request) -> dict[str, Any]:
+async def job_fields(request: Request) -> dict[str, Any]:
     """A job, of a project that who asks may submit to. Raises `InvalidInput`, `Forbidden`."""
     fields = await _json_map(request)
     await check_submitting(request, fields)
@@ -253,12 +253,11 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number in JSON")
 
 
-User = Annotated[str, Depends(_user)]
+User = Annotated[str, Depends(user_of)]
 OnlyOfJob = Annotated[str | None, Depends(_only_of_job)]
 Reading = Annotated[frozenset[str] | None, Depends(_reading)]
 ReadingAnew = Annotated[Seeing, Depends(_reading_anew)]
 OnlyOf = Annotated[str | None, Depends(_only_of)]
-JobFields = Annotated[dict[str, Any], Depends(_job_fields)]
 BatchJobs = Annotated[list[dict[str, Any]], Depends(_batch_jobs)]
 
 
@@ -273,7 +272,7 @@ __all__ = [
     "LOCATION",
     "MOST_TERMS",
     "BatchJobs",
-    "JobFields",
+    "BrokerUser",
     "JobId",
     "OnlyOf",
     "OnlyOfJob",
@@ -287,8 +286,10 @@ __all__ = [
     "User",
     "check_submitting",
     "identity",
+    "job_fields",
     "json_map",
     "problems",
     "still",
     "tags_of",
+    "user_of",
 ]

@@ -5,7 +5,7 @@ What comes out may still be wrong: `broker.spec.document` says so. Adopting what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,6 +42,14 @@ _RENAMED: Final = [(_keys(of.name), _keys(of.field), conversions.CONVERSIONS.get
 _LEFT_OUT: Final = [(_keys(of.name), f"is ignored: {of.why}") for of in IGNORED]
 _TURNED_DOWN: Final = [(_keys(of.name), of.why) for of in REFUSED]
 _RESHAPED: Final = [(_keys(name), shape) for name, shape in _SHAPES.items()]
+_FOREIGN: Final = frozenset(
+    keys[:2]
+    for keys in (
+        *(old for old, _, _ in _RENAMED),
+        *(keys for keys, _ in _LEFT_OUT),
+        *(keys for keys, _ in _TURNED_DOWN),
+    )
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,11 +74,12 @@ def adopt(data: Mapping[str, Any]) -> Adopted:
     adopted = Adopted(data={key: dict(value) if _is_container(key, value) else value for key, value in data.items()})
     _drop_nothing(adopted.data)
     _attempt(adopted, ("resources",), lambda: flatten(adopted.data, adopted.ignored))
-    for old, new, convert in _RENAMED:
-        if _may_have(adopted.data, old):
-            _rename(adopted, old, new, convert)
-    _sort_out(adopted, _LEFT_OUT, adopted.ignored)
-    _sort_out(adopted, _TURNED_DOWN, adopted.problems)
+    if not _FOREIGN.isdisjoint(_written(adopted.data)):
+        for old, new, convert in _RENAMED:
+            if _may_have(adopted.data, old):
+                _rename(adopted, old, new, convert)
+        _sort_out(adopted, _LEFT_OUT, adopted.ignored)
+        _sort_out(adopted, _TURNED_DOWN, adopted.problems)
     for keys, shape in _RESHAPED:
         if _may_have(adopted.data, keys):
             _reshape(adopted, keys, shape)
@@ -185,8 +194,16 @@ def _tidy(adopted: Adopted) -> None:
         adopted.problems += [(("runtime_env", name), "unknown field") for name in left]
 
 
+def _written(data: Mapping[str, Any]) -> Iterator[Keys]:
+    """The keys of fields, and of fields in them."""
+    for key, value in data.items():
+        yield (key,)
+        if isinstance(value, Mapping):
+            yield from ((key, name) for name in value)
+
+
 def _may_have(data: Mapping[str, Any], keys: Keys) -> bool:
-    """False where there is nothing at these keys: nearly always, and every submission asks a hundred times."""
+    """False where there is nothing at these keys: nearly always, and a document is asked for a hundred of them."""
     if len(keys) == 1 or keys[0] not in data:
         return keys[0] in data
     inner = data[str(keys[0])]

@@ -23,6 +23,7 @@ FORMAT: Final = 1
 _INTERPRETERS: Final = frozenset(
     {"bash", "env", "exec", "python", "python3", "sh", "time", "uv", "torchrun", "accelerate"}
 )
+_QUOTING: Final = frozenset("\"'\\")
 
 
 def check(document: JobDocument, world: World) -> None:
@@ -99,7 +100,7 @@ def _words(script: str) -> list[str]:
     lines = [line.strip() for line in script.splitlines()]
     line = next((line for line in lines if line and not line.startswith(("#", "set "))), "")
     try:
-        return shlex.split(line)
+        return shlex.split(line) if _QUOTING & set(line) else line.split()
     except ValueError:
         return line.split()
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from broker.api import views
 from broker.api.calls import BINARY, TASKS, BlobKept, Said, read_call, record, wanted
-from broker.api.requests import JobId, User, check_submitting, identity, problems
+from broker.api.requests import BrokerUser, JobId, check_submitting, identity, problems, user_of
 from broker.model.projects import Role
 from broker.run.service import Service
 from broker.run.service.jobs import LONGEST_WAIT_S
@@ -55,7 +55,7 @@ def _calls(router: APIRouter, service: Service) -> None:
         responses={201: {**_BYTES, "description": _CALLED}, **problems(409, 413, 422, 503, 507)},
         openapi_extra={"requestBody": {"required": True, "description": _CALL, **_BYTES}},
     )
-    async def call(request: Request, user: User, timeout_s: Timeout = 0.0) -> Response:
+    async def call(request: Request, broker_user: BrokerUser = None, timeout_s: Timeout = 0.0) -> Response:
         """Submits a call of a function together with its arguments, or an array of calls, and may wait for its end.
 
         The function has to be here already (PUT /v1/blobs). Arguments of more than 64 KiB go the same way, and the job
@@ -63,7 +63,7 @@ def _calls(router: APIRouter, service: Service) -> None:
         """
         fields, inputs = read_call(await request.body())
         await check_submitting(request, fields)
-        submission = await service.calling.submit(fields, inputs, user)
+        submission = await service.calling.submit(fields, inputs, await user_of(request, broker_user))
         line = views.submitted(submission).model_dump_json().encode() + b"\n"
         status = 201 if submission.created else 200
         if not timeout_s or submission.tasks is not None:

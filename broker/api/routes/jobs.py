@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from broker.api import batches, schemas, views
 from broker.api.amounts import nanoseconds
@@ -14,7 +14,7 @@ from broker.api.requests import (
     JOB_BODY,
     LOCATION,
     BatchJobs,
-    JobFields,
+    BrokerUser,
     JobId,
     OnlyOfJob,
     Reading,
@@ -23,8 +23,10 @@ from broker.api.requests import (
     Text,
     Until,
     User,
+    job_fields,
     problems,
     tags_of,
+    user_of,
 )
 from broker.model.jobs import JobState
 from broker.model.query import JobFilter
@@ -60,12 +62,16 @@ def _submitting(router: APIRouter, service: Service) -> None:
         },
         openapi_extra=JOB_BODY,
     )
-    async def submit(fields: JobFields, user: User, response: Response, key: Key = None) -> schemas.Submitted:
+    async def submit(
+        request: Request, response: Response, broker_user: BrokerUser = None, key: Key = None
+    ) -> schemas.Submitted:
         """Submits a job or an array.
 
         The same description under the same `id` (or `Idempotency-Key`) finds the first: 200 instead of 201. What no
         pool could ever run is refused, with the reason of each.
         """
+        # Called, not injected: FastAPI takes longer over each dependency than these do.
+        fields, user = await job_fields(request), await user_of(request, broker_user)
         submission = await service.submissions.submit(fields, user, key)
         response.headers["Location"] = f"/v1/jobs/{submission.id}"
         response.status_code = 201 if submission.created else 200

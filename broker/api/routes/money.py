@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from broker.api import schemas, spending
@@ -16,13 +16,13 @@ from broker.api.decisions import placement
 from broker.api.requests import (
     JOB_BODY,
     MOST_TERMS,
-    JobFields,
     Reading,
     Since,
     TagFilter,
     Text,
     Until,
     User,
+    job_fields,
     problems,
     tags_of,
 )
@@ -49,9 +49,9 @@ def routes(service: Service) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["money"])
 
     @router.post("/offers", responses=problems(413, 422, 503), openapi_extra=JOB_BODY)
-    async def offers(fields: JobFields, user: User) -> schemas.PlacementView:
+    async def offers(request: Request, user: User) -> schemas.PlacementView:
         """Says where a job would run now, what each pool would cost and why others can't; nothing is started."""
-        return placement(await service.submissions.offers(fields, user))
+        return placement(await service.submissions.offers(await job_fields(request), user))
 
     @router.get("/spend", response_model=spending.SpendView, responses={200: _CSV, **problems(404, 422, 503)})
     async def spend(
