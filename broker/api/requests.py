@@ -110,7 +110,7 @@ _HEADERS: Final[dict[int, dict[str, Any]]] = {
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route documents, beside those that any may answer with."""
-    return {status: _problem(status) for status in sorted({401, 403, 429, *statuses})}
+    return {status: _problem(status) for status in sorted({401, 403, 422, 429, *statuses})}
 
 
 def _problem(status: int) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def unknown(name: str, known: Iterable[str], what: str = "field") -> str:
     near = nearest(name, there)
     if near:
         return f"unknown {what} (did you mean {near[0]!r}?)"
+    if not there:
+        return f"unknown {what}; there is none"
     if len(there) > MOST_NAMES:
         return f"unknown {what}, and none has a name like it"
     return f"unknown {what}; there {'is' if len(there) == 1 else 'are'}: {', '.join(there)}"

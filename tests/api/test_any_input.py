@@ -55,3 +55,13 @@ async def test_any_id_is_found_or_not(http: httpx.AsyncClient, id: str) -> None:
     for route in ("", "/explain", "/logs", "/result", "/follow"):
         response = await http.get(f"/v1/jobs/{quote(id, safe='')}{route}")
         assert response.status_code in (404, 422), response.text
+
+
+async def test_a_parameter_that_a_route_does_not_have_is_refused_by_name(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/v1/spend", params={"perod": "today", "by": "user", "x": "1"})
+    assert answer.status_code == 422
+    said = {problem["field"]: problem["message"] for problem in answer.json()["problems"]}
+    assert set(said) == {"perod", "x"}
+    assert said["perod"] == "unknown parameter (did you mean 'period'?)"
+    assert (await http.get("/v1/status", params={"x": "1"})).json()["detail"] == "x: unknown parameter; there is none"
+    assert (await http.get("/healthz", params={"probe": "7"})).status_code == 200

@@ -155,6 +155,9 @@ _WRONG: Final[Mapping[str, tuple[str, str]]] = {
     "POST /v1/shutdown": ("mode", "input should be 'drain' or 'now'"),
 }
 
+# Of a route that takes nothing, and so can be sent nothing else that is wrong.
+_ANY_ROUTE: Final = {"": ("perod", unknown("perod", [], "parameter"))}
+
 
 def problem(operation: str, status: int) -> dict[str, Any]:
     """What `METHOD /path` answers with this status. Raises KeyError where no route does."""
@@ -163,7 +166,7 @@ def problem(operation: str, status: int) -> dict[str, Any]:
     if status in tables:
         return _told(tables[status].get(operation) or _longest(tables[status], path))
     if status == 422:
-        field, message = _WRONG.get(operation) or _longest(_WRONG, path)
+        field, message = _WRONG.get(operation) or _longest(_WRONG | _ANY_ROUTE, path)
         return _told(InvalidInput(Problem(field=field, message=message)))
     return _standing_before(method, path)[status]
 

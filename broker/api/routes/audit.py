@@ -24,7 +24,7 @@ def routes(service: Service) -> APIRouter:
     """The route of the audit log."""
     router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
-    @router.get("", response_model=views.AuditList, responses={200: _LINES, **problems(422, 503)})
+    @router.get("", response_model=views.AuditList, responses={200: _LINES, **problems(503)})
     async def entries(
         user: Text | None = None,
         action: Annotated[Text | None, Query(description="An action, or what it begins with: jobs.")] = None,

@@ -19,12 +19,12 @@ def routes(service: Service) -> APIRouter:
     """The routes of budgets."""
     router = APIRouter(prefix="/v1/budgets", tags=["money"])
 
-    @router.get("", responses=problems(404, 422, 503))
+    @router.get("", responses=problems(404, 503))
     async def every(projects: Reading, request: Request) -> views.BudgetList:
         """Lists budgets with what is spent, reserved and left in their present period."""
         return views.budgets(views.seen(await service.budgets.standings(), projects, identity(request)))
 
-    @router.get("/{name}", responses=problems(404, 422, 503))
+    @router.get("/{name}", responses=problems(404, 503))
     async def show(name: Name, projects: Reading, request: Request) -> views.BudgetView:
         """Shows one budget."""
         found = views.seen(await service.budgets.standings(), projects, identity(request))
@@ -33,12 +33,12 @@ def routes(service: Service) -> APIRouter:
             raise no_budget(name)
         return views.view(wanted[0])
 
-    @router.put("/{name}", responses=problems(409, 422, 503))
+    @router.put("/{name}", responses=problems(409, 503))
     async def set_(name: Name, wish: views.BudgetWish) -> views.BudgetView:
         """Makes a budget, or replaces it; jobs that are held are looked at again."""
         return views.view(await service.budgets.set(budget_of(name, wish, configured=False)))
 
-    @router.delete("/{name}", responses=problems(404, 409, 422, 503))
+    @router.delete("/{name}", responses=problems(404, 409, 503))
     async def remove(name: Name) -> views.BudgetList:
         """Removes a budget; answers with those that are left."""
         await service.budgets.remove(name)

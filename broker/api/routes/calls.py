@@ -52,7 +52,7 @@ def _calls(router: APIRouter, service: Service) -> None:
         "/calls",
         status_code=201,
         response_class=Response,
-        responses={201: {**_BYTES, "description": _CALLED}, **problems(409, 413, 422, 503, 507)},
+        responses={201: {**_BYTES, "description": _CALLED}, **problems(409, 413, 503, 507)},
         openapi_extra={"requestBody": {"required": True, "description": _CALL, **_BYTES}},
     )
     async def call(request: Request, broker_user: BrokerUser = None, timeout_s: Timeout = 0.0) -> Response:
@@ -77,7 +77,7 @@ def _results(router: APIRouter, service: Service) -> None:
         response_class=Response,
         responses={
             200: {**_BYTES, "description": "cloudpickle of what it returned or raised."},
-            **problems(404, 409, 422, 503),
+            **problems(404, 409, 503),
         },
     )
     async def result(id: JobId) -> Response:
@@ -90,7 +90,7 @@ def _results(router: APIRouter, service: Service) -> None:
     @router.get(
         "/results",
         response_class=Response,
-        responses={200: {**_BYTES, "description": _RESULTS}, **problems(404, 422, 503)},
+        responses={200: {**_BYTES, "description": _RESULTS}, **problems(404, 503)},
     )
     async def results(asked: Asked, timeout_s: Timeout = 30.0) -> Response:
         """Reads what many calls returned or raised, as soon as any of them has ended; perhaps not of all at once.
@@ -104,7 +104,7 @@ def _results(router: APIRouter, service: Service) -> None:
 def _blobs(router: APIRouter, service: Service) -> None:
     @router.put(
         "/blobs/{sha256}",
-        responses=problems(413, 422, 503, 507),
+        responses=problems(413, 503, 507),
         openapi_extra={"requestBody": {"required": True, **_BYTES}},
     )
     async def put_blob(sha256: Sha256, request: Request) -> BlobKept:
@@ -112,7 +112,7 @@ def _blobs(router: APIRouter, service: Service) -> None:
         size = await service.submissions.put_blob(sha256, request.stream())
         return BlobKept(sha256=sha256, bytes=size)
 
-    @router.get("/blobs/{sha256}", responses=problems(404, 422, 503))
+    @router.get("/blobs/{sha256}", responses=problems(404, 503))
     async def find_blob(sha256: Sha256) -> BlobKept:
         """Says whether a function or arguments are here already, so that they need not be sent."""
         return BlobKept(sha256=sha256, bytes=await service.submissions.blob_size(sha256))

@@ -39,7 +39,7 @@ def routes(service: Service) -> APIRouter:
     """The routes of events and metrics."""
     router = APIRouter(tags=["broker"])
 
-    @router.get("/v1/events", response_class=Response, responses={200: _is(EVENTS), **problems(404, 422)})
+    @router.get("/v1/events", response_class=Response, responses={200: _is(EVENTS), **problems(404)})
     async def events(request: Request, seeing: ReadingAnew, kind: Kind = [], after: LastEvent = None) -> Response:  # noqa: B006 - FastAPI copies it
         """Streams what happens from now on as server-sent events; a `missed` event counts those that came too fast.
 

@@ -18,22 +18,22 @@ def routes(service: Service) -> APIRouter:
     """The routes of foresight."""
     router = APIRouter(prefix="/v1", tags=["foresight"])
 
-    @router.get("/demand", responses=problems(404, 422, 503))
+    @router.get("/demand", responses=problems(404, 503))
     async def demand(pool: Text | None = None, period: InWords = "7d", max_age_s: MaxAge = 0.0) -> views.DemandList:
         """Says how many units of each pool, or of one, were busy over time, and what they and serverless cost."""
         return views.demands(await service.foresights.demand(pool, period, max_age_s))
 
-    @router.get("/forecast", responses=problems(404, 422, 503))
+    @router.get("/forecast", responses=problems(404, 503))
     async def forecast(pool: Text | None = None, max_age_s: MaxAge = 0.0) -> views.ForecastList:
         """Says how many units of each pool, or of one, will be busy in the next two days, with bands and why."""
         return views.forecasts(await service.foresights.forecast(pool, max_age_s))
 
-    @router.get("/accuracy", responses=problems(404, 422, 503))
+    @router.get("/accuracy", responses=problems(404, 503))
     async def accuracy(pool: Text | None = None, period: InWords = "7d") -> views.AccuracyView:
         """Says day by day what was forecast and planned, what came, and what the forecast's error cost."""
         return views.accuracy(await service.foresights.accuracy(pool, period))
 
-    @router.get("/counterfactual", responses=problems(404, 422, 503))
+    @router.get("/counterfactual", responses=problems(404, 503))
     async def counterfactual(
         pool: Text | None = None, period: InWords = "7d", max_age_s: MaxAge = 0.0
     ) -> views.CounterfactualList:

@@ -58,7 +58,7 @@ def _submitting(router: APIRouter, service: Service) -> None:
         responses={
             201: {"headers": LOCATION},
             200: {"description": "It was submitted before.", "model": schemas.Submitted, "headers": LOCATION},
-            **problems(409, 413, 422, 503),
+            **problems(409, 413, 503),
         },
         openapi_extra=JOB_BODY,
     )
@@ -77,7 +77,7 @@ def _submitting(router: APIRouter, service: Service) -> None:
         response.status_code = 201 if submission.created else 200
         return views.submitted(submission)
 
-    @router.post("/{id}/retry", status_code=201, responses={201: {"headers": LOCATION}, **problems(404, 409, 422, 503)})
+    @router.post("/{id}/retry", status_code=201, responses={201: {"headers": LOCATION}, **problems(404, 409, 503)})
     async def retry(id: JobId, user: User, only_of: OnlyOfJob, response: Response) -> schemas.Submitted:
         """Submits a failed or cancelled job again, as a new one tagged `retry_of`; of an array, the tasks that failed.
 
@@ -94,7 +94,7 @@ def _batches(router: APIRouter, service: Service) -> None:
         status_code=201,
         responses={
             200: {"description": "All of them were submitted before.", "model": batches.BatchSubmitted},
-            **problems(409, 413, 422, 503),
+            **problems(409, 413, 503),
         },
         openapi_extra=BATCH_BODY,
     )
@@ -110,7 +110,7 @@ def _batches(router: APIRouter, service: Service) -> None:
 
 
 def _reading(router: APIRouter, service: Service) -> None:
-    @router.get("", responses=problems(404, 422, 503))
+    @router.get("", responses=problems(404, 503))
     async def list_jobs(
         projects: Reading,
         state: Annotated[list[JobState] | None, Query(description="Several: any of them.")] = None,
@@ -150,7 +150,7 @@ def _reading(router: APIRouter, service: Service) -> None:
         standing = shown.standing
         return views.detail(shown, await service.output.endpoint(standing.job, standing.attempt))
 
-    @router.get("/{id}/wait", responses=problems(404, 422, 503))
+    @router.get("/{id}/wait", responses=problems(404, 503))
     async def wait(
         id: JobId,
         timeout_s: Timeout = 30.0,
@@ -159,7 +159,7 @@ def _reading(router: APIRouter, service: Service) -> None:
         """Answers when the job has ended (of an array: each task), or after a time; ask again while not `ended`."""
         return views.standing(await service.jobs.wait(id, timeout_s, since))
 
-    @router.get("/{id}/explain", responses=problems(404, 422, 503))
+    @router.get("/{id}/explain", responses=problems(404, 503))
     async def explain(id: JobId) -> schemas.ExplanationView:
         """Explains what was chosen and why, what was refused, and what would have changed it."""
         return explanation(await service.jobs.record(id))

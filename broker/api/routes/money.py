@@ -48,12 +48,12 @@ def routes(service: Service) -> APIRouter:
     """The routes of money."""
     router = APIRouter(prefix="/v1", tags=["money"])
 
-    @router.post("/offers", responses=problems(413, 422, 503), openapi_extra=JOB_BODY)
+    @router.post("/offers", responses=problems(413, 503), openapi_extra=JOB_BODY)
     async def offers(request: Request, user: User) -> schemas.PlacementView:
         """Says where a job would run now, what each pool would cost and why others can't; nothing is started."""
         return placement(await service.submissions.offers(await job_fields(request), user))
 
-    @router.get("/spend", response_model=spending.SpendView, responses={200: _CSV, **problems(404, 422, 503)})
+    @router.get("/spend", response_model=spending.SpendView, responses={200: _CSV, **problems(404, 503)})
     async def spend(
         projects: Reading,
         period: Annotated[Text | None, Query(description=f"In words: {PERIODS}.")] = None,

@@ -23,7 +23,7 @@ def routes(service: Service) -> APIRouter:
         """Lists pools with what they have now, their prices with their age, and why some take no work."""
         return schemas.PoolList(pools=[reports.pool(each) for each in await service.operations.pools()])
 
-    @router.get("/v1/pools/{name}", responses=problems(404, 422))
+    @router.get("/v1/pools/{name}", responses=problems(404))
     async def pool(name: Name) -> schemas.PoolView:
         """Shows one pool."""
         return reports.pool(await service.operations.pool(name))
@@ -38,7 +38,7 @@ def routes(service: Service) -> APIRouter:
         """Says whether pools are steered by themselves, and what was decided last and is proposed, with the reasons."""
         return view(service.operations.autopilot())
 
-    @router.post("/v1/shutdown", status_code=202, responses=problems(409, 422))
+    @router.post("/v1/shutdown", status_code=202, responses=problems(409))
     async def shutdown(wish: schemas.ShutdownWish) -> schemas.Accepted:
         """Ends the broker and what its pools started: after what runs has ended, or now. Queued jobs stay stored."""
         service.operations.shut_down(drain=wish.mode == "drain")

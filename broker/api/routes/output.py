@@ -65,7 +65,7 @@ def _logs(router: APIRouter, service: Service) -> None:
     @router.get(
         "/jobs/{id}/logs",
         response_class=Response,
-        responses={200: {**_BYTES, "headers": _PIECE_HEADERS, "description": "The bytes."}, **problems(404, 422, 503)},
+        responses={200: {**_BYTES, "headers": _PIECE_HEADERS, "description": "The bytes."}, **problems(404, 503)},
     )
     async def logs(
         id: JobId,
@@ -91,7 +91,7 @@ def _logs(router: APIRouter, service: Service) -> None:
         }
         return Response(piece.chunk.data, media_type=BINARY, headers=headers)
 
-    @router.get("/jobs/{id}/follow", response_class=Response, responses={200: _EVENTS, **problems(404, 422, 503)})
+    @router.get("/jobs/{id}/follow", response_class=Response, responses={200: _EVENTS, **problems(404, 503)})
     async def follow(id: JobId, request: Request, after: LastEvent = None) -> Response:
         """Streams a job as server-sent events: each state and all its output, both streams, until its end.
 

@@ -19,13 +19,13 @@ def routes(service: Service) -> APIRouter:
     """The routes of prices."""
     router = APIRouter(prefix="/v1", tags=["prices"])
 
-    @router.get("/prices", responses=problems(409, 422))
+    @router.get("/prices", responses=problems(409))
     async def prices(gpu: Annotated[Text | None, Query(description=GPU)] = None) -> views.OfferList:
         """Lists today's offers of all price sources that have a GPU, or this model, cheapest per GPU first."""
         pricing = service.pricing
         return views.offers(await pricing.offers(gpu), pricing.today(), pricing.stale_price_days)
 
-    @router.get("/breakeven", responses=problems(404, 409, 422))
+    @router.get("/breakeven", responses=problems(404, 409))
     async def breakeven(
         gpu: Annotated[Text, Query(description=GPU)],
         serverless: Annotated[

@@ -27,7 +27,7 @@ def routes(service: Service) -> APIRouter:
 
 
 def _projects(router: APIRouter, service: Service) -> None:
-    @router.post("", status_code=201, responses={201: {"headers": LOCATION}, **problems(409, 422, 503)})
+    @router.post("", status_code=201, responses={201: {"headers": LOCATION}, **problems(409, 503)})
     async def create(wish: views.NewProject, response: Response) -> views.ProjectView:
         """Makes a project. From then on, tokens that are not `admin` see the projects of their users alone."""
         made = views.project(await service.projects.create(wish.project(wish.name)))
@@ -39,17 +39,17 @@ def _projects(router: APIRouter, service: Service) -> None:
         """Lists the projects that who asks may see, with their members."""
         return views.projects(await service.projects.seen(identity(request)))
 
-    @router.get("/{name}", responses=problems(404, 422, 503))
+    @router.get("/{name}", responses=problems(404, 503))
     async def show(name: Name, request: Request) -> views.ProjectView:
         """Shows one project."""
         return views.project(await service.projects.one(identity(request), name))
 
-    @router.put("/{name}", responses=problems(404, 422, 503))
+    @router.put("/{name}", responses=problems(404, 503))
     async def set_(name: Name, wish: views.ProjectPart) -> views.ProjectView:
         """Writes all of a project but its name and members; its jobs that wait are looked at again."""
         return views.project(await service.projects.change(wish.project(name)))
 
-    @router.delete("/{name}", responses=problems(404, 409, 422, 503))
+    @router.delete("/{name}", responses=problems(404, 409, 503))
     async def delete(name: Name, request: Request) -> views.ProjectList:
         """Deletes a project without jobs that wait or run; answers with those that are left."""
         await service.projects.delete(name)
@@ -57,13 +57,13 @@ def _projects(router: APIRouter, service: Service) -> None:
 
 
 def _members(router: APIRouter, service: Service) -> None:
-    @router.put("/{name}/members/{user}", responses=problems(404, 422, 503))
+    @router.put("/{name}/members/{user}", responses=problems(404, 503))
     async def set_member(name: Name, user: Member, wish: views.MemberWish, request: Request) -> views.ProjectView:
         """Makes somebody a member, or gives a member another role. For the project's admins."""
         await service.projects.check(identity(request), name, Role.ADMIN)
         return views.project(await service.projects.keep_member(name, user, wish.role))
 
-    @router.delete("/{name}/members/{user}", responses=problems(404, 422, 503))
+    @router.delete("/{name}/members/{user}", responses=problems(404, 503))
     async def remove_member(name: Name, user: Member, request: Request) -> views.ProjectView:
         """Ends a membership. For the project's admins."""
         await service.projects.check(identity(request), name, Role.ADMIN)

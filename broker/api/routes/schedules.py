@@ -39,7 +39,7 @@ def routes(service: Service) -> APIRouter:
     """The routes of schedules."""
     router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 
-    @router.post("", status_code=201, responses={201: {"headers": LOCATION}, **problems(409, 422, 503)})
+    @router.post("", status_code=201, responses={201: {"headers": LOCATION}, **problems(409, 503)})
     async def create(wish: views.NewSchedule, user: User, request: Request, response: Response) -> views.ScheduleView:
         """Makes a schedule. Its job is checked as at a submission: what no pool could ever run is refused."""
         await check_submitting(request, wish.job)
@@ -47,39 +47,39 @@ def routes(service: Service) -> APIRouter:
         response.headers["Location"] = f"/v1/schedules/{made.name}"
         return made
 
-    @router.get("", responses=problems(404, 422, 503))
+    @router.get("", responses=problems(404, 503))
     async def every(projects: Reading) -> views.ScheduleList:
         """Lists schedules with their next times and what became of their last firing."""
         return views.schedules(await service.schedules.every(projects))
 
-    @router.get("/{name}", responses=problems(404, 422, 503))
+    @router.get("/{name}", responses=problems(404, 503))
     async def show(name: Name) -> views.ScheduleView:
         """Shows one schedule with its next times and last firings."""
         return views.view(await service.schedules.one(name))
 
-    @router.patch("/{name}", responses=problems(404, 422, 503))
+    @router.patch("/{name}", responses=problems(404, 503))
     async def change(name: Fired, change: ScheduleChange, request: Request, only_of: OnlyOf) -> views.ScheduleView:
         """Changes what is given: times, what happens when they collide or pass, the job. It keeps its history."""
         if change.job is not None:
             await check_submitting(request, change.job)
         return views.view(await service.schedules.change(name, change, only_of))
 
-    @router.post("/{name}/pause", responses=problems(404, 422, 503))
+    @router.post("/{name}/pause", responses=problems(404, 503))
     async def pause(name: Name, only_of: OnlyOf) -> views.ScheduleView:
         """Fires no more until it is resumed, but when asked to."""
         return views.view(await service.schedules.pause(name, only_of, paused=True))
 
-    @router.post("/{name}/resume", responses=problems(404, 422, 503))
+    @router.post("/{name}/resume", responses=problems(404, 503))
     async def resume(name: Fired, only_of: OnlyOf) -> views.ScheduleView:
         """Goes on from now; what would have fired meanwhile is not made up for."""
         return views.view(await service.schedules.pause(name, only_of, paused=False))
 
-    @router.post("/{name}/run", responses=problems(404, 422, 503))
+    @router.post("/{name}/run", responses=problems(404, 503))
     async def run(name: Fired, only_of: OnlyOf) -> views.FiringView:
         """Submits its job now, whatever else runs, paused or not. Answers with what became of it."""
         return views.firing(await service.schedules.run_now(name, only_of))
 
-    @router.delete("/{name}", responses=problems(404, 422, 503))
+    @router.delete("/{name}", responses=problems(404, 503))
     async def remove(name: Name, only_of: OnlyOf, projects: Reading) -> views.ScheduleList:
         """Removes a schedule with the history of its firings; its jobs stay, and go on. Answers with those left."""
         await service.schedules.remove(name, only_of)

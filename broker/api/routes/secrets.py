@@ -17,24 +17,24 @@ def routes(service: Service) -> APIRouter:
     """The routes of secrets."""
     router = APIRouter(prefix="/v1/secrets", tags=["secrets"])
 
-    @router.get("", responses=problems(404, 422, 503))
+    @router.get("", responses=problems(404, 503))
     async def every(projects: Reading) -> views.SecretList:
         """Lists secrets without their values: those that jobs of one's own projects may name."""
         return views.secrets(await service.secrets.every(projects))
 
-    @router.get("/{name}", responses=problems(404, 422, 503))
+    @router.get("/{name}", responses=problems(404, 503))
     async def show(name: Name, projects: Reading) -> views.SecretView:
         """Shows one secret without its value: one that jobs of one's own projects may name."""
         return views.view(await service.secrets.one(name, projects))
 
-    @router.put("/{name}", responses=problems(409, 422, 503))
+    @router.put("/{name}", responses=problems(409, 503))
     async def set_(name: Name, wish: views.SecretWish, user: User, request: Request) -> views.SecretView:
         """Sets a secret: a new version, which attempts get that are launched from now on."""
         for project in wish.projects:
             await service.projects.check_submitting(identity(request), project, "projects")
         return views.view(await service.secrets.set(name, wish.value, user, wish.projects))
 
-    @router.delete("/{name}", responses=problems(404, 422, 503))
+    @router.delete("/{name}", responses=problems(404, 503))
     async def remove(name: Name) -> views.SecretList:
         """Removes a secret with all its versions; answers with those that are left."""
         await service.secrets.remove(name)

@@ -26,7 +26,7 @@ def routes(service: Service) -> APIRouter:
             return wish.trace, "trace"
         return await service.studies.history(wish.period), wish.period
 
-    @router.get("/plan", responses=problems(422, 503))
+    @router.get("/plan", responses=problems(503))
     async def own_plan(gpu: OfGpu = None, days: Days = DAYS, max_age_s: MaxAge = 0.0) -> views.OwnPlanView:
         """Says what to commit to, to hold and to leave to serverless for the broker's own work, at its own prices.
 
@@ -35,13 +35,13 @@ def routes(service: Service) -> APIRouter:
         found = await service.planning.plan(gpu, days, max_age_s)
         return views.own_plan(found, service.pricing.stale_price_days)
 
-    @router.post("/plan", responses=problems(413, 422, 503))
+    @router.post("/plan", responses=problems(413, 503))
     async def plan(wish: PlanWish) -> Study:
         """Says what to commit to, to hold and to leave to serverless, and why, as `broker plan` does."""
         trace, source = ("", "demand") if wish.demand is not None else await history(wish)
         return Study(source=source, result=await service.studies.run("plan", wish.arguments, trace, wish.files))
 
-    @router.post("/simulate", responses=problems(413, 422, 503))
+    @router.post("/simulate", responses=problems(413, 503))
     async def simulate(wish: SimulationWish) -> Study:
         """Says what policies would have cost, and the least that it could have cost, as `broker simulate` does."""
         trace, source = await history(wish)

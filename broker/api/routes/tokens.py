@@ -17,7 +17,7 @@ def routes(service: Service) -> APIRouter:
     """The routes of tokens."""
     router = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 
-    @router.post("", status_code=201, responses=problems(422, 503))
+    @router.post("", status_code=201, responses=problems(503))
     async def create(wish: views.TokenWish) -> views.TokenMade:
         """Makes a token and shows its text, this once."""
         token, text = await service.tokens.create(wish.user, wish.scope, wish.lives_s)
