@@ -166,7 +166,7 @@ def problem(operation: str, status: int) -> dict[str, Any]:
     if status in tables:
         return _told(tables[status].get(operation) or _longest(tables[status], path))
     if status == 422:
-        field, message = _WRONG.get(operation) or _longest(_WRONG | _ANY_ROUTE, path)
+        field, message = _WRONG.get(operation) or _longest({**_WRONG, **_ANY_ROUTE}, path)
         return _told(InvalidInput(Problem(field=field, message=message)))
     return _standing_before(method, path)[status]
 
