@@ -79,7 +79,8 @@ def spend(
 
 
 def _group(name: str, row: Row) -> str:
-    return str(row["group"].get(name, ""))
+    """What a row is of: – is nobody, as of an idle node, or no such tag. The total has none of the names but one."""
+    return str(row["group"][name] or "–") if name in row["group"] else ""
 
 
 def _money(name: str) -> Any:
@@ -97,11 +98,11 @@ def _corrected(amount: Row) -> str:
 
 
 _AMOUNTS = [
-    Column(head="jobs", cell=_money("job"), right=True),
-    Column(head="idle and overhead", cell=_money("overhead"), right=True),
+    Column(head="jobs", cell=_money("job"), right=True, spare=1),
+    Column(head="idle and overhead", cell=_money("overhead"), right=True, spare=2),
     Column(head="total", cell=_money("total"), right=True),
     Column(head="corrected by bills", cell=lambda row: _corrected(row["corrected"]), right=True),
-    Column(head="predicted for jobs", cell=_money("predicted"), right=True),
+    Column(head="predicted for jobs", cell=_money("predicted"), right=True, spare=3),
     Column(head="unknown", cell=lambda row: str(row["unknown"] or ""), right=True),
 ]
 

@@ -11,7 +11,7 @@ _COLUMNS = [
     Column(head="", cell=lambda row: "→" if row.get("is_chosen") else ""),
     Column(head="pool", cell=lambda row: str(row["pool"]) + (" (emulated)" if row.get("emulated") else "")),
     Column(head="starts in", cell=lambda row: _when(row.get("start_in_s")), right=True),
-    Column(head="ends in", cell=lambda row: render.seconds(row.get("end_in_s")), right=True),
+    Column(head="ends in", cell=lambda row: render.seconds(row.get("end_in_s")), right=True, spare=1),
     Column(head="adds", cell=lambda row: _amount(row, "marginal"), right=True),
     Column(head="in full", cell=lambda row: _amount(row, "full"), right=True),
     Column(head="of which", cell=lambda row: _lines(row), wrap=True),

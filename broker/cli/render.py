@@ -77,24 +77,25 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Row], title: str, foot
     from rich.table import Table
     from rich.text import Text
 
-    from broker.cli.column_fit import fitting, lines_below
+    from broker.cli.column_fit import fitting, key_of, lines_below, wide
 
     console = Console(highlight=False)
-    shown, below = fitting(columns, [*rows, *([footer] if footer else [])], console.width)
+    every = [*rows, *([footer] if footer else [])]
+    shown, below = fitting(columns, every, console.width)
     made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", show_footer=footer is not None)
     for column in shown:
         made.add_column(
             column.head,
             footer=column.shown(footer) if footer else "",
             justify="right" if column.right else "left",
-            no_wrap=not column.wrap,
-            overflow="ellipsis" if not column.wrap else "fold",
+            no_wrap=column.right,  # of a number, no digit may be missing
+            min_width=wide(column, every) if column.right else None,
+            overflow="fold",
         )
     for row in rows:
         made.add_row(*(Text(column.shown(row), style=column.style(row)) for column in shown))
     console.print(made)
-    key = next(column for column in columns if column.head)
-    for line in lines_below(key, below, rows):
+    for line in lines_below(key_of(columns), below, rows):
         console.print(Text(line))
 
 

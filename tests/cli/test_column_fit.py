@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.cli.column_fit import PADDING, READABLE, fitting, lines_below
+from broker.cli.column_fit import PADDING, READABLE, fitting, lines_below, needed
 from broker.cli.render import Column
 
 NAMES = ("id", "state", "gpus", "why", "note")
@@ -23,7 +23,8 @@ COLUMNS = _columns({"state": 1, "gpus": 2}, {"why", "note"})
 @given(st.lists(ROW, max_size=5), st.integers(20, 300))
 def test_nothing_that_can_t_be_spared_is_lost(rows: list[dict[str, str]], width: int) -> None:
     shown, below = fitting(COLUMNS, rows, width)
-    assert {column.head for column in shown} | {column.head for column in below} >= {"id", "why", "note"}
+    said = {name for name in ("why", "note") if any(row[name] for row in rows)}
+    assert {column.head for column in shown} | {column.head for column in below} >= {"id", *said}
     assert not {column.head for column in shown} & {column.head for column in below}
     assert all(column.wrap for column in below)
 
@@ -31,7 +32,7 @@ def test_nothing_that_can_t_be_spared_is_lost(rows: list[dict[str, str]], width:
 @given(st.lists(ROW, min_size=1, max_size=5), st.integers(20, 300))
 def test_what_is_spared_first_is_what_is_needed_least(rows: list[dict[str, str]], width: int) -> None:
     heads = [column.head for column in fitting(COLUMNS, rows, width)[0]]
-    assert "state" in heads or "gpus" not in heads
+    assert "state" in heads or "gpus" not in heads or not any(row["state"] for row in rows)
 
 
 def test_a_wide_terminal_shows_all() -> None:
@@ -49,3 +50,15 @@ def test_text_goes_below_a_narrow_table_by_the_row_s_name() -> None:
 def test_text_of_a_column_without_a_head_goes_below_by_the_row_s_name_alone() -> None:
     noted = Column(head="", cell=lambda row: str(row["note"]), wrap=True)
     assert lines_below(COLUMNS[0], [noted], [{"id": "k3f9a2", "note": "at once"}]) == ["k3f9a2: at once"]
+
+
+def test_numbers_keep_their_digits_and_rows_their_names_in_a_narrow_table() -> None:
+    columns = [
+        Column(head="offer", cell=lambda row: str(row["offer"]), wrap=True),
+        Column(head="note", cell=lambda row: "", wrap=True),
+        Column(head="idle and overhead", cell=lambda row: str(row["usd"]), right=True),
+    ]
+    rows = [{"offer": "x" * READABLE, "usd": "$0.000003558"}]
+    shown, below = fitting(columns, rows, READABLE)
+    assert ([column.head for column in shown], below) == (["offer", "idle\nand\noverhead"], [])
+    assert needed(shown[1:], rows) == 1 + PADDING + len("$0.000003558")
