@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from broker.api import dashboard, schemas
@@ -16,7 +16,7 @@ from broker.api.errors import handle_errors
 from broker.api.failures import Failures
 from broker.api.guard import PROBES, Guard
 from broker.api.limits import DEFAULT, Throttle
-from broker.api.parameters import refuse_unknown
+from broker.api.parameters import Parameters
 from broker.api.routes import (
     audit,
     budgets,
@@ -79,9 +79,10 @@ def create_app(service: Service, token: str | None = None, limits: UserLimits = 
     )
     routers = [noun.routes(service) for noun in nouns]
     for router in routers:
-        app.include_router(router, dependencies=[Depends(refuse_unknown)])
+        app.include_router(router)
     app.include_router(dashboard.routes())
     handle_errors(app)
+    app.add_middleware(Parameters, routers=routers)
     if token is not None:
         app.add_middleware(Throttle, limits=limits)
     app.add_middleware(Guard, token=token, identify=service.tokens.identify, failures=Failures(limits.failures))
