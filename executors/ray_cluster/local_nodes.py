@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -29,6 +30,7 @@ START_TIMEOUT_S = 90.0
 START = (sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats")
 _BEGUN = "begun"  # file of the names of nodes that are starting
 NODE_IP = "127.0.0.2"  # loopback that Ray keeps: 127.0.0.1 it replaces by the machine's outward address
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _FIXED_PORTS = ("dashboard-agent-listen-port", "metrics-export-port")
 
 
@@ -173,9 +175,12 @@ async def _start(
 async def _started(process: subprocess.Popen[bytes], log_path: Path) -> None:
     limit = time.monotonic() + START_TIMEOUT_S
     while b"Ray runtime started" not in log_path.read_bytes():
-        if process.poll() is not None or time.monotonic() > limit:
-            said = log_path.read_text(errors="replace").strip().splitlines()
+        if process.poll() is not None:
+            said = _COLOUR.sub("", log_path.read_text(errors="replace")).strip().splitlines()
             raise Unreachable(f"Ray did not start: {said[-1] if said else 'no output'} ({log_path})")
+        if time.monotonic() > limit:
+            busy = "this machine may be too busy for it"
+            raise Unreachable(f"Ray did not start within {START_TIMEOUT_S:.0f} s: {busy} ({log_path})")
         await asyncio.sleep(0.1)
 
 

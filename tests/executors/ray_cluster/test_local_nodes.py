@@ -1,6 +1,7 @@
 """Nodes of our own whose start nobody lives to see are ended, without Ray: what is started here only waits."""
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.model.errors import Unreachable
 from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine.processes import session_members
 from executors.ray_cluster import local_nodes
@@ -63,3 +65,18 @@ async def test_a_cluster_that_is_remembered_is_left_alone(tmp_path: Path) -> Non
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+async def test_a_node_that_takes_too_long_is_told_from_one_that_ended_with_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "node.log"
+    log.write_text("INFO \x1b[37mLocal node IP\x1b[39m: 127.0.0.2\n")
+    with subprocess.Popen(["sleep", "600"]) as process:
+        monkeypatch.setattr(local_nodes, "START_TIMEOUT_S", 0.0)
+        with pytest.raises(Unreachable, match="did not start within 0 s: this machine may be too busy"):
+            await local_nodes._started(process, log)
+        process.kill()
+        process.wait()
+        with pytest.raises(Unreachable, match="did not start: INFO Local node IP: 127"):
+            await local_nodes._started(process, log)
