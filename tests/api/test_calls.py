@@ -43,7 +43,7 @@ async def test_a_short_text_that_names_very_many_tasks_is_refused(http: httpx.As
 
 async def test_results_come_as_soon_as_any_has_ended(house: House, http: httpx.AsyncClient) -> None:
     array, single = await submitted(http, array=3), await submitted(http)
-    asked = {"of": [f"{array}:0-1,2", single], "timeout_s": 20}
+    asked = {"of": [f"{array}:0-1,2", single], "timeout_s": WAIT_S}
     waiting = asyncio.create_task(http.get("/v1/results", params=asked))
     executor, attempt = await house.start(f"{array}.1")
     executor.runs[attempt].result = b"pickled\nresult"

@@ -87,13 +87,16 @@ async def test_hundreds_follow_one_job_and_everybody_else_is_answered(house: Hou
 async def test_a_client_that_reads_nothing_is_cut_off_and_nobody_else_waits(
     house: House, submitted: str, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
-    monkeypatch.setattr(streaming.Lasting.__init__, "__defaults__", (0.5,))
-    monkeypatch.setattr(streaming.events, "__defaults__", (0.5,))
     executor, attempt = await house.start(submitted)
     executor.runs[attempt].stdout = b"x" * (32 << 20)
     async with served(house) as port:
         path = f"/v1/jobs/{submitted}/follow"
-        slow, quick = await Follower(port, path, 1 << 10).open(), await Follower(port, path, 1 << 20).open()
+        quick = await Follower(port, path, 1 << 20).open()
+        await quick.until(b"event: state")  # a busy machine may stand still for longer than the slow one is borne
+        monkeypatch.setattr(streaming.Lasting.__init__, "__defaults__", (0.5,))
+        monkeypatch.setattr(streaming.events, "__defaults__", (0.5,))
+        slow = await Follower(port, path, 1 << 10).open()
+        await slow.until(b"200 OK")
         slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
         read = 0
         async with asyncio.timeout(WAIT_S * 3):

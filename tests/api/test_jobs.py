@@ -283,7 +283,7 @@ async def test_a_name_that_is_nearly_right_is_suggested(http) -> None:
 
 
 async def test_wait_answers_at_the_end(house: House, http, submitted) -> None:
-    waiting = asyncio.create_task(http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": 20}))
+    waiting = asyncio.create_task(http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": WAIT_S}))
     await house.end(submitted, AttemptState.FAILED, 7)
     answer = (await waiting).json()
     assert (answer["ended"], answer["state"], answer["exit_code"]) == (True, "failed", 7)
@@ -293,7 +293,7 @@ async def test_wait_answers_a_change_when_told_what_was_seen(house: House, http,
     await house.attempt_of(submitted)
     await house.reaches(submitted, "starting")
     seen = (await http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": 0})).json()["revision"]
-    waiting = asyncio.create_task(http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": 60, "since": seen}))
+    waiting = asyncio.create_task(http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": WAIT_S, "since": seen}))
     await house.start(submitted)
     async with asyncio.timeout(WAIT_S):
         assert (await waiting).json()["state"] == "running"
@@ -308,7 +308,7 @@ async def test_wait_answers_after_its_time(http, submitted) -> None:
 
 async def test_wait_for_an_array_answers_when_each_task_has_ended(house: House, http) -> None:
     array = await submit(http, array=2)
-    waiting = asyncio.create_task(http.get(f"/v1/jobs/{array}/wait", params={"timeout_s": 20}))
+    waiting = asyncio.create_task(http.get(f"/v1/jobs/{array}/wait", params={"timeout_s": WAIT_S}))
     await house.end(f"{array}.0")
     await house.end(f"{array}.1")
     assert (await waiting).json()["counts"] == {"succeeded": 2}
@@ -334,7 +334,7 @@ async def test_cancel_of_an_array_ends_its_tasks(house: House, http) -> None:
     array = await submit(http, array=3)
     await house.end(f"{array}.0")
     assert (await http.post(f"/v1/jobs/{array}/cancel")).json()["marked"] == 2
-    waited = (await http.get(f"/v1/jobs/{array}/wait", params={"timeout_s": 20})).json()
+    waited = (await http.get(f"/v1/jobs/{array}/wait", params={"timeout_s": WAIT_S})).json()
     assert waited["counts"] == {"succeeded": 1, "cancelled": 2}
 
 

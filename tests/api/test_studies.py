@@ -1,7 +1,6 @@
 """Plans and simulations over HTTP: what the commands say, within limits, and nothing else waits for them."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -14,15 +13,14 @@ TRACE = "submit_s,duration_s,gpus\n" + "".join(f"{21600 * n},7200,{1 + n % 4}\n"
 
 async def test_a_trace_that_is_sent_is_planned_for_while_others_are_answered(http) -> None:
     planning = asyncio.create_task(http.post("/v1/plan", json={"trace": TRACE, "gpu": "H100", "step_s": 3600}))
-    longest = 0.0
+    answered = 0
     while not planning.done():
-        begun = time.perf_counter()
         assert (await http.get("/v1/pools")).status_code == 200
-        longest = max(longest, time.perf_counter() - begun)
+        answered += 1
         await asyncio.sleep(0.02)
     answer = (await planning).json()
     assert answer["source"] == "trace" and answer["result"], answer
-    assert longest < 10
+    assert answered > 5, "they waited for the plan"
 
 
 async def test_a_trace_is_played_and_policies_are_held_side_by_side(http) -> None:

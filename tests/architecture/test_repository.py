@@ -20,7 +20,7 @@ ONE_MACHINE = re.compile(r"(?<![\w.~-])/(?:root/\w|Users/\w|work/(?:main|shared)
 def committed() -> list[Path]:
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout: nothing tells which files are committed")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, timeout=30).stdout
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
     paths = [ROOT / name for name in listed.decode().split("\0") if name]
     return [path for path in paths if path.is_file()]
 

@@ -96,7 +96,7 @@ async def test_a_job_that_its_only_pool_took_back_is_tried_there_again_as_soon_a
 
 
 async def test_a_pool_that_keeps_failing_rests_while_others_work(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rest, "FIRST_REST_S", 2.0)
+    monkeypatch.setattr(rest, "FIRST_REST_S", 600.0)
     async with two.running() as broker:
         await two.until(lambda: len(two.executors) == 2)
         one, other = two.executors["one"], two.executors["two"]
@@ -109,6 +109,8 @@ async def test_a_pool_that_keeps_failing_rests_while_others_work(two: World, mon
         await finish(two, "next-a1", "two")
         (first,) = two.store.recorded("next").placements
         assert "its last 3 attempts did not get going (broken 2)" in first.refusals[0].message
+        over = replace(broker.register.health["one"], rests_until_ns=broker.clock.now_ns())
+        broker.register.health["one"] = over
         two.submit(broker, "only", pools_allowed=("one",))
         await finish(two, "only-a1", "one")
         await two.until(lambda: two.state("only").ended)
@@ -118,7 +120,7 @@ async def test_a_pool_that_keeps_failing_rests_while_others_work(two: World, mon
 async def test_a_job_that_is_ahead_of_its_deadline_leaves_its_on_demand_node_for_spot(
     two: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "AVOID_S", 0.5)
+    monkeypatch.setattr(retry, "AVOID_S", 3.0)
     one, other = two.pools
     two.pools = (
         replace(one, offers=(offer("0.1", tier=Tier.SPOT, gpu="", gpus=0),)),

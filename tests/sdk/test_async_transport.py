@@ -5,6 +5,7 @@ from pathlib import Path
 
 from broker.sdk.async_transport import AsyncTransport
 from broker.sdk.flow import Request
+from broker.testing.executor_watch import PATIENCE_S
 
 STEPS = 40  # of the event loop: more than a request takes
 
@@ -44,6 +45,6 @@ async def test_a_request_cancelled_at_any_step_closes_its_connection(tmp_path: P
             await asyncio.wait([request])
         assert request.result().json() == {}
         if answering.open:
-            await asyncio.wait(answering.open, timeout=20)
+            await asyncio.wait(answering.open, timeout=PATIENCE_S)
         assert answering.met > STEPS / 2
         assert not answering.open

@@ -81,7 +81,7 @@ def others() -> list[Any]:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "FIRST_PAUSE_S", 0.01)
     monkeypatch.setattr(calls, "LONGEST_PAUSE_S", 0.05)
-    monkeypatch.setattr(calls, "WITHIN_S", 5.0)
+    monkeypatch.setattr(calls, "WITHIN_S", 60.0)
 
 
 @pytest.fixture
@@ -238,7 +238,8 @@ def test_errors_of_the_catalogue(
     kind: type[Exception],
     says: str,
 ) -> None:
-    monkeypatch.setattr(calls, "WITHIN_S", 0.3)
+    if kind is Unreachable:  # what is asked again until the time is over; the others are told at once
+        monkeypatch.setattr(calls, "WITHIN_S", 0.3)
     server.catalogue_faults = [code] * 99
     failed = failure(gcp)
     assert isinstance(failed.error, kind) and says in str(failed.error)
