@@ -29,6 +29,7 @@ NOTHING_KEPT = tempfile.TemporaryDirectory(prefix="broker-tests-")
 atexit.register(NOTHING_KEPT.cleanup)
 os.environ["XDG_STATE_HOME"] = NOTHING_KEPT.name  # prices that whoever runs the tests has asked for are not theirs
 CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
+WAIT_MS = 150_000  # for what must happen in a page
 COLOURS = 96  # of a picture in the documentation
 FLAGS = (
     "--no-sandbox",
@@ -73,6 +74,7 @@ def browser() -> Iterator[object]:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     from playwright import sync_api
 
+    sync_api.expect.set_options(timeout=WAIT_MS)
     with sync_api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield found

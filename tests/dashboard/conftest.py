@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import WAIT_MS
 from tests.dashboard.site import TOKEN, Site
 
 
@@ -23,7 +24,7 @@ def page(browser, site: Site) -> Iterator[object]:
     complaints: list[str] = []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.on("console", lambda line: line.type == "error" and complaints.append(line.text))
-    tab.set_default_timeout(150_000)
+    tab.set_default_timeout(WAIT_MS)
     tab.goto(f"{site.url}/#token={TOKEN}")
     tab.get_by_role("heading", name="Overview").wait_for()
     yield tab

@@ -13,6 +13,7 @@ from playwright import sync_api
 from broker.model.budgets import Action, Budget, Period
 from broker.model.jobs import AttemptState
 from broker.model.money import Money
+from tests.conftest import WAIT_MS
 from tests.dashboard.conftest import TOKEN
 from tests.dashboard.site import Site
 
@@ -90,6 +91,7 @@ def test_the_page_of_a_job_of_an_array_and_the_one_that_asks_for_a_token_are_acc
 def test_without_the_token_it_asks_for_it_and_a_wrong_one_shows_nothing(browser, site: Site) -> None:
     context = browser.new_context()
     tab = context.new_page()
+    tab.set_default_timeout(WAIT_MS)
     tab.goto(f"{site.url}/#/spend")
     for token in ("wrong", TOKEN):
         tab.get_by_label("Token").wait_for()

@@ -6,6 +6,7 @@ from pathlib import Path
 from broker.decide.expand import expand
 from broker.model.jobs import Attempt, AttemptState, JobSpec, JobState
 from broker.ports import Store
+from tests.conftest import WAIT_MS
 from tests.dashboard.site import HALF, POOLS, TOKEN, Site
 
 MINUTE_NS = 60 * 10**9
@@ -34,7 +35,7 @@ def a_few_minutes(store: Store, now_ns: int) -> None:
 def test_nothing_is_said_to_pay_before_a_day_is_over_nor_of_which_gpus_there_are_none(browser, tmp_path: Path) -> None:
     with Site(tmp_path, a_few_minutes, EMULATED) as site:
         tab = browser.new_page()
-        tab.set_default_timeout(150_000)
+        tab.set_default_timeout(WAIT_MS)
         tab.goto(f"{site.url}/#token={TOKEN}")
         tab.get_by_text("how many GPUs pay is said after a day").wait_for()
         tab.get_by_text("Work on L4 has been seen for 1 hour: after a day of it, a plan is made.").wait_for()

@@ -8,6 +8,7 @@ import pytest
 
 from broker.model.jobs import AttemptState
 from broker.model.tokens import Scope
+from tests.conftest import WAIT_MS
 from tests.dashboard.site import TOKEN, Site
 
 AGAIN_MS = 2_500  # later than the page of a job asks again
@@ -35,7 +36,7 @@ def fill_nothing(*_: object) -> None: ...
 def tab(browser: Any) -> Iterator[Any]:
     context = browser.new_context()
     tab = context.new_page()
-    tab.set_default_timeout(150_000)
+    tab.set_default_timeout(WAIT_MS)
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))
     yield tab

@@ -6,6 +6,7 @@ from typing import Any
 from playwright import sync_api
 
 from broker.model.projects import Project
+from tests.conftest import WAIT_MS
 from tests.dashboard.site import TOKEN, Site
 from tests.dashboard.test_dashboard import violations, visit
 
@@ -16,7 +17,7 @@ def test_jobs_and_spend_are_filtered_by_project(browser: Any, tmp_path: Path) ->
             site.submit(name=f"theirs-{number}")
         context = browser.new_context(reduced_motion="reduce")
         tab = context.new_page()
-        tab.set_default_timeout(150_000)
+        tab.set_default_timeout(WAIT_MS)
         tab.goto(f"{site.url}/#token={TOKEN}")
         visit(tab, "jobs", "Jobs")
         sync_api.expect(tab.locator("tbody tr")).to_have_count(2)

@@ -15,6 +15,7 @@ import pytest
 
 import broker
 import simulator
+from tests.conftest import WAIT_MS
 from tests.sdk.conftest import Served
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +105,7 @@ def test_runs_top_to_bottom_and_is_shown_in_the_documentation(
     assert "Traceback" not in words(text)
     assert not re.search(r"\bnan\b|\binf\b", words(text)), "a number that is none"
     tab = browser.new_page(viewport={"width": 1000, "height": 1400})
+    tab.set_default_timeout(WAIT_MS)
     tab.goto((tmp_path / f"{notebook.stem}.html").as_uri())
     tab.locator(".js-plotly-plot .main-svg").first.wait_for()
     golden_picture(tab, f"notebook-{notebook.stem[0]}.png", full_page=False)
