@@ -112,9 +112,9 @@ class Gate:
         self._seconds = f"9{os.getpid():08}.{next(self._numbers)}"  # of no other process of these tests
         self.wait = f"sleep {self._seconds} || true"
 
-    def open(self) -> None:
-        """Where jobs see no file of ours, a process of theirs can still be ended."""
-        until(lambda: processes_with(self._seconds), "it waits at the gate")
+    def open(self, waiting: int = 1) -> None:
+        """Once so many wait. Where jobs see no file of ours, a process of theirs can still be ended."""
+        until(lambda: len(processes_with(self._seconds)) >= waiting, "it waits at the gate")
         for pid in processes_with(self._seconds):
             os.kill(pid, signal.SIGKILL)
 

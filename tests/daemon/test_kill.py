@@ -79,7 +79,7 @@ def test_killed_at_any_transition_it_goes_on(fragile: Daemon, moment: str, when:
     try:
         fragile.submit("echo ran; sleep 0.1", id=job_id)
     except BrokerError:
-        assert moment == "submitted"
+        assert moment in ("submitted", "starting")  # which may be before it is answered
     until(lambda: not is_running(fragile.state_dir), "it is dead")
     assert not at.exists(), "it was not the moment that killed it"
     fragile.up()

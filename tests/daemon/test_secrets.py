@@ -3,13 +3,13 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from broker.model.errors import InvalidInput
 from tests.daemon.running import BROKER, Daemon, daemon, until
+from tests.seen import command_lines, files_with
 
 VALUE = "s3cr3t-94817-s3cr3t-for-nobody"
 
@@ -26,23 +26,8 @@ def running() -> Iterator[Daemon]:
 
 
 def places(folder: Path) -> list[str]:
-    """Files with the value, but sockets, and what goes away meanwhile."""
-    found = []
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            if path.is_file() and VALUE.encode() in path.read_bytes():
-                found.append(str(path.relative_to(folder)))
-    return found
-
-
-def command_lines() -> bytes:
-    found = b""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            found += (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-    return found
+    """Files with the value."""
+    return [str(path.relative_to(folder)) for path in files_with(folder, VALUE)]
 
 
 def test_a_job_gets_it_and_writes_it_and_nobody_sees_it(running: Daemon) -> None:

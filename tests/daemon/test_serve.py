@@ -58,9 +58,9 @@ def workers_of(pid: int) -> list[int]:
 
 def test_workers_answer_with_tokens_and_a_job_goes_on_after_sigterm(here: Daemon) -> None:
     gate = Gate()
-    with serving(here, "--workers", "2", "--drain", "5s") as (url, process), ExitStack() as stack:
+    with serving(here, "--workers", "2", "--drain", "10s") as (url, process), ExitStack() as stack:
         until(lambda: answers(url) == 200, "it is ready")
-        assert httpx.get(f"{url}/v1/jobs").status_code == 401
+        assert httpx.get(f"{url}/v1/jobs", timeout=WAIT_S).status_code == 401
         token = here.client.create_token("ann", "submit", None)["token"]
         asked = stack.enter_context(
             httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=WAIT_S)

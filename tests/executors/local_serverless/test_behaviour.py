@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from broker.model.errors import NoCapacity
 from broker.model.jobs import AttemptState
 from broker.model.pools import Pool
 from broker.model.resources import Resources
@@ -21,6 +20,8 @@ from broker.testing.executor_contract_pool import check
 from broker.testing.executor_watch import PATIENCE_S, SystemClock, Watch, processes_with
 from executors.local_serverless import LocalServerless
 from tests.executors.cgroups import needs_cgroups
+from tests.executors.local_serverless.driving import open_pool, units_up
+from tests.seen import command_lines, files_with
 
 MIB = 1 << 20
 PIDS = 64
@@ -51,7 +52,7 @@ def state_dir() -> Iterator[Path]:
 @pytest.fixture
 def pool() -> Pool:
     options = {"pids": PIDS}
-    return builders.pool("serverless", executor="local_serverless", scaledown_window_s=0.5, options=options)
+    return builders.pool("serverless", executor="local_serverless", options=options)
 
 
 @pytest.fixture
@@ -68,13 +69,6 @@ async def watch(make_executor: Callable[[], LocalServerless]) -> AsyncIterator[W
     await watch.executor.close(stop=True)
 
 
-async def empty(watch: Watch) -> None:
-    """Waits until no container is up."""
-    async with asyncio.timeout(PATIENCE_S):
-        while (await watch.executor.capacity()).units:
-            await asyncio.sleep(0.02)
-
-
 async def test_the_same_environment_is_served_by_the_same_container(watch: Watch) -> None:
     reports = [await watch.run(launch_request("true")) for _ in range(3)]
     assert len({report.unit_ids for report in reports}) == 1
@@ -86,15 +80,16 @@ async def test_another_environment_gets_another_container(watch: Watch) -> None:
     assert plain.unit_ids != prepared.unit_ids
 
 
-async def test_an_idle_container_ends_after_the_window_and_is_metered_to_its_end(watch: Watch) -> None:
-    report = await watch.run(launch_request("true"))
-    await empty(watch)
-    usage = await watch.executor.usage(0)
-    check(usage)
-    (unit,) = [unit for unit in usage.units if unit.unit_id in report.unit_ids]
-    assert unit.ended_ns is not None and report.ended_ns is not None
-    assert unit.ended_ns - report.ended_ns >= 400_000_000
-    assert unit.caused_by == report.attempt_id
+async def test_an_idle_container_ends_after_the_window_and_is_metered_to_its_end() -> None:
+    async with open_pool(scaledown_window_s=0.5) as watch:
+        report = await watch.run(launch_request("true"))
+        await units_up(watch, 0)
+        usage = await watch.executor.usage(0)
+        check(usage)
+        (unit,) = [unit for unit in usage.units if unit.unit_id in report.unit_ids]
+        assert unit.ended_ns is not None and report.ended_ns is not None
+        assert unit.ended_ns - report.ended_ns >= 400_000_000
+        assert unit.caused_by == report.attempt_id
 
 
 async def test_a_container_has_a_tmp_of_its_own(watch: Watch) -> None:
@@ -144,13 +139,11 @@ async def test_a_secret_is_in_no_argument_and_no_file(watch: Watch, state_dir: P
     await watch.launch(request)
     await watch.running(request.attempt_id)
     async with asyncio.timeout(PATIENCE_S):
-        while not (here := list(state_dir.rglob("here"))):
+        while not (here := [root for root, _, names in os.walk(state_dir) if "here" in names]):
             await asyncio.sleep(0.02)
-    arguments = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not [line for line in arguments if secret.encode() in line]
-    files = [path for path in state_dir.rglob("*") if path.is_file()]
-    assert files and not [path for path in files if secret.encode() in path.read_bytes()]
-    (here[0].parent / "go").touch()
+    assert secret.encode() not in command_lines()
+    assert not files_with(state_dir, secret)
+    Path(here[0], "go").touch()
     assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
 
 
@@ -161,25 +154,3 @@ async def test_usage_is_known_after_the_pool_was_stopped(watch: Watch) -> None:
     check(usage)
     assert {line.attempt_id for line in usage.attempts} == {report.attempt_id}
     assert all(unit.ended_ns is not None for unit in usage.units)
-
-
-async def test_containers_that_keep_failing_make_the_pool_pause(
-    state_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    broken = tmp_path / "bwrap"
-    broken.write_text("#!/bin/sh\necho out of order >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    pool = builders.pool(executor="local_serverless", options={"isolation": "bubblewrap", "prepared": 0})
-    watch = Watch(LocalServerless(ExecutorContext(pool=pool, state_dir=state_dir, clock=SystemClock())))
-    await watch.executor.open()
-    try:
-        reports = [await watch.run(launch_request("true")) for _ in range(3)]
-        assert all(report.started_ns is None and "out of order" in report.reason for report in reports)
-        assert AttemptState.SUCCEEDED not in {report.state for report in reports}
-        capacity = await watch.executor.capacity()
-        assert capacity.backoff_until_ns > capacity.as_of_ns
-        with pytest.raises(NoCapacity):
-            await watch.executor.launch(launch_request("true"))
-    finally:
-        await watch.executor.close(stop=True)

@@ -22,6 +22,7 @@ from executors.local_serverless import sandbox
 from executors.on_machine.processes import descendants
 from tests.executors.cgroups import CGROUPS, needs_cgroups
 from tests.executors.local_serverless.driving import TINY, executor_in, folder_of, host_of, open_pool, until
+from tests.seen import command_lines, files_with
 
 needs_sandbox = pytest.mark.skipif(sandbox.strongest() == "process", reason="no namespaces on this machine")
 
@@ -129,7 +130,7 @@ async def test_a_killed_host_is_started_again_and_nothing_is_lost() -> None:
         os.kill(host_of(watch), signal.SIGKILL)
         with pytest.raises(Unreachable):
             await watch.executor.poll(watch.version, 30.0)
-        await until(lambda: not processes_with("31536111"), 5.0)
+        await until(lambda: not processes_with("31536111"))
         await watch.executor.open()
         watch.version = 0
         report = await watch.ended(lost.attempt_id)
@@ -172,10 +173,7 @@ async def test_secrets_are_written_nowhere() -> None:
         request = launch_request("sleep 3600", envs={"TOKEN": secret}, secret_names=frozenset({"TOKEN"}))
         await watch.launch(request)
         await watch.running(request.attempt_id)
-        found = [
-            path for path in folder_of(watch).rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
-        ]
-        argvs = b"".join(path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+        found, argvs = files_with(folder_of(watch), secret), command_lines()
         await watch.end_all()
         assert not found
         assert secret.encode() not in argvs
@@ -276,7 +274,7 @@ async def test_weaker_isolation_still_ends_whole_trees(isolation: str) -> None:
         await watch.says(request.attempt_id, b"on")
         await watch.executor.cancel(request.attempt_id, 0.2)
         assert (await watch.ended(request.attempt_id)).state is AttemptState.CANCELLED
-        await until(lambda: not processes_with("31536222"), 5.0)
+        await until(lambda: not processes_with("31536222"))
         request = launch_request(
             "echo on; for i in $(seq 8); do (for j in $(seq 200); do sleep 31536333 & done; wait) & done; wait"
         )
@@ -284,7 +282,7 @@ async def test_weaker_isolation_still_ends_whole_trees(isolation: str) -> None:
         await watch.says(request.attempt_id, b"on")
         await until(lambda: bool(processes_with("31536333")))
         os.kill(host_of(watch), signal.SIGKILL)  # while more are being born
-        await until(lambda: not processes_with("31536333"), 5.0)
+        await until(lambda: not processes_with("31536333"))
         await watch.executor.close(stop=False)
         await watch.executor.open()
         watch.version = 0
