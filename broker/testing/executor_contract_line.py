@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import wraps
 from itertools import pairwise
+from typing import Any, Final
 
 import pytest
 
@@ -17,6 +19,38 @@ from broker.ports import Executor
 from broker.testing.builders import launch_request
 from broker.testing.executor_contract_pool import check, lines_of
 from broker.testing.executor_watch import Watch
+
+_TRIES: Final = 5
+_Test = Callable[[Any, Watch, Pool, list[LaunchRequest]], Awaitable[None]]
+
+
+class GivenBack(Exception):
+    """One that waited was given back to the broker before its turn came."""
+
+
+def tried_again(test: _Test) -> _Test:
+    """The test, done again on a pool filled anew where the machine was so busy that one did not get its turn."""
+
+    @wraps(test)
+    async def tried(self: Any, watch: Watch, pool: Pool, full: list[LaunchRequest]) -> None:
+        for _ in range(_TRIES - 1):
+            try:
+                return await test(self, watch, pool, full)
+            except GivenBack:
+                await watch.end_all()
+                watch.launched.clear()
+                full = await filled(watch, pool)
+        await test(self, watch, pool, full)
+
+    return tried
+
+
+async def had_its_turn(watch: Watch, request: LaunchRequest) -> AttemptState:
+    """Waits for the end of one that waited. Raises `GivenBack`."""
+    ended = await watch.ended(request.attempt_id)
+    if ended.state is AttemptState.REFUSED:
+        raise GivenBack(ended.reason)
+    return ended.state
 
 
 async def filled(watch: Watch, pool: Pool) -> list[LaunchRequest]:
@@ -48,6 +82,7 @@ class LineContract:
         await watch.executor.launch(request)
         return request
 
+    @tried_again
     async def test_they_take_over_a_place_one_after_the_other(
         self, watch: Watch, pool: Pool, full: list[LaunchRequest]
     ) -> None:
@@ -56,8 +91,7 @@ class LineContract:
         assert not [line for request in waiting for line in lines_of(before, request.attempt_id)]
         await watch.executor.cancel(full[0].attempt_id, grace_s=0.0)
         for request in waiting:
-            ended = await watch.ended(request.attempt_id)
-            assert ended.state is AttemptState.SUCCEEDED, ended
+            assert await had_its_turn(watch, request) is AttemptState.SUCCEEDED
             assert await watch.output(request.attempt_id) == b"ran\n"
         usage = await watch.executor.usage(0)
         check(usage)
@@ -68,13 +102,14 @@ class LineContract:
         for request in full[1:]:
             assert watch.reports[request.attempt_id].state is AttemptState.RUNNING
 
+    @tried_again
     async def test_one_that_waits_can_be_cancelled(self, watch: Watch, pool: Pool, full: list[LaunchRequest]) -> None:
         first, second = [await self._line_up(watch, pool, "echo ran") for _ in range(2)]
         await watch.executor.cancel(first.attempt_id)
-        assert (await watch.ended(first.attempt_id)).state is AttemptState.CANCELLED
+        assert await had_its_turn(watch, first) is AttemptState.CANCELLED
         assert await watch.output(first.attempt_id) == b""
         await watch.executor.cancel(full[0].attempt_id, grace_s=0.0)
-        assert (await watch.ended(second.attempt_id)).state is AttemptState.SUCCEEDED
+        assert await had_its_turn(watch, second) is AttemptState.SUCCEEDED
         assert not lines_of(await watch.executor.usage(0), first.attempt_id)
 
     async def test_one_that_waits_in_vain_is_given_back(
@@ -93,11 +128,12 @@ class LineContract:
         with pytest.raises((NoCapacity, Rejected)):
             await watch.executor.launch(request)
 
+    @tried_again
     async def test_a_repeat_waits_once(self, watch: Watch, pool: Pool, full: list[LaunchRequest]) -> None:
         request = await self._line_up(watch, pool, "echo ran")
         await watch.executor.launch(request)
         await watch.executor.cancel(full[0].attempt_id, grace_s=0.0)
-        assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
+        assert await had_its_turn(watch, request) is AttemptState.SUCCEEDED
         await watch.executor.launch(request)
         assert await watch.output(request.attempt_id) == b"ran\n"
 

@@ -116,7 +116,8 @@ class Watch:
                 with suppress(KeyError):  # no folder yet
                     chunk = await self.executor.logs(attempt_id, stream)
                     if text in chunk.data:
-                        assert not chunk.complete, "complete before its end"
+                        if chunk.complete:  # a short command may have ended meanwhile, one that goes on has not
+                            await self.ended(attempt_id)
                         return chunk.data
                 await asyncio.sleep(0.01)
 

@@ -265,9 +265,10 @@ async def test_a_closed_pool_says_so(cluster: Cluster, tmp_path: Path) -> None:
 async def test_a_job_that_keeps_checkpoints_has_time_for_one(
     cluster: Cluster, tmp_path: Path, keeps: float | None, kept: bool
 ) -> None:
-    """It takes a second; the pool's own grace is shorter."""
+    """It takes longer than the pool's own grace."""
     async with open_pool(cluster, tmp_path / "state", options={"grace_s": 0.2}) as watch:
-        run = "trap 'sleep 1; echo kept; exit 0' TERM; echo on; while :; do sleep 0.05; done"
+        takes_s = 1 if kept else 60
+        run = f"trap 'sleep {takes_s}; echo kept; exit 0' TERM; echo on; while :; do sleep 0.05; done"
         request = launch_request(run, checkpoint_every_s=keeps)
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")

@@ -34,11 +34,13 @@ async def test_a_ray_program_has_its_nodes_for_itself_and_nothing_is_left_of_the
 ) -> None:
     async with open_pool(cluster, tmp_path / "state", own=True) as watch:
         assert not (await watch.executor.capacity()).units and not cluster.world.kinds["rayclusters"]
-        request = gang("echo on; sleep 0.5")
+        go = tmp_path / "go"
+        request = gang(f"echo on; until [ -e {go} ]; do sleep 0.02; done")
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")
         (made,) = cluster.world.kinds["rayclusters"].values()
         assert made["spec"]["workerGroupSpecs"][0]["replicas"] == 2
+        go.touch()
         report = await watch.ended(request.attempt_id)
         assert report.state is AttemptState.SUCCEEDED and len(report.unit_ids) == 2
         await gone(cluster)
@@ -98,10 +100,9 @@ async def test_what_is_cancelled_while_it_runs_tells_its_last_and_takes_its_clus
 async def test_a_cancel_s_own_grace_counts_whatever_the_pool_s_is(
     cluster: Cluster, tmp_path: Path, grace_s: float, kept: bool
 ) -> None:
-    """Keeping takes a second."""
-    options = {"grace_s": 0.2 if kept else 30.0}
+    takes_s, options = (1, {"grace_s": 0.2}) if kept else (60, {"grace_s": 300.0})
     async with open_pool(cluster, tmp_path / "state", own=True, options=options) as watch:
-        request = gang("trap 'sleep 1; echo kept; exit 0' TERM; echo on; while :; do sleep 0.05; done")
+        request = gang(f"trap 'sleep {takes_s}; echo kept; exit 0' TERM; echo on; while :; do sleep 0.05; done")
         await watch.launch(request)
         await watch.says(request.attempt_id, b"on")
         await watch.executor.cancel(request.attempt_id, grace_s)

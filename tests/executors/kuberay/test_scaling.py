@@ -37,7 +37,9 @@ async def test_idle_workers_leave_first_and_busy_ones_when_they_have_ended(clust
     """The server ends any worker that is too many and was not named: here that would be a busy one."""
     async with open_pool(cluster, tmp_path / "state", max_units=3, options={"initial_workers": 3}) as watch:
         await ready(watch, 3)
-        first, second = (launch_request("echo on; sleep 1", resources=UNIT) for _ in range(2))
+        go = tmp_path / "go"
+        run = f"echo on; until [ -e {go} ]; do sleep 0.02; done"
+        first, second = (launch_request(run, resources=UNIT) for _ in range(2))
         for request in (first, second):
             await watch.launch(request)
             await watch.says(request.attempt_id, b"on")
@@ -45,6 +47,7 @@ async def test_idle_workers_leave_first_and_busy_ones_when_they_have_ended(clust
         async with asyncio.timeout(PATIENCE_S):
             await cluster.world.until(lambda: len(workers(cluster)) == 2)
         assert len((await watch.executor.capacity()).units) == 2
+        go.touch()
         for request in (first, second):
             assert (await watch.ended(request.attempt_id)).state is AttemptState.SUCCEEDED
         async with asyncio.timeout(PATIENCE_S):

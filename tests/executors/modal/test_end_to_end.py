@@ -73,7 +73,7 @@ async def test_a_job_with_a_gpu_goes_to_modal_and_costs_what_modal_asks(shell: S
 
 async def test_what_has_no_room_here_goes_to_modal(shell: Shell, server: ModalServer) -> None:
     wanted = ("--cpus", "1", "--memory", "256MiB", "--est-runtime", "1s")
-    first = await shell.call("submit", "-d", *wanted, "--", "sleep", "4")
+    first = await shell.call("submit", "-d", *wanted, "--", "sleep", "3600")
     second = await shell.call("submit", "-d", *wanted, "--max-wait", "0s", "--", "sh", "-c", "echo $BROKER_POOL")
     await shell.call("wait", second)
     assert await shell.call("logs", second) == "modal"

@@ -41,7 +41,7 @@ async def test_without_capacity_the_next_gpu_is_tried(server: ModalServer, tmp_p
     request = launch_request("true", resources=GPU)
     asked = ResourceRequest(gpu_choices=(Gpu(model="H100"), Gpu(model="L4")), gpu_ordered=True)
     request = replace(request, spec=replace(request.spec, resources=asked))
-    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 0.3}, **GPU_POOL) as watch:
+    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 2.0}, **GPU_POOL) as watch:
         assert (await watch.run(request)).state is AttemptState.SUCCEEDED
         usage = await watch.executor.usage(0)
         assert [unit.resources.gpu_model for unit in usage.units] == ["L4"]
@@ -82,10 +82,10 @@ async def test_throttled_calls_are_made_again_more_slowly(server: ModalServer, t
 async def test_throttling_without_end_sends_it_elsewhere(server: ModalServer, tmp_path: Path, held: Resources) -> None:
     """Asked a few times within its wait for capacity, not as fast as the line allows."""
     server.faults.fail(call_of(held, "SandboxCreate"), Status.RESOURCE_EXHAUSTED, "too many requests")
-    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 1.0}, **GPU_POOL) as watch:
+    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 2.0}, **GPU_POOL) as watch:
         report = await watch.run(launch_request("true", resources=held))
         assert report.state is AttemptState.REFUSED and "too many requests" in report.reason
-    assert 2 <= len(server.world.seen(call_of(held, "SandboxCreate"))) <= 8
+    assert 2 <= len(server.world.seen(call_of(held, "SandboxCreate"))) <= 10
 
 
 @given(st.integers(1, 40))

@@ -87,7 +87,7 @@ async def test_an_idle_container_is_paid_until_its_window_has_passed(server: Mod
                 await asyncio.sleep(0.05)
         (unit,) = (await watch.executor.usage(0)).units
         assert unit.ended_ns is not None and report.ended_ns is not None
-        assert 1.9e9 < unit.ended_ns - report.ended_ns < 4e9
+        assert 1.9e9 < unit.ended_ns - report.ended_ns < 40e9, "neither at once nor after the usual window"
 
 
 async def test_containers_that_wait_are_measured_and_the_next_attempt_is_in_one(
@@ -140,12 +140,12 @@ async def test_without_capacity_the_next_gpu_is_tried_and_then_another_pool(
     asked = ResourceRequest(gpu_choices=(Gpu(model="H100", count=2), Gpu(model="L4")), gpu_ordered=True)
     request = launch_request("true", resources=GPU)
     request = replace(request, spec=replace(request.spec, resources=asked))
-    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 0.4}, **GPU_POOL) as watch:
+    async with open_pool(server, tmp_path / "state", options={"capacity_wait_s": 2.0}, **GPU_POOL) as watch:
         assert (await watch.run(request)).state is AttemptState.SUCCEEDED
         (unit,) = (await watch.executor.usage(0)).units
         assert unit.resources.gpu_model == "L4"
         refused = await watch.run(launch_request("true", resources=GPU))
-        assert refused.state is AttemptState.REFUSED and "no 2 H100 within 0.4 s" in refused.reason
+        assert refused.state is AttemptState.REFUSED and "no 2 H100 within 2 s" in refused.reason
         server.faults.no_capacity = set()
         assert (await watch.run(launch_request("true", resources=GPU))).state is AttemptState.SUCCEEDED
     ran = {call.task_id for call in server.functions.calls.values() if call.task_id}
@@ -196,7 +196,7 @@ async def test_a_broker_killed_before_its_call_was_made_makes_none(server: Modal
 
 async def test_a_wait_for_capacity_is_bounded_by_the_next_broker_too(server: ModalServer, tmp_path: Path) -> None:
     server.faults.no_capacity = {""}
-    pool, folder = functions_of(server, options={"capacity_wait_s": 0.5}), tmp_path / "state"
+    pool, folder = functions_of(server, options={"capacity_wait_s": 2.0}), tmp_path / "state"
     patient = functions_of(server, options={"capacity_wait_s": 60})
     watch = Watch(executor_on(patient, folder))
     await watch.executor.open()
@@ -208,7 +208,7 @@ async def test_a_wait_for_capacity_is_bounded_by_the_next_broker_too(server: Mod
     watch.executor, watch.version = executor_on(pool, folder), 0
     await watch.executor.open()
     report = await watch.ended(request.attempt_id)
-    assert report.state is AttemptState.REFUSED and "no room within 0.5 s" in report.reason
+    assert report.state is AttemptState.REFUSED and "no room within 2 s" in report.reason
     server.faults.no_capacity = set()
     assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
     assert claims(server) == 2, "what was refused is claimed, so that it never runs"
@@ -230,8 +230,8 @@ async def test_what_may_have_been_called_is_claimed_before_it_is_refused(server:
 
 
 async def test_building_an_image_is_no_wait_for_capacity(server: ModalServer, tmp_path: Path) -> None:
-    server.images.build_s = 1.0
-    async with open_pool(server, tmp_path / "state", functions=True, options={"capacity_wait_s": 0.8}) as watch:
+    server.images.build_s = 2.5
+    async with open_pool(server, tmp_path / "state", functions=True, options={"capacity_wait_s": 2.0}) as watch:
         assert (await watch.run(launch_request("true"))).state is AttemptState.SUCCEEDED
 
 

@@ -345,8 +345,9 @@ async def test_nothing_is_answered_without_the_token(pool: Driver) -> None:
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert ask(b"", timeout=60, metadata=[("authorization", f"Bearer {cluster['token']}")])
     jobs = f"http://127.0.0.1:{cluster['dashboard_port']}/api/jobs/"
-    assert httpx.get(jobs).status_code in (401, 403)
-    assert httpx.get(jobs, headers={"Authorization": f"Bearer {cluster['token']}"}).status_code == 200
+    assert httpx.get(jobs, timeout=PATIENCE_S).status_code in (401, 403)
+    token = {"Authorization": f"Bearer {cluster['token']}"}
+    assert httpx.get(jobs, headers=token, timeout=PATIENCE_S).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.running import Daemon, until
+from tests.daemon.running import WAIT_S, Daemon, until
 from tests.executors.ray_cluster import running
 from tests.executors.ray_cluster.running import RunningCluster
 
@@ -117,7 +117,7 @@ def test_training_goes_on_from_its_checkpoint_when_a_node_is_killed(
     attached: Daemon, cluster: RunningCluster, tmp_path: Path
 ) -> None:
     job = submitted(attached, "ray-train.yaml", "--env", f"CHECKPOINTS={tmp_path}")
-    until(lambda: _epoch(attached, job) >= 3, f"{job} has kept checkpoints", 120.0)
+    until(lambda: _epoch(attached, job) >= 3, f"{job} has kept checkpoints")
     doomed = cluster.nodes[-1]
     os.killpg(doomed.pid, signal.SIGKILL)
     doomed.end()
@@ -144,10 +144,10 @@ def test_ppo_learns_for_a_few_iterations(daemon: Daemon) -> None:
 
 def test_an_application_answers_where_show_says_until_it_is_cancelled(daemon: Daemon) -> None:
     job = submitted(daemon, "ray-serve.yaml")
-    until(lambda: daemon.client.job(job)["endpoint"], f"{job} answers", 120.0)
+    until(lambda: daemon.client.job(job)["endpoint"], f"{job} answers")
     endpoint = daemon.client.job(job)["endpoint"]
     assert f"endpoint   {endpoint}" in daemon.call("show", job).stdout
-    with urllib.request.urlopen(f"{endpoint}?text=hello", timeout=30) as answer:
+    with urllib.request.urlopen(f"{endpoint}?text=hello", timeout=WAIT_S) as answer:
         assert json.load(answer) == {"you said": "hello"}
     daemon.call("cancel", job)
     daemon.ended(job)

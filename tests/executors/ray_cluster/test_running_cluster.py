@@ -208,6 +208,7 @@ async def test_a_node_that_is_being_taken_away_tells_what_runs_there(cluster: Ru
     what = request(script, resources=ResourceRequest(extra={"doomed": 1.0}))
     await fixed.executor.launch(what)
     (unit,) = (await fixed.running(what.attempt_id)).unit_ids
+    await fixed.says(what.attempt_id, b"on")
     await asyncio.to_thread(cluster.drain, unit, 300)
     report = await fixed.ended(what.attempt_id)
     assert report.state is AttemptState.INTERRUPTED
