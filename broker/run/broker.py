@@ -214,8 +214,6 @@ class Broker:
         finally:
             self.ended = True
             self.register.changes.happened()
-            for pool in self.pools.values():
-                pool.settled.set()  # whoever waits for it to open hears that it won't
 
     async def _joined(self) -> bool:
         """Whether it has a place among the brokers of the store; it tries again while the database is away."""
@@ -375,6 +373,8 @@ class Broker:
                 log.warning("pool did not close cleanly", pool=pool.pool.name, error=str(error))
             except Exception:
                 log.exception("pool did not close cleanly", pool=pool.pool.name)
+            if self._stop.is_set():
+                pool.settled.set()  # whoever waits for it to open hears that it won't
 
     async def begin(self, entry: Entry) -> tuple[Job, ...] | None:
         """Stores a job and begins it in one step where that is possible: see `Dispatcher.begin`."""

@@ -47,6 +47,11 @@ class Blobs:
         """Whether it is here for certain, as somebody has wanted it a moment ago."""
         return self._recent.noted_ns(sha256) > self._clock.now_ns() - _NOTED_NS
 
+    def hold(self, small: Iterable[tuple[str, bytes]]) -> None:
+        """Has small ones at hand that the store is about to be given with a job."""
+        for sha256, data in small:
+            self._recent.put(sha256, data)
+
     def came(self, kept: Iterable[tuple[str, bytes]]) -> None:
         """Takes note of small ones that the store was given with a job."""
         for sha256, data in kept:

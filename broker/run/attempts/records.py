@@ -110,7 +110,7 @@ class Records:
                 found = await self._result_here(attempt)
                 return _joined({"known": found is not None}, found or b"")
             chunk = await self._logs_here(attempt, asked["stream"], asked["offset"], asked["limit"])
-        except KeyError:
+        except (KeyError, UnknownName):
             return _joined({"known": False})
         except BrokerError as error:
             return _joined({"known": False, "error": str(error)})

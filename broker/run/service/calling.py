@@ -75,6 +75,7 @@ class Calling:
         await self._room(*blobs[0])
         new = await expanded(_calling(ready.spec, inputs), document.id or self._ids.new(now_ns), user, now_ns)
         wanted = replace(entry(document, new, ready, note), blobs=blobs)
+        self._broker.blobs.hold(blobs)  # it may be launched before `begin` returns
         jobs = await self._broker.begin(wanted)
         if jobs is None:
             jobs = await self._submissions.store(wanted)

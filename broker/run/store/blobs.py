@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from broker.model.errors import UnknownName
 from broker.model.jobs import JobState
 from broker.model.money import NS_PER_S
-from broker.run.store.engine import insert_new
+from broker.run.store.engine import inserts
 from broker.run.store.kept_tables import schedules
 from broker.run.store.specs import Specs, chunks
 from broker.run.store.tables import blobs, jobs
@@ -77,8 +78,16 @@ class StoredBlobs(Transactions):
 def keep_blob(connection: Connection, sha256: str, data: bytes, at_ns: int) -> None:
     """Keeps bytes under their hash; of those that are here, that they are wanted."""
     row = {"sha256": sha256, "data": data, "wanted_ns": at_ns}
-    connection.execute(insert_new(connection, blobs), row)
-    _want(connection, sha256, at_ns)
+    connection.execute(_keeping(connection.dialect.name), row)
+
+
+@lru_cache
+def _keeping(dialect: str) -> Any:
+    new = inserts(dialect)(blobs)
+    later = {"wanted_ns": new.excluded.wanted_ns}
+    return new.on_conflict_do_update(
+        set_=later, index_elements=["sha256"], where=blobs.c.wanted_ns < new.excluded.wanted_ns
+    )
 
 
 def _want(connection: Connection, sha256: str, at_ns: int) -> None:

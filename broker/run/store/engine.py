@@ -133,7 +133,7 @@ def insert_new(connection: Connection, table: Table) -> Any:
 @lru_cache
 def insert_new_in(dialect: str, table: Table) -> Any:
     """The same for a dialect by its name."""
-    return _inserts(dialect)(table).on_conflict_do_nothing()
+    return inserts(dialect)(table).on_conflict_do_nothing()
 
 
 def add_up(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -145,7 +145,7 @@ def add_up(connection: Connection, table: Table, rows: Sequence[dict[str, Any]])
 
 @lru_cache
 def _adding_up(dialect: str, table: Table) -> Any:
-    new = _inserts(dialect)(table)
+    new = inserts(dialect)(table)
     added = {column.name: column + new.excluded[column.name] for column in table.columns if not column.primary_key}
     return new.on_conflict_do_update(index_elements=list(table.primary_key), set_=added)
 
@@ -160,10 +160,11 @@ def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]])
 
 
 def _insert(connection: Connection) -> Any:
-    return _inserts(connection.dialect.name)
+    return inserts(connection.dialect.name)
 
 
-def _inserts(dialect: str) -> Any:
+def inserts(dialect: str) -> Any:
+    """Makes inserts for a dialect by its name: they know what to do about rows that are there already."""
     return sqlite.insert if dialect == "sqlite" else postgresql.insert
 
 

@@ -47,10 +47,10 @@ class StoredLeases(Transactions):
     def _fenced(self, pools: Collection[str] = ()) -> Iterator[Connection]:
         """A transaction that writes what only a living broker may, and the one that drives these pools.
 
-        Raises LeaseLost.
+        Raises LeaseLost. Nobody else can have an SQLite file that this broker has locked.
         """
         with self._write() as connection:
-            if self._fence is not None:
+            if self._fence is not None and self.shared:
                 _check_lives(connection, self._fence, pools)
             yield connection
 
