@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import broker.run.attempts.dispatch as dispatching
-from broker.decide import rest, retry, spot
+from broker.decide import rest, spot
 from broker.decide.policy import dispatch as decide
 from broker.decide.rules import PlacementRules
 from broker.model.errors import NoCapacity, Unreachable
@@ -117,10 +117,7 @@ async def test_a_pool_that_keeps_failing_rests_while_others_work(two: World, mon
     assert two.state("only") is JobState.SUCCEEDED
 
 
-async def test_a_job_that_is_ahead_of_its_deadline_leaves_its_on_demand_node_for_spot(
-    two: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retry, "AVOID_S", 3.0)
+async def test_a_job_that_is_ahead_of_its_deadline_leaves_its_on_demand_node_for_spot(two: World) -> None:
     one, other = two.pools
     two.pools = (
         replace(one, offers=(offer("0.1", tier=Tier.SPOT, gpu="", gpus=0),)),
@@ -135,6 +132,7 @@ async def test_a_job_that_is_ahead_of_its_deadline_leaves_its_on_demand_node_for
         two.submit(broker, deadline_ns=deadline_ns, max_duration_s=10.0, checkpoint_every_s=0.1, retry=many)
         sure = await two.running_attempt("j-a2", "two")
         await sure.move("j-a2", AttemptState.RUNNING)
+        broker.register.avoid.clear()  # as if the time of avoiding were over
         await two.until(lambda: broker.wake() or ("cancel", "j-a2") in sure.calls)  # type: ignore[func-returns-value]
         await finish(two, "j-a3", "one")
         await two.until(lambda: two.state().ended)
