@@ -6,16 +6,18 @@ pool for at the cheapest price that anybody asks.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from operator import attrgetter
 from typing import Literal
 
 from broker.decide.models_of_work import Work
 from broker.decide.own_hardware import HOURS_PER_YEAR
 from broker.decide.price_book import PriceBook, unit_price
 from broker.decide.proposing import commitments
+from broker.decide.wording import offered
 from broker.model.offers import Offer, Tier
 from broker.model.pools import Pool, PoolKind
 
@@ -28,7 +30,7 @@ TERM_H = {Tier.COMMIT_1Y: float(HOURS_PER_YEAR), Tier.COMMIT_3Y: 3.0 * HOURS_PER
 class Way:
     """One way to buy GPUs of one model."""
 
-    name: str  # of the pool, with the model where it has several; or the id of the offer
+    name: str  # of the pool, with the model where it has several; or that of the offer, see `wording.offered`
     gpu: str  # the model
     kind: WayKind
     usd_per_hour: float  # of a node; of serverless, of a GPU with its part of CPUs and memory
@@ -50,7 +52,7 @@ def ways(model: str, pools: Sequence[Pool], offers: Sequence[Offer], day: date) 
         if pool.kind is PoolKind.SERVERLESS and (way := _sold(pool, model, clusters, day)) is not None
     ]
     book = PriceBook(offers)
-    there = {way.name: way for pool in clusters for way in _committed(commitments(pool, offers, day))}
+    there = {way.offers[0].id: way for pool in clusters for way in _committed(commitments(pool, offers, day))}
     firm = list(there.values()) or list(_committed(book.find(day, gpu=model)))
     held = held or list(_cheapest(book, model, Tier.ON_DEMAND, "cluster", day))
     sold = sold or list(_cheapest(book, model, Tier.SERVERLESS, "serverless", day))
@@ -58,10 +60,22 @@ def ways(model: str, pools: Sequence[Pool], offers: Sequence[Offer], day: date) 
 
 
 def told_apart(found: Iterable[Way]) -> tuple[Way, ...]:
-    """The ways, with the model in the names of those that sell several of them."""
+    """The ways, with what tells them apart in the names of those that have the same: the model, product or region."""
     each = tuple(found)
-    often = Counter(way.name for way in each)
-    return tuple(replace(way, name=f"{way.name} {way.gpu}") if often[way.name] > 1 else way for way in each)
+    for part in (attrgetter("gpu"), _product, _region):
+        parts: defaultdict[str, set[str]] = defaultdict(set)
+        for way in each:
+            parts[way.name].add(part(way))
+        each = tuple(replace(way, name=f"{way.name} {part(way)}") if len(parts[way.name]) > 1 else way for way in each)
+    return each
+
+
+def _product(way: Way) -> str:
+    return way.offers[0].sku if way.offers else ""
+
+
+def _region(way: Way) -> str:
+    return way.offers[0].region if way.offers else ""
 
 
 def document(found: Sequence[Way], works: Sequence[Work]) -> Mapping[str, object]:
@@ -130,7 +144,7 @@ def _offered(offer: Offer, kind: WayKind, term_h: float | None = None) -> Way:
     node = 1 if kind == "serverless" else _node(offer.gpu_count)
     usd = float(offer.usd_per_gpu_hour or offer.usd_per_hour) * node
     return Way(
-        name=offer.id, gpu=offer.gpu_model, kind=kind, usd_per_hour=usd, node=node, term_h=term_h, offers=(offer,)
+        name=offered(offer), gpu=offer.gpu_model, kind=kind, usd_per_hour=usd, node=node, term_h=term_h, offers=(offer,)
     )
 
 

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from broker.model.offers import Offer, Tier
+
+_TERMS: Final = {
+    Tier.ON_DEMAND: "on demand",
+    Tier.SPOT: "spot",
+    Tier.COMMIT_1Y: "1-year",
+    Tier.COMMIT_3Y: "3-year",
+    Tier.SERVERLESS: "",
+}
+
 
 def seconds(value: float) -> str:
     """A time for people: `0.3 s`, `12 s`, `3.5 min`, `2 h`, `1.5 days`."""
@@ -32,6 +44,11 @@ def several(value: float, one: str) -> str:
 def start(in_s: float) -> str:
     """When something starts: `starts at once`, `starts in 12 s`."""
     return f"starts in {seconds(in_s)}" if in_s else "starts at once"
+
+
+def offered(offer: Offer) -> str:
+    """An offer by the name that people know it by: `aws H100 3-year`, `aws H100 on demand`, `modal H100`."""
+    return " ".join(filter(None, (offer.provider, offer.gpu_model, _TERMS[offer.tier])))
 
 
 def number(value: float) -> str:

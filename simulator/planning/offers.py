@@ -10,6 +10,7 @@ from pathlib import Path
 from broker.decide.breakeven import reference_container
 from broker.decide.plan import Class, Kind, Limit, Offer
 from broker.decide.price_book import PriceBook, unit_price
+from broker.decide.wording import offered
 from broker.model.errors import PriceMissing
 from broker.model.offers import Offer as Priced
 from broker.model.offers import Tier
@@ -141,10 +142,11 @@ def ways_of_market(gpu: str) -> Ways:
     found = cheapest(gpu, today)
     ages = [offer.age_days(today) for offer, _, _ in found]
     box = reference_container(gpu)
+    ids = ", ".join(offer.id for offer, _, _ in found)
     serverless = f"serverless with {box.cpus / 2:g} cores and {box.memory_bytes / GIB:g} GiB"
     return Ways(
         offers=tuple(_bought(*each, today) for each in found),
-        prices_from=f"the cheapest known offer of each kind, {min(ages)} to {max(ages)} days old; {serverless}",
+        prices_from=f"the cheapest known offer of each kind ({ids}), {min(ages)} to {max(ages)} days old; {serverless}",
     )
 
 
@@ -179,7 +181,7 @@ def usd_per_gpu_hour(offer: Priced, today: date) -> float:
 def _bought(offer: Priced, kind: Kind, term_hours: float | None, today: date) -> Offer:
     node = max(int(offer.gpu_count), 1)
     return Offer(
-        name=offer.id,
+        name=offered(offer),
         kind=kind,
         usd_per_gpu_hour=usd_per_gpu_hour(offer, today),
         node=1 if kind is Kind.SERVERLESS else node,

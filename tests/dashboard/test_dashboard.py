@@ -348,6 +348,43 @@ def test_prices_show_where_holding_pays(page) -> None:
     page.wait_for_function("before => document.querySelector('.why').textContent !== before", arg=before)
 
 
+def test_a_stale_price_is_marked_where_it_is_and_nowhere_else(page) -> None:
+    old = ""
+
+    def aged(route: sync_api.Route) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        nonlocal old
+        old = "{provider} {sku}".format(**found["pairs"][0]["cluster"])
+        for pair in found["pairs"]:
+            pair["serverless"] |= {"stale": True, "age_days": 321}
+            pair["cluster"]["stale"] = "{provider} {sku}".format(**pair["cluster"]) == old
+        route.fulfill(response=answer, json=found)
+
+    page.route("**/v1/breakeven?*", aged)
+    visit(page, "prices?gpu=L4", "Prices and breakeven")
+    page.get_by_text("which they are all held against, is 321 days old").wait_for()
+    rows = page.get_by_role("region", name="Breakevens").locator("tbody tr")
+    marked = rows.filter(has=page.locator(".stale"))
+    assert {row.get_by_role("rowheader").inner_text() for row in marked.all()} == {old}
+    assert marked.count() < rows.count()
+
+
+def test_emulated_pools_are_marked_on_the_capacity_page(page) -> None:
+    def emulated(route: sync_api.Route) -> None:
+        answer = route.fetch()
+        found = answer.json()
+        for pool in found["pools"]:
+            pool["emulated"] = pool["name"] == "ray"
+        route.fulfill(response=answer, json=found)
+
+    page.route("**/v1/pools", emulated)
+    visit(page, "capacity", "Capacity")
+    page.get_by_role("heading", name="ray (emulated): how many nodes would have paid", exact=True).wait_for()
+    page.get_by_role("heading", name="ray (emulated): plan against actual", exact=True).wait_for()
+    page.get_by_role("heading", name="burst: plan against actual", exact=True).wait_for()
+
+
 def test_it_is_used_with_the_keyboard_alone(page) -> None:
     page.reload()
     page.get_by_role("heading", name="Overview").wait_for()

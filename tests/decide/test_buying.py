@@ -56,21 +56,24 @@ BOOK = (
 
 def test_its_own_pools_come_at_their_prices_with_commitments_to_such_nodes() -> None:
     found = {each.name: each for each in ways("H100", (CLUSTER, CONTAINERS), BOOK, DAY)}
-    assert list(found) == ["p5-1y", "p5-3y", "ray", "modal"]
+    assert list(found) == ["acme H100 1-year", "acme H100 3-year", "ray", "modal"]
     assert found["modal"].usd_per_hour == pytest.approx(
         4 + 4 * 0.25 + 16 * 0.125
     )  # a quarter of a node's CPUs and memory
     asked = {each.name: each for each in ways_of_document(document(tuple(found.values()), ()), "pools").offers}
+    firm = "acme H100 3-year"
     assert asked["ray"].usd_per_gpu_hour == 2.5
     assert (asked["ray"].max_gpus, asked["ray"].boot_hours, asked["ray"].node) == (12, 0.1, 4)
-    assert (asked["p5-3y"].term_hours, asked["p5-3y"].usd_per_gpu_hour) == (26_280, 1.25)
+    assert (asked[firm].term_hours, asked[firm].usd_per_gpu_hour) == (26_280, 1.25)
     assert asked["modal"].max_gpus is None
 
 
 def test_what_it_has_no_pool_for_is_bought_where_it_is_cheapest() -> None:
     found = ways("H100", (CONTAINERS,), BOOK, DAY)
-    assert [each.name for each in found] == ["p5-1y", "small-3y", "market", "modal"]
-    assert [each.name for each in ways("H100", (), BOOK, DAY)][-1] == "functions-elsewhere"
+    assert [each.offers[0].id for each in found] == ["p5-1y", "small-3y", "market", "functions"]
+    assert [each.name for each in found][2:] == ["acme H100 on demand", "modal"]
+    (*_, last) = ways("H100", (), BOOK, DAY)
+    assert (last.name, last.offers[0].id) == ("acme H100", "functions-elsewhere")
     unpriced = replace(CLUSTER, offers=())
     assert [each.kind for each in ways("H100", (unpriced,), BOOK, DAY)][-2:] == ["cluster", "serverless"]
     assert ways("B200", (CLUSTER, CONTAINERS), BOOK, DAY) == ()
@@ -84,4 +87,19 @@ def test_what_sells_several_models_is_named_with_each() -> None:
         ("ray", "H100"),
         ("modal H100", "H100"),
         ("modal A100", "A100"),
+    ]
+
+
+def test_offers_that_people_know_by_one_name_are_told_apart_by_product_and_region() -> None:
+    like = replace(CLUSTER, unit=replace(NODE, gpus=1), offers=())
+    there = [
+        priced("small", Tier.ON_DEMAND, "3", 1, region="eu"),
+        priced("big", Tier.ON_DEMAND, "3", 1, region="eu"),
+        replace(priced("big", Tier.ON_DEMAND, "3", 1, region="us"), id="big-us"),
+    ]
+    found = told_apart(way for each in there for way in ways("H100", (like,), [each], DAY))
+    assert [way.name for way in found] == [
+        "acme H100 on demand small",
+        "acme H100 on demand big eu",
+        "acme H100 on demand big us",
     ]

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { LEAST_H, costs, loadDuration, seen, soBusy } from "../capacity.js";
 import { chart } from "../chart.js";
-import { against, card, dollars, figure, h, number, percent, seconds, short, table, usd, when } from "../dom.js";
+import { against, card, dollars, figure, h, number, percent, placed, seconds, short, table, usd, when } from "../dom.js";
 import { planning, whole } from "./plan.js";
 
 const RECENT_S = 60, RARELY_MS = 600000;
@@ -21,7 +21,9 @@ export async function show(place, { query, live, signal }) {
 
 // What ran, at other prices, with more of it or less.
 async function whatIf(place, period, choose, signal) {
-  const past = await get("/v1/demand", { period, max_age_s: RECENT_S }, signal);
+  const [past, { pools }] = await Promise.all([get("/v1/demand", { period, max_age_s: RECENT_S }, signal), get("/v1/pools", {}, signal)]);
+  const logical = new Set(pools.filter((pool) => pool.emulated && pool.unit.gpus).map((pool) => pool.name));
+  const named = (pool) => placed(pool, logical.has(pool));
   place.append(
     h("h2", { class: "part" }, "What if"),
     h("div", { class: "row" }, h("label", { for: "period" }, "With hindsight, what ran in the last"),
@@ -29,10 +31,10 @@ async function whatIf(place, period, choose, signal) {
   const clusters = past.demands.filter((each) => each.kind === "cluster");
   const late = past.demands.find((each) => each.seen_since > each.since);
   if (late) place.append(h("p", { class: "soft" }, "The first job began ", when(late.seen_since), ": the time before is not counted."));
-  place.append(...clusters.map((each) => card(`${each.pool}: how many nodes would have paid`, asked(each))));
+  place.append(...clusters.map((each) => card([named(each.pool), ": how many nodes would have paid"], asked(each))));
   if (!clusters.length) place.append(card(null, h("p", { class: "soft" }, "No cluster is configured: there is nothing to hold.")));
   const { accounts } = await get("/v1/accuracy", { period }, signal);  // takes longer than what is asked first
-  place.append(...accounts.map(happened).filter((each) => each.days.length).map(account));
+  place.append(...accounts.map(happened).filter((each) => each.days.length).map((each) => account(each, named(each.pool))));
 }
 
 // The question, where enough has been seen to answer it.
@@ -112,9 +114,9 @@ function happened({ pool, days }) {
   return { pool, days: days.filter((day) => day.busy > 0 || day.paid || day.forecast !== null || day.planned !== null) };
 }
 
-function account({ pool, days }) {
+function account({ pool, days }, name) {
   const value = (each) => (each === null ? "–" : number(each, 2));
-  return card(`${pool}: plan against actual`, table(`Plan against actual of ${pool}`, [
+  return card([name, ": plan against actual"], table(`Plan against actual of ${pool}`, [
     { head: "Day", header: true, cell: (day) => day.day },
     { head: "Busy", number: true, cell: (day) => value(day.busy) },
     { head: "Peak", number: true, cell: (day) => value(day.peak) },

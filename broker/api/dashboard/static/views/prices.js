@@ -64,8 +64,9 @@ function answered(found) {
       { head: "Terms", cell: (pair) => terms(pair.cluster.tier) },
       { head: "$/GPU-hour", number: true, cell: (pair) => usd(pair.held_usd_per_hour) },
       { head: `Against ${against.provider}`, number: true, cell: (pair) => (pair.utilization > 1 ? "never pays" : `above ${percent(pair.utilization)}`) },
-      { head: "Age of prices", quiet: true, cell: (pair) => (pair.cluster.stale || pair.serverless.stale ? state("stale") : "") },
+      { head: "Age of prices", quiet: true, cell: (pair) => (pair.cluster.stale ? state("stale") : "") },
     ], pairs),
+    against.stale ? h("p", { class: "soft" }, state("stale"), ` The price of ${against.provider}, which they are all held against, is ${against.age_days} days old.`) : null,
   ];
 }
 
