@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.reader import ReaderError
 
 from broker.model.errors import InvalidInput, Problem
 from simulator.planning.document import ClassPart, LimitPart, Match, PoolPart, PoolsFile
@@ -34,17 +35,37 @@ PARTS: MappingProxyType[str, type[BaseModel]] = MappingProxyType(
 
 def read_pools(file: Path) -> PoolsFile:
     """Raises `InvalidInput` with all that is wrong."""
-    name = str(file)
+    name, text = str(file), _text(file)
     try:
-        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidInput(Problem(file=name, message=str(error.strerror or error))) from None
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else None
-        raise InvalidInput(Problem(file=name, line=line, message="is not YAML")) from None
+        line, why = _not_yaml(text, error)
+        raise InvalidInput(Problem(file=name, line=line, message=f"is not YAML: {why}")) from None
     return checked_pools(data, name, dict(_lines(node, ())))
+
+
+def _text(file: Path) -> str:
+    try:
+        raw = file.read_bytes()
+        return raw.decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidInput(Problem(file=str(file), message=str(error.strerror or error))) from None
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"byte {error.start} is not UTF-8 text"
+        raise InvalidInput(Problem(file=str(file), line=line, message=message)) from None
+
+
+def _not_yaml(text: str, error: yaml.YAMLError) -> tuple[int | None, str]:
+    """The line where YAML ends to be YAML, and why, in words."""
+    if isinstance(error, ReaderError):
+        return text.count("\n", 0, error.position) + 1, f"it holds the character {chr(error.character)!r}"
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        why = ", ".join(filter(None, (error.context, error.problem)))
+        return (None if mark is None else mark.line + 1), why
+    return None, str(error)
 
 
 def checked_pools(data: Any, name: str, lines: Mapping[Keys, int] = NO_LINES) -> PoolsFile:

@@ -138,7 +138,10 @@ def test_a_part_of_a_node_is_said_to_be_one_and_whole_nodes_are_bought_when_aske
             "classes.x.pools: there is no pool 'b': there are a",
         ),
         ("pools", "pools: {a: {kind: cluster, usd_per_hour: 1, resize: 7m}}", "no whole number of steps"),
-        ("pools", "pools: [", "is not YAML"),
+        ("pools", "pools: [", "pools.yaml:1: is not YAML: while parsing a flow node, expected the node content"),
+        ("pools", "pools:\n\ta: b", "pools.yaml:2: is not YAML: while scanning for the next token, found character"),
+        ("pools", "pools:\n  a: \x01", r"pools.yaml:2: is not YAML: it holds the character '\x01'"),
+        ("pools", "pools:\n  a: !ours x", "pools.yaml:2: is not YAML: could not determine a constructor for the tag"),
         ("pools", "pools: {a: {kind: cluster, usd_per_hour: 1, gpus: 1, max_gpus: 1}}", "a has max_gpus 1"),
     ],
 )
@@ -147,4 +150,12 @@ def test_what_is_wrong_is_named(files: tuple[Path, Path], name: str, text: str, 
     said = call("plan", "--demand", str(files[0]), "--pools", str(files[1]))
     assert said.returncode != 0
     assert complaint in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_pools_that_are_no_text_are_refused_with_their_line(files: tuple[Path, Path]) -> None:
+    files[1].write_bytes(b"pools:\n  a: \xff\xfe")
+    said = call("plan", "--demand", str(files[0]), "--pools", str(files[1]))
+    assert said.returncode != 0
+    assert "pools.yaml:2: byte 12 is not UTF-8 text" in said.stderr
     assert "Traceback" not in said.stderr
