@@ -53,7 +53,7 @@ def explanation(record: JobRecord) -> schemas.ExplanationView:
         )
     cost = record.standing.cost
     known = cost.known if record.charges else None
-    said = explain(decided, record.attempts, known, cost.unknown, ended=job.state.ended)
+    said = explain(decided, record.attempts, known, cost.unknown, ended=cost.complete, deadline_ns=job.spec.deadline_ns)
     return schemas.ExplanationView(
         job_id=job.id,
         chosen=said.chosen,

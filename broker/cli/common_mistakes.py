@@ -8,13 +8,37 @@ from pathlib import Path
 from typing import Any, Final
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from broker.cli.connection import elsewhere_at
 from broker.model.errors import InvalidInput
 
 JOB_FILES: Final = (".yaml", ".yml", ".json")
 _RUN_BY: Final = {".py": "python", ".sh": "bash"}
+
+
+# What other tools call our commands.
+_OURS: Final = (
+    dict.fromkeys(("jobs", "job", "ps", "ls", "queue", "squeue"), "list")
+    | dict.fromkeys(("run", "launch", "exec", "apply", "sbatch"), "submit")
+    | dict.fromkeys(("kill", "rm", "delete", "stop", "scancel"), "cancel")
+    | dict.fromkeys(("describe", "inspect", "get"), "show")
+    | dict.fromkeys(("cost", "costs", "bill", "cost-report"), "spend")
+    | {"tail": "logs", "why": "explain", "quote": "offers", "start": "up", "shutdown": "down", "ui": "dashboard"}
+)
+
+
+class OurNames(TyperGroup):
+    """Our commands; what others call them is told from what nobody does."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of the first word. Raises a usage error, with our name for it where there is one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.TyperException as error:
+            if ours := _OURS.get(args[0]):
+                error.message = f"No such command {args[0]!r}: here it is `broker {ours}`."
+            raise
 
 
 class TakesACommand(TyperCommand):

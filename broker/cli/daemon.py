@@ -10,6 +10,7 @@ from broker.cli import render
 from broker.cli.connection import client, config_file, only_here, state_dir, use_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from broker.run.lifecycle import End
@@ -32,10 +33,31 @@ def up(
     if not is_running(folder):
         render.say(f"starting the broker on {folder}", style="bold")
         start_daemon(folder, config_file(), lambda line: render.say(f"  {line}", style="dim"))
+    else:
+        for line in _left_out(folder):
+            render.say(f"warning: {line}: `broker down`, then `broker up`, takes it", style="yellow")
     found = client().status()
     for name, problem in found["problems"].items():
-        render.say(f"  pool {name} is out of use: {problem}", style="yellow")
+        render.say(f"  pool {name} is out of use, and tried again: {problem}", style="yellow")
     render.say(f"the broker is up (process {found['pid']})", style="green")
+
+
+def _left_out(folder: Path) -> Iterator[str]:
+    """What a broker that runs has not read of the configuration that one started now would."""
+    import os
+    from datetime import datetime
+    from pathlib import Path
+
+    from broker.run.lifecycle import DaemonFile
+    from broker.run.settings.load import find_config
+
+    runs, wanted = DaemonFile.read(folder), config_file() or find_config(os.environ)
+    if runs is None or wanted is None:
+        return
+    if not runs.config or not wanted.exists() or not Path(runs.config).resolve().samefile(wanted):
+        yield f"the broker runs with {runs.config or 'no configuration'}, not with {wanted}"
+    elif wanted.stat().st_mtime > datetime.fromisoformat(runs.started).timestamp():
+        yield f"{wanted} was changed since the broker started"
 
 
 def down(

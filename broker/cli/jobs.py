@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from broker.cli import render
 from broker.cli.connection import client
+from broker.cli.failing import each_of
 from broker.cli.render import Column, Row
 from broker.cli.watch import JobId
+
+if TYPE_CHECKING:
+    from broker.sdk.client import Client
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
@@ -82,15 +86,19 @@ def show(job: JobId, as_json: AsJson = False) -> None:
         show_job(found)
 
 
-def cancel(jobs: Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids of jobs or arrays.")]) -> None:
+def cancel(jobs: Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids of jobs or arrays.")]) -> int:
     """End jobs. Queued ones end at once, running ones as soon as their processes have ended.
 
-    Example: broker cancel k3f9a2
+    One that can't be ended keeps no other from its end. Example: broker cancel k3f9a2
     """
     connected = client()
-    for job in jobs:
-        found = connected.cancel(job)
-        render.say(f"{job}: {found['marked']} to be cancelled" if found["marked"] else f"{job} had ended already")
+    return each_of(jobs, lambda job: _cancel(connected, job))
+
+
+def _cancel(connected: Client, job: str) -> int:
+    found = connected.cancel(job)
+    render.say(f"{job}: {found['marked']} to be cancelled" if found["marked"] else f"{job} had ended already")
+    return 0
 
 
 def retry(

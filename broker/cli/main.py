@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -33,8 +32,9 @@ import broker.cli.token as token
 import broker.cli.volume as volume
 import broker.cli.watch as watch
 from broker.cli.breakeven import breakeven
-from broker.cli.common_mistakes import TakesACommand
+from broker.cli.common_mistakes import OurNames, TakesACommand
 from broker.cli.connection import name_state_dir, use_config
+from broker.cli.failing import explained
 from broker.cli.plugins import add_plugin_commands
 from broker.cli.reconcile import reconcile
 from broker.model.errors import BrokerError
@@ -47,6 +47,7 @@ exit code; one that never ran, or was cancelled, gives 1.
 
 app = typer.Typer(
     name="broker",
+    cls=OurNames,
     rich_markup_mode=None,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -132,33 +133,4 @@ def main() -> None:
     try:
         app()
     except BrokerError as error:
-        sys.exit(_explained(error))
-
-
-def in_our_words(error: BrokerError) -> str:
-    """What is wrong, by what was written here: the API's period is given as --for."""
-    from broker.model.errors import InvalidInput
-
-    if not isinstance(error, InvalidInput):
-        return str(error)
-    return "\n".join(
-        str(replace(problem, field="--for")) if problem.field == "period" else str(problem)
-        for problem in error.problems
-    )
-
-
-def _explained(error: BrokerError) -> int:
-    """Says what went wrong in words and returns the exit code."""
-    from broker.cli.render import say
-    from broker.model import errors
-
-    for line in in_our_words(error).splitlines():
-        say(f"error: {line}", style="red")
-    codes: dict[type[BrokerError], int] = {
-        errors.InvalidInput: 2,
-        errors.DaemonError: 3,
-        errors.Conflict: 4,
-        errors.ExecutorError: 5,
-        errors.PriceMissing: 5,
-    }
-    return next((code for kind, code in codes.items() if isinstance(error, kind)), 6)
+        sys.exit(explained(error))

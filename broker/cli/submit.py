@@ -8,6 +8,7 @@ import typer
 
 from broker.cli import render
 from broker.cli.connection import client
+from broker.cli.failing import NO_POOL
 from broker.cli.options import describes_a_job, document_of
 
 Words = Annotated[
@@ -39,8 +40,7 @@ def submit(
     document = document_of(words or [], flags)
     connected = client(start=True)
     if dry_run:
-        _show_offers(connected.offers(document), as_json)
-        return 0
+        return _show_offers(connected.offers(document), as_json)
     found = connected.submit(document)
     for note in found["ignored"]:
         render.say(f"note: {note['field']}: {note['message']}", style="dim")
@@ -60,15 +60,16 @@ def submit(
 
 
 @describes_a_job
-def offers(flags: dict[str, Any], words: Words = None, as_json: AsJson = False) -> None:
+def offers(flags: dict[str, Any], words: Words = None, as_json: AsJson = False) -> int:
     """Show what a job would cost in each pool; starts nothing.
 
-    Also when it would start, and what would be chosen. What it runs need not be said.
+    Also when it would start, and what would be chosen. What it runs need not be said. Exits with 5 where no pool can
+    ever run it.
     Example: broker offers --gpus L4 --est-runtime 10m
     """
     if not words:
         words, flags = ["true"], {**flags, "name": flags["name"] or ANY_JOB}
-    _show_offers(client(start=True).offers(document_of(words, flags)), as_json)
+    return _show_offers(client(start=True).offers(document_of(words, flags)), as_json)
 
 
 def _print_submitted(found: dict[str, Any], as_json: bool) -> None:
@@ -78,10 +79,11 @@ def _print_submitted(found: dict[str, Any], as_json: bool) -> None:
         print(found["id"])
 
 
-def _show_offers(placement: dict[str, Any], as_json: bool) -> None:
+def _show_offers(placement: dict[str, Any], as_json: bool) -> int:
     from broker.cli.quotes import show_placement
 
     if as_json:
         render.as_json(placement)
     else:
         show_placement(placement)
+    return NO_POOL if placement["verdict"] == "fail" else 0

@@ -10,6 +10,7 @@ import typer
 
 from broker.cli import render
 from broker.cli.connection import client
+from broker.cli.failing import each_of
 
 if TYPE_CHECKING:
     from broker.cli.job_output import JobOutput
@@ -36,7 +37,7 @@ def logs(
     """
     connected = client()
     if follow:
-        _stream(connected, job, raw=raw)
+        render.say(summary(_stream(connected, job, raw=raw)), style="dim")
         return
     for name, out in _outputs(raw=raw).items():
         if stderr and name == "stdout":
@@ -47,20 +48,29 @@ def logs(
 
 
 def wait(
-    job: JobId,
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB…", help="Ids of jobs or arrays.")],
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Give up waiting after this long.")] = None,
 ) -> int:
     """Wait for the end of a job, and exit with its code.
 
+    Of several, for the end of all, and with the code of the first that did not succeed.
     Example: broker wait k3f9a2 --timeout 600
     """
+    import time
+
     connected = client()
-    found = connected.wait(job, timeout_s=timeout)
-    if not found["ended"]:
-        render.say(f"{job} is still {found['state']}")
-        return 1
-    render.line(summary(connected.job(job) if found["kind"] == "array" else found))
-    return exit_code(found)
+    until = None if timeout is None else time.monotonic() + timeout
+
+    def ended(job: str) -> int:
+        left_s = None if until is None else max(until - time.monotonic(), 0.0)
+        found = connected.wait(job, timeout_s=left_s)
+        if not found["ended"]:
+            render.say(f"{job} is still {found['state']}")
+            return 1
+        render.line(summary(connected.job(job) if found["kind"] == "array" else found))
+        return exit_code(found)
+
+    return each_of(jobs, ended)
 
 
 def follow(connected: Client, job_id: str, *, array: bool) -> int:

@@ -33,10 +33,12 @@ def explain(
     unknown_charges: int = 0,
     *,
     ended: bool = False,
+    deadline_ns: int | None = None,
 ) -> Explanation:
     """Puts a decision into words. `attempts` are those of the job, `cost` what it is known to have cost in all.
 
-    `unknown_charges` counts charges without a known price, which are not in `cost`; `ended` says that the job has.
+    `unknown_charges` counts charges without a known price, which are not in `cost`; `ended` says that all that ran is
+    charged.
     """
     chosen = placement.chosen
     return Explanation(
@@ -51,7 +53,11 @@ def explain(
         difference=_difference(placement),
         flip=placement.flip,
         warnings=chosen.warnings if chosen else (),
-        actual=(*_attempts(attempts, chosen), *_cost(chosen, cost, unknown_charges, ended)),
+        actual=(
+            *_attempts(attempts, chosen),
+            *_late(attempts, deadline_ns),
+            *_cost(chosen, cost, unknown_charges, ended),
+        ),
     )
 
 
@@ -96,6 +102,13 @@ def _attempts(attempts: Sequence[Attempt], chosen: Quote | None) -> Iterator[str
                 ran += f" ({seconds(chosen.duration.p50_s)} expected)"
         why = f": {attempt.reason}" if attempt.reason else ""
         yield f"attempt {attempt.number} in {attempt.pool} {attempt.state.replace('_', ' ')}{ran}{why}"
+
+
+def _late(attempts: Sequence[Attempt], deadline_ns: int | None) -> Iterator[str]:
+    """Of a deadline that passed before what ran last had ended."""
+    ended_ns = max((attempt.ended_ns or 0 for attempt in attempts), default=0)
+    if deadline_ns is not None and ended_ns > deadline_ns:
+        yield f"it ended {seconds((ended_ns - deadline_ns) / NS_PER_S)} after its deadline"
 
 
 def _cost(chosen: Quote | None, cost: Money | None, unknown_charges: int, ended: bool) -> Iterator[str]:

@@ -92,6 +92,13 @@ async def test_what_is_done_says_who_did_it_and_on_what(house: House) -> None:
     assert "hush-hush" not in whole and made_token["token"] not in whole and text not in whole
 
 
+async def test_a_volume_that_is_refused_is_in_the_log_by_its_name(house: House, http) -> None:
+    await http.post("/v1/volumes", json={"name": "No Name", "project": "default"})
+    assert [(entry.action, entry.target, entry.outcome) for entry in log(house)] == [
+        ("volumes.create", "No Name", "refused 422")
+    ]
+
+
 async def test_a_change_whose_entry_can_t_be_written_is_not_made(house: House, http, monkeypatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("no room for this line")

@@ -282,6 +282,12 @@ async def test_a_name_that_is_nearly_right_is_suggested(http) -> None:
     assert "training-run" in (await http.get("/v1/jobs/traning-run")).json()["detail"]
 
 
+async def test_a_job_that_is_asked_for_by_its_name_is_given_by_its_ids(http) -> None:
+    ids = [await submit(http, name="train") for _ in range(2)]
+    said = (await http.get("/v1/jobs/train")).json()["detail"]
+    assert said == f"there is no job with the id 'train'; of that name the latest: {ids[1]}, {ids[0]}"
+
+
 async def test_wait_answers_at_the_end(house: House, http, submitted) -> None:
     waiting = asyncio.create_task(http.get(f"/v1/jobs/{submitted}/wait", params={"timeout_s": WAIT_S}))
     await house.end(submitted, AttemptState.FAILED, 7)

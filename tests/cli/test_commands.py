@@ -4,15 +4,18 @@ import os
 import subprocess
 import sys
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from broker.cli import render, watch
+from broker.cli import daemon, render, watch
 from broker.cli.detail import said_once
-from broker.cli.main import COMMANDS, in_our_words
+from broker.cli.failing import each_of, in_our_words
+from broker.cli.main import COMMANDS
 from broker.cli.options import document_of
-from broker.model.errors import InvalidInput, Problem
+from broker.model.errors import DaemonError, InvalidInput, Problem, UnknownName
+from broker.run.lifecycle import DaemonFile
 
 BROKER = str(Path(sys.executable).with_name("broker"))
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -144,3 +147,52 @@ def test_what_is_about_a_broker_here_is_refused_where_another_is_named(
 def test_the_page_of_a_broker_elsewhere_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROKER_URL", "https://broker.example:8443")
     assert call("dashboard", "--no-browser").stdout == "https://broker.example:8443\n"
+
+
+def test_what_is_wrong_with_one_job_keeps_no_other_from_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = []
+
+    def act(job: str) -> int:
+        seen.append(job)
+        if job == "typo":
+            raise UnknownName("there is no job 'typo'")
+        return 0
+
+    assert (each_of(["a", "typo", "b"], act), seen) == (2, ["a", "typo", "b"])
+    assert capsys.readouterr().err == "error: there is no job 'typo'\n"
+
+    def away(job: str) -> int:
+        raise DaemonError(f"no broker for {job}")
+
+    with pytest.raises(DaemonError, match="for a"):
+        each_of(["a", "b"], away)
+
+
+def test_a_broker_that_runs_is_told_from_one_with_the_configuration_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, other = tmp_path / "broker.toml", tmp_path / "other.toml"
+    for file in (ours, other):
+        file.touch()
+    values = {"pid": 1, "address": "", "token_file": "", "dashboard": "", "version": ""}
+    runs = DaemonFile(**values, started="2026-11-26T12:00:00+00:00", config=str(ours))
+    monkeypatch.setattr(DaemonFile, "read", lambda _: runs)
+    started_s = datetime.fromisoformat(runs.started).timestamp()
+
+    def said(file: Path, at_s: float) -> list[str]:
+        monkeypatch.setenv("BROKER_CONFIG", str(file))
+        if file.exists():
+            os.utime(file, (at_s, at_s))
+        return list(daemon._left_out(tmp_path))
+
+    assert said(ours, started_s - 1) == []
+    assert said(ours, started_s + 1) == [f"{ours} was changed since the broker started"]
+    assert said(other, started_s - 1) == [f"the broker runs with {ours}, not with {other}"]
+    assert said(tmp_path / "typo.toml", 0) == [f"the broker runs with {ours}, not with {tmp_path / 'typo.toml'}"]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("ps", "list"), ("launch", "submit"), ("scancel", "cancel")])
+def test_what_other_tools_call_a_command_is_told(theirs: str, ours: str) -> None:
+    said = call(theirs)
+    assert said.returncode == 2
+    assert f"No such command '{theirs}': here it is `broker {ours}`." in said.stderr

@@ -60,6 +60,9 @@ def test_what_came_of_it_stands_beside_what_was_expected() -> None:
         "2 charges have no known price and are not in it",
     )
     assert "cost $0.03; $0.024 was expected" in explain(placement, attempts, cost, 2, ended=True).actual
+    late = explain(placement, attempts, cost, deadline_ns=NOW + 5 * S).actual
+    assert "it ended 7 s after its deadline" in late
+    assert not any("deadline" in line for line in explain(placement, attempts, cost, deadline_ns=NOW + 12 * S).actual)
 
 
 def test_an_unknown_price_is_called_unknown() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
+from broker.model.acting import about
 from broker.model.errors import Conflict, Forbidden, InvalidInput, Problem, UnknownName
 from broker.model.projects import Role
 from broker.model.tokens import Identity
@@ -47,6 +48,7 @@ class VolumeKeeping:
 
     async def create(self, name: str, place: str | None, project: str, user: str) -> VolumeStanding:
         """Makes a volume of a project; where nothing is said, on this machine. Raises `InvalidInput`, `Conflict`."""
+        about(name)
         try:
             volume_name(name)
         except ValueError as error:

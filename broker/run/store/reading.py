@@ -242,10 +242,13 @@ def unknown_job(connection: Connection, job_id: str) -> UnknownName:
     tasks = connection.execute(select(func.count()).where(jobs.c.head == job_id)).scalar_one()
     if tasks:
         return UnknownName(f"{job_id!r} is an array: its jobs are {job_id}.0 to {job_id}.{tasks - 1}")
-    newest = select(jobs.c.id).order_by(jobs.c.seq.desc()).limit(_NEIGHBOURS)
+    newest = connection.execute(select(jobs.c.id, jobs.c.name).order_by(jobs.c.seq.desc()).limit(_NEIGHBOURS)).all()
+    if named := [row.id for row in newest if row.name == job_id][:3]:
+        return UnknownName(f"there is no job with the id {job_id!r}; of that name the latest: {', '.join(named)}")
     before = select(jobs.c.id).where(jobs.c.id < job_id).order_by(jobs.c.id.desc()).limit(5)
     after = select(jobs.c.id).where(jobs.c.id > job_id).order_by(jobs.c.id).limit(5)
-    names = {name for query in (newest, before, after) for name in connection.execute(query).scalars()}
+    names = {row.id for row in newest}
+    names |= {name for query in (before, after) for name in connection.execute(query).scalars()}
     near = get_close_matches(job_id, sorted(names), n=3)
     return UnknownName(f"there is no job {job_id!r}" + (f"; the nearest are {', '.join(near)}" if near else ""))
 

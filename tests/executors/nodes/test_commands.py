@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from broker.cli.main import _explained, app
+from broker.cli.failing import explained
+from broker.cli.main import app
 from broker.model.errors import BrokerError
 from broker.run.build import capabilities
 from broker.run.plugins import make_node_group, price_offers
@@ -64,7 +65,7 @@ class Cli:
         if isinstance(done.exception, BrokerError):
             said = StringIO()
             with redirect_stderr(said):
-                assert _explained(done.exception) == code
+                assert explained(done.exception) == code
             return said.getvalue()
         assert done.exit_code == code, done.output
         return done.stdout
