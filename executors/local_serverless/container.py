@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from broker.model.resources import Resources
 from executors.local_serverless import sandbox
+from executors.local_serverless.places import Places
 from executors.local_serverless.sandbox import View
 from executors.on_machine import limits
 from executors.on_machine.limits import NO_MEMORY_LIMIT, Limits
@@ -25,8 +26,8 @@ from executors.on_machine.processes import kill_group, start_agent
 
 READY_TIMEOUT_S: Final = 20.0
 _MOST_SAID: Final = 1 << 16  # bytes of one message of an agent, which has little to say
-_DYING_LOOKS: Final = 100
-_PAUSE_S: Final = 0.02
+_DYING_LOOKS: Final = 400
+_PAUSE_S: Final = 0.005
 _NO_CPU_LIMIT: Final = 10_000.0
 
 
@@ -58,6 +59,9 @@ class Container:
         self._memory_bytes = 0
         self._oom_seen = 0
         self._sending = asyncio.Lock()
+        self._said = b""  # by its agent, of a message that has not come whole
+        self._losing: asyncio.Task[None] | None = None
+        self.places = Places(self.folder)
 
     @property
     def folder(self) -> Path:
@@ -79,8 +83,9 @@ class Container:
             theirs.close()
         ours.setblocking(False)
         self._socket = ours
-        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._listening = asyncio.create_task(self._listen())
+        loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(ours, self._listen)
         with suppress(ContainerFailed):  # why it has ended is said below
             await self._hold()
         try:
@@ -106,15 +111,19 @@ class Container:
                 memory_bytes=resources.memory_bytes or NO_MEMORY_LIMIT, cpus=resources.cpus or _NO_CPU_LIMIT
             )
 
-    async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        data = b""
+    def _listen(self) -> None:
+        """Takes what its agent says; at the end of that, or of all sense, the container is lost."""
         try:
-            while piece := await _received(loop, self._socket):
-                data = self._hear(data + piece)
-        except (ValueError, LookupError, TypeError, RecursionError, asyncio.InvalidStateError):
-            pass  # what no agent says: a job has got hold of it
-        await self._lost()
+            if piece := self._socket.recv(1 << 16):
+                self._said = self._hear(self._said + piece)
+                return
+        except BlockingIOError:
+            return
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, asyncio.InvalidStateError):
+            pass  # it is gone, or says what no agent says: a job has got hold of it
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
+        self._losing = loop.create_task(self._lost())
 
     def _hear(self, data: bytes) -> bytes:
         """Takes the whole messages at the beginning; what is left of one that has not come whole."""
@@ -159,7 +168,7 @@ class Container:
         """Whether its agent runs."""
         return self._process is not None and self._process.poll() is None
 
-    async def run(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, files: Sequence[int]) -> Run:
+    async def run(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, files: Sequence[int]) -> Run:
         """Starts a command with stdout and stderr in `files`; without `argv` a function, its payload and result too.
 
         Raises OSError when it can't be executed, `ContainerFailed` when the container is gone.
@@ -167,7 +176,7 @@ class Container:
         loop = asyncio.get_running_loop()
         run = self._runs[name] = Run(loop.create_future(), loop.create_future())
         run.exit.add_done_callback(lambda future: future.cancelled() or future.exception())
-        message = {"run": name, "argv": list(argv), "env": dict(env), "cwd": str(cwd)}
+        message = {"run": name, "argv": list(argv), "env": dict(env), "cwd": cwd}
         try:
             await self._send(message | {"memory_bytes": self._memory_bytes}, files)
             await asyncio.shield(run.started)
@@ -183,23 +192,24 @@ class Container:
             await self._send({"signal": signum, "id": name})
 
     async def _send(self, message: dict[str, Any], files: Sequence[int] = ()) -> None:
-        data = json.dumps(message).encode()
+        body = json.dumps(message).encode()
+        data = len(body).to_bytes(8, "big") + body
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
         async with self._sending:
             try:
-                while not self._sent([len(data).to_bytes(8, "big")], ancillary):
+                while not (sent := self._sent(data, ancillary)):
                     await asyncio.sleep(_PAUSE_S)
-                await asyncio.get_running_loop().sock_sendall(self._socket, data)
+                if sent < len(data):
+                    await asyncio.get_running_loop().sock_sendall(self._socket, data[sent:])
             except OSError as error:
                 raise ContainerFailed(f"its container does not answer: {error}") from error
 
-    def _sent(self, head: list[bytes], ancillary: list[tuple[int, int, array.array[int]]]) -> bool:
-        """Whether there was room for it in the socket."""
+    def _sent(self, data: bytes, ancillary: list[tuple[int, int, array.array[int]]]) -> int:
+        """How much of it there was room for in the socket."""
         try:
-            self._socket.sendmsg(head, ancillary)
+            return self._socket.sendmsg([data], ancillary)
         except BlockingIOError:
-            return False
-        return True
+            return 0
 
     def forget(self, name: str) -> None:
         """The end of a run has been taken note of."""
@@ -214,7 +224,9 @@ class Container:
     async def end(self) -> None:
         """Ends it with all that runs in it; returns when it is gone."""
         if self._process is not None:
-            self._listening.cancel()
+            asyncio.get_running_loop().remove_reader(self._socket)
+            if self._losing is not None:
+                self._losing.cancel()
             self._socket.close()
             if self._limits is not None:
                 self._limits.close(kill=True)
@@ -238,10 +250,3 @@ def end_left(root: Path) -> None:
     for folder in (root / "containers").glob("c-*"):
         Limits(folder.name, memory_bytes=NO_MEMORY_LIMIT, pids=1, cpus=_NO_CPU_LIMIT).end()
     shutil.rmtree(root / "containers", ignore_errors=True)
-
-
-async def _received(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> bytes:
-    try:
-        return await loop.sock_recv(sock, 1 << 16)
-    except OSError:
-        return b""

@@ -96,6 +96,7 @@ class Fleet:
         self._last: Shape | None = None  # the last that was wanted: what is started ahead is like it
         self._failures = 0
         self._wake = asyncio.Event()
+        self._looks_at = 0.0  # monotonic: when it is looked next which containers are to end
         self._tasks: set[asyncio.Task[None]] = set()
         self._asked = 0  # warm containers, by `scale`
         self.kept = KeepWarm(scaledown_window_s=0.0)
@@ -226,8 +227,10 @@ class Fleet:
         unit.idle_since = time.monotonic()
         if not unit.ready or not unit.container.alive:
             self.drop(unit)
+            self._wake.set()
+        if unit.idle_since + self.kept.scaledown_window_s < self._looks_at:
+            self._wake.set()
         self._changed()
-        self._wake.set()
 
     def drop(self, unit: Unit) -> None:
         """Takes one out of use and ends it."""
@@ -291,6 +294,7 @@ class Fleet:
             if self._up:
                 self._lives.beat()
                 pause_s = min(pause_s, BEAT_S)
+            self._looks_at = time.monotonic() + pause_s
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()

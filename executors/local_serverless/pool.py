@@ -151,7 +151,7 @@ class ServerlessPool:
         except ContainerFailed as error:
             await asyncio.to_thread(self._end_marked, attempt_id)
             self._fleet.drop(unit)
-            if serving.cancelled.is_set():
+            if serving.cancelled:
                 return ended("cancelled", reason="cancelled")
             return ended("interrupted" if unit.ready else "refused", reason=str(error))
         except (EnvironmentFailed, OSError, shutil.Error) as error:
@@ -168,11 +168,11 @@ class ServerlessPool:
         try:
             await self._preparing[attempt_id]
         except asyncio.CancelledError:
-            if not serving.cancelled.is_set():
+            if not serving.cancelled:
                 raise
         finally:
             del self._preparing[attempt_id]
-        return not serving.cancelled.is_set()
+        return not serving.cancelled
 
     def _end_marked(self, attempt_id: str) -> None:
         """Ends what a lost container has left, where no process namespace ended it."""
@@ -209,8 +209,7 @@ class ServerlessPool:
             await self._end_unplaced(attempt_id, ended("cancelled", reason="cancelled before it ran"))
         if attempt_id in self._serving:
             serving, _ = self._serving[attempt_id]
-            serving.grace_s = grace_s
-            serving.cancelled.set()
+            serving.cancel(grace_s)
         if preparing := self._preparing.get(attempt_id):
             preparing.cancel()
 

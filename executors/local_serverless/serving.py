@@ -6,10 +6,9 @@ import asyncio
 import os
 import shutil
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +21,8 @@ from executors.on_machine.outcome import Outcome, ended, not_started, of_exit, w
 from executors.on_machine.output import Output
 from executors.on_machine.warm import in_memory
 
-LOOK_S: Final = 0.25  # how often it is looked whether its time is up
 GRACE_S: Final = 5.0  # between SIGTERM and SIGKILL of an attempt whose time is up
+AGAIN_S: Final = 0.01  # between one SIGKILL and the next: some may be born while the others are ended
 FULL_BYTES: Final = 1 << 20  # a disk with less is full
 
 Started = Callable[[], Awaitable[None]]
@@ -38,11 +37,23 @@ class Serving:
     root: Path
     fleet: Fleet
     builds: dict[str, asyncio.Lock]  # by environment
-    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     grace_s: float = 0.0
 
     def __post_init__(self) -> None:
+        self._cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.folder = AttemptDir(self.root / "attempts" / self.order.attempt_id)  # where its output goes
+        self._cwd: Path | None = None  # of the container that it was prepared in last
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether its end was asked for."""
+        return self._cancelled.done()
+
+    def cancel(self, grace_s: float) -> None:
+        """Has it end within `grace_s`."""
+        self.grace_s = grace_s
+        if not self._cancelled.done():
+            self._cancelled.set_result(None)
 
     async def prepare(self) -> None:
         """Builds its environment where that is missing, and makes its unit ready; may be cancelled at any moment."""
@@ -52,20 +63,17 @@ class Serving:
             await self.fleet.start(self.unit)
         await self._copy(self.unit.container)
 
-    def _cwd(self, container: Container) -> Path:
-        return container.folder / self.order.attempt_id
-
     def _secrets(self, container: Container) -> Path:
         return container.folder / f"secrets-{self.order.attempt_id}"
 
     async def _copy(self, container: Container) -> None:
-        cwd = self._cwd(container)
         if self.order.secret_files:
             await asyncio.to_thread(self._aside, self._secrets(container), work.secret_files)
         if self.order.workdir is None and not self.order.file_mounts and not self.order.volumes:
-            cwd.mkdir(parents=True, mode=0o700)
+            self._cwd = container.places.take()
         else:
-            await asyncio.to_thread(self._aside, cwd, work.copy)
+            self._cwd = container.folder / self.order.attempt_id
+            await asyncio.to_thread(self._aside, self._cwd, work.copy)
 
     def _aside(self, place: Path, make: Callable[[Order, Path], None]) -> None:
         """Makes a folder where no container sees it, then puts it in its place in one step.
@@ -82,7 +90,7 @@ class Serving:
 
     def _variables(self, container: Container) -> dict[str, str]:
         visible = ",".join(map(str, self.unit.gpus))
-        envs = work.base_variables(self.order, str(self._cwd(container)), visible)
+        envs = work.base_variables(self.order, str(self._cwd), visible)
         if container.view.kind != "bubblewrap":
             envs["TMPDIR"] = str(container.folder)
         envs |= self.order.envs | work.secret_paths(self.order, self._secrets(container))
@@ -115,7 +123,7 @@ class Serving:
         with ExitStack() as files:
             err = self._open(files, self.folder.stderr, os.O_APPEND)
             before = os.fstat(err).st_size
-            run = await builder.run("build", step.argv, variables, self._cwd(builder), (err, err))
+            run = await builder.run("build", step.argv, variables, str(self._cwd), (err, err))
             code = await run.exit
             builder.forget("build")
             if code:
@@ -148,8 +156,7 @@ class Serving:
                     files.enter_context(in_memory(order.payload)).fileno(),
                     self._open(files, self.folder.result, os.O_TRUNC),
                 ]
-            variables, cwd = self._variables(container), self._cwd(container)
-            run = await container.run(order.attempt_id, order.argv, variables, cwd, ends)
+            run = await container.run(order.attempt_id, order.argv, self._variables(container), str(self._cwd), ends)
         output.started()
         return run
 
@@ -158,50 +165,37 @@ class Serving:
         self.unit.container.forget(self.order.attempt_id)
         if self.order.secret_files:
             await asyncio.to_thread(shutil.rmtree, self._secrets(self.unit.container), ignore_errors=True)
-        cwd = self._cwd(self.unit.container)
-        try:
-            cwd.rmdir()
-        except OSError:
-            await asyncio.to_thread(shutil.rmtree, cwd, ignore_errors=True)
+        if self._cwd is not None and not self.unit.container.places.leave(self._cwd):
+            await asyncio.to_thread(shutil.rmtree, self._cwd, ignore_errors=True)
 
     async def _watch(self, run: Run) -> bool:
         """Waits for the end; ends what is cancelled or late. True when it was late."""
-        asked = asyncio.ensure_future(self.cancelled.wait())
         limit_s = self.order.max_duration_s
-        late_at = None if limit_s is None else time.monotonic() + limit_s
-        kill_at: float | None = None
-        late = False
-        try:
-            while not run.exit.done():
-                now = time.monotonic()
-                late = late or (late_at is not None and now >= late_at)
-                if kill_at is None and (late or asked.done()):
-                    kill_at = now + (self.grace_s if asked.done() else GRACE_S)
-                    await self._signal(signal.SIGTERM)
-                if kill_at is not None and now >= kill_at:
-                    await self._signal(signal.SIGKILL)
-                due = kill_at if kill_at is not None else late_at
-                pause_s = LOOK_S if due is None else min(LOOK_S, max(due - now, 0.01))
-                waiting: set[asyncio.Future[Any]] = {run.exit} if asked.done() else {run.exit, asked}
-                await asyncio.wait(waiting, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            asked.cancel()
+        over: set[asyncio.Future[Any]] = {run.exit, self._cancelled}
+        await asyncio.wait(over, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        late = not run.exit.done() and not self.cancelled
+        signum, grace_s = signal.SIGTERM, GRACE_S if late else self.grace_s
+        while not run.exit.done():
+            await self.unit.container.signal(self.order.attempt_id, signum)
+            await asyncio.wait({run.exit}, timeout=grace_s)
+            signum, grace_s = signal.SIGKILL, AGAIN_S
         return late
-
-    async def _signal(self, signum: int) -> None:
-        await self.unit.container.signal(self.order.attempt_id, signum)
 
     def _outcome(self, code: int, late: bool) -> Outcome:
         if self.order.payload is not None and (code not in (0, 1) or not self.folder.result.stat().st_size):
             self.folder.result.unlink(missing_ok=True)  # it ended before it had written what came of it
-        cancelled = self.cancelled.is_set()
         oom = code != 0 and self.unit.container.oom
-        outcome = of_exit(self.order, self.folder, code, 0, timed_out=late, oom=oom, cancelled=cancelled)
-        outcome = with_result_in_bounds(outcome, self.folder)
-        disk = os.statvfs(self.root)
-        if outcome["state"] == "failed" and disk.f_bavail * disk.f_frsize < FULL_BYTES:
+        outcome = of_exit(self.order, self.folder, code, 0, timed_out=late, oom=oom, cancelled=self.cancelled)
+        if self.order.payload is not None:
+            outcome = with_result_in_bounds(outcome, self.folder)
+        if outcome["state"] == "failed" and _full(self.root):
             outcome["reason"] += f"; the disk of {self.root} is full"
         return outcome | {"started_ns": None}
+
+
+def _full(folder: Path) -> bool:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < FULL_BYTES
 
 
 def setup_failed(error: Exception) -> Outcome:

@@ -175,8 +175,7 @@ class InContainer(ABC):
         if how == "exit" and code == 0 and not is_call(self.request):
             return ended("succeeded", exit_code=0, reason="what it wrote at its end was lost")
         if code == 127:
-            with self.site.folder(self.id).stderr.open("rb") as file:
-                said = file.read(500).decode(errors="replace").strip()
+            said = self.site.folder(self.id).first_words()
             return ended("failed", exit_code=127, reason=said or "a command was not found")
         reason = {
             "terminated": "its container was terminated from outside: by Modal, or by somebody in its workspace",

@@ -13,6 +13,7 @@ from typing import Any, Final
 from broker.ports import LogChunk
 
 MOST_RESULT_BYTES: Final = 256 * 2**20  # of what a function returns: it is read in one go
+_FEW_BYTES: Final = 500
 _SMALL: Final = 1 << 16  # bytes that are read at once: to wait for a thread takes longer
 
 
@@ -33,10 +34,8 @@ class AttemptDir:
         return self.path if self.rank is None else self.path / f"rank-{self.rank}"
 
     def make(self) -> None:
-        """Makes it, readable by its owner only, with empty streams."""
+        """Makes it, readable by its owner only. Streams are made when something is written to them."""
         self.own.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.stdout.touch(mode=0o600)
-        self.stderr.touch(mode=0o600)
 
     @property
     def stdout(self) -> Path:
@@ -86,12 +85,16 @@ class AttemptDir:
     def write_end(self, end: dict[str, Any]) -> None:
         """Says how it ended, in one step."""
         draft = self.own / ".end.json"
-        draft.write_text(json.dumps(end))
+        self.write_private(draft, json.dumps(end).encode())
         draft.replace(self.end)
 
     def close_if_open(self, end: dict[str, Any]) -> None:
         """Says how it ended where nobody has said so: its runner is gone, or never came."""
-        if not self.end.exists():
+        if self.end.exists():
+            return
+        try:
+            self.write_end(end)
+        except FileNotFoundError:
             self.make()
             self.write_end(end)
 
@@ -105,8 +108,12 @@ class AttemptDir:
 
     def write_private(self, path: Path, data: bytes) -> None:
         """Writes a file that only the owner can read."""
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with open(path, "wb", opener=lambda path, how: os.open(path, how, 0o600)) as file:
             file.write(data)
+
+    def first_words(self) -> str:
+        """How what it wrote to stderr begins."""
+        return read_stream(self, "stderr", 0, _FEW_BYTES).data.decode(errors="replace").strip()
 
 
 def read_stream(folder: AttemptDir, stream: str, offset: int, limit: int) -> LogChunk:

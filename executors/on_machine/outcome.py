@@ -65,6 +65,5 @@ def with_result_in_bounds(outcome: Outcome, folder: AttemptDir) -> Outcome:
 def _why(exit_code: int, folder: AttemptDir) -> str:
     if exit_code != 127:
         return f"exit code {exit_code}"
-    with folder.stderr.open("rb") as file:
-        said = file.read(500).decode(errors="replace").strip().splitlines()
+    said = folder.first_words().splitlines()
     return f"a command was not found: {said[-1]}" if said else "a command was not found"

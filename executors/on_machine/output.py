@@ -7,6 +7,7 @@ import os
 import select
 import threading
 from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -19,18 +20,18 @@ _FEW: Final = 16  # chunks: who writes more is listened to by a thread
 
 
 class _Stream:
-    """One stream: the end that the command writes to, the end that is read, and the file."""
+    """One stream: the end that the command writes to, the end that is read, and the file, made when something comes."""
 
     def __init__(self, path: Path, limit: int, files: ExitStack) -> None:
-        self._limit, self._dropped = limit, False
+        self._path, self._limit, self._dropped = path, limit, False
+        self._file: FileIO | None = None
         self.error = ""
         ends = os.pipe()
         self.reader, self.writer = (
             files.enter_context(os.fdopen(end, how, buffering=0)) for end, how in zip(ends, ("rb", "wb"), strict=True)
         )
         os.set_blocking(ends[0], False)
-        how = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        self._file = files.enter_context(os.fdopen(os.open(path, how, 0o600), "wb", buffering=0))
+        files.callback(self._close)
 
     def copy(self) -> int | None:
         """Copies what is in the pipe, at most a chunk; how many bytes that was, None when no more can come.
@@ -40,19 +41,22 @@ class _Stream:
         data: bytes | None = self.reader.read(_CHUNK)
         if data is None:
             return 0
-        room = max(self._limit - os.fstat(self._file.fileno()).st_size, 0)
-        self._dropped |= len(data) > room
+        if not data:
+            return None
         try:
-            self._write(data[:room])
+            self._keep(data)
         except OSError as error:
             self.error = error.strerror or str(error)
             self.reader.close()
             return None
-        return len(data) or None
+        return len(data)
 
-    def _write(self, data: bytes) -> None:
-        while data:
-            data = data[self._file.write(data) :]
+    def _keep(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = FileIO(self._path, "ab", opener=lambda path, how: os.open(path, how, 0o600))
+        room = max(self._limit - os.fstat(self._file.fileno()).st_size, 0)
+        self._dropped |= len(data) > room
+        _write(self._file, data[:room])
 
     def drain(self) -> None:
         """Copies what is left in the pipe; what others go on writing to it meanwhile is not waited for."""
@@ -60,10 +64,19 @@ class _Stream:
         while left > 0 and (copied := self.copy()):
             left -= copied
 
-    def close(self) -> None:
-        """Says what was dropped."""
-        if self._dropped:
-            self._write(f"\n[broker: output beyond {self._limit} bytes was dropped]\n".encode())
+    def say_dropped(self) -> None:
+        """Says so where something was dropped."""
+        if self._dropped and self._file is not None:
+            _write(self._file, f"\n[broker: output beyond {self._limit} bytes was dropped]\n".encode())
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    while data:
+        data = data[file.write(data) :]
 
 
 class Output:
@@ -144,7 +157,7 @@ class Output:
         with self._files, suppress(OSError):  # there is no room to say it either
             for stream in self._streams:
                 stream.drain()
-                stream.close()
+                stream.say_dropped()
 
     @property
     def lost(self) -> str:

@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -72,7 +73,7 @@ class OutputForwarder:
 
     def _forward(self) -> None:
         for stream, path in (("stdout", self._folder.stdout), ("stderr", self._folder.stderr)):
-            with path.open("rb") as file:
+            with suppress(FileNotFoundError), path.open("rb") as file:
                 file.seek(self._sent[stream])
                 while data := file.read(_PIECE):
                     self._send(stream, data)

@@ -78,13 +78,16 @@ async def test_an_agent_that_says_what_no_agent_says_is_given_up(tmp_path: Path,
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     container = Container(tmp_path, View(kind="process"))
-    container._socket, container._ready = ours, asyncio.get_running_loop().create_future()
-    listening = asyncio.create_task(container._listen())
+    loop = asyncio.get_running_loop()
+    container._socket, container._ready = ours, loop.create_future()
+    loop.add_reader(ours, container._listen)
     theirs.sendall(said)
     if b"null" in said:
         theirs.close()  # it may say so: of a run that was forgotten it hears nothing
     async with asyncio.timeout(PATIENCE_S):
-        await listening
+        while container._losing is None:
+            await asyncio.sleep(0)
+        await container._losing
     if b"ready" not in said:
         with pytest.raises(ContainerFailed):
             await container._ready
