@@ -17,6 +17,7 @@ from broker.model.pools import Capability, Capacity, KeepWarm, Pool, PoolKind, U
 from broker.model.resources import GIB, Resources
 from broker.ports import ExecutorContext, Store
 from broker.run.capacity.autopilot import Autopilot
+from broker.run.capacity.compiling import Preparation
 from broker.run.capacity.decided import Decided
 from broker.run.clock import SystemClock
 from broker.run.pools import RunningPool
@@ -117,7 +118,12 @@ async def pilot(store: Store, folder: Path, mode: Mode) -> tuple[Autopilot, Runn
     running = RunningPool(POOL, folder / "cluster", clock, build)
     await running.open()
     settings = AutopilotSettings(mode=mode, every_s=0.01)
-    return Autopilot(settings, {"cluster": running}, store, clock), running, made[0]
+    autopilot = Autopilot(settings, {"cluster": running}, store, clock, prepared=Preparation(nothing))
+    return autopilot, running, made[0]
+
+
+async def nothing() -> None:
+    """What it needs is compiled."""
 
 
 async def test_nodes_follow_the_work_and_each_decision_is_kept(store: Store, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from broker.model.pools import Capability, KeepWarm, Pool, PoolKind
 from broker.model.runs import Run
 from broker.model.times import day_of
 from broker.ports import Clock, Scalable, Store, Warmable
+from broker.run.capacity.compiling import HERE, Preparation, loaded
 from broker.run.capacity.decided import Decided
 from broker.run.pools import RunningPool
 from broker.run.settings.autopilot import AutopilotSettings, Mode
@@ -41,6 +42,7 @@ class Autopilot:
         clock: Clock,
         book: Sequence[Offer] = (),
         events: Events | None = None,
+        prepared: Preparation = HERE,
     ) -> None:
         self.settings = settings
         self.decided = Decided(store, events or Events())
@@ -48,6 +50,7 @@ class Autopilot:
         self._store = store
         self._clock = clock
         self.book = book  # commitments that may be proposed
+        self._prepared = prepared
         self._fewer: dict[str, int] = {}
         self._other: dict[str, int] = {}
 
@@ -61,6 +64,7 @@ class Autopilot:
     async def _steer(self) -> None:
         while True:
             await asyncio.sleep(self.settings.every_s)
+            await self._prepared.ready()
             for running in self._driven():
                 for steer in self._ways(running):
                     await self._tried(steer, running)
@@ -76,6 +80,7 @@ class Autopilot:
 
     async def _propose(self) -> None:
         await asyncio.sleep(FIRST_PROPOSAL_S)
+        await self._prepared.ready()
         while True:
             for running in self._driven():
                 if _is_cluster(running.pool):
@@ -92,6 +97,7 @@ class Autopilot:
 
     async def nodes(self, running: RunningPool) -> NodesDecision | None:
         """Decides how many nodes a cluster has and applies it; None where its price or capacity is not known."""
+        await loaded()
         from broker.decide import steering
 
         now_ns, name = self._clock.now_ns(), running.pool.name
@@ -115,6 +121,7 @@ class Autopilot:
 
     async def warmth(self, running: RunningPool) -> WarmDecision | None:
         """Decides how a pool's containers are kept warm and applies it; None where it does not say how they are now."""
+        await loaded()
         from broker.decide.steering import HISTORY_S
         from broker.decide.warm import steering
 
@@ -144,6 +151,7 @@ class Autopilot:
 
     async def proposal(self, running: RunningPool) -> Proposal | None:
         """The commitment that would pay for a cluster; None where none would, or too little is known."""
+        await loaded()
         from broker.decide import proposing
 
         now_ns = self._clock.now_ns()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -17,7 +17,7 @@ from broker.model.pools import Capability
 from broker.model.runs import Run
 from broker.model.times import day_of
 from broker.ports import Clock, Store
-from broker.run.capacity.compiling import compiled_apart
+from broker.run.capacity.compiling import HERE, Preparation, loaded
 from broker.run.capacity.schedules_ahead import planned_ahead
 from broker.run.pools import RunningPool
 
@@ -36,14 +36,14 @@ class Foresight:
         pools: Mapping[str, RunningPool],
         store: Store,
         clock: Clock,
-        prepare: Callable[[], Awaitable[None]] = compiled_apart,
+        prepared: Preparation = HERE,
     ) -> None:
         self.current: dict[str, Outlook] = {}
         self.expected: dict[str, Expected] = {}  # of clusters whose work could run elsewhere
         self._pools = pools
         self._store = store
         self._clock = clock
-        self._prepare, self._prepared = prepare, False
+        self._prepared = prepared
 
     async def run(self) -> None:
         """Forecasts again and again until cancelled; what fails is said in the log and tried again."""
@@ -61,12 +61,9 @@ class Foresight:
 
     async def _be_prepared(self) -> None:
         """Before the first forecast from what has run."""
-        if self._prepared:
-            return
         counts = await asyncio.to_thread(self._store.counts)
         if any(number for state, number in counts.items() if state is not JobState.QUEUED):
-            await self._prepare()
-            self._prepared = True
+            await self._prepared.ready()
 
     async def step(self, running: RunningPool) -> Outlook | None:
         """Makes and keeps a forecast, unless one is fresh; None where nothing has run yet."""
@@ -83,6 +80,7 @@ class Foresight:
 
     async def _take_up(self, running: RunningPool, made: Outlook) -> None:
         """Lets placements know."""
+        await loaded()
         from broker.decide.outlook import expected
 
         pool, day = running.pool, day_of(made.at_ns)
@@ -101,6 +99,7 @@ class Foresight:
         schedules = await asyncio.to_thread(self._store.schedules)
         if not runs and not schedules:
             return None  # and nothing that weighs is loaded for it
+        await loaded()
         from broker.decide.outlook import foresee
 
         return await asyncio.to_thread(lambda: foresee(pool, runs, now_ns, planned_ahead(schedules, now_ns)))
@@ -110,7 +109,7 @@ class Foresight:
         runs = self._store.runs(now_ns - history_ns)
         if not runs:
             return ()
-        from broker.decide.steering import waiting
+        from broker.decide.steering import waiting  # in a thread
 
         return (*runs, *waiting(self._store.placeable(now_ns, QUEUED), running.pool))
 
