@@ -138,12 +138,13 @@ class House:
                 await asyncio.sleep(0.01)
 
     async def reaches(self, job_id: str, *states: str) -> None:
-        """Returns when the store has the job in one of these states."""
+        """Returns when the store has the job in one of these states, and the broker has told that."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 version = self.broker.version
                 if (await asyncio.to_thread(self.store.job, job_id)).state in states:
-                    return
+                    async with self.broker.register._writing:  # whoever wrote it has told it as well
+                        return
                 await self.broker.changed(version, 0.05)
 
 
