@@ -133,10 +133,10 @@ def test_a_clock_that_jumps_back_makes_no_run_negative(tmp_path: Path) -> None:
         assert 0 < float(here.client.job(job)["cost"]["usd"]) < 0.01
 
 
-def test_a_gigabyte_of_output_stays_out_of_the_daemon_s_memory_and_off_the_disk() -> None:
+def test_much_output_stays_out_of_the_daemon_s_memory_and_off_the_disk() -> None:
     with daemon(top='[logs]\nmax_stream = "20MB"\n') as here:
         here.up()
-        job = here.submit("head -c 1000000000 /dev/zero; echo end >&2")
+        job = here.submit("head -c 400000000 /dev/zero; echo end >&2")
         assert here.ended(job)["state"] == "succeeded"
         kept = sum(len(piece) for piece in here.client.output(job))
         assert 20_000_000 <= kept < 20_001_000

@@ -70,17 +70,17 @@ async def test_a_fork_bomb_is_held() -> None:
         assert len(descendants(host_of(watch))) < 10
 
 
-async def test_a_gigabyte_of_output_neither_stalls_nor_stays() -> None:
+async def test_much_output_neither_stalls_nor_stays() -> None:
     most, before = 20_000_000, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with open_pool(max_stream_bytes=most) as watch:
-        request = launch_request("head -c 1000000000 /dev/zero | tr '\\0' x; echo done >&2")
+        request = launch_request("head -c 400000000 /dev/zero | tr '\\0' x; echo done >&2")
         assert (await watch.run(request)).state is AttemptState.SUCCEEDED
         output = await watch.output(request.attempt_id)
         assert await watch.output(request.attempt_id, "stderr") == b"done\n"
         kept, _, last = output.partition(b"\n")
         assert kept == b"x" * most
         assert last == b"[broker: output beyond 20000000 bytes was dropped]\n"
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
 @pytest.fixture
