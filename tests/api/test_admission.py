@@ -10,9 +10,13 @@ import pytest
 
 from broker.admission import AdmissionHook, AdmissionRefused, Admitting
 from broker.model.errors import Misconfigured
+from broker.model.pools import Pool, PoolKind
+from broker.ports import Executor
 from broker.run.plugins import admission_hooks
 from broker.run.rights.admitting import Admission
-from tests.api.conftest import House
+from executors.kuberay import KubeRay
+from executors.modal_pool import ModalPool
+from tests.api.conftest import House, pool
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "admission" / "team_rules.py"
 Admit = Callable[..., None]
@@ -152,3 +156,65 @@ def test_a_hook_that_is_not_installed_is_named() -> None:
 def test_a_refusal_is_what_plugin_authors_raise() -> None:
     refused = AdmissionRefused("why", field="run")
     assert (str(refused), refused.field) == ("why", "run")
+
+
+def of_kind(name: str, executor: type[Executor], kind: PoolKind, **changes: Any) -> Pool:
+    """A pool as this executor runs it."""
+    return pool(name, kind, capabilities=executor.capabilities, max_units=2, **changes)
+
+
+MODAL_AND_VPC = (
+    of_kind("modal", ModalPool, PoolKind.SERVERLESS, emulated=False),
+    of_kind("vpc", KubeRay, PoolKind.CLUSTER, region="eu-west-1"),
+)
+
+
+def changing(**fields: Any) -> AdmissionHook:
+    def rewrite(job: Admitting) -> dict[str, Any]:
+        return {**job.document, **fields}
+
+    return rewrite
+
+
+@pytest.mark.parametrize("pools", [MODAL_AND_VPC])
+@pytest.mark.parametrize(
+    ("where", "changed", "field", "word"),
+    [
+        ("vpc", {"image": "python:3.12"}, "image", "takes no images"),
+        ("vpc", {"system_packages": ["ffmpeg"]}, "system_packages", "ffmpeg"),
+        ("modal", {"resources": {"accelerators": "H100:16"}}, "resources.accelerators", "16"),
+        ("modal", {"resources": {"num_nodes": 2}}, "resources.num_nodes", "2"),
+        ("modal", {"placement": {"runtime": "ray", "pools": ["modal"]}}, "placement.runtime", "no Ray"),
+        ("vpc", {"placement": {"pools": ["vpc"], "regions": ["us"]}}, "placement.regions", "us"),
+        ("vpc", {"resources": {"cpus": 4_000}}, "resources.cpus", "4,000"),
+    ],
+)
+async def test_what_a_hook_made_of_a_job_is_judged_and_its_part_in_a_refusal_said(
+    house: House, http, admit: Admit, where: str, changed: dict[str, Any], field: str, word: str
+) -> None:
+    body = {"run": "true", "pools": [where]}
+    assert (await http.post("/v1/offers", json=body)).is_success
+    admit(changing(**changed))
+    batch = await http.post("/v1/jobs:batch", json={"jobs": [body]})
+    schedule = await http.post("/v1/schedules", json={"name": "nightly", "cron": "0 3 * * *", "job": body})
+    for answer, place in ((await http.post("/v1/jobs", json=body), ""), (batch, "jobs[0]."), (schedule, "job.")):
+        problems = {each["field"].removeprefix(place): each["message"] for each in answer.json()["problems"]}
+        assert answer.status_code == 422, answer.text
+        assert word in problems[field], problems
+        assert "admission hook rewrite: " in problems["admission"], "who wrote none of this is told who did"
+    assert sum(house.store.counts().values()) == 0
+
+
+@pytest.mark.parametrize("pools", [MODAL_AND_VPC])
+async def test_what_a_hook_changes_is_what_runs(house: House, http, admit: Admit) -> None:
+    for where, changed in (
+        ("modal", {"image": "python:3.12", "envs": {"TEAM": "vision"}, "resources": {"cpus": 2.0}}),
+        ("vpc", {"envs": {"TEAM": "vision"}, "resources": {"cpus": 2.0}}),
+    ):
+        admit(changing(**changed))
+        job = (await http.post("/v1/jobs", json={"run": "true", "pools": [where], "envs": {"A": "1"}})).json()["id"]
+        executor, attempt_id = await house.attempt_of(job)
+        asked = executor.runs[attempt_id].request
+        assert executor.context.pool.name == where
+        assert (asked.envs["TEAM"], asked.envs.get("A"), asked.resources.cpus) == ("vision", None, 2.0)
+        assert asked.spec.image == changed.get("image")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Thread
 from types import MappingProxyType
 from typing import Any, Final
@@ -92,6 +93,17 @@ class Admission:
         # Not of a pool: one that never returns must not keep the broker from ending.
         Thread(target=run, daemon=True, name=f"admission {name}").start()
         return await answered
+
+
+@contextmanager
+def judged_with(note: str) -> Iterator[None]:
+    """Adds to what is wrong with a job what hooks had changed in it: who submitted it did not write that."""
+    try:
+        yield
+    except InvalidInput as error:
+        if not note:
+            raise
+        raise type(error)(*error.problems, Problem(field="admission", message=f"{note}: it is judged so")) from error
 
 
 def _failed(name: str, what: str) -> Misconfigured:

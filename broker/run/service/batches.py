@@ -50,7 +50,7 @@ class Batches:
             name = key or self._ids.new(now_ns)
             read = await asyncio.to_thread(self._parsed, jobs, name)
             parsed, notes = await self._admitted(read, user)
-            ready = await self._ready(parsed, user, now_ns)
+            ready = await self._ready(parsed, notes, user, now_ns)
             try:
                 found = await asyncio.to_thread(self._keep, parsed, ready, notes, user, now_ns)
             except (OverBudget, OverQuota):
@@ -102,11 +102,11 @@ class Batches:
         wrong.check()
         return [each for each, _ in found], [note for _, note in found]
 
-    async def _ready(self, parsed: Sequence[Parsed], user: str, now_ns: int) -> list[Ready]:
+    async def _ready(self, parsed: Sequence[Parsed], notes: Sequence[str], user: str, now_ns: int) -> list[Ready]:
         wrong, found = _Wrong(), []
-        for place, each in enumerate(parsed):
+        for place, (each, note) in enumerate(zip(parsed, notes, strict=True)):
             try:
-                found.append(await self._submissions.ready(each.document, user, now_ns))
+                found.append(await self._submissions.ready(each.document, user, now_ns, note))
             except InvalidInput as error:
                 # What was taken before is found again, even where it would not be taken now.
                 if earlier := await asyncio.to_thread(self._submissions.earlier, each.document):

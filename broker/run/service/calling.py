@@ -42,7 +42,7 @@ class Calling:
         """
         parsed, note = await self._submissions.admitted(_with(self._parsed(fields), inputs), user)
         now_ns = self._broker.clock.now_ns()
-        ready = await self._submissions.ready(_without(parsed.document), user, now_ns)
+        ready = await self._submissions.ready(_without(parsed.document), user, now_ns, note)
         _check(inputs, ready.spec)
         for _ in range(_TRIES):
             try:

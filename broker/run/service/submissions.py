@@ -20,6 +20,7 @@ from broker.model.projects import Waiting
 from broker.model.submissions import Entry
 from broker.run.attempts.payloads import check_inputs
 from broker.run.broker import Broker
+from broker.run.rights.admitting import judged_with
 from broker.run.secrecy.secrets import check_project
 from broker.run.service.again import what_to_retry
 from broker.run.service.answers import Submission
@@ -78,7 +79,7 @@ class Submissions:
         parsed, note = await self.admitted(await self.read(fields, key), user)
         now_ns = self._broker.clock.now_ns()
         try:
-            ready = await self.ready(parsed.document, user, now_ns)
+            ready = await self.ready(parsed.document, user, now_ns, note)
         except InvalidInput:
             # What was taken before is found again, even where it would not be taken now.
             if earlier := await asyncio.to_thread(self.earlier, parsed.document):
@@ -90,10 +91,14 @@ class Submissions:
         """Stores it together with what others submit at the same time. Raises as `Store.add_batch` does for it."""
         return await self._intake.add(entry)
 
-    async def ready(self, document: JobDocument, user: str, now_ns: int) -> Ready:
-        """A job that some pool could run and budgets allow, about to be stored. Raises as `submit`."""
-        spec = await self._spec(document, now_ns)
-        await self._check(spec, user)
+    async def ready(self, document: JobDocument, user: str, now_ns: int, note: str) -> Ready:
+        """A job that some pool could run and budgets allow, about to be stored; `note` is what hooks changed in it.
+
+        Raises as `submit`.
+        """
+        with judged_with(note):
+            spec = await self._spec(document, now_ns)
+            await self._check(spec, user)
         reserving = await self._reserving(spec, user)
         warnings = await self._broker.budgets.warnings(reserving, task_count(spec)) if reserving else []
         room = waiting(await self._broker.projects.named(spec.project), user)
@@ -101,8 +106,9 @@ class Submissions:
 
     async def check(self, fields: Mapping[str, Any], user: str) -> Parsed:
         """What would be submitted, where it would be taken; nothing is stored or started. Raises as `submit`."""
-        parsed, _ = await self.admitted(await self.read(fields, None), user)
-        await self._check(await self._spec(parsed.document, self._broker.clock.now_ns()), user)
+        parsed, note = await self.admitted(await self.read(fields, None), user)
+        with judged_with(note):
+            await self._check(await self._spec(parsed.document, self._broker.clock.now_ns()), user)
         return parsed
 
     async def offers(self, fields: Mapping[str, Any], user: str) -> Placement:
@@ -110,9 +116,10 @@ class Submissions:
 
         Raises `InvalidInput` as `submit` does, but where no pool can run it: that is the answer.
         """
-        document = (await self.admitted(await self.read(fields, None), user))[0].document
-        spec = await self._spec(document, self._broker.clock.now_ns())
-        await self._check_rights(spec)
+        parsed, note = await self.admitted(await self.read(fields, None), user)
+        with judged_with(note):
+            spec = await self._spec(parsed.document, self._broker.clock.now_ns())
+            await self._check_rights(spec)
         return await self._broker.preview(spec, user)
 
     async def retry(self, job_id: str, user: str, only_of: str | None = None) -> Submission:
@@ -126,7 +133,7 @@ class Submissions:
         admitted, note = await self.admitted(Parsed(document=again.document), user)
         again = replace(again, document=admitted.document)
         now_ns = self._broker.clock.now_ns()
-        ready = await self.ready(again.document, user, now_ns)
+        ready = await self.ready(again.document, user, now_ns, note)
         return await self._keep(Parsed(document=again.document), ready, user, now_ns, note, again.tasks)
 
     async def admitted(self, parsed: Parsed, user: str) -> tuple[Parsed, str]:
