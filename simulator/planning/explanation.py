@@ -170,7 +170,7 @@ def _term(hours: float) -> str:
     years = hours / YEAR_H
     if years >= 1 and years == round(years):
         return f"{years:.0f} {'year' if years == 1 else 'years'}"
-    return f"{hours:,.4g} hours" if hours < 48 else f"{hours / 24:,.4g} days"
+    return f"{round(hours, 1):,g} hours" if hours < 48 else f"{round(hours / 24, 1):,g} days"
 
 
 def _shares(problem: Problem, plan: Plan) -> Iterator[str]:

@@ -32,7 +32,7 @@ def of_file(file: Path, step_s: float, classes: Sequence[Class]) -> Histories:
     try:
         table = pd.read_csv(file)
     except (OSError, ValueError) as error:
-        raise InvalidInput(Problem(file=str(file), message=f"can't be read as CSV: {error}")) from None
+        raise InvalidInput(Problem(file=str(file), message=f"can't be read as CSV: {str(error).strip()}")) from None
     columns = [each.name for each in classes] if len(classes) > 1 else [TOTAL]
     if table.empty or any(column not in table for column in (STEP, *columns)):
         said = f"needs rows and the columns {STEP}, {', '.join(columns)}"

@@ -196,3 +196,17 @@ def test_what_other_tools_call_a_command_is_told(theirs: str, ours: str) -> None
     said = call(theirs)
     assert said.returncode == 2
     assert f"No such command '{theirs}': here it is `broker {ours}`." in said.stderr
+
+
+def test_an_interrupt_while_it_loads_leaves_no_traceback() -> None:
+    code = (
+        "import sys, broker.cli.entry as entry\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'broker.cli.main':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupts())\n"
+        "entry.main()\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stderr) == (130, "")
