@@ -68,14 +68,15 @@ export function several(count, what) {
   return `${number(count, 0)} ${what}${count === 1 ? "" : "s"}`;
 }
 
-// Dollars: cents from one dollar on, more digits below; of a fraction of a cent, as in the command line, the four that count.
+// Dollars, as the command line has them: cents from one dollar on, below it the four digits that count.
 export function usd(amount, least = 2) {
   if (amount === null || amount === undefined) return "unknown";
   const value = Number(typeof amount === "object" ? amount.usd : amount);
   if (amount && typeof amount === "object" && amount.usd === null) return "unknown";
   const size = Math.abs(value);
   const least_digits = Number.isInteger(value) && size >= 100 ? least : 2;
-  const digits = size > 0 && size < 0.01 ? { maximumSignificantDigits: 4 } : { minimumFractionDigits: least_digits, maximumFractionDigits: size === 0 || size >= 1 ? 2 : 4 };
+  const most = size > 0 && size < 1 ? Math.min(3 - Math.floor(Math.log10(size)), 20) : 2;
+  const digits = { minimumFractionDigits: least_digits, maximumFractionDigits: most };
   return (value < 0 ? "−$" : "$") + size.toLocaleString("en-US", digits);
 }
 

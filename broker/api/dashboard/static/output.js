@@ -38,12 +38,18 @@ export function output() {
     note.hidden = !words;
   }
 
-  const found = () => say(cut ? "Only the end is shown; `broker logs` has all." : size ? "" : "Nothing written yet.");
+  let ended = false;
+  const nothing = () => (ended ? "It wrote nothing." : "Nothing written yet.");
+  const found = () => say(cut ? "Only the end is shown; `broker logs` has all." : size ? "" : nothing());
 
   return {
     element: h("div", {}, note, text),
     found,
     say,
+    end() {
+      ended = true;
+      found();
+    },
     add(event) {
       const written = fresh(event), atEnd = text.scrollHeight - text.scrollTop - text.clientHeight < 40;
       if (written) append(event.stream, written);

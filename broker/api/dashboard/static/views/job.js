@@ -35,7 +35,7 @@ async function followed(path, signal, log) {
   const told = (kind, event) => (kind === "log" ? log.add(event) : log.found()), place = { id: "" };
   while (!signal.aborted) {
     try {
-      if (await follow(path, signal, told, place)) return;
+      if (await follow(path, signal, told, place)) return void log.end();
     } catch (error) {
       if (signal.aborted) return;
       if (error.status >= 400 && error.status < 500 && error.status !== 429) return void log.say(error.message);
@@ -43,6 +43,16 @@ async function followed(path, signal, log) {
     log.say("The connection was lost; it is tried again.");
     await rest(AGAIN_MS, signal);
   }
+}
+
+// What an attempt and its job have in common is said once.
+function saidOnce(changes) {
+  let said = "";
+  return changes.map((each) => {
+    const again = each.reason === said;
+    said = each.reason || said;
+    return again ? { ...each, reason: "" } : each;
+  });
 }
 
 function about(job) {
@@ -83,7 +93,7 @@ async function behind(job, path, signal) {
       why.warnings.map((line) => h("p", { class: "soft" }, sentence(line))), quotes(job.placement),
       why.actual.map((line) => h("p", {}, sentence(line)))),
     card("What it cost", charged(job.charged)), card("Attempts", attempts(job.made)),
-    h("div", { class: "cards" }, card("History", job.changes.length ? null : h("p", { class: "soft" }, "It waits since it was submitted."), h("ol", { class: "history" }, job.changes.map((each) => h("li", {}, when(each.at), ` ${of(job, each.attempt_id)}${each.new}`, each.reason ? h("br") : null, h("span", { class: "soft" }, each.reason))))),
+    h("div", { class: "cards" }, card("History", job.changes.length ? null : h("p", { class: "soft" }, "It waits since it was submitted."), h("ol", { class: "history" }, saidOnce(job.changes).map((each) => h("li", {}, when(each.at), ` ${of(job, each.attempt_id)}${each.new}`, each.reason ? h("br") : null, h("span", { class: "soft" }, each.reason))))),
       card("What was submitted", h("pre", { class: "log", tabindex: "0" }, JSON.stringify(job.document, null, 2)))),
   ];
 }
@@ -121,7 +131,7 @@ function rate(price) {
   const per = [[price.usd_per_hour, price.tier === "serverless" ? "GPU" : "node"], [price.usd_per_cpu_hour, "CPU"], [price.usd_per_gib_hour, "GiB"]];
   const parts = per.filter(([amount, what]) => Number(amount) || (what === "node" && amount));
   return h("div", { title: `${price.offer}, from ${price.source}, ${price.valid_from}` },
-    parts.map(([amount, what], number) => [number ? " + " : "", `$${Number(amount).toFixed(4)}/h `, h("small", {}, `a ${what}`)]));
+    parts.map(([amount, what], number) => [number ? " + " : "", `${usd(amount)}/h `, h("small", {}, `a ${what}`)]));
 }
 
 function attempts(made) {

@@ -60,8 +60,7 @@ function answered(found) {
       marks: cheapest.utilization <= 1 ? [{ step: cheapest.utilization * 100 + 0.5, name: `breakeven at ${percent(cheapest.utilization)}` }] : [],
       x: (step) => `${step}%`, y: dollars, full: true }),
     table(`Breakevens against ${against.provider}`, [
-      { head: "Held", header: true, cell: (pair) => `${pair.cluster.provider} ${pair.cluster.sku}` },
-      { head: "Terms", cell: (pair) => terms(pair.cluster.tier) },
+      { head: "Held", header: true, cell: (pair) => [`${pair.cluster.provider} ${pair.cluster.sku} `, h("small", {}, terms(pair.cluster.tier))] },
       { head: "$/GPU-hour", number: true, cell: (pair) => usd(pair.held_usd_per_hour) },
       { head: `Against ${against.provider}`, number: true, cell: (pair) => (pair.utilization > 1 ? "never pays" : `above ${percent(pair.utilization)}`) },
       { head: "Age of prices", quiet: true, cell: (pair) => (pair.cluster.stale ? state("stale") : "") },
@@ -74,13 +73,11 @@ const preferred = (pairs) => pairs.find((pair) => pair.serverless.provider === "
 
 function list(offers) {
   return table("Offers", [
-    { head: "Provider", header: true, cell: (each) => each.provider },
-    { head: "What", cell: (each) => `${each.sku}${each.gpu_count > 1 ? `, ${each.gpu_count} GPUs` : ""}` },
+    { head: "Offer", header: true, cell: (each) => [`${each.provider} ${each.sku}${each.gpu_count > 1 ? `, ${each.gpu_count} GPUs` : ""} `, h("small", {}, terms(each.tier))] },
     { head: "Region", spare: true, cell: (each) => each.region || "everywhere" },
-    { head: "Terms", cell: (each) => terms(each.tier) },
     { head: "$/GPU-hour", number: true, cell: (each) => usd(each.usd_per_gpu_hour) },
     { head: "Since", spare: true, cell: (each) => each.valid_from },
-    { head: "Age", number: true, cell: (each) => `${each.age_days} days` },
+    { head: "Age", number: true, spare: true, cell: (each) => `${each.age_days} days` },
     { head: "Condition", quiet: true, cell: (each) => (each.stale ? state("stale") : "") },
   ], offers, "No offer has it.");
 }

@@ -60,8 +60,8 @@ function byDay(rows) {
 
 const columns = (name, rows) => [
   { head: sentence(name.replace(":", " ")).slice(0, -1), header: true, cell: (row) => (name === "job" && row.group.job ? h("a", { href: `#/job/${encodeURIComponent(row.group.job)}` }, row.group.job) : row.group[name] || "(none)") },
-  { head: "Jobs", number: true, cell: (row) => usd(row.job) },
-  { head: "Idle and overhead", number: true, cell: (row) => usd(row.overhead) },
+  { head: "Jobs", number: true, spare: true, cell: (row) => usd(row.job) },
+  { head: "Idle and overhead", number: true, spare: true, cell: (row) => usd(row.overhead) },
   { head: "Total", number: true, cell: (row) => usd(row.total) },
   { head: "Expected", number: true, cell: (row) => (row.predicted ? usd(row.predicted) : "–") },
   ...(rows.some((row) => row.unknown) ? [{ head: "Charges without a price", number: true, cell: (row) => number(row.unknown, 0) }] : []),
