@@ -55,7 +55,8 @@ def table_of(source: str | IO[str], name: str) -> pd.DataFrame:
     except OSError as error:
         raise InvalidInput(Problem(file=name, message=f"can't be read: {error.strerror or error}")) from None
     except (UnicodeDecodeError, ValueError) as error:
-        raise InvalidInput(Problem(file=name, message=f"can't be read as CSV: {str(error).strip()}; {OTHERS}")) from None
+        why = str(error).strip()
+        raise InvalidInput(Problem(file=name, message=f"can't be read as CSV: {why}; {OTHERS}")) from None
     if table.empty:
         raise InvalidInput(Problem(file=name, message="there are no rows in it"))
     return table

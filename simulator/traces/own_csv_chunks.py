@@ -23,4 +23,5 @@ def parts(source: str, rows: int = 1_000_000) -> Iterator[Workload]:
     except FileNotFoundError:
         raise InvalidInput(Problem(file=source, message="there is no such file")) from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InvalidInput(Problem(file=source, message=f"can't be read as CSV of jobs: {str(error).strip()}")) from None
+        why = str(error).strip()
+        raise InvalidInput(Problem(file=source, message=f"can't be read as CSV of jobs: {why}")) from None
