@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,19 +11,14 @@ import httpx
 import pytest
 
 from broker.run.lifecycle import is_running
+from executors.ray_cluster.ports import free_ports
 from tests.daemon.running import BROKER, WAIT_S, Daemon, Gate, daemon, until
-
-
-def a_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextmanager
 def serving(here: Daemon, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """`broker serve`, and where it answers."""
-    port = a_port()
+    (port,) = free_ports(1)
     environment = {**os.environ, **here.environment}
     environment |= {"BROKER_STATE_DIR": str(here.state_dir), "BROKER_CONFIG": str(here.config)}
     command = [BROKER, "serve", "--listen", f"127.0.0.1:{port}", *options]
