@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
@@ -113,6 +114,14 @@ def age(seconds: int) -> str:
     return f"{max(seconds, 0)} s"
 
 
+def _rate(usd: Decimal | None) -> str:
+    """Dollars with the digits that they are charged with: these rates are small, and a container has many of them."""
+    if usd is None:
+        return ""
+    whole, _, digits = f"{usd:.8f}".partition(".")
+    return f"{whole}.{digits.rstrip('0').ljust(4, '0')}"
+
+
 def _cells(offer: Offer, day: date, stale_days: int) -> tuple[str, ...]:
     per_gpu = offer.usd_per_gpu_hour
     rule = offer.billing
@@ -123,8 +132,8 @@ def _cells(offer: Offer, day: date, stale_days: int) -> tuple[str, ...]:
         offer.tier.value,
         f"{per_gpu:.4f}" if per_gpu is not None else "–",
         f"{offer.usd_per_hour:.4f}",
-        f"{offer.usd_per_cpu_hour:.4f}" if offer.usd_per_cpu_hour is not None else "",
-        f"{offer.usd_per_gib_hour:.4f}" if offer.usd_per_gib_hour is not None else "",
+        _rate(offer.usd_per_cpu_hour),
+        _rate(offer.usd_per_gib_hour),
         billed,
         f"{offer.valid_from}{'*' if offer.age_days(day) > stale_days else ''}",
     )

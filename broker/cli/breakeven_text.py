@@ -46,7 +46,8 @@ def _print_table(found: BreakevenTable) -> None:
     asked, model = found.asked, found.pair.cluster.gpu_model
     container = reference_container(model)
     print(f"{model}: busy share above which holding a GPU costs less than buying the work")
-    print(f"(a container has 1 GPU, {container.cpus / 2:g} cores and {container.memory_bytes / GIB:g} GiB)")
+    cores = f"{container.cpus / 2:g} cores ({container.cpus:g} virtual CPUs)"
+    print(f"(a container has 1 GPU, {cores} and {container.memory_bytes / GIB:g} GiB)")
     shown = fitting(found) if sys.stdout.isatty() else range(len(found.columns))
     rows = [_row(found, row) for row in found.rows]
     table([*_cluster_columns(), *_serverless_columns(found, shown), *_advice_column(found)], rows)

@@ -94,9 +94,10 @@ def capacity_chart(problem: Problem, plan: Plan) -> Chart:
             line = {"width": 0, "shape": "hv", "color": colours[name]}
             figure.add_scatter(x=begins, y=each.gpus, name=name, stackgroup="bought", line=line)
     needed = plan.demand_gpus.sum(0)
+    average = float(np.average(needed, weights=plan.period_hours))  # the last period may be short
     figure.add_scatter(x=begins, y=needed, name="needed", line={"color": INK, "width": 1.6, "shape": "hv"})
     says = (
-        f"On average over each period; {needed.mean():,.1f} GPUs are needed on average, {needed.max():,.1f} in the "
+        f"On average over each period; {average:,.1f} GPUs are needed on average, {needed.max():,.1f} in the "
         f"busiest period, {problem.demand.sum(1).max():,.0f} at most in a step."
     )
     return Chart(figure=drawn(figure, x="days", y="GPUs"), says=says)

@@ -85,7 +85,7 @@ def test_old_prices_are_marked() -> None:
     lines = run("--gpu", "H100", "--provider", "modal", *AT).splitlines()
     assert lines == [
         "offer\tGPUs\ttier\t$/GPU-h\t$/h\t$/CPU-h\t$/GiB-h\tbilled by\tas of",
-        "modal/functions/h100/auto/serverless\t1 H100\tserverless\t3.9492\t3.9492\t0.0236\t0.0080\t1 s\t2026-07-01*",
+        "modal/functions/h100/auto/serverless\t1 H100\tserverless\t3.9492\t3.9492\t0.02358\t0.007992\t1 s\t2026-07-01*",
     ]
     (fresh,) = rows("--gpu", "H100", "--provider", "modal", "--stale-days", "145", *AT)
     (old,) = rows("--gpu", "H100", "--provider", "modal", "--stale-days", "144", *AT)

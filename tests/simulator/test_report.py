@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from broker.decide.market import Market
+from broker.decide.plan import Kind, Offer, Problem, Scenario, solve
 from broker.decide.workload import Workload
 from simulator.compare import compare
 from simulator.comparison_output import in_words
@@ -14,6 +15,7 @@ from simulator.policies import POLICIES
 from simulator.report.cost_unit import Unit
 from simulator.report.costs import Bar, costs
 from simulator.report.document import Page, Section, Table
+from simulator.report.plan import capacity_chart
 from simulator.report.simulation import page
 from simulator.sensitivity import sensitivity
 from simulator.simulate_command import warn_of_a_short_time
@@ -100,3 +102,13 @@ def test_names_of_others_are_text_in_pictures_and_tables_too(name: str) -> None:
     assert name not in body or name == LONG
     assert not re.search("[\u202e\x1b\x07]", body)
     assert len(re.findall("<h1|<th scope='row'|<script>", body)) == 3
+
+
+def test_what_is_needed_on_average_counts_a_last_short_period_for_what_it_is() -> None:
+    asked = Problem(
+        offers=(Offer(name="burst", kind=Kind.SERVERLESS, usd_per_gpu_hour=4.0),),
+        scenarios=(Scenario(gpus=np.array([4.0, 4.0, 1.0]), weight=1.0),),
+        step_hours=1.0,
+        period_hours=2.0,
+    )
+    assert "; 3.0 GPUs are needed on average, 4.0 in the busiest" in capacity_chart(asked, solve(asked)).says
