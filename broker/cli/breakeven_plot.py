@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from html import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -197,6 +198,7 @@ def _labels(axes: Any, found: BreakevenTable, shown: Sequence[Line], top: float)
             color=colour,
             fontsize=10.2,
             annotation_clip=False,
+            parse_math=False,  # a $ is a $, however many there are
             arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 2, "shrinkB": 0},
         )
 
@@ -212,7 +214,16 @@ def _frame(axes: Any, found: BreakevenTable, top: float) -> None:
     axes.tick_params(length=0, colors=GREY)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#9CA3AF")
-    axes.text(0, 1.135, _title(found), transform=axes.transAxes, fontsize=16, fontweight="bold", color="#111827")
+    axes.text(
+        0,
+        1.135,
+        _title(found),
+        transform=axes.transAxes,
+        fontsize=16,
+        fontweight="bold",
+        color="#111827",
+        parse_math=False,
+    )
     for height, text in zip((1.085, 1.04), _subtitle(found), strict=True):
         axes.text(0, height, text, transform=axes.transAxes, fontsize=10.5, color=GREY)
 
@@ -227,7 +238,7 @@ def _html(found: BreakevenTable, shown: Sequence[Line], path: Path) -> None:
         figure.add_scatter(
             x=shares,
             y=[float(cell.serverless_usd_at(Decimal(str(share)))) for share in shares],
-            name=f"{cell.serverless.provider} serverless",
+            name=escape(f"{cell.serverless.provider} serverless", quote=False),  # Plotly takes tags for markup
             line={"color": COLOURS[Tier.SERVERLESS] if main else "#9CA3AF", "width": 3 if main else 1.2},
             hovertemplate="%{x:.0%} busy: $%{y:.2f}",
         )
@@ -236,7 +247,7 @@ def _html(found: BreakevenTable, shown: Sequence[Line], path: Path) -> None:
         figure.add_scatter(
             x=shares,
             y=[held] * len(shares),
-            name=line.label,
+            name=escape(line.label, quote=False),
             line={"color": line.colour, "dash": "dash" if line.cell.never else "solid"},
             hovertemplate="$%{y:.2f}",
         )
@@ -253,9 +264,10 @@ def _html(found: BreakevenTable, shown: Sequence[Line], path: Path) -> None:
                 hoverinfo="skip",
             )
     figure.update_layout(
-        title={"text": _title(found), "subtitle": {"text": " ".join(_subtitle(found))}},
+        title={"text": escape(_title(found), quote=False), "subtitle": {"text": " ".join(_subtitle(found))}},
         template="plotly_white",
         hovermode="x unified",
+        hoverlabel={"namelength": -1},
         xaxis={"title": "busy share", "tickformat": ".0%", "range": [0, 1]},
         yaxis={"title": "", "tickprefix": "$", "range": [0, _top(shown, found)]},
     )

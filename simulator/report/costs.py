@@ -34,16 +34,16 @@ def costs(bars: Sequence[Bar], colours: Mapping[str, str], *, unit: str, says: s
     shown = list(reversed(bars))
     near = [bar.total for bar in bars if not floor or bar.total < FAR * floor] or [bar.total for bar in bars]
     widest = 1.18 * max([*near, floor or 0.0]) or 1.0
-    figure, titles = go.Figure(), [label(bar.title) for bar in shown]
+    figure, places = go.Figure(), list(range(len(shown)))
     for part, colour in colours.items():
         values = [bar.parts.get(part, 0.0) for bar in shown]
         if any(values):
-            figure.add_bar(y=titles, x=values, name=part, orientation="h", marker_color=colour)
-    for bar, title in zip(shown, titles, strict=True):
+            figure.add_bar(y=places, x=values, name=part, orientation="h", marker_color=colour)
+    for bar, place in zip(shown, places, strict=True):
         beyond = bar.total > widest * LABELLED  # the label stands in the bar then
         figure.add_annotation(
             x=widest if beyond else bar.total,
-            y=title,
+            y=place,
             text=f"{bar.label} " if beyond else f" {bar.label}",
             font={"color": "white"} if beyond else None,
             showarrow=False,
@@ -53,4 +53,6 @@ def costs(bars: Sequence[Bar], colours: Mapping[str, str], *, unit: str, says: s
         figure.add_vline(x=floor, line_dash="dot", line_color=INK)
     drawn(figure, x=unit, y="", barmode="stack", height=110 + 38 * len(shown), hovermode="y unified")
     figure.update_xaxes(range=[0, widest])
+    # By their places: a name may look like a number or a date, or like another.
+    figure.update_yaxes(tickmode="array", tickvals=places, ticktext=[label(bar.title) for bar in shown])
     return Chart(figure=figure, says=says)

@@ -48,6 +48,7 @@ def drawn(figure: go.Figure, *, x: str, y: str, **layout: Any) -> go.Figure:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": INK, "family": "system-ui, sans-serif", "size": 13},
         "hovermode": "x unified",
+        "hoverlabel": {"namelength": -1},  # whole: names are short already, and cut anew they may end within a letter
     }
     figure.update_layout(**(wanted | layout))
     figure.for_each_trace(lambda each: each.update(name=label(each.name)), lambda each: each.name is not None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from html import escape
 from textwrap import wrap
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from simulator.plain import label
+from simulator.plain import label, plain
 from simulator.report.document import Chart
 from simulator.report.style import CLUSTER, COMMITTED, IDLE, SERVERLESS, SPOT, drawn
 
@@ -23,7 +24,7 @@ def titled(chart: Chart) -> go.Figure:
     margin = (chart.figure.layout.margin.t or 34) + above + 12
     return chart.figure.update_layout(
         title={
-            "text": "<br>".join(lines).replace("$", DOLLAR),
+            "text": "<br>".join(escape(plain(line), quote=False) for line in lines).replace("$", DOLLAR),
             "font": {"size": 14},
             "x": 0,
             "xref": "paper",
@@ -40,9 +41,13 @@ def titled(chart: Chart) -> go.Figure:
 def stacked(table: pd.DataFrame, says: str, *, x: str, y: str) -> go.Figure:
     """A bar for each row of a table, its columns stacked in their order; `x` and `y` name the axes."""
     figure, colours = go.Figure(), (CLUSTER, SERVERLESS, IDLE, COMMITTED, SPOT)
-    rows = [label(each) if isinstance(each, str) else each for each in table.index]
+    named = any(isinstance(each, str) for each in table.index)
+    rows = list(range(len(table))) if named else list(table.index)
     for number, column in enumerate(table.columns):
         colour = colours[number % len(colours)]
         figure.add_bar(x=rows, y=table[column], name=str(column), marker_color=colour)
     drawn(figure, x=x, y=y, barmode="stack")
+    if named:
+        # By their places: a name may look like a number or a date, or like another.
+        figure.update_xaxes(tickmode="array", tickvals=rows, ticktext=[label(str(each)) for each in table.index])
     return titled(Chart(figure=figure, says=says))
