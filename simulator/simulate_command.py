@@ -73,6 +73,8 @@ def simulate(
     if decisions is not None:
         _write(decisions, found)
     if as_json:
+        if usd is not None:
+            typer.echo("note: --usd is of tables and reports; the JSON's costs are in cluster GPU-hours", err=True)
         comparison_output.print_json(trace, found, bands)
     else:
         comparison_output.print_tables(found, bands, Unit(usd=usd))

@@ -61,7 +61,8 @@ def test_one_scenario_writes_straight_into_the_folder(trace: Path, tmp_path: Pat
 
 def test_standard_input_is_read(trace: Path) -> None:
     with gzip.open(trace, "rt") as file:
-        said = call("simulate", "-", "--policy", "all-serverless", "--json", stdin=file.read())
+        said = call("simulate", "-", "--policy", "all-serverless", "--json", "--usd", "2", stdin=file.read())
+    assert "in cluster GPU-hours" in said.stderr
     assert json.loads(said.stdout)["scenarios"]["elastic"]["policies"]["all-serverless"]["ratio"] > 1
 
 
