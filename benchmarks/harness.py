@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from broker.run.lifecycle import is_running, start_daemon
@@ -41,17 +42,46 @@ def broker(config: str) -> Iterator[tuple[Client, Path]]:
     """A client of a broker that is started for this and ended after it, and its state folder."""
     state = Path(tempfile.mkdtemp(prefix="bb-"))
     (state / "broker.toml").write_text(config)
-    try:
-        start_daemon(state, state / "broker.toml")
-        client = connect(state)
+    with _sigterm() as may_end:
         try:
-            yield client, state
-        finally:  # a benchmark that fails leaves nothing running
-            client.shutdown(drain=False)
+            start_daemon(state, state / "broker.toml")
+            with may_end():
+                yield connect(state), state
+        finally:  # a benchmark that fails, or is ended, leaves nothing running
+            if is_running(state):
+                connect(state).shutdown(drain=False)
             while is_running(state):
                 time.sleep(0.1)
+            shutil.rmtree(state, ignore_errors=True)
+
+
+@contextmanager
+def _sigterm() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Makes SIGTERM an exception like Ctrl-C's, in the part that is given; what comes outside of it waits for that."""
+    asked = inside = False
+
+    def end(signum: int, _: object) -> None:
+        nonlocal asked
+        asked = True
+        if inside:
+            raise SystemExit(128 + signum)
+
+    @contextmanager
+    def may_end() -> Iterator[None]:
+        nonlocal inside
+        inside = True
+        try:
+            if asked:
+                raise SystemExit(128 + signal.SIGTERM)
+            yield
+        finally:
+            inside = False
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield may_end
     finally:
-        shutil.rmtree(state, ignore_errors=True)
+        signal.signal(signal.SIGTERM, before)
 
 
 def timed(runs: int, action: Callable[[], object]) -> list[float]:
