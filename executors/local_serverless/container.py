@@ -176,7 +176,7 @@ class Container:
         loop = asyncio.get_running_loop()
         run = self._runs[name] = Run(loop.create_future(), loop.create_future())
         run.exit.add_done_callback(lambda future: future.cancelled() or future.exception())
-        message = {"run": name, "argv": list(argv), "env": dict(env), "cwd": cwd}
+        message = {"run": name, "argv": list(argv), "env": dict(env), "cwd": cwd, "ahead": True}
         try:
             await self._send(message | {"memory_bytes": self._memory_bytes}, files)
             await asyncio.shield(run.started)

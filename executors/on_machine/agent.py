@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 MAX_FILES = 4
+BEGUN = b"+"  # what a fork says that has heard what it is to become
 # By this process, and not by what it runs: Python ignores the last two, most programs count on them.
 IGNORED = (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -40,6 +42,9 @@ class Agent:
         self.zygote = zygote  # what runs functions in a fork of this process; None where it can't
         self.alone = os.getpid() == 1  # first of a process namespace: all others in it are ours
         self.running: dict[int, str] = {}
+        self.spare: tuple[int, socket.socket] | None = None  # a fork that waits for what it is to become
+        self.spares: set[int] = set()  # all forks that have become nothing yet, those that were ended too
+        self.ahead = False  # whether a fork is to wait for the next function
         self.wake_read, self.wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.nothing = os.open(os.devnull, os.O_RDONLY)
 
@@ -48,7 +53,7 @@ class Agent:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # meant for what it runs, which must not be left alone
         signal.set_wakeup_fd(self.wake_write)
-        self.say({"ready": True})
+        say(self.sock, {"ready": True})
         waiting = select.poll()  # `select` takes no descriptor beyond 1,023, and this one may have come with any number
         for file in (self.sock.fileno(), self.wake_read):
             waiting.register(file, select.POLLIN)
@@ -63,7 +68,7 @@ class Agent:
 
     def obey(self) -> bool:
         """Carries out one message; False at the end of the stream."""
-        message, files = self.hear()
+        message, files = hear(self.sock)
         if message is None:
             return False
         if "run" in message:
@@ -74,41 +79,22 @@ class Agent:
             self.signal_run(message["id"], message["signal"])
         return True
 
-    def hear(self) -> tuple[dict[str, Any] | None, list[int]]:
-        """The next message and the files that came with it."""
-        fds = array.array("i")
-        head, ancillary, _, _ = self.sock.recvmsg(8, socket.CMSG_SPACE(MAX_FILES * fds.itemsize))
-        for level, kind, data in ancillary:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-        while head and len(head) < 8:
-            head += self.sock.recv(8 - len(head))
-        size, body = int.from_bytes(head, "big"), bytearray()
-        while head and len(body) < size:
-            body += self.sock.recv(min(size - len(body), 1 << 20))
-        return (json.loads(bytes(body)) if head else None), list(fds)
-
-    def say(self, message: dict[str, Any]) -> None:
-        """Sends one message."""
-        body = json.dumps(message).encode()
-        self.sock.sendall(len(body).to_bytes(8, "big") + body)
-
     def run(self, message: dict[str, Any], files: list[int]) -> None:
         """Starts a command, or a function, in a session of its own."""
         start = self.spawn if message["argv"] and not message["memory_bytes"] else self.fork
         try:
             pid = start(message, files)
         except OSError as error:
-            self.say({"id": message["run"], "errno": error.errno})
+            say(self.sock, {"id": message["run"], "errno": error.errno})
             return
         except ValueError:  # a zero byte in an argument or a variable
-            self.say({"id": message["run"], "errno": errno.EINVAL})
+            say(self.sock, {"id": message["run"], "errno": errno.EINVAL})
             return
         finally:
             for file in files:
                 os.close(file)
         self.running[pid] = message["run"]
-        self.say({"id": message["run"], "started": True, "pid": pid})
+        say(self.sock, {"id": message["run"], "started": True, "pid": pid})
 
     def spawn(self, message: dict[str, Any], files: list[int]) -> int:
         """Starts a command; a fork would copy the page tables of this process first, which takes many times as long."""
@@ -132,63 +118,108 @@ class Agent:
             os.chdir("/")
 
     def fork(self, message: dict[str, Any], files: list[int]) -> int:
-        """Starts a function, or a command whose own limits are to be set, in a copy of this process."""
-        failed_read, failed_write = os.pipe2(os.O_CLOEXEC)
-        pid = os.fork()
-        if pid == 0:
-            self.become(message, files, failed_write)
-        os.close(failed_write)
-        error = os.read(failed_read, 16)
-        os.close(failed_read)
-        if error:
-            os.waitpid(pid, 0)
-            raise OSError(int(error), os.strerror(int(error)))
-        return pid
+        """Has a fork become a function, or a command whose own limits are to be set."""
+        self.ahead = message.get("ahead", False)
+        pid, said = self.ask(self.spare, message, files) if self.spare is not None else (0, b"")
+        if not said:  # none has waited, or it was ended meanwhile
+            pid, said = self.ask(self.copy(), message, files)
+        if said == BEGUN:
+            self.spares.discard(pid)
+            return pid
+        error = int(said[len(BEGUN) :] or errno.ECHILD)
+        raise OSError(error, os.strerror(error))
 
-    def become(self, message: dict[str, Any], files: list[int], failed: int) -> None:
-        """In the child: becomes the command, or says which error kept it from that."""
+    def ask(self, fork: tuple[int, socket.socket], message: dict[str, Any], files: list[int]) -> tuple[int, bytes]:
+        """All that a fork says to what it is to become; nothing where it is gone."""
+        self.spare = None
+        pid, sock = fork
+        said = b""
+        with sock, suppress(OSError):
+            say(sock, message, files)
+            while piece := sock.recv(16):
+                said += piece
+        return pid, said
+
+    def copy(self) -> tuple[int, socket.socket]:
+        """A fork of this process that waits for what it is to become."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                self.wait(theirs)
+        self.spares.add(pid)
+        return pid, ours
+
+    def wait(self, sock: socket.socket) -> None:
+        """In the fork: does what can be done before it is known what it is to become, then becomes it.
+
+        Says which error kept it from that.
+        """
         try:
             os.setsid()
             signal.set_wakeup_fd(-1)
-            for signum in (signal.SIGCHLD, signal.SIGTERM):
-                signal.signal(signum, signal.SIG_DFL)
-            if message["memory_bytes"]:
-                resource.setrlimit(resource.RLIMIT_DATA, (message["memory_bytes"], message["memory_bytes"]))
-            os.dup2(self.nothing, 0)
-            for file, target in zip(files[:2], (1, 2), strict=True):
-                os.dup2(file, target)
-                os.set_inheritable(file, False)
-            os.chdir(message["cwd"])
-            if message["argv"]:
-                for signum in IGNORED:
-                    signal.signal(signum, signal.SIG_DFL)
-                os.execvpe(message["argv"][0], message["argv"], message["env"])
-            assert self.zygote is not None, "this container was started for commands only"
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            os.close(failed)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self.sock.close()
-            os._exit(self.zygote.call(files[2], files[3], message["env"]))
+            if self.zygote is not None:
+                self.zygote.rehearse()
+            message, files = hear(sock)
+            if message is not None:
+                sock.sendall(BEGUN)
+                self.become(message, files, sock)
         except OSError as error:
-            os.write(failed, str(error.errno).encode())
+            sock.sendall(str(error.errno).encode())
         finally:
             os._exit(127)
 
+    def become(self, message: dict[str, Any], files: list[int], sock: socket.socket) -> None:
+        """In the fork: becomes the function or the command. Raises OSError where it can't."""
+        for signum in IGNORED[: len(IGNORED) if message["argv"] else 1]:
+            signal.signal(signum, signal.SIG_DFL)
+        if message["memory_bytes"]:
+            resource.setrlimit(resource.RLIMIT_DATA, (message["memory_bytes"], message["memory_bytes"]))
+        os.dup2(self.nothing, 0)
+        for file, target in zip(files[:2], (1, 2), strict=True):
+            os.dup2(file, target)
+            os.set_inheritable(file, False)
+        os.chdir(message["cwd"])
+        if message["argv"]:
+            os.execvpe(message["argv"][0], message["argv"], message["env"])
+        assert self.zygote is not None, "this container was started for commands only"
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        sock.close()
+        os._exit(self.zygote.call(files[2], files[3], message["env"]))
+
     def bury(self) -> None:
         """Takes leave of the dead; the end of a command is the end of all that it started."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            run = self.running.pop(pid, None)
-            if not self.running:  # looked for at each death: one may have been born while we looked
-                self.signal_all(signal.SIGKILL)
-            elif run is not None:
-                signal_these(marked(run), signal.SIGKILL)
-            if run is not None:
-                self.say({"id": run, "exit": os.waitstatus_to_exitcode(status)})
+        with suppress(ChildProcessError):
+            while (death := os.waitpid(-1, os.WNOHANG))[0]:
+                self.bury_one(*death)
+        if self.ahead and self.spare is None:
+            with suppress(OSError):  # there is no room for it now
+                self.spare = self.copy()
+
+    def bury_one(self, pid: int, status: int) -> None:
+        """Takes leave of one."""
+        if pid in self.spares:
+            self.spares.discard(pid)
+            if self.spare is not None and self.spare[0] == pid:
+                self.drop_spare()
+            return
+        run = self.running.pop(pid, None)
+        if not self.running:  # looked for at each death: one may have been born while we looked
+            self.drop_spare()
+            self.signal_all(signal.SIGKILL)
+        elif run is not None:
+            signal_these(marked(run), signal.SIGKILL)
+        if run is not None:
+            say(self.sock, {"id": run, "exit": os.waitstatus_to_exitcode(status)})
+
+    def drop_spare(self) -> None:
+        """The fork that waits is asked no more."""
+        if self.spare is not None:
+            self.spare[1].close()
+            self.spare = None
 
     def signal_run(self, run: str, signum: int) -> None:
         """Signals a command and all that it started."""
@@ -213,6 +244,31 @@ class Agent:
             return
         with suppress(ProcessLookupError):
             os.kill(-1, signum)
+
+
+def hear(sock: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """The next message and the files that came with it; none at the end of the stream."""
+    fds = array.array("i")
+    head, ancillary, _, _ = sock.recvmsg(8, socket.CMSG_SPACE(MAX_FILES * fds.itemsize))
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    while head and len(head) < 8:
+        head += sock.recv(8 - len(head))
+    size, body = int.from_bytes(head, "big"), bytearray()
+    while head and len(body) < size:
+        body += sock.recv(min(size - len(body), 1 << 20))
+    return (json.loads(bytes(body)) if head else None), list(fds)
+
+
+def say(sock: socket.socket, message: dict[str, Any], files: Iterable[int] = ()) -> None:
+    """Sends one message, and files with it."""
+    body = json.dumps(message).encode()
+    data = len(body).to_bytes(8, "big") + body
+    there = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
+    sent = sock.sendmsg([data], there)
+    if sent < len(data):  # to send nothing fails where the other end has answered and is gone
+        sock.sendall(data[sent:])
 
 
 def programs(name: str, path: str) -> list[str]:
@@ -284,10 +340,9 @@ def load_zygote(modules: list[str]) -> ModuleType | None:
 
 def main() -> None:
     """Serves the socket whose number is the first argument."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if os.getpid() == 1:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # otherwise it must live to end what it runs
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # otherwise it must live to end what it runs
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)
     Agent(sock, load_zygote(sys.argv[2:])).serve()

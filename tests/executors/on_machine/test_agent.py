@@ -1,28 +1,33 @@
 """An agent starts commands as a shell does, in the folder and with the variables of their order."""
 
-import array
 import errno
 import json
+import os
+import signal
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import cloudpickle
 import pytest
 
+from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine import agent
-from executors.on_machine.processes import start_agent
+from executors.on_machine.processes import children, is_zombie, start_agent
+from executors.on_machine.warm import in_memory
 
 
 class Asked:
     """An agent, and what it says."""
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
         self.socket, theirs = socket.socketpair()
         with theirs:
             fd = theirs.fileno()
-            self.process = start_agent([sys.executable, "-I", "-S", str(agent.__file__), str(fd)], fd)
+            self.process = start_agent([sys.executable, "-I", str(agent.__file__), str(fd), *modules], fd)
         assert self.hear() == {"ready": True}
 
     def hear(self) -> dict[str, Any]:
@@ -32,22 +37,40 @@ class Asked:
     def run(self, folder: Path, *argv: str, memory_bytes: int = 0, **env: str) -> tuple[int, str]:
         """The exit code of a command, or minus the errno that kept it from running; and what it wrote."""
         with (folder / "out").open("wb") as out:
-            message = {"run": "r", "argv": argv, "env": env, "cwd": str(folder), "memory_bytes": memory_bytes}
-            files = array.array("i", [out.fileno(), out.fileno()])
-            body = json.dumps(message).encode()
-            there = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)]
-            self.socket.sendmsg([len(body).to_bytes(8, "big"), body], there)
+            message = {"argv": argv, "env": env, "cwd": str(folder), "memory_bytes": memory_bytes}
+            return self.told(message, out, out), (folder / "out").read_text()
+
+    def call(self, folder: Path, function: Callable[[], Any]) -> Any:
+        """What a function returns."""
+        payload, result = in_memory(cloudpickle.dumps((function, (), {}))), folder / "result"
+        with payload, (folder / "out").open("wb") as out, result.open("wb") as into:
+            message = {"argv": [], "env": {}, "cwd": str(folder), "memory_bytes": 0, "ahead": True}
+            assert self.told(message, out, out, payload, into) == 0
+        return cloudpickle.loads(result.read_bytes())[1]
+
+    def told(self, message: dict[str, Any], *files: IO[bytes]) -> int:
+        """The exit code, or minus the errno that kept it from running."""
+        agent.say(self.socket, {"run": "r", **message}, [file.fileno() for file in files])
         said = self.hear()
-        code = -said["errno"] if "errno" in said else self.hear()["exit"]
-        return code, (folder / "out").read_text()
+        return -said["errno"] if "errno" in said else self.hear()["exit"]
+
+    def waiting(self) -> int:
+        """The fork that waits for the next call, once there is one and nothing else."""
+        limit = time.monotonic() + PATIENCE_S
+        while len(found := children(self.process.pid)) != 1 or is_zombie(found[0]):
+            assert time.monotonic() < limit, found
+        return found[0]
+
+    def end(self) -> None:
+        self.socket.close()
+        self.process.wait()
 
 
 @pytest.fixture(scope="module")
 def asked() -> Iterator[Asked]:
-    asked = Asked()
+    asked = Asked("cloudpickle")
     yield asked
-    asked.socket.close()
-    asked.process.wait()
+    asked.end()
 
 
 def script(file: Path, text: str, mode: int = 0o755) -> Path:
@@ -94,3 +117,20 @@ def test_a_command_has_no_file_but_its_own_and_ignores_no_signal(asked: Asked, t
     *files, ignored = said.splitlines()
     assert files == ["0", "1", "2"]
     assert int(ignored.split()[1], 16) & 0x7FFFFFFF == 0  # beyond are those of the C library itself
+
+
+def test_a_fork_waits_for_the_next_call_and_for_one_only(asked: Asked, tmp_path: Path) -> None:
+    asked.call(tmp_path, os.getpid)
+    waiting = asked.waiting()
+    assert asked.call(tmp_path, os.getpid) == waiting
+    assert asked.call(tmp_path, lambda: sorted(os.environ)) == []
+    assert asked.waiting() != waiting
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_a_fork_that_was_ended_while_it_waited_is_missed_by_no_call(
+    asked: Asked, tmp_path: Path, signum: signal.Signals
+) -> None:
+    asked.call(tmp_path, os.getpid)
+    os.kill(asked.waiting(), signum)
+    assert asked.call(tmp_path, lambda: "on") == "on"
