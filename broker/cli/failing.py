@@ -9,6 +9,7 @@ from typing import Final
 from broker.cli.render import say
 from broker.model.errors import BrokerError, Conflict, DaemonError, ExecutorError, InvalidInput, PriceMissing
 
+_OPTIONS: Final = {"period": "--for", "state": "--state"}  # of parameters that are called otherwise here
 NO_POOL: Final = 5  # exit code: no pool, executor or price can do it
 
 
@@ -26,12 +27,11 @@ def each_of(names: Sequence[str], act: Callable[[str], int]) -> int:
 
 
 def in_our_words(error: BrokerError) -> str:
-    """What is wrong, by what was written here: the API's period is given as --for."""
+    """What is wrong, by what was written here: the API's period is given as --for, its state as --state."""
     if not isinstance(error, InvalidInput):
         return str(error)
     return "\n".join(
-        str(replace(problem, field="--for")) if problem.field == "period" else str(problem)
-        for problem in error.problems
+        str(replace(problem, field=_OPTIONS.get(problem.field, problem.field))) for problem in error.problems
     )
 
 

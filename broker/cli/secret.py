@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +13,13 @@ import typer
 from broker.cli import render
 from broker.cli.connection import client
 from broker.cli.render import Column
+from broker.model.errors import InvalidInput, Problem
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keep values that jobs need and nobody may see.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the environment variable.", show_default=False)]
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @app.command("set")
@@ -32,6 +36,13 @@ def set_secret(
 
     One newline at the end is left out. Example: broker secret set HF_TOKEN < token.txt
     """
+    if not _VARIABLE.fullmatch(name):
+        raise InvalidInput(
+            Problem(
+                field=name,
+                message="is no name of an environment variable: use letters, digits and _, and begin with no digit",
+            )
+        )
     found = client(start=True).set_secret(name, _value(name, from_env, from_file), projects=project or [])
     if as_json:
         render.as_json(found)

@@ -128,6 +128,7 @@ def test_a_terminal_is_told_that_there_is_nothing_and_a_pipe_gets_the_heads(
 def test_what_the_broker_calls_a_period_is_called_by_its_option() -> None:
     error = InvalidInput(Problem(field="period", message="is none"), Problem(field="by", message="is none"))
     assert in_our_words(error) == "--for: is none\nby: is none"
+    assert in_our_words(InvalidInput(Problem(field="state", message="is none"))) == "--state: is none"
 
 
 def test_a_reason_that_an_attempt_and_its_job_share_is_said_once() -> None:
@@ -210,3 +211,9 @@ def test_an_interrupt_while_it_loads_leaves_no_traceback() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (said.returncode, said.stderr) == (130, "")
+
+
+def test_a_name_that_no_variable_has_is_refused_before_a_value_is_asked_for() -> None:
+    said = call("secret", "set", "hf-token")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.startswith("error: hf-token: is no name of an environment variable: use letters, digits and _")
