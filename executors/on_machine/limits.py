@@ -83,8 +83,8 @@ class Limits:
     def _doors(self) -> list[Path]:
         """Files to which a process writes 0 to be under the limits, with all that it will start.
 
-        A process that moves its own thread is moved at once. Before one that another moves, the kernel waits for an RCU
-        grace period: 10 to 20 ms, in which it runs without limits.
+        By version 1, a process that moves its own thread is moved at once. Otherwise the kernel waits for an RCU grace
+        period, 10 to 20 ms: the process itself where it moves itself; one that another moves runs on without limits.
         """
         return [group / ("tasks" if (group / "tasks").exists() else "cgroup.procs") for group in self.groups]
 
