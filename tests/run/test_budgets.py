@@ -323,6 +323,7 @@ class Spending(RuleBasedStateMachine):
         return sum(max(life.charged - life.reserved, 0) for life in self.lives.values())
 
 
+@pytest.mark.timeout(900)  # thousands of transactions
 @pytest.mark.parametrize("examples", [20])
 def test_a_limit_is_passed_only_by_what_attempts_cost_beyond_what_was_reserved(url: str, examples: int) -> None:
     Spending.url = url

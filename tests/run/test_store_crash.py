@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from broker.model.errors import StoreAway
 from broker.model.jobs import JobState
 from broker.run.store import open_store
 
@@ -49,3 +52,16 @@ def test_all_of_a_transaction_is_there_or_nothing(sqlite_url: str, rounds: int) 
         assert len(store.charges(pool="home")) == store.watermark("home") * TASKS
         last = store.recorded(f"a{done}.0")
         assert (last.job.state, len(last.attempts), len(store.changes(last.job.id))) == (JobState.RUNNING, 1, 1)
+
+
+def test_a_connection_lost_earlier_in_a_transaction_means_that_the_database_is_away(
+    postgresql_url: str,
+) -> None:
+    """As PostgreSQL ends one of a machine that stood still within it: what was asked is asked again."""
+    with closing(open_store(postgresql_url)) as store, pytest.raises(StoreAway), store._write() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with store._engine.connect() as another:
+            another.execute(text(f"SELECT pg_terminate_backend({pid})"))
+        for _ in range(2):
+            with suppress(DBAPIError):
+                connection.execute(text("SELECT 1"))

@@ -19,6 +19,7 @@ from sqlalchemy.exc import (
     InvalidatePoolError,
     NoSuchModuleError,
     OperationalError,
+    PendingRollbackError,
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -47,6 +48,7 @@ _FILE_AWAY: Final = frozenset(  # what an SQLite file does not stay for ever; th
 )
 # A broker that stands still in a transaction must not keep others from taking over: the server ends it.
 _IDLE_S: Final = 10
+_LOST_BEFORE: Final = "8s2b"  # SQLAlchemy's code: the connection was lost at an earlier statement of the transaction
 _LIVES_S: Final = 1.0  # a connection that was used a moment ago, and has said nothing since, is not asked if it lives
 _SILENT_S: Final = 20  # a server that does not even acknowledge what it is sent is away
 _ADVICE: Final = (
@@ -105,6 +107,7 @@ def _is_away(error: SQLAlchemyError | OSError) -> bool:
     """Whether the database can't be used now, whatever it is asked: it is silent, its file locked, its disk full."""
     state = getattr(getattr(error, "orig", None), "sqlstate", None)
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    lost = lost or (isinstance(error, PendingRollbackError) and error.code == _LOST_BEFORE)
     said = isinstance(error, OperationalError) and (state is None or state[:2] in _AWAY)
     of_file = _file_says(error) in _FILE_AWAY or isinstance(error, NoConnectionFree)
     return lost or of_file or (said and _is_postgresql(error))
