@@ -52,7 +52,7 @@ def site(count: int) -> Iterator[Site]:
         pools, url = [replace(pool, max_units=MOST_UNITS) for pool in POOLS], f"sqlite:///{folder}/broker.db"
         with Site(Path(folder), lambda _, now_ns: fill(url, count, now_ns), pools) as made:
             for running in made.broker.pools.values():
-                made.do(made.broker.foresight.step(running))
+                made.do(made.broker.forecasting.step(running))
             yield made
 
 

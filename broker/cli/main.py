@@ -16,10 +16,10 @@ import typer
 
 import broker.cli.audit as audit
 import broker.cli.budget as budget
+import broker.cli.capacity as capacity
 import broker.cli.cluster as cluster
 import broker.cli.daemon as daemon
 import broker.cli.dashboard as dashboard
-import broker.cli.foresight as foresight
 import broker.cli.importing as importing
 import broker.cli.jobs as jobs
 import broker.cli.money as money
@@ -88,9 +88,9 @@ COMMANDS: tuple[Callable[..., int | None], ...] = (
     dashboard.dashboard,
     daemon.autopilot,
     audit.audit,
-    foresight.forecast,
-    foresight.accuracy,
-    foresight.counterfactual,
+    capacity.forecast,
+    capacity.accuracy,
+    capacity.counterfactual,
     daemon.version,
 )
 

@@ -37,7 +37,7 @@ from broker.run.attempts.records import Records
 from broker.run.attempts.register import Register
 from broker.run.attempts.retire import Retirement
 from broker.run.capacity.autopilot import Autopilot
-from broker.run.capacity.foresight import Foresight
+from broker.run.capacity.forecasting import Forecasting
 from broker.run.failures import Failures
 from broker.run.members.duties import Duties, Telling
 from broker.run.members.duty import Duty
@@ -144,14 +144,22 @@ class Broker:
         if self.repricing is not None and asking.providers:
             prices = live_prices(asking.providers)
             self.asking = AskingPrices(asking, prices, clock, self.repricing.look, Random())
-        self.foresight = Foresight(self.pools, store, clock)
+        self.forecasting = Forecasting(self.pools, store, clock)
         tails = [pool.name for pool in pools if pool.kind is PoolKind.SERVERLESS]
         self.budgets = Budgets(budgets, store, clock, self.register, tails, lambda: self.membership.leads)
         self.launcher = Launcher(self.pools, self.register, secrets, self.blobs, lambda: self.membership.sure)
         sharing = Sharing(self.membership, self.pools)
         lanes = Lanes(store, self.projects, self.pools)
         self.dispatcher = Dispatcher(
-            self.pools, self.register, self.launcher, rules, self.foresight, self.budgets, sharing, lanes, self.failures
+            self.pools,
+            self.register,
+            self.launcher,
+            rules,
+            self.forecasting,
+            self.budgets,
+            sharing,
+            lanes,
+            self.failures,
         )
         self.peers = Peers(store, self.membership, self.register, lambda *asked: self.records.reply(*asked))
         self.records = Records(self.register, self.archive, self.pools, self.peers, self.masks, self._settle)
@@ -286,7 +294,7 @@ class Broker:
         yield "dispatching", self._dispatch_when_ready
         yield "old records", self._expire
         yield "audit log", self.audit.run
-        yield "foresight", self.foresight.run
+        yield "forecasting", self.forecasting.run
         if self._begins and self.autopilot.settings.mode is not Mode.OFF:
             yield "autopilot", self.autopilot.run
 

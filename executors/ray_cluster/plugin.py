@@ -100,7 +100,7 @@ class RayCluster:
             await remains.settle(self._now_ns())
             self._remains = remains
             return
-        hello = {"pool": self._pool.name, "carried": self._carried, "send_code": False}
+        hello = {"pool": self._pool.name, "carried": not self._local, "send_code": False}
         if self._rented is not None:
             address, environment = await self._rented.endpoint(self._now_ns())
             await answers(self._pool.name, address)
@@ -124,13 +124,8 @@ class RayCluster:
         self._watching = asyncio.create_task(self._watch_nodes())
 
     @property
-    def _carried(self) -> bool:
-        """Whether nodes share no files with us."""
-        return not self._local
-
-    @property
     def _local(self) -> bool:
-        """Whether the cluster is one of our own on this machine."""
+        """Whether the cluster is one of our own on this machine: then its nodes share files with us."""
         return self._options.local and self._rented is None
 
     @property
@@ -208,8 +203,8 @@ class RayCluster:
         if self._local and not _fits(self._pool, request.resources):
             raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
         order = order_of(request, self._pool, self._context.max_stream_bytes, self._root, self._context.volumes)
-        if self._carried:
-            order = await asyncio.to_thread(_carried, order)
+        if not self._local:
+            order = await asyncio.to_thread(_with_files, order)
         self._reserve(request.attempt_id, need)
         said = await self._launches.launch(order, self._room.holds(request.attempt_id))
         if said == "no place":
@@ -261,7 +256,7 @@ class RayCluster:
 
     async def logs(self, attempt_id: str, stream: Stream, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """Read from the attempt's folder, which is on this machine or the supervisor's."""
-        if not self._carried:
+        if self._local:
             return await stream_piece(self._folder(attempt_id), stream, offset, limit)
         chunk: LogChunk | None = await self._link.call("logs", attempt_id, stream, offset, limit)
         if chunk is None:
@@ -270,7 +265,7 @@ class RayCluster:
 
     async def result(self, attempt_id: str) -> bytes | None:
         """Read from the attempt's folder."""
-        if not self._carried:
+        if self._local:
             return await result_of(self._folder(attempt_id))
         found: tuple[bytes | None] | None = await self._link.call("result", attempt_id)
         if found is None:
@@ -353,7 +348,7 @@ class RayCluster:
             )
 
 
-def _carried(order: Order) -> Order:
+def _with_files(order: Order) -> Order:
     """The order with all that it names here; what can't be read fails the attempt, on its node."""
     try:
         return replace(order, carried=True, bundle=packed(order))

@@ -34,11 +34,10 @@ from executors.ray_cluster.output_forwarding import node_root
 from executors.ray_cluster.tasks import cancel_on, lives, on_node
 
 Report = dict[str, Any]
-Kind = Hashable
 
 
 @dataclass
-class Place:
+class HeldNodes:
     """Nodes, and the attempt that holds them now."""
 
     nodes: list[str]
@@ -59,14 +58,14 @@ class Supervisor:
         self._news = News(self._reports)
         self._cancelled: set[str] = set()
         self._notices: dict[str, float] = {}  # attempts whose node is being taken away: how long they have
-        self._places: dict[str, Place] = {}  # by the attempt that holds it
+        self._held: dict[str, HeldNodes] = {}  # by the attempt that holds it
         context = ray.get_runtime_context()
         self._node = context.get_node_id()
         modules = context.runtime_env.get("py_modules")
         self._jobs_api = JobsApi(dashboard or context.gcs_address, self._node, modules)
         self._line = Line(self._refuse)
-        self._unplaced: set[asyncio.Task[None]] = set()
-        self._working: Counter[Kind] = Counter()  # attempts that hold a node, by what they hold of it
+        self._ending: set[asyncio.Task[None]] = set()
+        self._working: Counter[Hashable] = Counter()  # attempts that hold nodes, by what they need of them
         for report in self._reports.values():
             if report["ended_ns"] is None:
                 self._lost(report)
@@ -103,7 +102,7 @@ class Supervisor:
         return "going" if self._reports[order.attempt_id]["ended_ns"] is None else "ended"
 
     def _may_wait(self, order: Order) -> bool:
-        return order.in_line and not self._line.full and self._working[_kind(order)] > 0
+        return order.in_line and not self._line.full and self._working[_need(order)] > 0
 
     async def place(self, attempt_id: str, nodes: list[str]) -> bool:
         """Nodes were started for an order that waited for them. False where it waits no longer."""
@@ -119,7 +118,7 @@ class Supervisor:
     async def give_up(self, attempt_id: str, reason: str) -> None:
         """No node was started for an order that waited for one."""
         if self._awaiting.pop(attempt_id, None) is not None:
-            await self._end_unplaced(attempt_id, "refused", reason)
+            await self._end_without_nodes(attempt_id, "refused", reason)
 
     async def _start(self, order: Order, nodes: list[str], awaits: bool) -> None:
         held = {
@@ -137,45 +136,45 @@ class Supervisor:
             folder.make()  # it may be asked for its output before its node has sent any
         self._journal.write(report)  # where the disk is full, nothing was launched
         if order.attempt_id in self._cancelled or folder.cancelled.exists():
-            await self._end_unplaced(order.attempt_id, "cancelled", "cancelled before it ran")
+            await self._end_without_nodes(order.attempt_id, "cancelled", "cancelled before it ran")
             return
         if nodes:
             self._begin(order, nodes)
         elif awaits:
             self._awaiting[order.attempt_id] = order
         else:
-            self._line.join(_kind(order), order)
+            self._line.join(_need(order), order)
         self._news.tell(report, within_s=ACCEPTED_S)
 
     def _begin(self, order: Order, nodes: list[str]) -> None:
-        self._working[_kind(order)] += 1
-        self._places[order.attempt_id] = place = Place(nodes, order)
-        place.watching = asyncio.create_task(self._watch(place))
+        self._working[_need(order)] += 1
+        self._held[order.attempt_id] = held = HeldNodes(nodes, order)
+        held.watching = asyncio.create_task(self._watch(held))
 
-    async def _watch(self, place: Place) -> None:
+    async def _watch(self, held: HeldNodes) -> None:
         try:
-            outcome = await self._run(place.order, place.nodes)
+            outcome = await self._run(held.order, held.nodes)
         except ray.exceptions.RayError as error:
-            place.lost = True
-            await asyncio.to_thread(end_left, place.order.attempt_id)
+            held.lost = True
+            await asyncio.to_thread(end_left, held.order.attempt_id)
             outcome = {"state": "interrupted", "reason": f"its Ray worker or node was lost: {_first_line(error)}"}
         except Exception as error:
             outcome = {"state": "failed", "reason": f"the runner failed: {type(error).__name__}: {_first_line(error)}"}
-        order = self._places.pop(place.order.attempt_id).order
+        order = self._held.pop(held.order.attempt_id).order
         if order.attempt_id in self._cancelled and outcome["state"] != "succeeded":
             outcome["state"] = "cancelled"
         elif (notice_s := self._notices.pop(order.attempt_id, None)) and outcome["state"] != "succeeded":
             outcome |= {"state": "interrupted", "reason": _taken_away(notice_s)}
         self._folder(order.attempt_id).close_if_open(outcome)
-        self._working[_kind(order)] -= 1
+        self._working[_need(order)] -= 1
         # Nobody takes over a place whose node may be gone.
         following = None if outcome["state"] == "interrupted" else self._next(order)
         if following is not None:
-            self._begin(following, place.nodes)
+            self._begin(following, held.nodes)
         await self._ended(order.attempt_id, outcome, following)
-        if not self._working[_kind(order)]:
-            del self._working[_kind(order)]
-            for waiting in self._line.all(_kind(order)):
+        if not self._working[_need(order)]:
+            del self._working[_need(order)]
+            for waiting in self._line.all(_need(order)):
                 self._line.leave(waiting.attempt_id)
                 self._refuse(waiting)
 
@@ -184,28 +183,28 @@ class Supervisor:
 
         None: nothing does. Then the end is not noted either, but told by the end of the runner's task, as others are.
         """
-        place = self._places.get(attempt_id)
-        if place is None or place.lost or attempt_id in self._cancelled or attempt_id in self._notices:
+        held = self._held.get(attempt_id)
+        if held is None or held.lost or attempt_id in self._cancelled or attempt_id in self._notices:
             return None
-        if (following := self._next(place.order)) is None:
+        if (following := self._next(held.order)) is None:
             return None
         self._folder(attempt_id).close_if_open(outcome)
-        place.order = following
-        self._places[following.attempt_id] = self._places.pop(attempt_id)
+        held.order = following
+        self._held[following.attempt_id] = self._held.pop(attempt_id)
         await self._ended(attempt_id, outcome, following)
         return following
 
     def _next(self, order: Order) -> Order | None:
         """The next in line for the place of an order, which stands in it no longer."""
-        following = self._line.first(_kind(order))
+        following = self._line.first(_need(order))
         return following and self._line.leave(following.attempt_id)
 
     def _refuse(self, order: Order) -> None:
         """It has waited in vain."""
-        self._unplaced.add(task := asyncio.create_task(self._end_unplaced(order.attempt_id, "refused", WHY_REFUSED)))
-        task.add_done_callback(self._unplaced.discard)
+        self._ending.add(task := asyncio.create_task(self._end_without_nodes(order.attempt_id, "refused", WHY_REFUSED)))
+        task.add_done_callback(self._ending.discard)
 
-    async def _end_unplaced(self, attempt_id: str, state: str, reason: str) -> None:
+    async def _end_without_nodes(self, attempt_id: str, state: str, reason: str) -> None:
         """The end of an attempt that held no node."""
         outcome = {"state": state, "reason": reason}
         self._folder(attempt_id).close_if_open(outcome)
@@ -296,7 +295,7 @@ class Supervisor:
             folder.make()
             folder.cancelled.touch()
         elif self._leave(attempt_id):
-            await self._end_unplaced(attempt_id, "cancelled", "cancelled before it ran")
+            await self._end_without_nodes(attempt_id, "cancelled", "cancelled before it ran")
         elif report["ended_ns"] is None:
             asyncio.create_task(self._end_on_nodes(attempt_id, grace_s))  # noqa: RUF006 (its end is reported by the watcher)
 
@@ -349,15 +348,15 @@ class Supervisor:
         self._cancelled.update(going)
         for name in going:
             if self._leave(name):
-                await self._end_unplaced(name, "cancelled", "cancelled before it ran")
+                await self._end_without_nodes(name, "cancelled", "cancelled before it ran")
         held = [name for name in going if self._reports[name]["ended_ns"] is None]
         await asyncio.gather(*(self._end_on_nodes(name, 2.0) for name in held))
-        watching = [place.watching for place in self._places.values() if place.watching is not None]
-        await asyncio.gather(*watching, *self._unplaced)
+        watching = [held.watching for held in self._held.values() if held.watching is not None]
+        await asyncio.gather(*watching, *self._ending)
 
 
-def _kind(order: Order) -> Kind:
-    """What it holds of its nodes: attempts of one kind can take over each other's places."""
+def _need(order: Order) -> Hashable:
+    """What it needs of its nodes: attempts that need the same can take over each other's."""
     alone = order.num_nodes == 1 and not order.ray_program
     held = (order.cpus, order.memory_bytes, order.gpus, order.gpu_model, *sorted(order.extra.items()))
     return held if alone else order.attempt_id

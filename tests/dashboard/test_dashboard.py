@@ -308,7 +308,7 @@ def test_the_plan_is_the_brokers_own_the_same_on_both_pages_and_made_anew_when_a
 
 def test_what_a_slider_says_is_what_the_broker_would_say(page, site: Site) -> None:
     """The best size by the page's own arithmetic is the best fixed cluster of the broker's counterfactual."""
-    (other,) = site.do(site.service.foresights.counterfactual("ray", "7d"))
+    (other,) = site.do(site.service.capacity.counterfactual("ray", "7d"))
     best = next(each for each in other.alternatives if each.name == "best-static")
     visit(page, "capacity", "Capacity")
     said = re.search(r"hold (\w+)", page.locator("[aria-live] .why").first.text_content())[1]

@@ -19,7 +19,7 @@ from broker.model.offers import Tier
 from broker.model.pools import KeepWarm
 from broker.run.capacity.autopilot import Autopilot
 from broker.run.capacity.compiling import Preparation, compile_all, compiled_apart
-from broker.run.capacity.foresight import Foresight
+from broker.run.capacity.forecasting import Forecasting
 from broker.run.clock import SystemClock
 from broker.run.settings.autopilot import AutopilotSettings, Mode
 from broker.run.store import open_store
@@ -40,7 +40,7 @@ def test_it_is_done_once_and_only_where_something_has_run(tmp_path: Path) -> Non
         await foresight._be_prepared()
         return len(done)
 
-    foresight = Foresight({}, store, SystemClock(), Preparation(prepare))
+    foresight = Forecasting({}, store, SystemClock(), Preparation(prepare))
     waiting = job("j1")
     store.add_jobs([waiting], "{}", "hash")
     assert asyncio.run(look()) == 0

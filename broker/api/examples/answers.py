@@ -9,7 +9,7 @@ from typing import Final
 from broker.api import budgets, projects, schedules, schemas, secrets, tokens, volumes
 from broker.api.amounts import time
 from broker.api.brokers import BrokerView
-from broker.api.examples import foresight, jobs, money, studies, tenancy, texts
+from broker.api.examples import capacity, jobs, money, studies, tenancy, texts
 from broker.api.examples.pools import POOLS, standings
 from broker.api.examples.times import NOW, at
 from broker.api.reports import pool
@@ -101,10 +101,10 @@ ANSWERS: Final[Mapping[str, Callable[[], object]]] = {
     "DELETE /v1/budgets/{name}": _none_left,
     "GET /v1/prices": money.prices,
     "GET /v1/breakeven": money.breakevens,
-    "GET /v1/demand": foresight.demand,
-    "GET /v1/forecast": foresight.forecast,
-    "GET /v1/accuracy": foresight.accuracy,
-    "GET /v1/counterfactual": foresight.counterfactual,
+    "GET /v1/demand": capacity.demand,
+    "GET /v1/forecast": capacity.forecast,
+    "GET /v1/accuracy": capacity.accuracy,
+    "GET /v1/counterfactual": capacity.counterfactual,
     "GET /v1/plan": studies.own_planned,
     "POST /v1/plan": studies.planned,
     "POST /v1/simulate": studies.simulated,
@@ -146,7 +146,7 @@ ANSWERS: Final[Mapping[str, Callable[[], object]]] = {
     "GET /v1/pools": _pools,
     "GET /v1/pools/{name}": lambda: pool(standings()[0]),
     "GET /v1/status": _status,
-    "GET /v1/autopilot": foresight.steered,
+    "GET /v1/autopilot": capacity.steered,
     "POST /v1/shutdown": schemas.Accepted,
     "GET /healthz": schemas.Healthy,
     "GET /readyz": schemas.Healthy,

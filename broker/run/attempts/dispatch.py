@@ -38,7 +38,7 @@ from broker.run.attempts.lanes import Lanes
 from broker.run.attempts.launcher import Launcher
 from broker.run.attempts.live import Held
 from broker.run.attempts.register import Register
-from broker.run.capacity.foresight import Foresight
+from broker.run.capacity.forecasting import Forecasting
 from broker.run.failures import Failures
 from broker.run.members.sharing import Sharing
 from broker.run.money.budgets import Budgets
@@ -67,7 +67,7 @@ class Dispatcher:
         register: Register,
         launcher: Launcher,
         rules: PlacementRules,
-        foresight: Foresight,
+        forecasting: Forecasting,
         budgets: Budgets,
         sharing: Sharing,
         lanes: Lanes,
@@ -81,7 +81,7 @@ class Dispatcher:
         self._register = register
         self._launcher = launcher
         self._rules = rules
-        self._foresight = foresight
+        self._forecasting = forecasting
         self._budgets = budgets
         self._gambling = Gambling(pools, register, rules)
         self._histories = Histories(register.store, register.events)
@@ -319,7 +319,7 @@ class Dispatcher:
             problem=running.problem,
             health=self._register.health.get(name, WELL),
             running=tuple(self._running(held) for held in self._register.live.of_pool(name)),
-            expected=self._foresight.expected.get(name),
+            expected=self._forecasting.expected.get(name),
         )
 
     def _running(self, held: Held) -> RunningAttempt:

@@ -12,9 +12,9 @@ from broker.run.service.answers import JobStanding
 from broker.run.service.batches import Batches
 from broker.run.service.budgeting import Budgeting
 from broker.run.service.calling import Calling
+from broker.run.service.capacity import CapacityAnswers
 from broker.run.service.crowd import Crowd
 from broker.run.service.following import Following, Place
-from broker.run.service.foresights import Foresights
 from broker.run.service.jobs import Jobs
 from broker.run.service.operations import Operations
 from broker.run.service.output import STREAMS, Output, Piece
@@ -53,7 +53,7 @@ class Service:
         self.spending = Spending(broker, settling)
         self.studies = Studies(broker)
         self.planning = Planning(broker, self.studies)
-        self.foresights = Foresights(broker, settling)
+        self.capacity = CapacityAnswers(broker, settling)
         self.scheduler = Scheduler(broker, self.submissions)
         self.schedules = Scheduling(broker, self.submissions, self.scheduler)
         self.secrets = SecretKeeping(broker)
@@ -63,7 +63,7 @@ class Service:
         self.projects = broker.projects
         self.audit = broker.audit
         self.events = broker.events
-        self.metrics = Metrics(broker, self.foresights.regrets)
+        self.metrics = Metrics(broker, self.capacity.regrets)
         self.operations = Operations(broker, stale_price_days)
         self.readiness = Readiness(broker)
 

@@ -112,7 +112,7 @@ class Metrics:
         busy = GaugeMetricFamily("broker_forecast_units", "Units forecast to be busy now.", labels=["pool", "quantile"])
         loss = GaugeMetricFamily("broker_forecast_pinball", "Mean loss of the forecast, in units.", labels=["pool"])
         held = GaugeMetricFamily("broker_forecast_coverage", "How often its 90% band has held.", labels=["pool"])
-        for pool, outlook in self._broker.foresight.current.items():
+        for pool, outlook in self._broker.forecasting.current.items():
             step = min(int((now_ns - outlook.at_ns) / NS_PER_S / outlook.step_s), len(outlook.quantiles[0]) - 1)
             for level, row in zip(outlook.levels, outlook.quantiles, strict=True):
                 busy.add_metric([pool, f"{level:g}"], row[max(step, 0)])
@@ -146,7 +146,7 @@ class Metrics:
 
     def _regret(self, now_ns: int) -> GaugeMetricFamily:
         """As it was found last; found anew in the background once an hour, and not before anything was forecast."""
-        if self._broker.foresight.current and now_ns - self._regretted_ns > REGRET_EVERY_NS:
+        if self._broker.forecasting.current and now_ns - self._regretted_ns > REGRET_EVERY_NS:
             self._regretted_ns = now_ns
             self._looking_back = asyncio.create_task(self._look_back())
         regret = GaugeMetricFamily(

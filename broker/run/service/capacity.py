@@ -66,7 +66,7 @@ class Demanded:
     serverless_usd_per_hour: float | None  # for the work of one node; None: no serverless pool could take it
 
 
-class Foresights:
+class CapacityAnswers:
     """Answers about what comes, and about what came beside what was thought."""
 
     def __init__(self, broker: Broker, settling: Settling) -> None:
@@ -121,11 +121,11 @@ class Foresights:
         return {each.pool: each.regret for each in found if each.regret is not None}
 
     async def _outlook(self, running: RunningPool, max_age_s: float) -> Outlook | None:
-        kept = self._broker.foresight.current.get(running.pool.name)
+        kept = self._broker.forecasting.current.get(running.pool.name)
         if kept is not None and self._broker.clock.now_ns() - kept.at_ns <= max_age_s * NS_PER_S:
             return kept
         async with self._room:
-            return await self._broker.foresight.look(running)
+            return await self._broker.forecasting.look(running)
 
     async def _computed(self, make: Callable[[], Found]) -> Found:
         """What takes long, in a thread, when it is its turn."""

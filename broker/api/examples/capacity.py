@@ -6,21 +6,21 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from broker.api import autopilot, foresight
+from broker.api import autopilot, capacity
 from broker.api.amounts import money, time
 from broker.api.examples.past import ledger
 from broker.api.examples.pools import CLUSTER, COMMITTED, MODAL, RENTED
 from broker.api.examples.times import MIDNIGHT, NOW, at
 from broker.model.foresight import Outlook
 from broker.model.money import NS_PER_HOUR, NS_PER_S, Money
-from broker.run.service.foresights import Demanded, Foreseen
+from broker.run.service.capacity import Demanded, Foreseen
 
 _QUARTER_DAY_S: Final = 21_600.0
 _NODE_ON_SERVERLESS: Final = Decimal("52.49")  # dollars for an hour of what one node can do
 _NODE_HOURS: Final = Decimal("2.91")  # of work that morning
 
 
-def demand() -> foresight.DemandList:
+def demand() -> capacity.DemandList:
     """How many nodes were busy each hour of the morning."""
     busy = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.417, 0.5, 0.5, 0.66, 0.5, 0.333)
     morning = Demanded(
@@ -32,10 +32,10 @@ def demand() -> foresight.DemandList:
         usd_per_hour=float(RENTED.usd_per_hour),
         serverless_usd_per_hour=float(_NODE_ON_SERVERLESS),
     )
-    return foresight.demands((morning,))
+    return capacity.demands((morning,))
 
 
-def forecast() -> foresight.ForecastList:
+def forecast() -> capacity.ForecastList:
     """How many nodes will be busy in the next two days."""
     outlook = Outlook(
         pool=CLUSTER.name,
@@ -51,12 +51,12 @@ def forecast() -> foresight.ForecastList:
         pinball=0.06,
         reason="what runs now, and arrivals as on the last 14 days; chosen by 13 backtests",
     )
-    return foresight.forecasts((Foreseen(pool=CLUSTER, outlook=outlook), Foreseen(pool=MODAL, outlook=None)))
+    return capacity.forecasts((Foreseen(pool=CLUSTER, outlook=outlook), Foreseen(pool=MODAL, outlook=None)))
 
 
-def accuracy() -> foresight.AccuracyView:
+def accuracy() -> capacity.AccuracyView:
     """How the forecast of the day before did."""
-    day = foresight.DayView(
+    day = capacity.DayView(
         day=date(2026, 11, 1),
         hours=24.0,
         busy=0.31,
@@ -74,10 +74,10 @@ def accuracy() -> foresight.AccuracyView:
         paid=money(Money.of_rate(RENTED.usd_per_hour, 24 * NS_PER_HOUR)),
         note="",
     )
-    return foresight.AccuracyView(accounts=[foresight.AccountView(pool=CLUSTER.name, days=[day])])
+    return capacity.AccuracyView(accounts=[capacity.AccountView(pool=CLUSTER.name, days=[day])])
 
 
-def counterfactual() -> foresight.CounterfactualList:
+def counterfactual() -> capacity.CounterfactualList:
     """What the morning's work would have cost otherwise."""
     paid = Money.total(each.amount for each in ledger() if each.pool == CLUSTER.name and each.amount is not None)
     elsewhere = Money.of_rate(_NODE_ON_SERVERLESS * _NODE_HOURS, NS_PER_HOUR)
@@ -86,7 +86,7 @@ def counterfactual() -> foresight.CounterfactualList:
         ("all-serverless", "all serverless", elsewhere + Money.of_usd("0.63"), False, "$0.63 of it for 3 cold starts"),
         ("peak", "cluster for the peak", paid, True, "1 nodes all the time"),
     )
-    found = foresight.CounterfactualView(
+    found = capacity.CounterfactualView(
         pool=CLUSTER.name,
         since=time(at("06:00")),
         until=time(NOW),
@@ -96,12 +96,12 @@ def counterfactual() -> foresight.CounterfactualList:
         unknown=0,
         regret=round(paid.nanodollars / elsewhere.nanodollars, 4),
         alternatives=[
-            foresight.AlternativeView(name=name, title=title, cost=money(cost), hindsight=hindsight, note=note)
+            capacity.AlternativeView(name=name, title=title, cost=money(cost), hindsight=hindsight, note=note)
             for name, title, cost, hindsight, note in ways
         ],
         notes=["alternatives divide nodes without loss; what was paid did not"],
     )
-    return foresight.CounterfactualList(counterfactuals=[found])
+    return capacity.CounterfactualList(counterfactuals=[found])
 
 
 def steered() -> autopilot.AutopilotView:

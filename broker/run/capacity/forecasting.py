@@ -1,4 +1,4 @@
-"""Foresight: a forecast of each pool's busy units now and then, kept in the store and at hand for placements."""
+"""Forecasting: a forecast of each pool's busy units now and then, kept in the store and at hand for placements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ AFTER_START_S: Final = 30.0  # the first one: what runs then is more urgent
 QUEUED: Final = 1_000  # jobs at the head of the queue that count as work
 
 
-class Foresight:
+class Forecasting:
     """Looks ahead for each pool."""
 
     def __init__(

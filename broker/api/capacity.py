@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from broker.api.amounts import money, money_or_none, time
 from broker.api.schemas import Money
 from broker.model.foresight import Outlook
-from broker.run.service.foresights import Account, Demanded, Foreseen
+from broker.run.service.capacity import Account, Demanded, Foreseen
 
 if TYPE_CHECKING:  # what they need weighs more than a daemon that is never asked
     from broker.decide.accuracy import Day

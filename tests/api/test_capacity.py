@@ -11,12 +11,12 @@ import httpx
 import pytest
 
 from broker.api.app import create_app
-from broker.cli import foresight
+from broker.cli import capacity
 from broker.cli.sparkline import sparkline
 from broker.decide.rules import PlacementRules
 from broker.run.broker import Broker
 from broker.run.service import Service
-from broker.run.service.foresights import Foresights
+from broker.run.service.capacity import CapacityAnswers
 from broker.run.settings.secrets import ConfiguredSecrets
 from broker.run.store import SqlStore, open_store
 from broker.testing.fakes import FakeClock, FakeExecutor
@@ -73,11 +73,11 @@ async def test_a_forecast_of_each_pool_with_bands_and_why(past, capsys: pytest.C
     outlook = ray["outlook"]
     assert len(outlook["quantiles"]) == len(outlook["levels"]) and len(outlook["quantiles"][0]) == 48
     assert all(low <= high + 1e-9 for low, high in zip(outlook["quantiles"][0], outlook["quantiles"][-1], strict=True))
-    foresight._print_forecast(ray)
+    capacity._print_forecast(ray)
     said = capsys.readouterr().out
     assert "ray: units busy in the next 48 h, at most 6" in said
     assert "median" in said and "█" in said and outlook["reason"] in said
-    foresight._print_forecast({**ray, "outlook": None})
+    capacity._print_forecast({**ray, "outlook": None})
     assert "nothing has run yet" in capsys.readouterr().out
 
 
@@ -92,7 +92,7 @@ async def test_day_by_day_what_was_thought_and_what_came(past, capsys: pytest.Ca
         assert 0.5 <= day["coverage"] <= 1.0 and abs(day["forecast"] - day["busy"]) < 1.0
         assert int(day["error_cost"]["nanodollars"]) >= 0 and day["planned"] == 2.0
     assert days["2026-02-15"]["paid"]["usd"] == "48.00" and days["2026-02-16"]["hours"] == 11.0
-    foresight._print_account(account)
+    capacity._print_account(account)
     said = capsys.readouterr().out
     assert "errors of the forecasts cost $" in said and "no forecast was kept" in said
 
@@ -104,7 +104,7 @@ async def test_what_else_it_could_have_cost(past, capsys: pytest.CaptureFixture[
     assert min(costs, key=lambda name: costs[name]) == "hindsight"
     assert found["paid"]["usd"] == f"{7 * 54 + 1}.00"  # not what work cost that the cluster could not have had
     assert found["regret"] == pytest.approx(found["paid"]["nanodollars"] / costs["hindsight"])
-    foresight._print_counterfactual(found)
+    capacity._print_counterfactual(found)
     said = capsys.readouterr().out
     assert "what was paid" in said and "regret:" in said and "note: the work is what ran in ray" in said
 
@@ -128,7 +128,7 @@ async def test_many_that_ask_at_once_leave_threads_for_the_brokers_own_work(
         may_end.wait()
         return ()
 
-    monkeypatch.setattr(Foresights, "_demands", slow)
+    monkeypatch.setattr(CapacityAnswers, "_demands", slow)
     asking = [asyncio.create_task(past.get("/v1/demand", params={"period": f"{hours}h"})) for hours in range(1, 61)]
     try:
         async with asyncio.timeout(60):
@@ -157,13 +157,13 @@ async def test_what_can_not_be_answered_is_said(past, path: str, status: int, wo
 
 async def test_forecasts_are_kept_once_an_hour_and_known_to_placements(broker: Broker, store: SqlStore) -> None:
     running = broker.pools["ray"]
-    first = await broker.foresight.step(running)
+    first = await broker.forecasting.step(running)
     assert first is not None and store.last_outlook("ray") == first
-    assert await broker.foresight.step(running) == first
+    assert await broker.forecasting.step(running) == first
     assert len(store.outlooks("ray", NOW, NOW + HOUR_NS)) == 1
-    expected = broker.foresight.expected["ray"]
+    expected = broker.forecasting.expected["ray"]
     assert len(expected.full) == 48 and expected.usd_per_unit_hour == 2
-    assert "burst" not in broker.foresight.expected
+    assert "burst" not in broker.forecasting.expected
 
 
 async def test_a_schedule_is_forecast_before_it_first_fires(tmp_path: Path) -> None:
