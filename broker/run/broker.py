@@ -144,22 +144,14 @@ class Broker:
         if self.repricing is not None and asking.providers:
             prices = live_prices(asking.providers)
             self.asking = AskingPrices(asking, prices, clock, self.repricing.look, Random())
-        self.forecasting = Forecasting(self.pools, store, clock)
+        self.forecasting = forecasting = Forecasting(self.pools, store, clock)
         tails = [pool.name for pool in pools if pool.kind is PoolKind.SERVERLESS]
         self.budgets = Budgets(budgets, store, clock, self.register, tails, lambda: self.membership.leads)
         self.launcher = Launcher(self.pools, self.register, secrets, self.blobs, lambda: self.membership.sure)
         sharing = Sharing(self.membership, self.pools)
         lanes = Lanes(store, self.projects, self.pools)
         self.dispatcher = Dispatcher(
-            self.pools,
-            self.register,
-            self.launcher,
-            rules,
-            self.forecasting,
-            self.budgets,
-            sharing,
-            lanes,
-            self.failures,
+            self.pools, self.register, self.launcher, rules, forecasting, self.budgets, sharing, lanes, self.failures
         )
         self.peers = Peers(store, self.membership, self.register, lambda *asked: self.records.reply(*asked))
         self.records = Records(self.register, self.archive, self.pools, self.peers, self.masks, self._settle)
