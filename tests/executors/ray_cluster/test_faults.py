@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from broker.model.errors import BrokerError, Misconfigured, NoCapacity, Unreachable
-from broker.model.jobs import AttemptState
+from broker.model.jobs import AttemptState, LaunchRequest
 from broker.model.resources import GIB, Resources
 from broker.testing.executor_watch import PATIENCE_S
 from executors.on_machine.processes import session_members
@@ -144,15 +144,27 @@ async def test_a_killed_worker_interrupts_its_attempt_and_leaves_nothing(pool: D
     assert (await pool.run(request("true"))).state is AttemptState.SUCCEEDED
 
 
-async def test_a_killed_worker_interrupts_what_took_over_a_place_in_it_and_not_what_had_it_before(pool: Driver) -> None:
+async def _one_after_the_other(pool: Driver) -> tuple[LaunchRequest, LaunchRequest]:
+    """Of a full pool a place was taken over by one that has ended, and then by one that runs."""
     half = Resources(cpus=1, memory_bytes=GIB)
-    running = [request("sleep 300", held=half) for _ in range(2)]
-    for what in running:
-        await pool.executor.launch(what)
-    before, after = (replace(request(f"echo $PPID; {run}", held=half), in_line=True) for run in ("true", "sleep 300"))
-    await asyncio.gather(*(pool.executor.launch(what) for what in (before, after)))
-    await pool.executor.cancel(running[0].attempt_id, 0.0)
-    await pool.running(after.attempt_id)
+    while True:
+        running = [request("sleep 300", held=half) for _ in range(2)]
+        for what in running:
+            await pool.executor.launch(what)
+        before, after = (
+            replace(request(f"echo $PPID; {run}", held=half), in_line=True) for run in ("true", "sleep 300")
+        )
+        await asyncio.gather(*(pool.executor.launch(what) for what in (before, after)))
+        await pool.executor.cancel(running[0].attempt_id, 0.0)
+        first = await pool.ended(before.attempt_id)
+        second = await pool.until(after.attempt_id, lambda one: one.state.ended or one.state is AttemptState.RUNNING)
+        if AttemptState.REFUSED not in (first.state, second.state):
+            return before, after
+        await pool.clear()  # on a busy machine they waited for too long, and were given back
+
+
+async def test_a_killed_worker_interrupts_what_took_over_a_place_in_it_and_not_what_had_it_before(pool: Driver) -> None:
+    before, after = await _one_after_the_other(pool)
     assert await pool.says(after.attempt_id, b"\n") == await pool.output(before.attempt_id)
     kill_worker_of(after.attempt_id)
     assert (await pool.ended(after.attempt_id)).state is AttemptState.INTERRUPTED
