@@ -1,8 +1,9 @@
 """A plan and other prices → up to which price an offer is bought at all, exactly.
 
-The least cost is a concave, piecewise linear function of a price, whose slope is what is bought of the offer. Where the
-slope becomes 0 is found by intersecting tangents, without any grid (Eisner and Severance, "Mathematical techniques for
-efficient record segmentation in large shared databases", Journal of the ACM, 1976).
+The least cost is a concave, piecewise linear function of a price, of whole nodes as of parts, whose slope is what is
+bought of the offer. Where the slope becomes 0 is found by intersecting tangents, without any grid (Eisner and
+Severance, "Mathematical techniques for efficient record segmentation in large shared databases", Journal of the ACM,
+1976).
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def bought_below(problem: Problem, name: str) -> float | None:
     """The price, in dollars a GPU-hour, below which any of an offer is bought, all other prices as they are.
 
     Infinite where nothing can take its place; None where it is bought at no price. The problem must have a plan at its
-    own prices; limits on money are left aside, and nodes may be parts.
+    own prices; limits on money are left aside.
     """
-    free = part_of(replace(problem, budget_usd=None, worst_usd=None, whole_nodes=False), name)
+    free = part_of(replace(problem, budget_usd=None, worst_usd=None), name)
     if free is None:
         return None
     far = _tangent(free, name, FAR * max(each.usd_per_gpu_hour for each in free.offers))

@@ -25,6 +25,19 @@ def test_it_is_bought_below_the_price_and_not_above(seed: int, name: str) -> Non
     assert _hours(problem, name, found - 1e-3) > 1e-6
 
 
+@pytest.mark.parametrize("name", ["firm", "short"])
+@pytest.mark.parametrize("seed", range(3))
+def test_so_it_is_where_only_whole_nodes_are_sold(seed: int, name: str) -> None:
+    one = plain(seed)
+    nodes = {"firm": 8, "short": 3, "burst": 1}
+    offers = tuple(replace(each, node=nodes[each.name]) for each in one.offers if each.name in nodes)
+    problem = replace(one, offers=offers, whole_nodes=True)
+    found = bought_below(problem, name)
+    assert found is not None
+    assert _hours(problem, name, found + 1e-3) == pytest.approx(0.0, abs=1e-6)
+    assert _hours(problem, name, found - 1e-3) > 1e-6
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_classes_starts_and_waiting_do_not_get_in_the_way(seed: int) -> None:
     problem = drawn(seed, steps=16)
