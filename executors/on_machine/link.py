@@ -68,6 +68,7 @@ class Link:
         self._number += 1
         number = self._number
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # who wrote in vain reads none
         self._waiting[number] = future
         try:
             async with asyncio.timeout(timeout_s):
@@ -76,7 +77,6 @@ class Link:
         except TimeoutError as error:
             raise Unreachable(f"{self._who} did not answer {method} within {timeout_s:g} s") from error
         except ConnectionError as error:
-            del self._waiting[number]
             self._gone(writer)
             raise Unreachable(f"{self._who} went away; it is started again") from error
         finally:

@@ -46,8 +46,11 @@ class Launches:
     async def _call(self, together: Sequence[_Waiting]) -> None:
         try:
             said = await self._link.call("launch_all", [asked for asked, _ in together])
-        except Unreachable as error:
-            said = [("", str(error))] * len(together)
+        except Exception as error:
+            for _, answer in together:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
         for (_, answer), (what, problem) in zip(together, said, strict=True):
             if answer.done():  # nobody waits for it any longer
                 continue

@@ -26,6 +26,23 @@ async def test_who_writes_to_an_end_that_is_gone_finds_the_link_dead() -> None:
     await link.close()
 
 
+async def test_who_writes_while_the_reader_finds_the_end_gone_is_told_so_too() -> None:
+    link, theirs = await _linked()
+    writer = link._writer
+    assert writer is not None
+
+    async def drain() -> None:
+        link._gone(writer)
+        raise ConnectionResetError("Connection lost")
+
+    writer.drain = drain  # type: ignore[method-assign]
+    with pytest.raises(Unreachable, match="the other end went away"):
+        await link.call("anything")
+    assert not link.alive
+    theirs.close()
+    await link.close()
+
+
 async def test_who_waits_for_an_end_that_goes_away_is_told() -> None:
     link, theirs = await _linked()
     asking = asyncio.create_task(link.call("anything"))
