@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from broker.decide.plan import Holding, Kind, Plan, Problem
+from broker.decide.plan.sensitivity import in_parts
 from simulator.planning.alternatives import OF_KIND, alternatives, between
 from simulator.planning.by_model import mixed, separable
 from simulator.planning.offers import YEAR_H
@@ -93,7 +94,8 @@ def advice(
 ) -> Iterator[str]:
     """What to do, one thing at a time, where the answer turns, and how sure that is."""
     yield from what_to_do(problem, plan, unbound_usd)
-    yield from (turning(name, plan.holdings[name], found) for name, found in turns.items())
+    parts = in_parts(problem)
+    yield from (turning(name, plan.holdings[name], found, in_parts=parts) for name, found in turns.items())
     for name, worth in plan.limit_usd.items():
         yield f"{name} binds: one more would save ${worth:,.2f}."
     yield from _shares(problem, plan)
@@ -181,13 +183,15 @@ def _shares(problem: Problem, plan: Plan) -> Iterator[str]:
             yield f"{name} is sold in nodes of {each.offer.node}: --whole-nodes buys no part of one."
 
 
-def turning(name: str, each: Holding, below: float | None) -> str:
-    """Up to which price an offer is bought at all."""
+def turning(name: str, each: Holding, below: float | None, *, in_parts: bool = False) -> str:
+    """Up to which price an offer is bought at all; `in_parts`: of parts of nodes, though whole ones are bought."""
     now = f"{name}, at ${each.offer.usd_per_gpu_hour:.4g},"
     if below is None:
         return f"{now} would be bought at no price."
     if math.isinf(below):
         return f"{now} would be bought at any price: nothing can take its place."
+    if in_parts:
+        return f"{now} would be bought below ${below:.4g} an hour if nodes came in parts."
     return f"{now} {'is' if each.gpu_hours > LITTLE else 'would be'} bought below ${below:.4g} an hour, and not above."
 
 
@@ -205,7 +209,8 @@ def assumptions(problem: Problem, why: str) -> Iterator[str]:
     yield from (f"{line[0].upper()}{line[1:].rstrip('.')}." for line in why.splitlines())
     yield from _models(problem)
     if problem.whole_nodes:
-        yield "Nodes are whole; what GPU-hours are worth is that of the programme without this rule."
+        prices = ", and up to which prices offers are bought," if in_parts(problem) else ""
+        yield f"Nodes are whole; what GPU-hours are worth{prices} is that of the programme without this rule."
     else:
         yield "Parts of nodes can be bought; --whole-nodes asks for whole ones."
     for hours in sorted({offer.resize_hours for offer in problem.offers if offer.kind is Kind.HELD}):

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from broker.decide.plan import Kind, Problem
+from broker.decide.plan.sensitivity import in_parts
 from simulator.planning.alternatives import alternatives, options
 from simulator.planning.by_model import by_model, together
 from simulator.planning.explanation import (
@@ -118,6 +119,7 @@ def document(problem: Problem, found: Solution, why: str, prices_from: str) -> d
         "gpu_hour_price_usd": dict(zip(plan.classes, plan.gpu_hour_price.tolist(), strict=True)),
         "limit_usd": dict(plan.limit_usd),
         "bought_below_usd": {name: _finite(below) for name, below in found.turns.items()},
+        "bought_below_in_parts": in_parts(problem),
         "alternatives_usd": alternatives(problem),
         "without_commitments_usd": found.unbound_usd,
         "options": [

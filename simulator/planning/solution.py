@@ -11,7 +11,6 @@ from simulator.native_output import silenced_native_output
 from simulator.planning.explanation import LITTLE
 
 QUICK = 5_000  # steps in all courses for which prices are looked into unasked
-QUICK_WHOLE = 1_000  # the same where only whole nodes are bought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +30,7 @@ def solution(
         plan = solve(problem)
         unbound_usd = _without_commitments(problem) if sum(plan.committed_gpus.values()) > LITTLE else None
         turns = {}
-        quick = problem.steps * len(problem.scenarios) <= (QUICK_WHOLE if problem.whole_nodes else QUICK)
+        quick = problem.steps * len(problem.scenarios) <= QUICK
         for name in plan.holdings if sensitivity or (sensitivity is None and quick) else ():
             progress(f"looking up to which price {name} is bought")
             turns[name] = bought_below(problem, name)

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from broker.decide.plan import Kind, Plan, Problem
+from broker.decide.plan.sensitivity import in_parts
 from simulator.planning.alternatives import alternatives
 from simulator.planning.explanation import advice, assumptions, figures, lead
 from simulator.planning.output import OF_MODELS, document, of_models, of_offers
@@ -58,7 +59,8 @@ def _sections(
     if table := _turns(plan, turns):
         yield Section(
             title="At which prices an offer is bought",
-            says="Up to these prices an offer is bought at all, while the others cost what they do.",
+            says="Up to these prices an offer is bought at all, while the others cost what they do"
+            + (", if nodes came in parts." if in_parts(problem) else "."),
             parts=(table,),
         )
 

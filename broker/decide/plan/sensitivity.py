@@ -21,6 +21,7 @@ from broker.decide.plan.solve import solved
 FAR = 1_000.0  # times the dearest offer: what is bought for more is bought at any price
 SAME = 1e-7  # of a cost or an amount
 MOST_TANGENTS = 60
+MOST_STEPS = 1_000  # in all courses, of a programme of whole nodes that is solved again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,19 @@ class _Tangent:
     slope: float  # GPU-hours bought
 
 
+def in_parts(problem: Problem) -> bool:
+    """Whether nodes are taken to come in parts here, though they are bought whole: else it would take very long."""
+    return problem.whole_nodes and problem.steps * len(problem.scenarios) > MOST_STEPS
+
+
 def bought_below(problem: Problem, name: str) -> float | None:
     """The price, in dollars a GPU-hour, below which any of an offer is bought, all other prices as they are.
 
     Infinite where nothing can take its place; None where it is bought at no price. The problem must have a plan at its
-    own prices; limits on money are left aside.
+    own prices; limits on money are left aside, and whole nodes where `in_parts` says so.
     """
-    free = part_of(replace(problem, budget_usd=None, worst_usd=None), name)
+    whole = problem.whole_nodes and not in_parts(problem)
+    free = part_of(replace(problem, budget_usd=None, worst_usd=None, whole_nodes=whole), name)
     if free is None:
         return None
     far = _tangent(free, name, FAR * max(each.usd_per_gpu_hour for each in free.offers))

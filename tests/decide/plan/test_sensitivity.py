@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from broker.decide.plan import Kind, Offer, Problem, solve
-from broker.decide.plan.sensitivity import bought_below
+from broker.decide.plan import Kind, Offer, Problem, sensitivity, solve
+from broker.decide.plan.sensitivity import bought_below, in_parts
 from tests.decide.plan.problems import drawn
 from tests.decide.plan.test_solve import plain
 
@@ -36,6 +36,15 @@ def test_so_it_is_where_only_whole_nodes_are_sold(seed: int, name: str) -> None:
     assert found is not None
     assert _hours(problem, name, found + 1e-3) == pytest.approx(0.0, abs=1e-6)
     assert _hours(problem, name, found - 1e-3) > 1e-6
+
+
+def test_of_many_whole_nodes_it_is_that_of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = plain(2)
+    whole = replace(one, offers=tuple(replace(each, node=8) for each in one.offers), whole_nodes=True)
+    assert not in_parts(whole)
+    monkeypatch.setattr(sensitivity, "MOST_STEPS", whole.steps - 1)
+    assert in_parts(whole) and not in_parts(one)
+    assert bought_below(whole, "firm") == pytest.approx(bought_below(replace(whole, whole_nodes=False), "firm"))
 
 
 @pytest.mark.parametrize("seed", range(3))

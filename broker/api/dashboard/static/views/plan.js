@@ -60,7 +60,8 @@ export function whole(found, autopilot, again, choose) {
     result.by_model.length > 1 ? card("What to buy of each GPU model", ofModels(result)) : null,
     card(`What each way to buy would cost in ${number(result.hours / 24)} days`, options(result)),
     card("How many to hold, on which terms", held(found), capacity(found),
-      h("p", { class: "soft" }, "Saved by one more: what the plan would cost less in this time if one more GPU of it could be had. Bought below: the price up to which the plan buys any of it, all other prices as they are.")),
+      h("p", { class: "soft" }, "Saved by one more: what the plan would cost less in this time if one more GPU of it could be had. Bought below: the price up to which the plan buys any of it, all other prices as they are",
+        result.bought_below_in_parts ? ", if nodes came in parts." : ".")),
     card("What it takes for granted", h("ul", {}, result.assumptions.map((line) => h("li", {}, words(line)))),
       h("p", { class: "soft" }, "For other prices, limits and classes of jobs: ", h("code", {}, "broker plan"), ".")),
   ];
