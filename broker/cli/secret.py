@@ -14,12 +14,11 @@ from broker.cli import render
 from broker.cli.connection import client
 from broker.cli.render import Column
 from broker.model.errors import InvalidInput, Problem
+from broker.model.secrets import VARIABLE
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Keep values that jobs need and nobody may see.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the environment variable.", show_default=False)]
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @app.command("set")
@@ -36,7 +35,7 @@ def set_secret(
 
     One newline at the end is left out. Example: broker secret set HF_TOKEN < token.txt
     """
-    if not _VARIABLE.fullmatch(name):
+    if not re.fullmatch(VARIABLE, name):
         raise InvalidInput(
             Problem(
                 field=name,

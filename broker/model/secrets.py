@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]*"  # what the name of an environment variable looks like
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

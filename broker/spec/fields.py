@@ -18,12 +18,13 @@ from pydantic import (
 )
 
 from broker.model.environment import is_dockerfile
+from broker.model.secrets import VARIABLE
 from broker.spec import accelerators as gpus
 from broker.spec import conversions, dockerfile, quantities
 from broker.spec.quantities import shown
 
 LONGEST_TEXT: Final = 131_071  # bytes; Linux passes no longer argument to a process
-_ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENV_NAME: Final = re.compile(VARIABLE)
 _PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _DEBIAN: Final = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[\w.+:~-]+)?")
 _VOLUME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Path, Request
 
 from broker.api import secrets as views
 from broker.api.requests import Reading, User, identity, problems
+from broker.model.secrets import VARIABLE
 from broker.run.service import Service
 
-Name = Annotated[str, Path(description="Name of a secret.", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=255)]
+Name = Annotated[str, Path(description="Name of a secret.", pattern=f"^{VARIABLE}$", max_length=255)]
 
 
 def routes(service: Service) -> APIRouter:
