@@ -103,7 +103,7 @@ def _held(pool: Pool, model: str, day: date) -> Way | None:
         kind="cluster",
         usd_per_hour=float(price.usd_per_hour) * node / pool.unit.gpus,
         node=node,
-        max_gpus=pool.max_units * pool.unit.gpus,
+        max_gpus=pool.most_gpus,
         boot_s=pool.cold_start_s,
         offers=price.offers,
     )

@@ -29,9 +29,9 @@ def totals(pools: Iterable[Pool]) -> dict[str, float]:
     found: defaultdict[str, float] = defaultdict(float)
     for pool in pools:
         found[CPUS] += pool.unit.cpus * pool.max_units
-        found[GPUS] += pool.unit.gpus * pool.max_units
+        found[GPUS] += pool.most_gpus
         for model in pool.gpu_models:
-            found[model] += pool.unit.gpus * pool.max_units
+            found[model] += pool.most_gpus
     return dict(found)
 
 

@@ -55,11 +55,13 @@ class Room:
         self._held_back_s = 0.0
         self._extra_bytes = state.capacity.extra_bytes if state.capacity else 0
         limit = 0
+        self._gives_way_s = 0.0 if state.capacity and state.capacity.replaces_idle else state.pool.scaledown_window_s
         if state.capacity:
             self._held_back_s = max(state.capacity.backoff_until_ns - now_ns, 0) / NS_PER_S
             limit = state.capacity.max_units
         grows = self._serverless or Capability.SCALE in state.pool.capabilities
         self._growth = max(limit - len(self._units), 0) if grows else 0
+        self._gpus_left = (len(self._pool.devices) or inf) - sum(unit.total.gpus for unit in self._units)
 
     def idle_now(self, model: str) -> tuple[float, float]:
         """GPUs of a model, or virtual CPUs where it is "", that are free now, and that there are."""
@@ -89,6 +91,7 @@ class Room:
         for index in spot.units:
             unit = self._units[index]
             if spot.cold and self._serverless:
+                self._gpus_left += unit.total.gpus - need.resources.gpus
                 unit.warm_key = need.key
                 unit.profile.take(unit.size, from_s, until_s)
                 self._queues.clear()
@@ -100,12 +103,13 @@ class Room:
             self._units.append(Unit(spot.total, amounts(spot.total), profile, need.key, ready=False))
         if spot.fresh:
             self._growth -= spot.fresh
+            self._gpus_left -= spot.fresh * spot.total.gpus
             self._queues.clear()
 
     def _in_containers(self, need: Need) -> tuple[Spot, ...]:
         warm = self._first(need, warm=True) if need.nodes == 1 else None
-        spots = [self._spot(warm, warm[0], need)] if warm and not warm[0] else []
-        if self._growth >= need.nodes:
+        spots = [self._spot(warm, warm[0])] if warm and not warm[0] else []
+        if self._growth >= need.nodes and self._gpus_left >= need.nodes * need.resources.gpus:
             start_s = self._held_back_s + self._pool.cold_start_s
             now, total = not self._held_back_s, self._container(need)
             spots.append(Spot(now=now, start_in_s=start_s, units=(), fresh=need.nodes, total=total, cold=True))
@@ -113,16 +117,20 @@ class Room:
             return tuple(spots)
         other = self._first(need, warm=False)
         if warm:
-            spots.append(self._spot(warm, warm[0], need))
+            spots.append(self._spot(warm, warm[0]))
         if other:
             # A container of another environment ends, at the latest after its window; then one of ours can start.
-            free_s = other[0] or self._pool.scaledown_window_s
-            spots.append(self._spot(other, free_s + self._held_back_s + self._pool.cold_start_s, need, cold=True))
+            wait_s = (other[0] or self._gives_way_s) + self._held_back_s
+            spots.append(self._in_place_of(other, wait_s, need))
         return tuple(spots)
 
-    def _spot(self, entry: _Entry, start_s: float, need: Need, *, cold: bool = False) -> Spot:
-        total = self._container(need) if cold else self._units[entry[3]].total
-        return Spot(now=not start_s, start_in_s=start_s, units=(entry[3],), fresh=0, total=total, cold=cold)
+    def _spot(self, entry: _Entry, start_s: float) -> Spot:
+        total = self._units[entry[3]].total
+        return Spot(now=not start_s, start_in_s=start_s, units=(entry[3],), fresh=0, total=total, cold=False)
+
+    def _in_place_of(self, entry: _Entry, wait_s: float, need: Need) -> Spot:
+        start_s, total = wait_s + self._pool.cold_start_s, self._container(need)
+        return Spot(now=not wait_s, start_in_s=start_s, units=(entry[3],), fresh=0, total=total, cold=True)
 
     def _container(self, need: Need) -> Resources:
         return self._pool.container(need.resources, self._extra_bytes)
@@ -203,6 +211,8 @@ class Room:
     def _is_candidate(self, unit: Unit, need: Need, held: Amounts, warm: bool) -> bool:
         if not self._serverless:
             return self._fits(unit, need)
+        if not warm and unit.total.gpus + self._gpus_left < need.resources.gpus:
+            return False
         return warm == (unit.is_warm_for(need.key) and self._fits(unit, need) and covers(unit.size, held))
 
 

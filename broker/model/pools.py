@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 from broker.model.offers import Offer
@@ -77,6 +78,9 @@ class Pool:
     region: str = ""
     isolation: Isolation = Isolation.SHARED
     emulated: bool = False  # its accelerators are logical: no GPU is there
+    devices: tuple[
+        int, ...
+    ] = ()  # GPUs of this machine that are this pool's alone, by number; none where it is elsewhere
     capabilities: frozenset[Capability] = frozenset()
     volumes: str = ""  # where its volumes are, in its executor's words; pools that say the same share them; "": nowhere
     cold_start_s: float = 0.0  # prior for the time to a ready node or container; measured values replace it
@@ -86,6 +90,11 @@ class Pool:
     nodes: dict[str, Any] = field(
         default_factory=dict
     )  # cluster: how its machines are made; validated by the provider's
+
+    @property
+    def most_gpus(self) -> float:
+        """GPUs that all its units may hold together: no more than this machine has for it, where it is here."""
+        return min(self.unit.gpus * self.max_units, len(self.devices) or inf)
 
     def container(self, held: Resources, extra_bytes: int) -> Resources:
         """What a container has that is started for an attempt: what that holds, and more memory, where it may."""
@@ -116,6 +125,9 @@ class Capacity:
     max_units: int  # how many units it may grow to
     extra_bytes: int = 0  # serverless: of memory, beside what its attempt holds, in a container (`Pool.container`)
     line: int = 0  # launches that it lets wait at once, each for the place of one like it (`LaunchRequest.in_line`)
+    replaces_idle: bool = (
+        False  # serverless: when full, it ends an idle container at once for one of another environment
+    )
     backoff_until_ns: int = 0  # the pool starts nothing new before this (containers kept failing)
     note: str = ""  # for people: how work is isolated, why it is degraded
     keep_warm: KeepWarm | None = None  # how containers are kept warm now; None: not known, or not serverless

@@ -9,6 +9,7 @@ import itertools
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from broker.model.jobs import AttemptState
 from broker.model.pools import Capability, Pool
 from broker.model.usage import AttemptUsage, UsageReport
 from broker.ports import Executor, Scalable
-from broker.testing.builders import launch_request
+from broker.testing.builders import SMALL, launch_request
 from broker.testing.executor_watch import PATIENCE_S, Watch
 
 
@@ -128,6 +129,14 @@ class CapacityContract:
         await watch.executor.cancel(accepted[0].attempt_id, grace_s=0.0)
         await watch.ended(accepted[0].attempt_id)
         await watch.launch(launch_request("true", resources=pool.unit))
+
+    async def test_idle_containers_give_way_where_it_says_so(self, watch: Watch, pool: Pool) -> None:
+        if not (await watch.executor.capacity()).replaces_idle:
+            pytest.skip("this executor keeps idle containers, or has none")
+        for number in range(pool.max_units + 1):
+            unlike = replace(SMALL, memory_bytes=SMALL.memory_bytes + number * 2**20)
+            assert (await watch.run(launch_request("true", resources=unlike))).state is AttemptState.SUCCEEDED
+        assert len((await watch.executor.capacity()).units) <= pool.max_units
 
 
 class ScaleContract:

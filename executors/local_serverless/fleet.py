@@ -18,7 +18,7 @@ from typing import Any, Final
 from broker.model.pools import KeepWarm
 from broker.model.resources import Resources
 from executors.local_serverless.container import Container, ContainerFailed
-from executors.local_serverless.gpus import Gpus, count_here
+from executors.local_serverless.gpus import Gpus
 from executors.local_serverless.lives import Life, Lives
 from executors.local_serverless.options import Options
 from executors.local_serverless.prepared import Prepared
@@ -39,6 +39,7 @@ class Bounds:
     max_containers: int
     unit: Resources  # the most that one container may have
     emulated: bool  # its GPUs are logical
+    devices: tuple[int, ...]  # else those it has, by number
     scaledown_window_s: float
     options: Options
     isolation: str
@@ -102,13 +103,14 @@ class Fleet:
         self.kept = KeepWarm(scaledown_window_s=0.0)
         self.backoff_until_ns = 0
         self._prepared = Prepared(root, self._failed)
-        count = round(bounds.unit.gpus * bounds.max_containers) if bounds.emulated else count_here()
-        self._gpus = Gpus(count)
+        self._gpus = Gpus()
         self.bound(bounds)
 
     def bound(self, bounds: Bounds) -> None:
         """Takes over what it may grow to."""
         self._bounds = bounds
+        logical = range(round(bounds.unit.gpus * bounds.max_containers))
+        self._gpus.have(logical if bounds.emulated else bounds.devices)
         self._prepared.want(self._plain(), bounds.options)
         self.keep_warm(bounds.kept)
 
@@ -178,7 +180,7 @@ class Fleet:
         if len(self._up) >= self._bounds.max_containers and not self._make_room():
             return f"all {self._bounds.max_containers} containers are taken"
         gpus = self._gpus.take(shape.resources.gpus)
-        while gpus is None and self._make_room():
+        while gpus is None and self._make_room(with_gpus=True):
             gpus = self._gpus.take(shape.resources.gpus)
         if gpus is None:
             return f"fewer than {shape.resources.gpus:g} GPUs are free"
@@ -190,9 +192,9 @@ class Fleet:
         self._changed()
         return unit
 
-    def _make_room(self) -> bool:
-        """Ends the container that has been idle longest; False when none is idle."""
-        idle = [unit for unit in self._up.values() if unit.ready and not unit.busy]
+    def _make_room(self, *, with_gpus: bool = False) -> bool:
+        """Ends the container that has been idle longest, of those that hold GPUs or all; False when none is idle."""
+        idle = [unit for unit in self._up.values() if unit.ready and not unit.busy and (unit.gpus or not with_gpus)]
         if idle:
             self.drop(min(idle, key=lambda unit: unit.idle_since))
         return bool(idle)

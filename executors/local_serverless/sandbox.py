@@ -45,9 +45,15 @@ class View:
     kind: str  # bubblewrap, namespaces or process
     writable: tuple[Path, ...] = ()
     readable: tuple[Path, ...] = ()
-    gpus: tuple[int, ...] = ()  # devices
+    gpus: tuple[int, ...] = ()  # real ones, by number
     python: str = sys.executable  # that runs the agent, and functions in forks of it
     modules: tuple[str, ...] = ()  # for functions; none: it runs commands only
+
+    @property
+    def visible_gpus(self) -> str:
+        """Its GPUs as CUDA counts them: where the others' device files are hidden, from 0 on."""
+        numbers = range(len(self.gpus)) if self.kind == "bubblewrap" else self.gpus
+        return ",".join(map(str, numbers))
 
 
 @cache

@@ -89,8 +89,7 @@ class Serving:
             raise
 
     def _variables(self, container: Container) -> dict[str, str]:
-        visible = ",".join(map(str, self.unit.gpus))
-        envs = work.base_variables(self.order, str(self._cwd), visible)
+        envs = work.base_variables(self.order, str(self._cwd), container.view.visible_gpus)
         if container.view.kind != "bubblewrap":
             envs["TMPDIR"] = str(container.folder)
         envs |= self.order.envs | work.secret_paths(self.order, self._secrets(container))

@@ -36,6 +36,7 @@ class Order:
     max_duration_s: float | None
     max_stream_bytes: int
     ray_program: bool
+    preload: tuple[str, ...] = ()  # modules that a function finds imported
     in_line: bool = False  # where there is no room, it may wait for the place of one like it
     rank: int = 0
     master: str = "127.0.0.1"

@@ -18,7 +18,7 @@ from executors.on_machine import agent, limits
 from executors.on_machine.limits import NO_MEMORY_LIMIT, Limits
 from executors.on_machine.processes import descendants, is_zombie, marked, start_agent
 
-_kept: dict[str, Warm] = {}  # of this process, by interpreter: the last that was asked for
+_kept: dict[tuple[str, tuple[str, ...]], Warm] = {}  # of this process: the last that was asked for
 
 
 class Fork:
@@ -57,11 +57,11 @@ class Fork:
 class Warm:
     """The process."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, modules: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             fd = theirs.fileno()
-            self._process = start_agent([python, "-I", str(agent.__file__), str(fd), "cloudpickle"], fd)
+            self._process = start_agent([python, "-I", str(agent.__file__), str(fd), "cloudpickle", *modules], fd)
         self.socket = ours
         self.pid = self._process.pid
         if "ready" not in self.hear():
@@ -130,13 +130,13 @@ class Warm:
         self._limits.close()
 
 
-def warm(python: str) -> Warm:
-    """The one of this process for an interpreter, started where there is none. Raises OSError."""
-    found = _kept.get(python)
+def warm(python: str, modules: tuple[str, ...] = ()) -> Warm:
+    """The one of this process for an interpreter with modules imported, started where there is none. Raises OSError."""
+    found = _kept.get((python, modules))
     if found is None or not found.alive:
         while _kept:
             _kept.popitem()[1].end()
-        found = _kept[python] = Warm(python)
+        found = _kept[python, modules] = Warm(python, modules)
     return found
 
 

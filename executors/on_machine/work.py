@@ -94,6 +94,7 @@ def base_variables(order: Order, home: str, visible_gpus: str) -> dict[str, str]
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",
         "CUDA_VISIBLE_DEVICES": "" if order.emulated else visible_gpus,
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # numbers are those of nvidia-smi and of the device files
     }
     envs |= {variable(Path(folder).name): folder for folder in order.volumes.values()}
     if order.emulated and order.gpus:

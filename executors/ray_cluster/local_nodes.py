@@ -42,6 +42,7 @@ class LocalNode:
     ticks: int  # when that process started, in clock ticks since boot
     started_ns: int
     name: str  # of its log, and its label in Ray
+    devices: tuple[int, ...] = ()  # GPUs of this machine that it holds, by number
 
     @property
     def alive(self) -> bool:
@@ -110,7 +111,8 @@ def load(state_dir: Path) -> LocalCluster | None:
         data = json.loads((state_dir / "cluster.json").read_text())
     except FileNotFoundError:
         return None
-    return LocalCluster(**{**data, "nodes": tuple(LocalNode(**node) for node in data["nodes"])})
+    nodes = tuple(LocalNode(**{**node, "devices": tuple(node.get("devices", ()))}) for node in data["nodes"])
+    return LocalCluster(**{**data, "nodes": nodes})
 
 
 def save(state_dir: Path, cluster: LocalCluster) -> None:
@@ -159,17 +161,27 @@ async def _start(
     if pool.unit.gpus:
         models = pool.gpu_models or (pool.unit.gpu_model,)
         command += ["--resources=" + json.dumps({f"accelerator_type:{model}": pool.unit.gpus for model in models})]
+    devices = _free_devices(pool, cluster)
+    environment = {**os.environ, **cluster.environment}
+    if devices:  # without them Ray would give the first ones to the work of each node
+        environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(map(str, devices))}
     started_ns = time.time_ns()
     with (state_dir / _BEGUN).open("a") as begun:
         begun.write(f"{name}\n")
-    process = start_detached(command, log_path, {**os.environ, **cluster.environment})
-    node = LocalNode(process.pid, start_time(process.pid) or 0, started_ns, name)
+    process = start_detached(command, log_path, environment)
+    node = LocalNode(process.pid, start_time(process.pid) or 0, started_ns, name, devices)
     try:
         await _started(process, log_path)
     except BaseException:  # also when the broker ends meanwhile: nobody else knows of it yet
         node.end()
         raise
     return node
+
+
+def _free_devices(pool: Pool, cluster: LocalCluster) -> tuple[int, ...]:
+    """The GPUs of this machine for one more node; none where the pool's are logical."""
+    held = {device for node in cluster.nodes for device in node.devices}
+    return tuple(device for device in pool.devices if device not in held)[: int(pool.unit.gpus)]
 
 
 async def _started(process: subprocess.Popen[bytes], log_path: Path) -> None:

@@ -29,6 +29,7 @@ class Options:
     autoscaled: bool = False  # the running cluster has an autoscaler, which starts nodes that are asked for
     node_wait_s: int = 600  # how long an attempt waits for a node to be started before it goes elsewhere
     object_store_bytes: int = 200_000_000  # of each local node
+    preload: tuple[str, ...] = ()  # modules that functions of this pool find imported
 
     @classmethod
     def of(cls, pool: str, given: Mapping[str, Any]) -> Options:
@@ -37,9 +38,9 @@ class Options:
         for name, value in given.items():
             if name not in known:
                 raise Misconfigured(f"pool {pool}: no option {name!r} of a ray pool; there are: {', '.join(known)}")
-            if type(value).__name__ != known[name]:
+            if type(value).__name__ != known[name].replace("tuple", "list"):
                 raise Misconfigured(f"pool {pool}: option {name} must be {known[name]}, not {value!r}")
-        options = cls(**given)
+        options = cls(**{**given, "preload": tuple(given.get("preload", ()))})
         options._check(pool)
         return options
 
@@ -55,6 +56,8 @@ class Options:
             )
         if not all(isinstance(value, str) for value in self.labels.values()):
             raise Misconfigured(f"pool {pool}: option labels must have text as values, not {self.labels}")
+        if not all(isinstance(module, str) for module in self.preload):
+            raise Misconfigured(f"pool {pool}: option preload must be a list of texts, not {list(self.preload)}")
         if self.token_file and self.token_env:
             raise Misconfigured(f"pool {pool}: options token_file and token_env: say one of them")
 

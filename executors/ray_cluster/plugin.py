@@ -203,6 +203,7 @@ class RayCluster:
         if self._local and not _fits(self._pool, request.resources):
             raise Rejected(f"pool {self._pool.name}: {request.attempt_id} needs more than one of its nodes has")
         order = order_of(request, self._pool, self._context.max_stream_bytes, self._root, self._context.volumes)
+        order = replace(order, preload=self._options.preload)
         if not self._local:
             order = await asyncio.to_thread(_with_files, order)
         self._reserve(request.attempt_id, need)

@@ -42,7 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 Started = Callable[[int], None]
 
 
-def run(order: Order, started: Started, visible_gpus: str | None = None) -> Outcome:
+def run(order: Order, started: Started) -> Outcome:
     """Runs it to its end and returns what an `AttemptReport` says of an end, as plain values.
 
     `started` is called with the time in nanoseconds when the command has been running for a moment.
@@ -54,7 +54,7 @@ def run(order: Order, started: Started, visible_gpus: str | None = None) -> Outc
     folder.root_pid.write_text(str(os.getpid()))
     try:
         with folder.stderr.open("ab") as log:
-            argv, envs = _prepare(order, folder, visible_gpus, log)
+            argv, envs = _prepare(order, folder, log)
     except (EnvironmentFailed, OSError, shutil.Error) as error:
         return _finish(folder, ended("failed", exit_code=125, reason=f"could not be set up: {error}"))
     outcome = _command(order, folder, argv, envs, started)
@@ -68,11 +68,11 @@ def _finish(folder: AttemptDir, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _prepare(
-    order: Order, folder: AttemptDir, visible_gpus: str | None, log: IO[bytes]
-) -> tuple[list[str], dict[str, str]]:
+def _prepare(order: Order, folder: AttemptDir, log: IO[bytes]) -> tuple[list[str], dict[str, str]]:
     work.copy(order, folder.work)
-    envs = work.base_variables(order, os.environ.get("HOME", str(folder.work)), visible_gpus or "")
+    # Ray leaves the node's own in place for work without GPUs, which would see those that others hold.
+    visible_gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "") if order.gpus else ""
+    envs = work.base_variables(order, os.environ.get("HOME", str(folder.work)), visible_gpus)
     if order.ray_program:
         envs |= {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
     if order.secret_files:
@@ -184,7 +184,7 @@ def _called(order: Order, folder: AttemptDir, envs: Mapping[str, str], output: O
     if order.payload is None or own:
         return None
     try:
-        process = warm(environment.python_of(order))
+        process = warm(environment.python_of(order), order.preload)
     except OSError:
         return None
     folder.root_pid.write_text(str(process.pid))  # where a cancellation looks
@@ -312,7 +312,7 @@ def main(path: str) -> int:
     def started(at_ns: int) -> None:
         running.write_text(str(at_ns))
 
-    outcome = run(order, started, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    outcome = run(order, started)
     return outcome["exit_code"] if outcome["exit_code"] is not None else 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,9 +53,8 @@ def _run(order: Order, supervisor: Any) -> Report:
         notice_s: float | None = ray.get(supervisor.wrote.remote(order.attempt_id, what, data))
         return notice_s
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if not order.carried:
-        return runner.run(order, started, visible)
+        return runner.run(order, started)
     root = node_root(order.root, ray.get_runtime_context().get_node_id())
     rank = order.rank if order.num_nodes > 1 else None
 
@@ -64,7 +62,7 @@ def _run(order: Order, supervisor: Any) -> Report:
         runner.cancel(root, order.attempt_id, rank, grace_s)
 
     with OutputForwarder(AttemptDir(Path(root) / "attempts" / order.attempt_id, rank), send, end):
-        return runner.run(replace(order, root=root), started, visible)
+        return runner.run(replace(order, root=root), started)
 
 
 def cancel_attempt(root: str, attempt_id: str, rank: int | None, grace_s: float) -> None:

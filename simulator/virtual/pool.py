@@ -101,7 +101,7 @@ class SimPool:
         """What the pool has now, and what is free of it."""
         most = self._most if self._grows else len(self.up)
         units = tuple(unit.state(takes_work=self._grows) for unit in self.up.values())
-        return Capacity(as_of_ns=self._clock.now_ns(), units=units, max_units=most)
+        return Capacity(as_of_ns=self._clock.now_ns(), units=units, max_units=most, replaces_idle=True)
 
     def usage(self) -> UsageReport:
         """What was used since it was last asked."""

@@ -89,6 +89,7 @@ def state(
         ),
         max_units=pool.max_units,
         backoff_until_ns=fields.pop("backoff_until_ns", 0),
+        replaces_idle=fields.pop("replaces_idle", False),
     )
     running = tuple(
         RunningAttempt(attempt_id=f"{pool.name}-a{i}", resources=held, remaining_s=left)

@@ -13,10 +13,10 @@ from broker.model.environment import environment_key
 from broker.model.jobs import JobSpec
 from broker.model.money import ZERO, Money
 from broker.model.offers import BillingRule, Tier
-from broker.model.placement import Quote
+from broker.model.placement import Quote, Verdict
 from broker.model.pools import Capability, Pool
 from broker.model.resources import Gpu
-from tests.decide.placing import NOW, S, cluster, l4, node, offer, serverless, spec, state
+from tests.decide.placing import NOW, S, cluster, decide_all, l4, node, offer, serverless, spec, state
 
 SCALES = frozenset({Capability.SCALE, Capability.GANG})
 
@@ -122,6 +122,30 @@ def test_serverless_is_full_at_its_limit_and_waits_out_a_backoff() -> None:
     assert (full.available_now, full.start_in_s) == (False, 25.0)
     backing_off = the_quote(of, state(pool, backoff_until_ns=NOW + 60 * S))
     assert (backing_off.available_now, backing_off.start_in_s) == (False, 64.0)
+
+
+def test_no_more_containers_are_started_than_the_machine_has_gpus_for() -> None:
+    pool = serverless(unit=node(gpus=1), devices=(3,))
+    free, taken = state(pool), state(pool, warm=["other"], busy=[(node(gpus=1), 50.0)])
+    assert the_quote(spec(l4()), free).available_now
+    assert the_quote(spec(l4()), taken).start_in_s > 50.0
+    assert the_quote(spec(cpus=1), taken).available_now
+
+
+def test_an_idle_container_of_another_environment_gives_way_at_once_where_the_pool_does_that() -> None:
+    pool = serverless(unit=node(gpus=1), max_units=1)
+    waits, at_once = state(pool, warm=["other"]), state(pool, warm=["other"], replaces_idle=True)
+    assert (the_quote(spec(l4()), waits).available_now, the_quote(spec(l4()), waits).start_in_s) == (False, 14.0)
+    found = the_quote(spec(l4()), at_once)
+    assert (found.available_now, found.start_in_s) == (True, 4.0) and "cold_start" in lines(found)
+    busy = state(pool, warm=["other"], replaces_idle=True, busy=[(pool.unit, 25.0)])
+    assert (the_quote(spec(l4()), busy).available_now, the_quote(spec(l4()), busy).start_in_s) == (False, 29.0)
+
+
+def test_a_round_gives_a_place_to_one_job_only() -> None:
+    pool = serverless(unit=node(gpus=1), max_units=1)
+    placements = decide_all([spec(l4()), spec(l4())], state(pool, warm=["other"], replaces_idle=True))
+    assert [found.verdict for found in placements] == [Verdict.RUN, Verdict.WAIT]
 
 
 def test_parts_of_a_container_are_billed_apart() -> None:

@@ -13,6 +13,7 @@ from broker.model.pools import Capability, Isolation, Pool, PoolKind, WarmLimits
 from broker.model.resources import GIB, Resources
 from broker.model.volumes import ON_THIS_MACHINE
 from broker.run.plugins import EXECUTORS, installed
+from broker.run.settings.gpu_devices import shared_out
 from broker.run.settings.machine import Machine
 from broker.run.settings.pool_document import OwnPart, PoolPart, PricePart, WarmPart
 from broker.run.settings.prices import WrongPrice, offers_of
@@ -80,10 +81,15 @@ def make_pools(
     """The pools that `parts` describe. Raises `InvalidInput` with everything that is wrong, and where in `tree`."""
     pools: list[Pool] = []
     problems: list[Problem] = []
+    here = {name: part for name, part in parts.items() if is_local(part) and part.accelerators and not part.emulated}
+    devices, too_few = shared_out(here, machine.gpu_count)
     for name, part in parts.items():
-        wrong = list(_contradictions(part, machine))
+        wrong = list(_contradictions(part, machine.gpu_model if name in here else ""))
+        if name in too_few:
+            wrong.append((("accelerators",), too_few[name]))
         if not wrong:
-            pool, wrong = _priced(part, _pool(name, part, machine, capabilities), offers, since)
+            pool = replace(_pool(name, part, machine, capabilities), devices=devices.get(name, ()))
+            pool, wrong = _priced(part, pool, offers, since)
             pools.append(pool)
         problems += [tree.problem(("pools", name, *keys), message) for keys, message in wrong]
     if problems:
@@ -98,8 +104,8 @@ def is_local(part: PoolPart) -> bool:
     return part.executor == "local_serverless"
 
 
-def _contradictions(part: PoolPart, machine: Machine) -> Found:
-    """Where and what is wrong in one pool, whatever it costs."""
+def _contradictions(part: PoolPart, gpu_here: str) -> Found:
+    """Where and what is wrong in one pool, whatever it costs; `gpu_here` is what its GPUs are known to be."""
     for field, hint in _OF_THE_OTHER_KIND[part.kind].items():
         if getattr(part, field) is not None:
             yield (field,), f"is not of a {part.kind} pool{hint}"
@@ -111,9 +117,8 @@ def _contradictions(part: PoolPart, machine: Machine) -> Found:
     yield from _wrong_limits(part)
     if part.emulated and not choices:
         yield ("emulated",), "is true, but there are no accelerators to emulate"
-    if choices and not part.emulated and is_local(part) and machine.gpu_count < max(gpu.count for gpu in choices):
-        there = f"{machine.gpu_count} GPUs" if machine.gpu_count else "no GPU"
-        yield ("accelerators",), f"this machine has {there}: say emulated: true to run without, or leave them out"
+    if others := sorted({gpu.model for gpu in choices if gpu_here and gpu.model not in ("", gpu_here)}):
+        yield ("accelerators",), f"this machine's GPUs are {gpu_here}, not {', '.join(others)}"
     if not is_local(part) and (part.cpus is None or part.memory is None):
         yield _missing(part)
 

@@ -20,7 +20,7 @@ from tests.executors.cgroups import needs_cgroups
 
 @pytest.fixture
 def process() -> Iterator[Warm]:
-    found = Warm(sys.executable)
+    found = Warm(sys.executable, ())
     yield found
     found.end()
 

@@ -27,7 +27,7 @@ def state_dir() -> Iterator[Path]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool(state_dir: Path) -> AsyncIterator[Driver]:
     """A pool of at most two nodes, up and attached, with one node."""
-    driver = Driver(RayCluster(context(state_dir)), state_dir)
+    driver = Driver(RayCluster(context(state_dir, preload=["colorsys", "no_such_module"])), state_dir)
     try:
         await driver.reopened(STARTS_S)  # on a busy machine Ray itself gives up a node that takes it more than 30 s
         yield driver

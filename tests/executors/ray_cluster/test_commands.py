@@ -245,6 +245,17 @@ async def test_a_function_s_value_and_error_come_back(pool: Driver) -> None:
     assert "ValueError: negative" in text
 
 
+async def test_a_function_finds_the_pool_s_modules_imported(pool: Driver) -> None:
+    def there() -> tuple[bool, bool]:
+        import sys
+
+        return "colorsys" in sys.modules, "wave" in sys.modules
+
+    what = call(there)
+    await pool.run(what)
+    assert cloudpickle.loads(await pool.executor.result(what.attempt_id)) == ("value", (True, False))
+
+
 async def test_what_is_not_known_is_a_key_error(pool: Driver) -> None:
     with pytest.raises(KeyError):
         await pool.executor.logs("ghost-a1", "stdout")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,33 @@ async def test_a_cluster_that_is_remembered_is_left_alone(tmp_path: Path) -> Non
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+async def test_each_node_is_shown_gpus_that_no_other_node_has(tmp_path: Path) -> None:
+    """Ray gives the first ones that a node sees to its work: two nodes that see all of them would share those."""
+    pool = replace(context(tmp_path).pool, emulated=False, devices=(1, 2, 4, 5))
+    cluster = local_nodes.LocalCluster(port=1, dashboard_port=2, token="t", nodes=())
+    seen = []
+    for held in ((), (1, 2)):
+        task = asyncio.create_task(local_nodes.start_worker(pool, tmp_path, replace(cluster, nodes=_holding(held)), 1))
+        async with asyncio.timeout(PATIENCE_S):
+            while not (found := leaders(tmp_path)):
+                await asyncio.sleep(0.02)
+        seen.append(_variable(found[0], "CUDA_VISIBLE_DEVICES"))
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        (tmp_path / "begun").unlink()
+    assert seen == ["1,2", "4,5"]
+
+
+def _holding(devices: tuple[int, ...]) -> tuple[local_nodes.LocalNode, ...]:
+    return (local_nodes.LocalNode(0, 0, 0, "head", devices),)
+
+
+def _variable(pid: int, name: str) -> str | None:
+    pairs = (pair.partition("=") for pair in Path(f"/proc/{pid}/environ").read_text().split("\0"))
+    return next((value for variable, _, value in pairs if variable == name), None)
 
 
 async def test_a_node_that_takes_too_long_is_told_from_one_that_ended_with_words(

@@ -45,6 +45,8 @@ def test_the_example_is_a_configuration(tmp_path: Path) -> None:
         ({"address": "h:1", "labels": "kind=h100"}, "labels"),
         ({"address": "h:1", "token_file": "a", "token_env": "b"}, "token_env"),
         ({"address": "h:1", "node_wait_s": "10"}, "node_wait_s"),
+        ({"preload": "numpy"}, "preload"),
+        ({"preload": [1]}, "preload"),
     ],
 )
 def test_wrong_options_are_named(given: dict[str, Any], named: str) -> None:
