@@ -236,6 +236,10 @@ class Store(StoreParts, Protocol):
         """A job with its attempts, placements and document. Raises `UnknownName`, and `Unreadable` as `job` does."""
         ...
 
+    def waits_for(self, job_id: str) -> str:
+        """Why a job was not placed when that was last decided; empty where it was, or is yet to be decided."""
+        ...
+
     def jobs(self, wanted: JobFilter, *, collapse: bool = False) -> JobPage:
         """One page of jobs, newest first, also those that can't be read: `unread` of these says why."""
         ...

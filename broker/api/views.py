@@ -74,7 +74,7 @@ def job(shown: JobStanding) -> schemas.JobView:
         project=job.spec.project,
         state=job.state.value,
         ended=shown.ended,
-        reason="; ".join(filter(None, (job.reason, job.unread))),
+        reason="; ".join(filter(None, (job.reason or shown.waits_for, job.unread))),
         revision=shown.revision,
         command=_UNKNOWN if job.unread else command(job.spec),
         gpus=_UNKNOWN if job.unread else " or ".join(_gpu(gpu) for gpu in job.spec.resources.gpu_choices),

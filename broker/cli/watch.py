@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -103,14 +104,20 @@ def _stream(connected: Client, job_id: str, *, raw: bool = False) -> dict[str, A
 def _show_events(connected: Client, job_id: str, outputs: Mapping[StreamName, JobOutput]) -> None:
     from broker.sdk.events import Seen
 
-    last: dict[str, Any] = {}
+    told = ""
     for event in connected.follow(job_id, lambda: render.say(_LOST, style="dim")):
         if isinstance(event, Seen):
-            if event.job["reason"] and event.job["reason"] != last.get("reason") and not event.job["ended"]:
-                render.say(f"[{event.job['state']}] {event.job['reason']}", style="dim")
-            last = event.job
+            said = f"[{event.job['state']}] {event.job['reason']}"
+            if event.job["reason"] and _words(said) != told and not event.job["ended"]:
+                render.say(said, style="dim")
+                told = _words(said)
             continue
         outputs[event.stream].write(event.data)
+
+
+def _words(said: str) -> str:
+    """Without its numbers: how long something may take is another one each time it is said."""
+    return re.sub(r"\d+", "", said)
 
 
 def _follow_array(connected: Client, array_id: str) -> dict[str, Any]:

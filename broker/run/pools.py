@@ -91,11 +91,15 @@ class RunningPool:
             self.problem = f"did not come up within {OPEN_TIMEOUT_S:g} s"
             raise
         except ExecutorError as error:
-            self.problem = str(error)
+            self.fails(error)
             raise
         self.problem = None
         log.info("pool ready", pool=self.pool.name)
         return self.executor
+
+    def fails(self, error: Exception) -> None:
+        """It can't be used, for a reason that is shown beside its name."""
+        self.problem = str(error).removeprefix(f"pool {self.pool.name}: ")
 
     async def capacity(self) -> Capacity | None:
         """What it has now; None when it can't say, which is then its problem."""
@@ -106,7 +110,7 @@ class RunningPool:
         try:
             self.last_capacity = await self.executor.capacity()
         except ExecutorError as error:
-            self.problem = str(error)
+            self.fails(error)
             log.warning("pool does not answer", pool=self.pool.name, error=str(error))
             return None
         except Exception as error:

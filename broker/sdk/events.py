@@ -15,7 +15,7 @@ StreamName: TypeAlias = Literal["stdout", "stderr"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The job is in another state; also the first and the last event of a followed job."""
+    """The job is in another state, or waits for something else; also the first and last event of a followed job."""
 
     job: Json  # a `JobView`
 

@@ -83,6 +83,14 @@ class HistoryContract:
             store.record(placements=[one])
         assert store.recorded("a").placements == tuple(made)
 
+    def test_why_a_job_waits_is_what_was_decided_last(self, store: Store) -> None:
+        a, b = add(store, job("a"), job("b"))
+        store.record(placements=[placement(a, Verdict.WAIT, reason="full", chosen=None)])
+        store.record(placements=[placement(a, Verdict.WAIT, reason="still full", chosen=None), placement(b)])
+        assert (store.waits_for("a"), store.waits_for("b")) == ("still full", "")
+        store.record(placements=[placement(a)])
+        assert store.waits_for("a") == ""
+
     def test_attempts(self, store: Store) -> None:
         a, b = add(store, job("a"), job("b"))
         one, two, other = attempt(a, 1), attempt(a, 2, pool="cloud"), attempt(b, 1, stored_ns=NOW_NS + 9)

@@ -2,13 +2,17 @@ import asyncio
 import hashlib
 import json
 from base64 import b64decode
+from contextlib import aclosing
+from dataclasses import replace
 
 import cloudpickle
 import httpx
 import pytest
 
-from broker.model.jobs import AttemptState
-from tests.api.conftest import House
+from broker.api import views
+from broker.model.jobs import AttemptState, JobState
+from broker.run.service.answers import JobStanding
+from tests.api.conftest import WAIT_S, House
 
 
 def events(text: str) -> list[tuple[str, dict]]:
@@ -110,6 +114,19 @@ async def test_following_a_job_that_is_cancelled_before_it_ran_ends(house: House
     await http.post(f"/v1/jobs/{jobs[2]}/cancel")
     seen = events((await following).text)
     assert (seen[-1][0], seen[-1][1]["state"]) == ("end", "cancelled")
+
+
+async def test_who_follows_a_job_that_waits_is_told_why(house: House, http) -> None:
+    jobs = [(await http.post("/v1/jobs", json={"run": "true", "gpus": "H100:2"})).json()["id"] for _ in range(3)]
+    async with asyncio.timeout(WAIT_S), aclosing(await house.service.follow(jobs[2])) as followed:
+        async for each in followed:
+            if isinstance(each, JobStanding) and each.waits_for:
+                break
+    assert each.job.state is JobState.QUEUED
+    shown = (await http.get(f"/v1/jobs/{jobs[2]}")).json()
+    assert each.waits_for == shown["placement"]["reason"] != ""
+    assert views.job(each).reason == each.waits_for
+    assert each.revision != replace(each, waits_for="").revision
 
 
 async def test_one_attempt_can_be_followed_alone(house: House, http, submitted) -> None:

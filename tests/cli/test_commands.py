@@ -6,6 +6,7 @@ import sys
 import tempfile
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from broker.cli.main import COMMANDS
 from broker.cli.options import document_of
 from broker.model.errors import DaemonError, InvalidInput, Problem, UnknownName
 from broker.run.lifecycle import DaemonFile
+from broker.sdk.events import Seen
 
 BROKER = str(Path(sys.executable).with_name("broker"))
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -113,6 +115,16 @@ def test_in_a_pipe_a_table_is_tab_separated(capsys: pytest.CaptureFixture[str]) 
 )
 def test_a_followed_job_gives_its_own_exit_code(state: str, code: int | None, given: int) -> None:
     assert watch.exit_code({"state": state, "exit_code": code}) == given
+
+
+def test_why_a_job_waits_is_said_again_only_in_other_words(capsys: pytest.CaptureFixture[str]) -> None:
+    waits = ("", "no room for about 13 s", "no room for about 3 s", "ray is out of use")
+    seen = [*(("queued", reason) for reason in waits), ("starting", "attempt 1 in ray")]
+    events = [Seen(job={"state": state, "reason": reason, "ended": False}) for state, reason in seen]
+    followed = SimpleNamespace(follow=lambda job_id, lost: iter(events))
+    watch._show_events(followed, "j", {})  # type: ignore[arg-type]
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["[queued] no room for about 13 s", "[queued] ray is out of use", "[starting] attempt 1 in ray"]
 
 
 def test_a_terminal_is_told_that_there_is_nothing_and_a_pipe_gets_the_heads(

@@ -52,7 +52,8 @@ class Follower:
                 self._register.work.set()
                 await self._follow(executor, since)
             except (BrokerError, TimeoutError, OSError) as error:
-                self._pool.problem = self._pool.problem or str(error)
+                if not self._pool.problem:
+                    self._pool.fails(error)
                 self._pool.settled.set()
                 log.warning("pool is out of use", pool=self._pool.pool.name, error=str(error))
                 await asyncio.sleep(REOPEN_MISCONFIGURED_S if isinstance(error, Misconfigured) else REOPEN_S)

@@ -87,10 +87,10 @@ class Launcher:
         except NoCapacity as error:
             return self._report(held, AttemptState.REFUSED, str(error))
         except Unreachable as error:
-            pool.problem = str(error)
+            pool.fails(error)
             return None
         except Misconfigured as error:
-            pool.problem = str(error)
+            pool.fails(error)
             return self._report(held, AttemptState.REFUSED, str(error))
         except (ExecutorError, InvalidInput) as error:
             return self._report(held, AttemptState.FAILED, str(error))

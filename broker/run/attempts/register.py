@@ -274,6 +274,8 @@ class Register:
         if started or failed:
             begun = [_event(held.job, change, held.attempt) for held, change in started]
             self._announce([*begun, *(_event(job, change, None) for job, change in failed)])
+        else:
+            self.changes.happened()  # why jobs wait
         return [held for held, _ in started]
 
     async def begin(self, entry: Entry, placement: Placement) -> tuple[tuple[Job, ...], list[Held]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from zlib import crc32
 
 from broker.model.errors import Problem
 from broker.model.jobs import Attempt, Job, JobState, StateChange
@@ -46,6 +47,7 @@ class JobStanding:
     attempt: Attempt | None  # the last one
     cost: Cost
     emulated: bool = False  # it has GPUs, and those of its pool are logical
+    waits_for: str = ""  # why it is still queued, where that was asked for
 
     @property
     def ended(self) -> bool:
@@ -54,8 +56,9 @@ class JobStanding:
 
     @property
     def revision(self) -> str:
-        """Another text whenever the job's state, attempts or wish to be cancelled are other ones."""
-        return f"{self.job.state}-{self.job.attempts}-{'x' if self.job.cancel_requested else 'o'}"
+        """Another text whenever the job's state, attempts or wish to be cancelled are other ones, or why it waits."""
+        waits = f"-{crc32(self.waits_for.encode()):x}" if self.waits_for else ""
+        return f"{self.job.state}-{self.job.attempts}-{'x' if self.job.cancel_requested else 'o'}{waits}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ class Following:
             await self._broker.changed(seen, self._crowd.pace_s)
 
     async def _now(self, job_id: str) -> JobStanding:
-        return await self._crowd.ask((job_id, self._broker.version), partial(self._output.one, job_id))
+        return await self._crowd.ask((job_id, self._broker.version), partial(self._output.told, job_id))
 
     async def _piece(self, attempt: Attempt, stream: Stream, offset: int) -> Piece:
         find = partial(self._output.piece, attempt, stream, offset, _PIECE)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from broker.model.errors import InvalidInput, UnknownName
-from broker.model.jobs import Attempt, Job
+from broker.model.jobs import Attempt, Job, JobState
 from broker.model.money import ZERO, Money
 from broker.model.query import ArraySummary, JobFilter, SpendFilter
 from broker.model.usage import ACTUAL, Book
@@ -43,6 +43,12 @@ class Jobs:
     async def standing(self, job_id: str) -> JobStanding | ArrayStanding:
         """A job, or an array, as one line. Raises `UnknownName`."""
         return await asyncio.to_thread(self._standing, job_id)
+
+    async def with_wait(self, standing: JobStanding) -> JobStanding:
+        """The same, with why it waits while it is queued."""
+        if standing.job.state is not JobState.QUEUED:
+            return standing
+        return replace(standing, waits_for=await asyncio.to_thread(self._store.waits_for, standing.job.id))
 
     async def show(self, job_id: str) -> JobRecord | ArrayStanding:
         """A job with its whole history, or an array with what it cost. Raises `UnknownName`."""

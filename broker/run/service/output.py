@@ -42,6 +42,10 @@ class Output:
             raise an_array(standing)
         return standing
 
+    async def told(self, job_id: str) -> JobStanding:
+        """As `one`, with why it waits while it is queued."""
+        return await self._jobs.with_wait(await self.one(job_id))
+
     async def logs(self, job_id: str, stream: Stream, *, attempt: int | None, offset: int, limit: int) -> Piece:
         """At most `limit` bytes of a stream of an attempt, the last where none is named.
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 from broker.model.errors import UnknownName, Unreadable
 from broker.model.jobs import Attempt, Job, JobState, StateChange
 from broker.model.money import NS_PER_S
-from broker.model.placement import Placement
+from broker.model.placement import Placement, Verdict
 from broker.model.projects import Holding
 from broker.model.query import Recorded
 from broker.model.runs import Run
@@ -59,6 +59,14 @@ def recorded(connection: Connection, specs: Specs, job_id: str, *, shown: bool) 
         placements=tuple(_placements([(each.at_ns, each.body) for each in decisions], job_id, shown=shown)),
         document=connection.execute(select(documents.c.body).where(documents.c.id == row.document_id)).scalar_one(),
     )
+
+
+def waits_for(connection: Connection, job_id: str) -> str:
+    """Why a job was not placed when that was last decided; empty where it was, or is yet to be decided."""
+    mine = placements.c.job_seq == select(jobs.c.seq).where(jobs.c.id == job_id).scalar_subquery()
+    said = select(placements.c.verdict, placements.c.reason).where(mine).order_by(placements.c.seq.desc()).limit(1)
+    row = connection.execute(said).first()
+    return str(row.reason) if row is not None and row.verdict == Verdict.WAIT.value else ""
 
 
 def _placements(decisions: Iterable[tuple[int, str]], job_id: str, *, shown: bool) -> Iterator[Placement]:

@@ -137,6 +137,11 @@ class SqlStore(StoredBlobs, StoredLeases, StoredSchedules, StoredSecrets, Stored
         with self._read() as connection:
             return reading.recorded(connection, self._specs, job_id, shown=shown)
 
+    def waits_for(self, job_id: str) -> str:
+        """Why a job was not placed when that was last decided; empty where it was, or is yet to be decided."""
+        with self._read() as connection:
+            return reading.waits_for(connection, job_id)
+
     def jobs(self, wanted: JobFilter, *, collapse: bool = False) -> JobPage:
         """One page, newest first; with `collapse` the tasks of an array are one row. Raises InvalidInput (cursor)."""
         with self._read() as connection:
