@@ -36,6 +36,7 @@ _ETC = (
 )
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt")
 _GPU_CONTROL = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset", "nvidia-caps")
+_TOPOLOGY = ("/sys/bus", "/sys/class", "/sys/devices")  # from which NCCL reads how GPUs are connected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,5 +109,8 @@ def _bubblewrap(view: View) -> list[str]:
 
 
 def _devices(gpus: Sequence[int]) -> list[str]:
-    wanted = [*_GPU_CONTROL, *(f"nvidia{index}" for index in gpus)] if gpus else []
-    return [word for name in wanted for word in ("--dev-bind-try", f"/dev/{name}", f"/dev/{name}")]
+    if not gpus:
+        return []
+    files = [*_GPU_CONTROL, *(f"nvidia{index}" for index in gpus)]
+    argv = [word for name in files for word in ("--dev-bind-try", f"/dev/{name}", f"/dev/{name}")]
+    return argv + [word for folder in _TOPOLOGY for word in ("--ro-bind-try", folder, folder)]

@@ -65,4 +65,5 @@ def test_a_container_sees_the_devices_it_holds_and_no_others() -> None:
     argv = agent_argv(View(kind="bubblewrap", gpus=(1, 3)), 9)
     assert {"/dev/nvidiactl", "/dev/nvidia1", "/dev/nvidia3"} <= set(argv)
     assert not {"/dev/nvidia0", "/dev/nvidia2"} & set(argv)
-    assert not [word for word in agent_argv(View(kind="bubblewrap"), 9) if "nvidia" in word]
+    assert "/sys/devices" in argv
+    assert not [word for word in agent_argv(View(kind="bubblewrap"), 9) if "nvidia" in word or "/sys" in word]
