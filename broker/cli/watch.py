@@ -107,17 +107,17 @@ def _show_events(connected: Client, job_id: str, outputs: Mapping[StreamName, Jo
     told = ""
     for event in connected.follow(job_id, lambda: render.say(_LOST, style="dim")):
         if isinstance(event, Seen):
-            said = f"[{event.job['state']}] {event.job['reason']}"
-            if event.job["reason"] and _words(said) != told and not event.job["ended"]:
-                render.say(said, style="dim")
-                told = _words(said)
+            reason = event.job["reason"]
+            if reason and _words(reason) != told and not event.job["ended"]:
+                render.say(f"[{event.job['state']}] {reason}", style="dim")
+                told = _words(reason)
             continue
         outputs[event.stream].write(event.data)
 
 
-def _words(said: str) -> str:
+def _words(reason: str) -> str:
     """Without its numbers: how long something may take is another one each time it is said."""
-    return re.sub(r"\d+", "", said)
+    return re.sub(r"\d+", "", reason)
 
 
 def _follow_array(connected: Client, array_id: str) -> dict[str, Any]:

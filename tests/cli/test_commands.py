@@ -119,7 +119,10 @@ def test_a_followed_job_gives_its_own_exit_code(state: str, code: int | None, gi
 
 def test_why_a_job_waits_is_said_again_only_in_other_words(capsys: pytest.CaptureFixture[str]) -> None:
     waits = ("", "no room for about 13 s", "no room for about 3 s", "ray is out of use")
-    seen = [*(("queued", reason) for reason in waits), ("starting", "attempt 1 in ray")]
+    seen = [
+        *(("queued", reason) for reason in waits),
+        *((state, "attempt 1 in ray") for state in ("starting", "running")),
+    ]
     events = [Seen(job={"state": state, "reason": reason, "ended": False}) for state, reason in seen]
     followed = SimpleNamespace(follow=lambda job_id, lost: iter(events))
     watch._show_events(followed, "j", {})  # type: ignore[arg-type]
