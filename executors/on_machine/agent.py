@@ -30,8 +30,9 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 MAX_FILES = 4
 BEGUN = b"+"  # what a fork says that has heard what it is to become
-# By this process, and not by what it runs: Python ignores the last two, most programs count on them.
-IGNORED = (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
+# By this process, and not by what it runs: by itself, by Python, and where the broker was begun by `nohup` or in the
+# background of a script. Most programs count on them.
+IGNORED = (signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
 class Agent:

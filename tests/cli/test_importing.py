@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from broker.spec.read import read_yaml
+from tests.command_line import Said, broker
 
-BROKER = str(Path(sys.executable).with_name("broker"))
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MODAL = """
 import modal
@@ -24,8 +24,8 @@ def web(): ...
 """
 
 
-def call(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BROKER, "import", *words], capture_output=True, text=True, cwd=cwd, check=False)
+def call(*words: str, cwd: Path) -> Said:
+    return broker("import", *words, cwd=cwd)
 
 
 def test_a_modal_program_becomes_files_that_are_never_written_over(tmp_path: Path) -> None:

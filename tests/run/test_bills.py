@@ -3,9 +3,6 @@
 import csv
 import getpass
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -26,8 +23,9 @@ from broker.ports import Store
 from broker.run.money.bills import Wish, compare, record
 from broker.run.store import open_store
 from broker.testing.store_values import OFFER, attempt, charge, job, placement, report
+from tests import command_line
+from tests.command_line import Said
 
-BROKER = str(Path(sys.executable).with_name("broker"))
 DAY_NS = 86_400 * NS_PER_S
 OCTOBER_NS = 1_790_812_800 * NS_PER_S  # 2026-10-01
 HEAD = (
@@ -74,9 +72,8 @@ def cur(file: Path, *costs: float, hours: float = 24, resource: str = "n1") -> P
     return file
 
 
-def broker(url: str, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "BROKER_STORE_URL": url, "BROKER_STATE_DIR": "/nonexistent"}
-    return subprocess.run([BROKER, "reconcile", *words], capture_output=True, text=True, env=environment, check=False)
+def broker(url: str, *words: str) -> Said:
+    return command_line.broker("reconcile", *words, env={"BROKER_STORE_URL": url, "BROKER_STATE_DIR": "/nonexistent"})
 
 
 def spent(store: Store) -> Money:

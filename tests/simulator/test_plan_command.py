@@ -1,23 +1,18 @@
 """`broker plan` as people and programs call it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-BROKER = str(Path(sys.executable).with_name("broker"))
+from tests.command_line import broker
+
 POOLS = """
 pools:
   firm: {kind: committed, usd_per_hour: 12, gpus: 8}
   daily: {kind: cluster, accelerators: "H100:2", price: {usd_per_hour: 5}, max_nodes: 10}
   burst: {kind: serverless, usd_per_hour: 4.5}
 """
-
-
-def call(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BROKER, *words], capture_output=True, text=True, input=stdin, check=False)
 
 
 @pytest.fixture
@@ -29,7 +24,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_demand_and_pools_give_a_plan(files: tuple[Path, Path]) -> None:
-    said = call("plan", "--demand", str(files[0]), "--pools", str(files[1]), "--json")
+    said = broker("plan", "--demand", str(files[0]), "--pools", str(files[1]), "--json")
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert found["committed_gpus"]["firm"] == pytest.approx(8.0)
@@ -39,8 +34,8 @@ def test_demand_and_pools_give_a_plan(files: tuple[Path, Path]) -> None:
 
 
 def test_a_made_up_trace_and_today_s_prices_are_enough() -> None:
-    made = call("trace", "synth", "--days", "20", "--gpus", "4").stdout
-    said = call("plan", stdin=made)
+    made = broker("trace", "synth", "--days", "20", "--gpus", "4").stdout
+    said = broker("plan", stdin=made)
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("offer\tkind")
     assert "Buy:" in said.stdout
@@ -64,7 +59,7 @@ def test_classes_limits_and_waiting_are_planned_for(tmp_path: Path) -> None:
     rows = "".join(f"{t},{4 if t % 6 < 2 else 1},{2 if t % 12 < 6 else 0}\n" for t in range(144))
     (tmp_path / "demand.csv").write_text(f"step,private,batch\n{rows}")
     words = ("plan", "--demand", str(tmp_path / "demand.csv"), "--pools", str(tmp_path / "rules.yaml"))
-    said = call(*words, "--step", "600", "--json", "--html", str(tmp_path / "p.html"), "--lp", str(tmp_path / "p.lp"))
+    said = broker(*words, "--step", "600", "--json", "--html", str(tmp_path / "p.html"), "--lp", str(tmp_path / "p.lp"))
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert set(found["demand_gpus"]) == {"private", "batch"}
@@ -81,18 +76,18 @@ def test_jobs_of_a_trace_go_to_their_classes_and_the_rest_is_refused(tmp_path: P
         "submit_s,duration_s,gpus,kind\n0,7200,2,private\n600,7200,1,batch\n3600,7200,1,other\n"
     )
     words = ("plan", str(tmp_path / "t.csv"), "--pools", str(tmp_path / "rules.yaml"), "--step", "600")
-    said = call(*words)
+    said = broker(*words)
     assert said.returncode == 2
     assert "1 job of" in said.stderr
     assert "kind 'other'" in said.stderr
     text = RULES.replace("batch: {max_wait: 2h}", "batch: {max_wait: 2h, match: {kind: [batch, other]}}")
     (tmp_path / "rules.yaml").write_text(text)
-    assert call(*words).returncode == 0
+    assert broker(*words).returncode == 0
 
 
 def test_what_may_come_is_planned_for_with_how_sure_that_is(tmp_path: Path) -> None:
-    made = call("trace", "synth", "--kind", "serving", "--days", "20", "--gpus", "4").stdout
-    said = call("plan", "--forecast", "7", "--courses", "4", "--json", stdin=made)
+    made = broker("trace", "synth", "--kind", "serving", "--days", "20", "--gpus", "4").stdout
+    said = broker("plan", "--forecast", "7", "--courses", "4", "--json", stdin=made)
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)
     assert found["hours"] == 7 * 24
@@ -104,7 +99,7 @@ def test_a_part_of_a_node_is_said_to_be_one_and_whole_nodes_are_bought_when_aske
     (tmp_path / "rules.yaml").write_text("pools: {firm: {kind: committed, usd_per_hour: 8, gpus: 8}}")
     (tmp_path / "demand.csv").write_text("step,gpus_busy\n0,3\n1,11\n")
     words = ("plan", "--demand", str(tmp_path / "demand.csv"), "--pools", str(tmp_path / "rules.yaml"), "--json")
-    relaxed, whole = (json.loads(call(*words, *flags).stdout) for flags in ((), ("--whole-nodes",)))
+    relaxed, whole = (json.loads(broker(*words, *flags).stdout) for flags in ((), ("--whole-nodes",)))
     said = "firm is sold in nodes of 8: --whole-nodes buys no part of one."
     assert said in relaxed["advice"] and said not in whole["advice"]
     assert (relaxed["committed_gpus"], whole["committed_gpus"]) == ({"firm": 11}, {"firm": 16})
@@ -147,7 +142,7 @@ def test_a_part_of_a_node_is_said_to_be_one_and_whole_nodes_are_bought_when_aske
 )
 def test_what_is_wrong_is_named(files: tuple[Path, Path], name: str, text: str, complaint: str) -> None:
     files[0 if name == "demand" else 1].write_text(text)
-    said = call("plan", "--demand", str(files[0]), "--pools", str(files[1]))
+    said = broker("plan", "--demand", str(files[0]), "--pools", str(files[1]))
     assert said.returncode != 0
     assert complaint in said.stderr
     assert "Traceback" not in said.stderr
@@ -155,7 +150,7 @@ def test_what_is_wrong_is_named(files: tuple[Path, Path], name: str, text: str, 
 
 def test_pools_that_are_no_text_are_refused_with_their_line(files: tuple[Path, Path]) -> None:
     files[1].write_bytes(b"pools:\n  a: \xff\xfe")
-    said = call("plan", "--demand", str(files[0]), "--pools", str(files[1]))
+    said = broker("plan", "--demand", str(files[0]), "--pools", str(files[1]))
     assert said.returncode != 0
     assert "pools.yaml:2: byte 12 is not UTF-8 text" in said.stderr
     assert "Traceback" not in said.stderr

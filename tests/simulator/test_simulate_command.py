@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +9,8 @@ import pandas as pd
 import pytest
 
 from broker.decide.market import SCENARIOS
+from tests.command_line import broker
 from tests.simulator.refereeing import needs_referee, referee
-
-BROKER = str(Path(sys.executable).with_name("broker"))
-
-
-def call(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([BROKER, *words], capture_output=True, text=True, input=stdin, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +28,7 @@ def test_decisions_cost_what_the_referee_says(trace: Path, tmp_path: Path) -> No
     words = ["simulate", str(trace), "--decisions", str(tmp_path), "--json", "--policy", "broker", "--policy", "cackle"]
     for scenario in SCENARIOS:
         words += ["--scenario", scenario]
-    said = call(*words)
+    said = broker(*words)
     assert said.returncode == 0, said.stderr
     found = json.loads(said.stdout)["scenarios"]
     busy = referee().demand(pd.read_csv(trace), 300.0)
@@ -53,7 +46,7 @@ def test_decisions_cost_what_the_referee_says(trace: Path, tmp_path: Path) -> No
 
 
 def test_one_scenario_writes_straight_into_the_folder(trace: Path, tmp_path: Path) -> None:
-    said = call("simulate", str(trace), "--decisions", str(tmp_path / "new"), "--policy", "autoscaler")
+    said = broker("simulate", str(trace), "--decisions", str(tmp_path / "new"), "--policy", "autoscaler")
     assert said.returncode == 0, said.stderr
     assert "reactive autoscaler" in said.stdout
     assert list(pd.read_csv(tmp_path / "new" / "autoscaler.csv").columns) == ["step", "cluster_gpus", "committed_gpus"]
@@ -61,7 +54,7 @@ def test_one_scenario_writes_straight_into_the_folder(trace: Path, tmp_path: Pat
 
 def test_standard_input_is_read(trace: Path) -> None:
     with gzip.open(trace, "rt") as file:
-        said = call("simulate", "-", "--policy", "all-serverless", "--json", "--usd", "2", stdin=file.read())
+        said = broker("simulate", "-", "--policy", "all-serverless", "--json", "--usd", "2", stdin=file.read())
     assert "in cluster GPU-hours" in said.stderr
     assert json.loads(said.stdout)["scenarios"]["elastic"]["policies"]["all-serverless"]["ratio"] > 1
 
@@ -75,7 +68,7 @@ def test_standard_input_is_read(trace: Path) -> None:
     ],
 )
 def test_what_does_not_exist_is_named(trace: Path, words: tuple[str, ...], complaint: str) -> None:
-    said = call("simulate", str(trace), *words)
+    said = broker("simulate", str(trace), *words)
     assert said.returncode == 2
     assert complaint in said.stderr
     assert "Traceback" not in said.stderr
@@ -96,13 +89,13 @@ def test_what_does_not_exist_is_named(trace: Path, words: tuple[str, ...], compl
 def test_a_bad_trace_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_text(text)
-    said = call("simulate", str(path))
+    said = broker("simulate", str(path))
     assert said.returncode == 2
     assert complaint in said.stderr
     assert "Traceback" not in said.stderr
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    said = call("simulate", "nowhere.csv")
+    said = broker("simulate", "nowhere.csv")
     assert said.returncode == 2
     assert "nowhere.csv" in said.stderr

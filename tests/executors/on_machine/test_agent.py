@@ -68,7 +68,9 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def asked() -> Iterator[Asked]:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as by `nohup`
     asked = Asked("cloudpickle")
+    signal.signal(signal.SIGHUP, before)
     yield asked
     asked.end()
 

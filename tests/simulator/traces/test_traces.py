@@ -4,8 +4,6 @@ import gzip
 import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +19,8 @@ from simulator.traces.formats import FORMATS, recognise, source
 from simulator.traces.formats.serving import Serving
 from simulator.traces.formats.source import Source
 from simulator.traces.synth import KINDS, synth
+from tests.command_line import broker
 
-BROKER = str(Path(sys.executable).with_name("broker"))
 SLURM = """JobID|User|Submit|Start|End|State|AllocTRES
 1|ann|2026-01-05T08:00:00|2026-01-05T09:00:00|2026-01-05T10:00:00|COMPLETED|billing=8,cpu=8,gres/gpu=2,gres/gpu:h100=2,node=1
 1.batch|ann|2026-01-05T08:00:00|2026-01-05T09:00:00|2026-01-05T10:00:00|COMPLETED|cpu=8,gres/gpu=2
@@ -187,8 +185,7 @@ def test_a_description_has_a_page_that_needs_nothing_else(tmp_path: Path) -> Non
     ):
         table.to_csv(tmp_path / f"{name}.csv", index=False)
         page = tmp_path / f"{name}.html"
-        call = [BROKER, "trace", "describe", str(tmp_path / f"{name}.csv"), "--html", str(page)]
-        subprocess.run(call, capture_output=True, text=True, check=True)
+        assert broker("trace", "describe", str(tmp_path / f"{name}.csv"), "--html", str(page)).returncode == 0
         text = page.read_text()
         assert f"What is in {name}" in text
         assert not re.search(r"<(script|link|img|iframe)[^>]*(src|href)=", text)
@@ -196,22 +193,18 @@ def test_a_description_has_a_page_that_needs_nothing_else(tmp_path: Path) -> Non
 
 def test_commands_fit_together(tmp_path: Path) -> None:
     (tmp_path / "jobs.txt").write_text(SLURM)
-    made = subprocess.run(
-        [BROKER, "trace", "import", str(tmp_path / "jobs.txt")], capture_output=True, text=True, check=True
-    )
-    said = subprocess.run(
-        [BROKER, "trace", "describe", "-", "--json"], input=made.stdout, capture_output=True, text=True, check=True
-    )
+    made = broker("trace", "import", str(tmp_path / "jobs.txt"))
+    said = broker("trace", "describe", "-", "--json", stdin=made.stdout)
     assert json.loads(said.stdout)["jobs"] == 2
-    wrong = subprocess.run([BROKER, "trace", "synth", "--kind", "x"], capture_output=True, text=True, check=False)
+    wrong = broker("trace", "synth", "--kind", "x")
     assert wrong.returncode == 2
     assert "use training" in wrong.stderr
-    odd = subprocess.run([BROKER, "trace", "import", "-"], input="what", capture_output=True, text=True, check=False)
+    odd = broker("trace", "import", "-", stdin="what")
     assert odd.returncode == 2
     assert "--format jobs, slurm" in odd.stderr
     packed = tmp_path / "jobs.csv.gz"
     packed.write_bytes(gzip.compress(made.stdout.encode()))
-    again = subprocess.run([BROKER, "trace", "import", str(packed)], capture_output=True, text=True, check=True)
+    again = broker("trace", "import", str(packed))
     assert again.stdout == made.stdout
 
 
