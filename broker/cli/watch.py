@@ -15,6 +15,7 @@ from broker.cli.failing import each_of
 
 if TYPE_CHECKING:
     from broker.cli.job_output import JobOutput
+    from broker.cli.tail import Tail
     from broker.sdk.client import Client
     from broker.sdk.events import StreamName
 
@@ -26,7 +27,12 @@ def logs(
     job: JobId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
     stderr: Annotated[bool, typer.Option("--stderr", help="What it wrote to stderr only.")] = False,
-    attempt: Annotated[int | None, typer.Option(help="Number of the attempt; by default the last.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option(help="Number of the attempt; by default the last, with --follow all.")
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", min=0, metavar="LINES", help="So many last lines of each; by default all.")
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="On a terminal, too, what would control it.")] = False,
 ) -> None:
     """Print what a job wrote.
@@ -34,16 +40,19 @@ def logs(
     Its stdout to stdout, its stderr to stderr. A terminal gets colours, and nothing that would control it; a pipe gets
     every byte.
 
-    Example: broker logs k3f9a2 -f
+    Example: broker logs k3f9a2 -f --tail 20
     """
-    connected = client()
+    from broker.cli.tail import Tail
+
+    connected, streams = client(), _outputs(raw=raw)
+    if stderr:
+        del streams["stdout"]
+    last = None if tail is None else Tail(connected, job, tail, attempt)
     if follow:
-        render.say(summary(_stream(connected, job, raw=raw)), style="dim")
+        render.say(summary(_stream(connected, job, streams, attempt, last)), style="dim")
         return
-    for name, out in _outputs(raw=raw).items():
-        if stderr and name == "stdout":
-            continue
-        for data in connected.output(job, name, attempt=attempt):
+    for name, out in streams.items():
+        for data in connected.output(job, name, attempt=attempt, offset=last.start(name) if last else 0):
             out.write(data)
         out.close()
 
@@ -77,7 +86,7 @@ def wait(
 def follow(connected: Client, job_id: str, *, array: bool) -> int:
     """Follows a submitted job or array to its end; the exit code to give. Ctrl-C leaves it running."""
     try:
-        found = _follow_array(connected, job_id) if array else _stream(connected, job_id)
+        found = _follow_array(connected, job_id) if array else _stream(connected, job_id, _outputs())
     except KeyboardInterrupt:
         render.say(f"\n{job_id} goes on; come back with: broker logs -f {job_id}   end it with: broker cancel {job_id}")
         return 130
@@ -91,17 +100,28 @@ def _outputs(*, raw: bool = False) -> dict[StreamName, JobOutput]:
     return {"stdout": JobOutput(sys.stdout, raw=raw), "stderr": JobOutput(sys.stderr, raw=raw)}
 
 
-def _stream(connected: Client, job_id: str, *, raw: bool = False) -> dict[str, Any]:
-    outputs = _outputs(raw=raw)
+def _stream(
+    connected: Client,
+    job_id: str,
+    outputs: Mapping[StreamName, JobOutput],
+    attempt: int | None = None,
+    last: Tail | None = None,
+) -> dict[str, Any]:
     try:
-        _show_events(connected, job_id, outputs)
+        _show_events(connected, job_id, outputs, attempt, last)
     finally:
         for out in outputs.values():
             out.close()
     return connected.wait(job_id, timeout_s=0)
 
 
-def _show_events(connected: Client, job_id: str, outputs: Mapping[StreamName, JobOutput]) -> None:
+def _show_events(
+    connected: Client,
+    job_id: str,
+    outputs: Mapping[StreamName, JobOutput],
+    attempt: int | None = None,
+    last: Tail | None = None,
+) -> None:
     from broker.sdk.events import Seen
 
     told = ""
@@ -112,7 +132,8 @@ def _show_events(connected: Client, job_id: str, outputs: Mapping[StreamName, Jo
                 render.say(f"[{event.job['state']}] {reason}", style="dim")
                 told = _words(reason)
             continue
-        outputs[event.stream].write(event.data)
+        if event.stream in outputs and attempt in (None, event.attempt):
+            outputs[event.stream].write(last.of(event) if last else event.data)
 
 
 def _words(reason: str) -> str:

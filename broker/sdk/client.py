@@ -170,9 +170,10 @@ class Client(CapacityRoutes, SpendingRoutes, ScheduleRoutes, TenancyRoutes):
         """A piece of what a job wrote, of its last attempt where none is named."""
         return self.run(log_piece(job_id, stream, attempt, offset, limit))
 
-    def output(self, job_id: str, stream: StreamName = "stdout", *, attempt: int | None = None) -> Iterator[bytes]:
-        """All that a job has written so far to a stream, piece by piece."""
-        offset = 0
+    def output(
+        self, job_id: str, stream: StreamName = "stdout", *, attempt: int | None = None, offset: int = 0
+    ) -> Iterator[bytes]:
+        """All that a job has written so far to a stream from byte `offset` on, piece by piece."""
         while True:
             piece = self.logs(job_id, stream, attempt=attempt, offset=offset)
             yield piece.data
