@@ -30,6 +30,7 @@ def pool(standing: PoolStanding) -> schemas.PoolView:
         capabilities=sorted(pool.capabilities),
         unit=resources(pool.unit),
         max_units=capacity.max_units if capacity else pool.max_units,
+        max_gpus=pool.most_gpus,
         as_of=time(capacity.as_of_ns) if capacity else None,
         units=[_unit(unit) for unit in capacity.units] if capacity else [],
         backoff_until=time(capacity.backoff_until_ns) if capacity and capacity.backoff_until_ns else None,

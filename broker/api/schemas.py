@@ -339,6 +339,7 @@ class PoolView(BaseModel):
     capabilities: list[str]
     unit: ResourcesView = Field(description="What one node has, or one container may have at most.")
     max_units: int
+    max_gpus: float = Field(description="GPUs that all its units may have together: those that are there for it.")
     as_of: datetime | None = Field(description="When its capacity was heard; null: never.")
     units: list[UnitView]
     backoff_until: datetime | None = Field(description="It starts nothing new before this.")

@@ -116,12 +116,14 @@ def pools(as_json: AsJson = False) -> None:
     render.rows(_POOLS, found, as_json)
 
 
-def _has(row: Row) -> str:
+def has(row: Row) -> str:
+    """What the nodes or containers of a pool have, and how many of them there may be."""
     unit = row["unit"]
     gpus = ", ".join(row["gpu_models"])
     emulated = " emulated" if row["emulated"] and unit["gpus"] else ""
     gpu = f"{unit['gpus']:g}×{emulated} {gpus}, " if unit["gpus"] else ""
-    return f"{row['max_units']} × ({gpu}{unit['cpus']:g} CPUs, {unit['memory_bytes'] / 2**30:.3g} GiB)"
+    in_all = f", {row['max_gpus']:g} GPUs in all" if row["max_gpus"] < unit["gpus"] * row["max_units"] else ""
+    return f"{row['max_units']} × ({gpu}{unit['cpus']:g} CPUs, {unit['memory_bytes'] / 2**30:.3g} GiB){in_all}"
 
 
 def prices_of(row: Row) -> str:
@@ -151,7 +153,7 @@ _POOLS = [
     Column(head="pool", cell=lambda row: str(row["name"])),
     Column(head="kind", cell=lambda row: str(row["kind"]), spare=2),
     Column(head="executor", cell=lambda row: str(row["executor"]), spare=3),
-    Column(head="has", cell=_has),
+    Column(head="has", cell=has),
     Column(head="up", cell=lambda row: str(len(row["units"])), right=True),
     Column(head="price", cell=prices_of, wrap=True),
     Column(head="isolation", cell=lambda row: str(row["isolation"]), spare=1),

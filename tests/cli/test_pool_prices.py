@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from broker.cli.money import prices_of
+from broker.cli.money import has, prices_of
 
 PARTS = {"usd_per_cpu_hour": "0.05", "usd_per_gib_hour": "0.01"}
 
@@ -35,3 +35,10 @@ def test_what_is_not_known_and_what_is_too_much() -> None:
     four = [price(str(number), "on_demand") for number in range(4)]
     said = prices_of({"kind": "serverless", "prices": four, "head_prices": [price("1", "on_demand")]})
     assert said.endswith("$2/container-h; head $1/h and 1 more")
+
+
+def test_gpus_that_containers_have_to_share_are_said() -> None:
+    unit = {"gpus": 1, "cpus": 4, "memory_bytes": 8 * 2**30}
+    row = {"gpu_models": ["H200"], "emulated": False, "unit": unit, "max_units": 4}
+    assert has({**row, "max_gpus": 4}) == "4 × (1× H200, 4 CPUs, 8 GiB)"
+    assert has({**row, "max_gpus": 2}) == "4 × (1× H200, 4 CPUs, 8 GiB), 2 GPUs in all"
