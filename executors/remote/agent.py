@@ -164,6 +164,8 @@ class Agent:
         self.out.tell("closed")
         self.err.close()
         self._tell_result()
+        # First the secrets: who hears of the end may take this machine away before all is removed, or kill this process.
+        shutil.rmtree(os.path.join(self._home, "secrets"), ignore_errors=True)
         self.err.tell("end", **end)
         shutil.rmtree(self._home, ignore_errors=True)
         return int(end["exit_code"])
