@@ -164,7 +164,7 @@ class Agent:
         self.out.tell("closed")
         self.err.close()
         self._tell_result()
-        # First the secrets: who hears of the end may take this machine away before all is removed, or kill this process.
+        # First the secrets: who hears of the end may kill this process before all is removed.
         shutil.rmtree(os.path.join(self._home, "secrets"), ignore_errors=True)
         self.err.tell("end", **end)
         shutil.rmtree(self._home, ignore_errors=True)
