@@ -1,6 +1,7 @@
 """What every test may use: `golden` holds a text against a frozen file, `golden_picture` keeps one of a `browser`."""
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 import structlog
 from hypothesis import settings
+
+gc.disable()  # until all tests are collected: nothing of what is imported goes
 
 # Where nobody may keep bytecode, every process that a test starts compiles all that it imports: half of what it does.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -44,6 +47,13 @@ FLAGS = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-rewrite", action="store_true", help="rewrite tests/golden/ instead of comparing")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: to look through it again and again takes a quarter of a test's time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
