@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from broker.api.app import create_app
 from broker.api.limits import DEFAULT
@@ -174,9 +175,30 @@ async def house(store_template: Path, tmp_path: Path, pools: tuple[Pool, ...]) -
     house.store.close()
 
 
+class OneApp:
+    """One application, of the service that is there now: to make one takes longer than most tests."""
+
+    def __init__(self) -> None:
+        self._app: FastAPI | None = None
+
+    def of(self, service: Service) -> FastAPI:
+        self._service = service
+        if self._app is None:
+            self._app = create_app(self)  # type: ignore[arg-type]
+        return self._app
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._service, name)
+
+
+@pytest.fixture(scope="session")
+def one_app() -> OneApp:
+    return OneApp()
+
+
 @pytest.fixture
-async def http(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(house.service))
+async def http(house: House, one_app: OneApp) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(one_app.of(house.service))
     async with httpx.AsyncClient(transport=transport, base_url="http://broker", timeout=None) as client:
         yield client
 
