@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from sqlalchemy import text
@@ -93,7 +94,7 @@ def fill(url: str, count: int, now_ns: int) -> None:
     store = open_store(url)
     for name, tags in (("tagged", dict([TAG])), ("plain", {})):
         (like,) = expand(JobSpec(name="like", run="true", tags=tags), name, "ann", begin_ns)
-        store.add_jobs([like], "{}", name)
+        store.add_jobs([replace(like, not_before_ns=now_ns + _DAY_NS)], "{}", name)  # the broker runs meanwhile
     store.close()
     engine = connect(url)
     with engine.execution_options(writes=True).begin() as connection:

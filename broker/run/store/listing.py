@@ -7,6 +7,7 @@ page before it stopped, and no index scan goes further than the page is long.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -49,6 +50,10 @@ _MANY: Final = 1_000  # jobs of a tag: that many are read without looking for a 
 _MOST_SCANS: Final = 300  # merged in one statement: SQLite takes no more than 500
 _NO_TAG: Final = -1
 _NOTHING: Final = (ZERO, 0)
+_SHAPES: Final = 256  # of filters whose statements are kept
+_TAG_ID: Final = select(tags.c.id).where(tags.c.key == bindparam("key"), tags.c.value == bindparam("value"))
+_SOME: Final = select(job_tags.c.job_seq).where(job_tags.c.tag_id == bindparam("tag_id")).limit(_MANY).subquery()
+_NUMBER: Final = select(func.count()).select_from(_SOME)
 
 
 def page(connection: Connection, specs: Specs, wanted: JobFilter, *, collapse: bool) -> JobPage:
@@ -88,27 +93,76 @@ class _Scan:
 
     def __init__(self, connection: Connection, wanted: JobFilter) -> None:
         self._connection = connection
-        self._statement = _tagged(wanted, _tag_ids(connection, wanted)) if wanted.tags else _by_state(wanted)
+        tag_ids, by_tag = _tags_of(connection, wanted) if wanted.tags else ([], False)
+        self._statement = _statement(_Shape.of(wanted, len(tag_ids), by_tag))
+        self._values = _values_of(wanted, tag_ids)
 
     def rows(self, after: Place, limit: int) -> Sequence[Row[Any]]:
         """Places of the next matching jobs."""
-        values = {"after_ns": after.submitted_ns, "after_seq": after.seq, "at_most": limit}
-        return self._connection.execute(self._statement, values).all()
+        place = {"after_ns": after.submitted_ns, "after_seq": after.seq, "at_most": limit}
+        return self._connection.execute(self._statement, {**self._values, **place}).all()
 
     def array_end(self, row: Row[Any]) -> Place:
         """The place of the last row in the order that belongs to the same array, or is this job."""
         if row.array_index is None:
             return _place_of(row)
-        # One look into the index for each state: an array that was retried in part has no task 0.
-        firsts = [
-            select(jobs.c.seq)
-            .where(jobs.c.head == row.head, jobs.c.state == state.value)
-            .order_by(jobs.c.submitted_ns, jobs.c.seq)
-            .limit(1)
-            for state in JobState
-        ]
-        either = union_all(*(select(first.subquery()) for first in firsts)).subquery()
-        return Place(row.submitted_ns, self._connection.execute(select(func.min(either.c.seq))).scalar_one())
+        return Place(row.submitted_ns, self._connection.execute(_first_of_array(), {"head": row.head}).scalar_one())
+
+
+class _Shape(NamedTuple):
+    """What a filter asks for, without the values: filters of one shape have one statement."""
+
+    states: tuple[JobState, ...]
+    tags: int
+    by_tag: bool  # the jobs of its first tag are scanned, not those of each state
+    projects: int | None  # None: of all
+    user: bool
+    name: bool
+    pool: bool
+    array: bool
+    since: bool
+
+    @classmethod
+    def of(cls, wanted: JobFilter, tags: int, by_tag: bool) -> _Shape:
+        """The shape of a filter with so many tags."""
+        given = (wanted.user, wanted.name, wanted.pool, wanted.array_id, wanted.since_ns)
+        projects = None if wanted.projects is None else len(wanted.projects)
+        states = tuple(sorted(wanted.states))
+        return cls(states, tags, by_tag, projects, *(value is not None for value in given))
+
+
+def _values_of(wanted: JobFilter, tag_ids: Sequence[int]) -> dict[str, Any]:
+    """The values of a filter by the names that they have in its statement."""
+    projects = sorted(wanted.projects or ())
+    return {
+        "user": wanted.user,
+        "name": wanted.name,
+        "pool": wanted.pool,
+        "array": wanted.array_id,
+        "since_ns": wanted.since_ns,
+        "projects": projects,
+        **{f"project_{place}": project for place, project in enumerate(projects)},
+        **{f"tag_{place}": tag_id for place, tag_id in enumerate(tag_ids)},
+    }
+
+
+@lru_cache(maxsize=_SHAPES)
+def _statement(shape: _Shape) -> Select[Any]:
+    return _tagged(shape) if shape.by_tag else _by_state(shape)
+
+
+@lru_cache
+def _first_of_array() -> Select[Any]:
+    # One look into the index for each state: an array that was retried in part has no task 0.
+    firsts = [
+        select(jobs.c.seq)
+        .where(jobs.c.head == bindparam("head"), jobs.c.state == state.value)
+        .order_by(jobs.c.submitted_ns, jobs.c.seq)
+        .limit(1)
+        for state in JobState
+    ]
+    either = union_all(*(select(first.subquery()) for first in firsts)).subquery()
+    return select(func.min(either.c.seq))
 
 
 def _collapsed(scan: _Scan, after: Place, limit: int) -> list[Row[Any]]:
@@ -126,15 +180,15 @@ def _collapsed(scan: _Scan, after: Place, limit: int) -> list[Row[Any]]:
     return found[:limit]
 
 
-def _by_state(wanted: JobFilter, tag_ids: Sequence[int] = ()) -> Select[Any]:
+def _by_state(shape: _Shape) -> Select[Any]:
     """Merges one ordered scan for each state: no index has several states in the order of the list."""
-    states = sorted(wanted.states or JobState)
-    period = _period(wanted, jobs.c.submitted_ns, jobs.c.seq)
+    states = shape.states or tuple(sorted(JobState))
+    period = _period(shape, jobs.c.submitted_ns, jobs.c.seq)
     # Nor has one several projects, of which there may be too many to scan each: then they are told apart in the scan.
-    names = sorted(wanted.projects or ())
+    names = [bindparam(f"project_{place}", type_=jobs.c.project.type) for place in range(shape.projects or 0)]
     apart = [[jobs.c.project == name] for name in names] if 0 < len(names) * len(states) <= _MOST_SCANS else [[]]
     scans = [
-        _matching(wanted, tag_ids)
+        _matching(shape, range(shape.tags))
         .where(jobs.c.state == state.value, *project, *period)
         .order_by(jobs.c.submitted_ns.desc(), jobs.c.seq.desc())
         .limit(_AT_MOST)
@@ -145,53 +199,54 @@ def _by_state(wanted: JobFilter, tag_ids: Sequence[int] = ()) -> Select[Any]:
     return select(merged).order_by(merged.c.submitted_ns.desc(), merged.c.seq.desc()).limit(_AT_MOST)
 
 
-def _tag_ids(connection: Connection, wanted: JobFilter) -> list[tuple[int, int]]:
-    """The tags, each after how many jobs have it, as far as that is counted: the rarest first."""
+def _tags_of(connection: Connection, wanted: JobFilter) -> tuple[list[int], bool]:
+    """The tags, the rarest first, and whether its jobs are to be scanned.
+
+    Where it is of many, those are that something else narrows down more.
+    """
     found = []
     for key, value in wanted.tags.items():
-        named = select(tags.c.id).where(tags.c.key == key, tags.c.value == value)
-        tag_id = connection.execute(named).scalar() or _NO_TAG
-        some = select(job_tags.c.job_seq).where(job_tags.c.tag_id == tag_id).limit(_MANY).subquery()
-        found.append((connection.execute(select(func.count()).select_from(some)).scalar_one(), tag_id))
-    return sorted(found)
+        tag_id = connection.execute(_TAG_ID, {"key": key, "value": value}).scalar() or _NO_TAG
+        found.append((connection.execute(_NUMBER, {"tag_id": tag_id}).scalar_one(), tag_id))
+    found.sort()
+    narrowed = bool(wanted.user or wanted.name or wanted.array_id)
+    return [tag_id for _, tag_id in found], found[0][0] < _MANY or not narrowed
 
 
-def _tagged(wanted: JobFilter, found: Sequence[tuple[int, int]]) -> Select[Any]:
-    """Scans the jobs of the rarest tag in order; where that is of many, those that something else narrows down more."""
-    (number, rarest), *others = found
-    if number >= _MANY and (wanted.user or wanted.name or wanted.array_id):
-        return _by_state(wanted, [tag_id for _, tag_id in found])
-    query = _matching(wanted, [tag_id for _, tag_id in others])
-    query = query.join(job_tags, job_tags.c.job_seq == jobs.c.seq).where(job_tags.c.tag_id == rarest)
-    query = query.where(*_period(wanted, job_tags.c.submitted_ns, job_tags.c.job_seq))
-    if wanted.states:
-        query = query.where(jobs.c.state.in_([state.value for state in wanted.states]))
+def _tagged(shape: _Shape) -> Select[Any]:
+    """Scans the jobs of the rarest tag in order."""
+    query = _matching(shape, range(1, shape.tags))
+    query = query.join(job_tags, job_tags.c.job_seq == jobs.c.seq).where(job_tags.c.tag_id == bindparam("tag_0"))
+    query = query.where(*_period(shape, job_tags.c.submitted_ns, job_tags.c.job_seq))
+    if shape.states:
+        query = query.where(jobs.c.state.in_([state.value for state in shape.states]))
     return query.order_by(job_tags.c.submitted_ns.desc(), job_tags.c.job_seq.desc()).limit(_AT_MOST)
 
 
-def _matching(wanted: JobFilter, tag_ids: Iterable[int]) -> Select[Any]:
+def _matching(shape: _Shape, places_of_tags: Iterable[int]) -> Select[Any]:
     query = select(jobs.c.submitted_ns, jobs.c.seq, jobs.c.head, jobs.c.array_index)
-    for tag_id in tag_ids:
+    for place in places_of_tags:
         also = job_tags.alias()
-        query = query.where(select(1).where(also.c.job_seq == jobs.c.seq, also.c.tag_id == tag_id).exists())
-    if wanted.projects is not None:
-        query = query.where(jobs.c.project.in_(sorted(wanted.projects)))
-    if wanted.array_id is not None:
-        query = query.where(jobs.c.head == wanted.array_id, jobs.c.array_index.is_not(None))
-    for column, value in ((jobs.c.user, wanted.user), (jobs.c.name, wanted.name), (jobs.c.pool, wanted.pool)):
-        if value is not None:
-            query = query.where(column == value)
+        has = also.c.tag_id == bindparam(f"tag_{place}")
+        query = query.where(select(1).where(also.c.job_seq == jobs.c.seq, has).exists())
+    if shape.projects is not None:
+        query = query.where(jobs.c.project.in_(bindparam("projects", expanding=True)))
+    if shape.array:
+        query = query.where(jobs.c.head == bindparam("array"), jobs.c.array_index.is_not(None))
+    for column, asked in ((jobs.c.user, shape.user), (jobs.c.name, shape.name), (jobs.c.pool, shape.pool)):
+        if asked:
+            query = query.where(column == bindparam(column.name))
     return query
 
 
-def _period(wanted: JobFilter, submitted: Any, seq: Any) -> list[ColumnElement[bool]]:
+def _period(shape: _Shape, submitted: Any, seq: Any) -> list[ColumnElement[bool]]:
     # The first condition bounds the index scan; the second finds the place among jobs of the same moment.
     where: list[ColumnElement[bool]] = [
         submitted <= _AFTER_NS,
         or_(submitted < _AFTER_NS, seq < _AFTER_SEQ),
     ]
-    if wanted.since_ns is not None:
-        where.append(submitted >= wanted.since_ns)
+    if shape.since:
+        where.append(submitted >= bindparam("since_ns", type_=BigInteger))
     return where
 
 
