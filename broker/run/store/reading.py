@@ -37,6 +37,7 @@ from broker.run.store.tables import (
 log = structlog.get_logger()
 
 _NEIGHBOURS: Final = 200
+_AT_ONCE: Final = 1_000  # rows that are fetched while no other thread runs
 
 ATTEMPTS: Final = select(attempts, jobs.c.id.label("job_id")).join(jobs, jobs.c.seq == attempts.c.job_seq)
 
@@ -197,22 +198,23 @@ def runs(connection: Connection, specs: Specs, since_ns: int) -> tuple[Run, ...]
         .where(attempts.c.ended_ns.is_(None) | (attempts.c.ended_ns >= since_ns))
         .order_by(began)
     )
-    rows = connection.execute(query).all()  # there may be a million: their columns are not asked for by name
-    needs = specs.needs(connection, {spec_id for *_, spec_id, _ in rows})
     found: list[Run] = []
-    for attempt_id, pool, cpus, memory, gpus, model, disk, ended_ns, user, spec_id, began_ns in rows:
-        environment, nodes, wants = needs[spec_id]
-        run = Run(
-            attempt_id=attempt_id,
-            user=user,
-            pool=pool,
-            environment=environment,
-            resources=shared(cpus, memory, gpus, model, disk),
-            wants=wants,
-            started_ns=began_ns,
-            ended_ns=ended_ns,
-        )
-        found += [run] * nodes
+    # There may be a million: their columns are not asked for by name, and other threads go on while they are fetched.
+    for rows in connection.execute(query).partitions(_AT_ONCE):
+        needs = specs.needs(connection, {spec_id for *_, spec_id, _ in rows})
+        for attempt_id, pool, cpus, memory, gpus, model, disk, ended_ns, user, spec_id, began_ns in rows:
+            environment, nodes, wants = needs[spec_id]
+            run = Run(
+                attempt_id=attempt_id,
+                user=user,
+                pool=pool,
+                environment=environment,
+                resources=shared(cpus, memory, gpus, model, disk),
+                wants=wants,
+                started_ns=began_ns,
+                ended_ns=ended_ns,
+            )
+            found += [run] * nodes
     return tuple(found)
 
 
