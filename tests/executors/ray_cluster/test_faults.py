@@ -309,10 +309,9 @@ async def _told_without_a_cluster(pool: Driver, attempt_id: str) -> None:
     executor = RayCluster(replace(context(pool.state_dir), begins=False))
     await executor.open()
     (report,) = [each for each in (await executor.poll(0)).reports if each.attempt_id == attempt_id]
-    assert (report.state, report.reason) == (
-        AttemptState.INTERRUPTED,
-        "the Ray cluster was lost, and the attempt with it",
-    )
+    assert report.state is AttemptState.INTERRUPTED
+    # Which of the two is heard first, that its node is gone or that the cluster is, is Ray's.
+    assert re.search("the Ray cluster was lost, and the attempt with it|its Ray worker or node was lost", report.reason)
     assert b"\n" in (await executor.logs(attempt_id, "stdout")).data
     with pytest.raises(NoCapacity, match="none is started any more"):
         await executor.launch(request("true"))
