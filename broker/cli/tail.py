@@ -30,21 +30,18 @@ def start_of_last(lines: int, pieces: Iterable[bytes]) -> int:
 class Tail:
     """The end of what one attempt has written so far to each stream."""
 
-    def __init__(self, connected: Client, job_id: str, lines: int, attempt: int | None) -> None:
-        self._connected, self._job_id, self._lines = connected, job_id, lines
+    def __init__(
+        self, connected: Client, job_id: str, lines: int, attempt: int | None, streams: Iterable[StreamName]
+    ) -> None:
         self.attempt = connected.logs(job_id, attempt=attempt, limit=1).attempt
-        self._left: dict[StreamName, int] = {"stdout": self.start("stdout"), "stderr": self.start("stderr")}
-
-    def start(self, stream: StreamName) -> int:
-        """The byte of a stream at which it begins."""
-        if not self.attempt:
-            return 0
-        return start_of_last(self._lines, self._connected.output(self._job_id, stream, attempt=self.attempt))
+        self.before: dict[StreamName, int] = dict.fromkeys(streams, 0)  # bytes of each stream that are not in it
+        for stream in self.before if self.attempt else ():
+            self.before[stream] = start_of_last(lines, connected.output(job_id, stream, attempt=self.attempt))
 
     def of(self, wrote: Wrote) -> bytes:
         """What of a followed job's output is in it, or comes after."""
         if wrote.attempt != self.attempt:
             return wrote.data if wrote.attempt > self.attempt else b""
-        skipped = min(self._left[wrote.stream], len(wrote.data))
-        self._left[wrote.stream] -= skipped
+        skipped = min(self.before[wrote.stream], len(wrote.data))
+        self.before[wrote.stream] -= skipped
         return wrote.data[skipped:]

@@ -47,12 +47,12 @@ def logs(
     connected, streams = client(), _outputs(raw=raw)
     if stderr:
         del streams["stdout"]
-    last = None if tail is None else Tail(connected, job, tail, attempt)
+    last = None if tail is None else Tail(connected, job, tail, attempt, streams)
     if follow:
         render.say(summary(_stream(connected, job, streams, attempt, last)), style="dim")
         return
     for name, out in streams.items():
-        for data in connected.output(job, name, attempt=attempt, offset=last.start(name) if last else 0):
+        for data in connected.output(job, name, attempt=attempt, offset=last.before[name] if last else 0):
             out.write(data)
         out.close()
 

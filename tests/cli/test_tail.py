@@ -32,7 +32,7 @@ class Written:
 
 
 def test_a_job_that_is_followed_goes_on_where_they_begin() -> None:
-    tail = Tail(Written(), "j", 2, None)  # type: ignore[arg-type]
+    tail = Tail(Written(), "j", 2, None, ("stdout", "stderr"))  # type: ignore[arg-type]
 
     def said(attempt: int, *pieces: bytes) -> bytes:
         return b"".join(tail.of(Wrote(attempt=attempt, stream="stdout", data=piece)) for piece in pieces)

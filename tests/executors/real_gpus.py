@@ -1,10 +1,16 @@
 """Whether this machine has NVIDIA GPUs, and a program that asks CUDA for those it may use and computes on each."""
 
 import sys
+from typing import Protocol
 
+from broker.model.jobs import AttemptReport, AttemptState, LaunchRequest
+from broker.model.resources import GIB, Resources
+from broker.ports import Stream
 from broker.run.settings.machine import this_machine
+from broker.testing.builders import launch_request
 
 MACHINE = this_machine()
+MODEL = MACHINE.gpu_model or "L4"
 WHY_NOT = "this machine has no NVIDIA GPU"
 
 # Sets memory of each device and reads it back, by the driver's own interface; prints how many, and the first one's id.
@@ -28,3 +34,25 @@ if count.value: ok(cuda.cuDeviceGetUuid(name, 0))
 print(count.value, name.raw.hex(), flush=True)
 """
 ARGV = (sys.executable, "-c", PROGRAM)
+
+
+class Runs(Protocol):
+    """What drives an executor in its tests."""
+
+    async def run(self, request: LaunchRequest, /) -> AttemptReport: ...
+
+    async def output(self, attempt_id: str, stream: Stream = "stdout") -> bytes: ...
+
+
+def asking(gpus: float) -> LaunchRequest:
+    """A request to run the program with so many GPUs."""
+    model = MODEL if gpus else ""
+    return launch_request(argv=ARGV, resources=Resources(cpus=1, memory_bytes=4 * GIB, gpus=gpus, gpu_model=model))
+
+
+async def said(driver: Runs, gpus: float) -> bytes:
+    """What the program says with so many GPUs."""
+    report = await driver.run(what := asking(gpus))
+    output, errors = await driver.output(what.attempt_id), await driver.output(what.attempt_id, "stderr")
+    assert report.state is AttemptState.SUCCEEDED, (report.reason, output, errors)
+    return output

@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from broker.model.jobs import AttemptState
 from broker.model.resources import GIB, Resources
 from executors.ray_cluster import RayCluster
 from tests.executors.ray_cluster.conftest import STARTS_S
-from tests.executors.ray_cluster.driving import Driver, context, request
-from tests.executors.real_gpus import ARGV, MACHINE, WHY_NOT
+from tests.executors.ray_cluster.driving import Driver, context
+from tests.executors.real_gpus import MACHINE, MODEL, WHY_NOT, asking, said
 
 pytestmark = [pytest.mark.skipif(not MACHINE.gpu_count, reason=WHY_NOT), pytest.mark.asyncio(loop_scope="module")]
-MODEL = MACHINE.gpu_model or "L4"
-
-
-def with_gpus(count: float) -> Resources:
-    return Resources(cpus=1, memory_bytes=GIB, gpus=count, gpu_model=MODEL if count else "")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -43,22 +37,11 @@ async def real() -> AsyncIterator[Driver]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def said(driver: Driver, gpus: float) -> bytes:
-    report = await driver.run(what := request(argv=ARGV, held=with_gpus(gpus)))
-    output = await driver.output(what.attempt_id)
-    assert report.state is AttemptState.SUCCEEDED, (
-        report.reason,
-        output,
-        await driver.output(what.attempt_id, "stderr"),
-    )
-    return output
-
-
 @pytest.mark.parametrize("gpus", [0.5, 1, MACHINE.gpu_count])
 async def test_cuda_works_on_what_an_attempt_holds(real: Driver, gpus: float) -> None:
     assert (await said(real, gpus)).split()[0] == b"%d" % max(gpus, 1)
 
 
 async def test_cuda_finds_nothing_where_nothing_is_held(real: Driver) -> None:
-    report = await real.run(request(argv=ARGV, held=with_gpus(0)))
+    report = await real.run(asking(0))
     assert report.exit_code == 1
